@@ -1,0 +1,126 @@
+//! Instants and dates, as precise as the database keeps them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+
+/// An instant in UTC, counted in whole microseconds since 1970-01-01T00:00:00Z.
+///
+/// PostgreSQL's `timestamptz` keeps microseconds; anything finer would be lost on the way there
+/// and make an instant differ from itself after a round trip, so it is cut off on the way in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(i64);
+
+impl Instant {
+    /// The instant that many microseconds after 1970-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] outside the years -9999 to 9999, which no calendar of ours can name.
+    pub fn from_microseconds(microseconds: i64) -> Result<Self, OutOfRange> {
+        Timestamp::from_microsecond(microseconds).map_err(|_| OutOfRange)?;
+        Ok(Self(microseconds))
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn microseconds(self) -> i64 {
+        self.0
+    }
+
+    /// The same instant as jiff's type; finer than ours, so nothing is lost.
+    #[must_use]
+    pub fn timestamp(self) -> Timestamp {
+        // In range by construction: every way to make an `Instant` goes through jiff's bounds.
+        Timestamp::from_microsecond(self.0).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The time from `earlier` to this instant; negative when `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> SignedDuration {
+        SignedDuration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This instant moved by `span`.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] when the result lies outside the years -9999 to 9999.
+    pub fn plus(self, span: SignedDuration) -> Result<Self, OutOfRange> {
+        let micros = i64::try_from(span.as_micros()).map_err(|_| OutOfRange)?;
+        Self::from_microseconds(self.0.checked_add(micros).ok_or(OutOfRange)?)
+    }
+}
+
+impl From<Timestamp> for Instant {
+    fn from(at: Timestamp) -> Self {
+        Self(at.as_microsecond())
+    }
+}
+
+impl FromStr for Instant {
+    type Err = InvalidInstant;
+
+    /// Reads RFC 3339 with an offset (`2026-05-01T00:00:00+02:00`).
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<Timestamp>()
+            .map(Self::from)
+            .map_err(|_| InvalidInstant { text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for Instant {
+    /// RFC 3339 in UTC, with as many decimals as needed: `2026-05-01T00:00:00Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.timestamp())
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for Instant {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A calendar date without a zone: the *nominal* date that a boundary stands for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalDate(pub Date);
+
+impl fmt::Display for LocalDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Debug for LocalDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for LocalDate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A date or an instant outside the years -9999 to 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the date is outside the years -9999 to 9999")]
+pub struct OutOfRange;
+
+/// Text that is no RFC 3339 instant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no instant; write it as RFC 3339 with an offset, such as 2026-05-01T00:00:00Z"
+)]
+pub struct InvalidInstant {
+    /// What was written.
+    pub text: String,
+}

@@ -1,0 +1,17 @@
+//! The rules: when a period ends, who pays for usage, what a rollover does.
+//!
+//! Pure. Nothing here reads a clock, a file, a database or the environment, and nothing logs:
+//! every function takes what it needs and returns a value. That is what makes a dry run, a
+//! replay after an outage and a property test the same thing as the real run.
+
+pub mod check;
+pub mod instant;
+pub mod period;
+pub mod quantity;
+pub mod quota;
+pub mod rollover;
+pub mod timeline;
+
+pub use instant::{Instant, LocalDate};
+pub use period::{Boundary, Calendar, Cycle, Period, Zone};
+pub use quantity::Quantity;

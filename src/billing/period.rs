@@ -1,0 +1,331 @@
+//! Periods: which local dates are boundaries, and which instants they are.
+//!
+//! The rule, in three steps:
+//!
+//! 1. *Nominal dates* come from the anchor alone, never from the boundary before: monthly on day
+//!    `min(anchor_day, days in the month)`, yearly the same within `anchor_month`, weekly on an
+//!    ISO weekday, daily on every date. So Jan 31 is followed by Feb 28 and then by Mar 31.
+//! 2. A *boundary* is the first instant of its nominal date in the org's zone. Where midnight
+//!    happens twice it is the earlier one; where it is missing, the first instant after the gap;
+//!    where the whole date is missing, the first instant of the next date that exists.
+//! 3. The *period* at `t` runs from the greatest boundary ≤ `t` to the least boundary > `t`.
+//!
+//! This is the only file that turns local dates into instants.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::civil::{Date, DateTime, Time, Weekday};
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{SignedDuration, Timestamp, ToSpan};
+
+use super::instant::{Instant, LocalDate, OutOfRange};
+
+/// A half-open stretch of time `[start, end)`, never empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, serde::Serialize)]
+pub struct Period {
+    /// The first instant inside.
+    pub start: Instant,
+    /// The first instant after.
+    pub end: Instant,
+}
+
+impl Period {
+    /// Is `at` inside? The start is, the end is not.
+    #[must_use]
+    pub fn contains(self, at: Instant) -> bool {
+        self.start <= at && at < self.end
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", self.start, self.end)
+    }
+}
+
+/// A time zone: its name, and the rules that the tz database has for it.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    name: Arc<str>,
+    rules: TimeZone,
+}
+
+impl Zone {
+    /// A zone from its name and its rules. Names are looked up by [`crate::tzdata`].
+    #[must_use]
+    pub fn new(name: &str, rules: TimeZone) -> Self {
+        Self { name: name.into(), rules }
+    }
+
+    /// The tz database's name of the zone, such as `Europe/Berlin`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The instant written as local time with its offset: `2026-05-01T00:00:00+02:00`.
+    #[must_use]
+    pub fn local(&self, at: Instant) -> String {
+        at.timestamp().to_zoned(self.rules.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
+    }
+
+    /// The local date at an instant.
+    #[must_use]
+    pub fn date(&self, at: Instant) -> LocalDate {
+        LocalDate(self.rules.to_datetime(at.timestamp()).date())
+    }
+
+    /// The first instant of a local date, as rule 2 defines it.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn first_instant(&self, date: LocalDate) -> Result<Instant, OutOfRange> {
+        let midnight = DateTime::from_parts(date.0, Time::midnight());
+        let at = match self.rules.to_ambiguous_timestamp(midnight).offset() {
+            AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(midnight),
+            AmbiguousOffset::Fold { before, .. } => before.to_timestamp(midnight),
+            // The gap swallows midnight: its local times never happen. `after` is the offset
+            // behind the gap, so midnight read with it lies before the transition.
+            AmbiguousOffset::Gap { after, .. } => {
+                after.to_timestamp(midnight).map(|before_gap| self.next_transition(before_gap))
+            }
+        };
+        at.map(Instant::from).map_err(|_| OutOfRange)
+    }
+
+    fn next_transition(&self, at: Timestamp) -> Timestamp {
+        // A gap always ends in a transition, so the fallback is never taken.
+        self.rules.following(at).next().map_or(at, |transition| transition.timestamp())
+    }
+}
+
+/// How often a period ends, with the anchor that says on which dates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Cycle {
+    /// Every date.
+    Daily,
+    /// One ISO weekday.
+    Weekly(Weekday),
+    /// One day of the month, 1 to 31; short months use their last day.
+    Monthly {
+        /// Day of the month, 1 to 31.
+        day: i8,
+    },
+    /// One day of one month.
+    Yearly {
+        /// Month, 1 to 12.
+        month: i8,
+        /// Day of the month, 1 to 31; a short month uses its last day.
+        day: i8,
+    },
+}
+
+impl Cycle {
+    /// A cycle from the words and numbers that the schema and the command line use.
+    ///
+    /// # Errors
+    /// [`InvalidCycle`] for an unknown name or an anchor outside its range.
+    pub fn new(name: &str, anchor_day: i64, anchor_month: i64) -> Result<Self, InvalidCycle> {
+        let within = |value: i64, limit: i8, what| {
+            i8::try_from(value)
+                .ok()
+                .filter(|value| (1..=limit).contains(value))
+                .ok_or(InvalidCycle::Anchor { what, value, limit })
+        };
+        match name {
+            "daily" => Ok(Self::Daily),
+            "weekly" => {
+                let day = within(anchor_day, 7, "weekday")?;
+                let day = Weekday::from_monday_one_offset(day).map_err(|_| {
+                    InvalidCycle::Anchor { what: "weekday", value: anchor_day, limit: 7 }
+                })?;
+                Ok(Self::Weekly(day))
+            }
+            "monthly" => Ok(Self::Monthly { day: within(anchor_day, 31, "day")? }),
+            "yearly" => Ok(Self::Yearly {
+                month: within(anchor_month, 12, "month")?,
+                day: within(anchor_day, 31, "day")?,
+            }),
+            other => Err(InvalidCycle::Name { name: other.to_owned() }),
+        }
+    }
+
+    /// The name that the schema uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Daily => "daily",
+            Self::Weekly(_) => "weekly",
+            Self::Monthly { .. } => "monthly",
+            Self::Yearly { .. } => "yearly",
+        }
+    }
+
+    /// The first nominal date on or after `from`.
+    fn on_or_after(self, from: Date) -> Result<Date, OutOfRange> {
+        match self {
+            Self::Daily => Ok(from),
+            Self::Weekly(weekday) => {
+                let days = i64::from(from.weekday().until(weekday));
+                from.checked_add(days.days()).map_err(|_| OutOfRange)
+            }
+            Self::Monthly { day } => {
+                let here = clamp(from.first_of_month(), day);
+                if here >= from { Ok(here) } else { Ok(clamp(month_after(from)?, day)) }
+            }
+            Self::Yearly { month, day } => {
+                let of = |year| Date::new(year, month, 1).map(|first| clamp(first, day));
+                let here = of(from.year()).map_err(|_| OutOfRange)?;
+                if here >= from { Ok(here) } else { of(from.year() + 1).map_err(|_| OutOfRange) }
+            }
+        }
+    }
+
+    /// The first nominal date after `date`.
+    fn after(self, date: Date) -> Result<Date, OutOfRange> {
+        self.on_or_after(date.tomorrow().map_err(|_| OutOfRange)?)
+    }
+
+    /// A date so far before `date` that at least two nominal dates lie between.
+    fn well_before(self, date: Date) -> Result<Date, OutOfRange> {
+        let days = match self {
+            Self::Daily => 4,
+            Self::Weekly(_) => 16,
+            Self::Monthly { .. } => 64,
+            Self::Yearly { .. } => 734,
+        };
+        date.checked_sub(days.days()).map_err(|_| OutOfRange)
+    }
+}
+
+fn month_after(date: Date) -> Result<Date, OutOfRange> {
+    date.last_of_month().tomorrow().map_err(|_| OutOfRange)
+}
+
+/// The day of that month, or the month's last day when the month is too short for it.
+fn clamp(first_of_month: Date, day: i8) -> Date {
+    let day = day.min(first_of_month.days_in_month());
+    first_of_month.with().day(day).build().unwrap_or(first_of_month)
+}
+
+/// A cycle or an anchor that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCycle {
+    /// No such cycle.
+    #[error("`{name}` is no cycle; use monthly, yearly, weekly or daily")]
+    Name {
+        /// What was written.
+        name: String,
+    },
+    /// The anchor is out of its range.
+    #[error("anchor {what} {value} does not exist; use 1 to {limit}")]
+    Anchor {
+        /// Day, weekday or month.
+        what: &'static str,
+        /// What was written.
+        value: i64,
+        /// The largest that exists.
+        limit: i8,
+    },
+}
+
+/// A boundary: the instant, and the nominal date that it stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Boundary {
+    /// When the date begins.
+    pub at: Instant,
+    /// The nominal date.
+    pub date: LocalDate,
+}
+
+/// Everything that decides an org's boundaries: the zone and the cycle.
+#[derive(Clone, Debug)]
+pub struct Calendar {
+    /// Where midnight is.
+    pub zone: Zone,
+    /// Which dates count.
+    pub cycle: Cycle,
+}
+
+impl Calendar {
+    /// The period that contains `at`, with the nominal date of its end.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn period_at(&self, at: Instant) -> Result<(Period, LocalDate), OutOfRange> {
+        let near = self.zone.date(at).0;
+        // Two days of margin: a date can begin after its own midnight, or be skipped altogether.
+        let mut start = self.boundary(self.cycle.on_or_after(self.cycle.well_before(near)?)?)?;
+        loop {
+            let next = self.following(start)?;
+            if next.at > at {
+                return Ok((Period { start: start.at, end: next.at }, next.date));
+            }
+            start = next;
+        }
+    }
+
+    /// The next end after an end: the first later nominal date, in this zone and cycle, whose
+    /// boundary lies after it.
+    ///
+    /// `end` may come from another zone or cycle, which is how a change takes effect without a
+    /// gap, an overlap or an empty period: the nominal dates simply go on.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn following(&self, end: Boundary) -> Result<Boundary, OutOfRange> {
+        let mut date = end.date.0;
+        loop {
+            date = self.cycle.after(date)?;
+            let next = self.boundary(date)?;
+            if next.at > end.at {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// The nominal date whose boundary is nearest to a stored end of unknown date; the earlier
+    /// one of two that are equally near.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn nearest(&self, end: Instant) -> Result<LocalDate, OutOfRange> {
+        let start = self.cycle.on_or_after(self.cycle.well_before(self.zone.date(end).0)?)?;
+        let mut nearest = self.boundary(start)?;
+        loop {
+            let next = self.following(nearest)?;
+            let distance = |boundary: Boundary| boundary.at.since(end).abs();
+            if distance(next) < distance(nearest) || next.at <= end {
+                nearest = next;
+            } else {
+                return Ok(nearest.date);
+            }
+        }
+    }
+
+    /// The ends that follow `end`: at least `count` of them, and at least `span`'s worth.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn ends_after(
+        &self,
+        end: Boundary,
+        count: usize,
+        span: SignedDuration,
+    ) -> Result<Vec<Instant>, OutOfRange> {
+        let until = end.at.plus(span)?;
+        let mut ends = Vec::with_capacity(count);
+        let mut last = end;
+        while ends.len() < count || last.at < until {
+            last = self.following(last)?;
+            ends.push(last.at);
+        }
+        Ok(ends)
+    }
+
+    fn boundary(&self, date: Date) -> Result<Boundary, OutOfRange> {
+        let date = LocalDate(date);
+        Ok(Boundary { at: self.zone.first_instant(date)?, date })
+    }
+}

@@ -1,0 +1,1 @@
+//! Where an org stands on its calendar.

@@ -1,0 +1,4 @@
+//! periodd closes billing periods on time.
+
+pub mod billing;
+pub mod tzdata;
