@@ -1,4 +1,6 @@
 //! periodd closes billing periods on time.
 
 pub mod billing;
+pub mod jobs;
+pub mod store;
 pub mod tzdata;

@@ -1,1 +1,128 @@
-//! Room.
+//! The checker of finished plans. It lives apart from the planner, knows only the rules that a
+//! plan must keep, and is asked before every apply.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::period::Period;
+use super::quantity::Quantity;
+use super::quota::EntryKind;
+use super::rollover::{ClosedUsage, Plan};
+
+/// A rule that a plan breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A period is empty or inverted.
+    EmptyPeriod(Period),
+    /// Two consecutive periods do not touch.
+    DoNotTouch(Period, Period),
+    /// The plan does not start with the period that it expects to be open.
+    WrongStart(Period),
+    /// A following end does not lie after the one before.
+    EndsNotRising,
+    /// drawn + uncovered is not what lies above included.
+    Unbalanced(Period, Box<ClosedUsage>),
+    /// Something is uncovered although a pack could have paid.
+    UncoveredBesidePack(Period, Box<ClosedUsage>),
+    /// The same feature twice in one period.
+    Repeated(Period, Box<ClosedUsage>),
+    /// A pack's entries do not add up to what it holds, or it would hold less than nothing.
+    PackDoesNotAddUp(Uuid),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyPeriod(period) => write!(f, "the period {period} is empty"),
+            Self::DoNotTouch(a, b) => write!(f, "the periods {a} and {b} do not touch"),
+            Self::WrongStart(period) => {
+                write!(f, "the first period {period} is not the one that is open")
+            }
+            Self::EndsNotRising => f.write_str("the following ends do not rise"),
+            Self::Unbalanced(period, usage) => write!(
+                f,
+                "{} in {period}: drawn {} + uncovered {} is not what {} used exceed the included by",
+                usage.feature, usage.drawn, usage.uncovered, usage.used
+            ),
+            Self::UncoveredBesidePack(period, usage) => write!(
+                f,
+                "{} in {period}: {} uncovered although packs still hold {}",
+                usage.feature, usage.uncovered, usage.left_in_packs
+            ),
+            Self::Repeated(period, usage) => write!(f, "{} twice in {period}", usage.feature),
+            Self::PackDoesNotAddUp(pack) => write!(f, "the entries of pack {pack} do not add up"),
+        }
+    }
+}
+
+/// Lists the rules that a plan breaks; empty for a good plan.
+#[must_use]
+pub fn check(plan: &Plan) -> Vec<Fault> {
+    let mut faults = tiling(plan);
+    for close in &plan.closes {
+        for (index, usage) in close.features.iter().enumerate() {
+            let repeats = close.features[..index].iter().any(|u| u.feature == usage.feature);
+            faults.extend(usage_fault(close.period, usage, repeats));
+        }
+    }
+    faults.extend(packs(plan));
+    faults
+}
+
+fn tiling(plan: &Plan) -> Vec<Fault> {
+    let periods: Vec<Period> =
+        plan.closes.iter().map(|close| close.period).chain([plan.open]).collect();
+    let mut faults: Vec<Fault> =
+        periods.iter().filter(|p| p.end <= p.start).map(|p| Fault::EmptyPeriod(*p)).collect();
+    let apart = periods.windows(2).filter(|pair| pair[0].end != pair[1].start);
+    faults.extend(apart.map(|pair| Fault::DoNotTouch(pair[0], pair[1])));
+    let follows = plan.closes.iter().filter_map(|close| Some((close.follows?, close.period)));
+    let astray = follows.filter(|(follows, period)| *follows != period.start);
+    faults.extend(astray.map(|(_, period)| Fault::WrongStart(period)));
+    // A close normally ends at the stored end; only an early one ends before it.
+    if let (Some(first), Some(end)) = (plan.closes.first(), plan.expected.period_end)
+        && first.period.end > end
+    {
+        faults.push(Fault::WrongStart(first.period));
+    }
+    let ends: Vec<_> = [plan.open.end].into_iter().chain(plan.next_ends.iter().copied()).collect();
+    if ends.windows(2).any(|pair| pair[1] <= pair[0]) {
+        faults.push(Fault::EndsNotRising);
+    }
+    faults
+}
+
+fn usage_fault(period: Period, usage: &ClosedUsage, repeats: bool) -> Option<Fault> {
+    let balanced = usage.included.overage(usage.used).ok()
+        == usage.drawn.plus(usage.uncovered).ok()
+        && !usage.drawn.is_negative()
+        && !usage.uncovered.is_negative();
+    if repeats {
+        Some(Fault::Repeated(period, Box::new(usage.clone())))
+    } else if !balanced {
+        Some(Fault::Unbalanced(period, Box::new(usage.clone())))
+    } else if usage.uncovered.is_positive() && usage.left_in_packs.is_positive() {
+        Some(Fault::UncoveredBesidePack(period, Box::new(usage.clone())))
+    } else {
+        None
+    }
+}
+
+/// Replays the entries of every pack from what it held before.
+fn packs(plan: &Plan) -> Vec<Fault> {
+    let mut holds: HashMap<Uuid, Quantity> = plan.packs_before.iter().copied().collect();
+    let mut faults = Vec::new();
+    for entry in &plan.entries {
+        let after = holds.get(&entry.pack).and_then(|held| held.minus(entry.quantity).ok());
+        let sound = after == Some(entry.remaining)
+            && !entry.remaining.is_negative()
+            && !(entry.kind == EntryKind::Expired && !entry.remaining.is_zero());
+        if !sound {
+            faults.push(Fault::PackDoesNotAddUp(entry.pack));
+        }
+        holds.insert(entry.pack, entry.remaining);
+    }
+    faults
+}

@@ -14,6 +14,9 @@ use jiff::{SignedDuration, Timestamp};
 pub struct Instant(i64);
 
 impl Instant {
+    /// The earliest instant that PostgreSQL keeps: Julian day 0.
+    pub const MIN: Self = Self(-210_866_803_200_000_000);
+
     /// The instant that many microseconds after 1970-01-01T00:00:00Z.
     ///
     /// # Errors

@@ -75,6 +75,8 @@ pub struct Pack {
     pub purchased_at: Instant,
     /// Until when it is usable; `None` never expires.
     pub expires_at: Option<Instant>,
+    /// How many entries its ledger has.
+    pub entries: i32,
 }
 
 impl Pack {
@@ -146,6 +148,8 @@ impl EntryKind {
 pub struct Entry {
     /// Whose pack.
     pub pack: Uuid,
+    /// Its place in the pack's ledger, from 1 on without a gap.
+    pub seq: i32,
     /// What happened.
     pub kind: EntryKind,
     /// How much; negative for a draw that is given back.
@@ -330,9 +334,16 @@ struct Book<'a> {
 impl Book<'_> {
     fn write(&mut self, pack: &mut Pack, kind: EntryKind, part: Quantity) -> Result<(), Overflow> {
         pack.remaining = pack.remaining.minus(part)?;
-        let (pack, remaining) = (pack.id, pack.remaining);
-        let Self { at, period_start, .. } = *self;
-        self.ledger.push(Entry { pack, kind, quantity: part, at, period_start, remaining });
+        pack.entries += 1;
+        self.ledger.push(Entry {
+            pack: pack.id,
+            seq: pack.entries,
+            kind,
+            quantity: part,
+            at: self.at,
+            period_start: self.period_start,
+            remaining: pack.remaining,
+        });
         Ok(())
     }
 }

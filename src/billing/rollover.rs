@@ -1,1 +1,464 @@
-//! Room.
+//! The rollover: what closing the ended periods of one org does, as a value.
+//!
+//! [`plan`] takes everything that is known about an org and returns a [`Plan`] that leaves
+//! nothing to decide. Applying it is the store's work; printing it is a dry run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::instant::{Instant, LocalDate, OutOfRange};
+use super::period::{InvalidCycle, Period};
+use super::quantity::{Overflow, Quantity};
+use super::quota::{self, Account, Draw, Entry, Feature, Included, Moment, Pack};
+use super::timeline::{OpenPeriod, Timeline};
+
+/// The feature whose counter and packs `organizations.used_minutes` and `.overage_minutes` show.
+pub const MINUTES: &str = "minutes_transcribed";
+
+/// The row of an org, as far as a rollover reads it.
+#[derive(Clone, Debug)]
+pub struct OrgState {
+    /// The org.
+    pub id: Uuid,
+    /// Its name for people.
+    pub slug: String,
+    /// Moves with every change that a plan must not overlook (packs granted, refunded, …).
+    pub revision: i64,
+    /// The zone's name, as stored; it may be wrong.
+    pub time_zone: String,
+    /// The cycle's name, as stored.
+    pub cycle: String,
+    /// Day of the month or ISO weekday, as stored.
+    pub anchor_day: i16,
+    /// Month of a yearly cycle, as stored.
+    pub anchor_month: i16,
+    /// The open period; `None` when either end is missing.
+    pub period: Option<StoredPeriod>,
+    /// The stored following ends; empty when unknown.
+    pub next_period_ends: Vec<Instant>,
+    /// The end of the last closed period.
+    pub last_closed_end: Option<Instant>,
+    /// Tier and subscription.
+    pub standing: Standing,
+    /// What `overage_minutes` holds.
+    pub overage_minutes: Quantity,
+    /// What periodd wrote to `overage_minutes` last, without what others had added.
+    pub overage_minutes_written: Option<Quantity>,
+}
+
+/// An open period as stored.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredPeriod {
+    /// The stored ends; possibly inverted.
+    pub period: Period,
+    /// The nominal date of the end; unknown for rows that others inserted.
+    pub end_date: Option<LocalDate>,
+}
+
+/// Tier and subscription of an org.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Standing {
+    /// The tier that grants now.
+    pub tier: String,
+    /// The tier to come.
+    pub next_tier: Option<String>,
+    /// From when; `None` is the next boundary.
+    pub next_tier_at: Option<Instant>,
+    /// As the payment provider says; reported, never judged.
+    pub status: Option<String>,
+    /// When the subscription ends.
+    pub ends_at: Option<Instant>,
+}
+
+impl Standing {
+    /// What applies from `boundary` on: an ended subscription, else a tier to come.
+    fn at_boundary(&mut self, boundary: Instant, ended_tier: &str) {
+        let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= boundary);
+        if self.ends_at.is_some() && is_due(self.ends_at) {
+            *self = Self {
+                tier: ended_tier.to_owned(),
+                next_tier: None,
+                next_tier_at: None,
+                status: Some("canceled".to_owned()),
+                ends_at: None,
+            };
+        } else if is_due(self.next_tier_at)
+            && let Some(next) = self.next_tier.take()
+        {
+            self.tier = next;
+            self.next_tier_at = None;
+        }
+    }
+}
+
+/// A change of tier or subscription.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StandingChange {
+    /// As it stood; the change applies only while it still does.
+    pub before: Standing,
+    /// As it stands afterwards.
+    pub after: Standing,
+}
+
+/// What every tier includes, by tier and feature. Small, and the same for all orgs.
+pub type TierLimits = HashMap<String, HashMap<Feature, Included>>;
+
+/// Usage of one feature in one period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// What was used.
+    pub feature: Feature,
+    /// The period, by its start.
+    pub period_start: Instant,
+    /// How much, what this rollover counts included.
+    pub used: Quantity,
+}
+
+/// A question that a plan needs answered: how much was used before a pack expired?
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cut {
+    /// Of which feature.
+    pub feature: Feature,
+    /// From the start of the period …
+    pub from: Instant,
+    /// … to the expiry inside it.
+    pub until: Instant,
+}
+
+/// Everything that is known about an org when its rollover is planned.
+#[derive(Clone, Debug)]
+pub struct OrgSnapshot {
+    /// The org's row.
+    pub org: OrgState,
+    /// What is due and what comes after.
+    pub timeline: Timeline,
+    /// Usage per feature and period, from the open period on.
+    pub usage: Vec<Usage>,
+    /// The answers to the questions of [`cut`].
+    pub used_before: HashMap<Cut, Quantity>,
+    /// Packs that hold something, or were drawn in the open period.
+    pub packs: Vec<Pack>,
+    /// What the open period has drawn already.
+    pub draws: Vec<Draw>,
+    /// What the tiers include.
+    pub limits: Arc<TierLimits>,
+    /// What overrides grant instead.
+    pub overrides: Vec<(Feature, Included)>,
+    /// The tier of ended subscriptions.
+    pub ended_tier: Arc<str>,
+}
+
+impl OrgSnapshot {
+    /// What `tier` includes of a feature for this org.
+    #[must_use]
+    pub fn included(&self, tier: &str, feature: &str) -> Included {
+        let override_ = self.overrides.iter().find(|(name, _)| &**name == feature);
+        override_
+            .map(|(_, included)| *included)
+            .or_else(|| self.limits.get(tier)?.get(feature).copied())
+            .unwrap_or(Included::NONE)
+    }
+
+    fn used(&self, feature: &str, period: Period) -> Quantity {
+        self.usage
+            .iter()
+            .find(|usage| usage.period_start == period.start && &*usage.feature == feature)
+            .map_or(Quantity::ZERO, |usage| usage.used)
+    }
+}
+
+/// The usage that has to be read before a pack is settled: an expiry that has passed, strictly
+/// inside a period that closes or is open.
+#[must_use]
+pub fn cut(timeline: &Timeline, pack: &Pack, now: Instant) -> Option<Cut> {
+    let until = pack.expires_at.filter(|at| *at <= now && pack.remaining.is_positive())?;
+    let mut periods = timeline.due.iter().chain([&timeline.open.period]);
+    let period = periods.find(|period| period.start < until && until < period.end)?;
+    Some(Cut { feature: pack.feature.clone(), from: period.start, until })
+}
+
+/// What a rollover does to one org. Nothing is left to decide.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Plan {
+    /// The org.
+    pub org: Uuid,
+    /// Its name for people.
+    pub slug: String,
+    /// Applies only while the org stands like this.
+    #[serde(skip)]
+    pub expected: Expected,
+    /// The periods that close, oldest first.
+    pub closes: Vec<Close>,
+    /// What happens to packs, in order.
+    pub entries: Vec<Entry>,
+    /// What each pack mentioned in the entries held before.
+    #[serde(skip)]
+    pub packs_before: Vec<(Uuid, Quantity)>,
+    /// The period that is open afterwards.
+    pub open: Period,
+    /// The nominal date of its end.
+    pub open_end_date: LocalDate,
+    /// The ends after it.
+    pub next_ends: Vec<Instant>,
+    /// Tier and subscription, when they change.
+    pub standing: Option<StandingChange>,
+    /// Usage of the open period, for the derived columns.
+    pub derived: Derived,
+    /// From here on usage is counted again, by these boundaries.
+    #[serde(skip)]
+    pub recount_from: Option<Instant>,
+}
+
+/// The state that a plan was made for; the guard of its compare-and-set.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// The stored end of the open period.
+    pub period_end: Option<Instant>,
+    /// The org's revision.
+    pub revision: i64,
+    /// What `overage_minutes` held.
+    pub overage_minutes: Quantity,
+}
+
+/// A period that closes.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Close {
+    /// The stretch of time.
+    #[serde(flatten)]
+    pub period: Period,
+    /// The end of the period closed before, which is this one's start; `None` for the first.
+    #[serde(skip)]
+    pub follows: Option<Instant>,
+    /// The tier that granted in it.
+    pub tier: String,
+    /// One line per feature with usage or a draw.
+    pub features: Vec<ClosedUsage>,
+}
+
+/// How one feature ends a period.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ClosedUsage {
+    /// The feature.
+    pub feature: Feature,
+    /// What was used.
+    pub used: Quantity,
+    /// What was included.
+    pub included: Included,
+    /// What packs paid.
+    pub drawn: Quantity,
+    /// What nothing paid.
+    pub uncovered: Quantity,
+    /// What the packs that could have paid still hold.
+    #[serde(skip)]
+    pub left_in_packs: Quantity,
+}
+
+/// What the derived columns of the org's row show afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Derived {
+    /// Minutes used in the open period.
+    pub used_minutes: Quantity,
+    /// Purchased minutes left, and whatever others had added to the column.
+    pub overage_minutes: Quantity,
+    /// Purchased minutes left by the packs alone.
+    #[serde(skip)]
+    pub overage_minutes_written: Quantity,
+}
+
+/// Why an org cannot be processed; the sentence that it is parked with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The zone is unknown.
+    #[error("time zone {0}")]
+    Zone(String),
+    /// The cycle or an anchor is unknown.
+    #[error("{0}")]
+    Cycle(#[from] InvalidCycle),
+    /// The stored period does not end after it starts.
+    #[error("the period {0} does not end after it starts")]
+    Inverted(Period),
+    /// There would be a gap or an overlap.
+    #[error("the open period starts at {start}, but the last closed one ended at {closed}")]
+    DoesNotTouch {
+        /// End of the last closed period.
+        closed: Instant,
+        /// Start of the open one.
+        start: Instant,
+    },
+    /// More than one period is due, and `catch_up = "halt"`.
+    #[error("more than one period is due (the first since {since}) and catch_up is \"halt\"")]
+    Halted {
+        /// When the oldest period ended.
+        since: Instant,
+    },
+    /// A quantity does not fit.
+    #[error("{0}")]
+    Overflow(#[from] Overflow),
+    /// A date does not fit.
+    #[error("{0}")]
+    OutOfRange(#[from] OutOfRange),
+    /// A pack holds less than nothing.
+    #[error("pack {0} holds less than nothing")]
+    NegativePack(Uuid),
+    /// The database's own words about a row that it refused or could not read.
+    #[error("{0}")]
+    Unprocessable(String),
+}
+
+/// Plans the rollover of one org: closes what is due on its timeline, settles the packs that
+/// expired by `now`, and opens the next period.
+///
+/// # Errors
+/// The [`Reason`] to park the org for.
+pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
+    if let Some(pack) = snapshot.packs.iter().find(|pack| pack.remaining.is_negative()) {
+        return Err(Reason::NegativePack(pack.id));
+    }
+    let OrgSnapshot { org, timeline, .. } = snapshot;
+    let mut books = Books::open(snapshot);
+    let before = books.purchased_minutes(now)?;
+    let mut closes = Vec::with_capacity(timeline.due.len());
+    for &period in &timeline.due {
+        let follows = if closes.is_empty() { org.last_closed_end } else { Some(period.start) };
+        closes.push(books.close(period, follows)?);
+    }
+    let OpenPeriod { period: open, end } = timeline.open;
+    books.settle_expiries(open, now)?;
+    let derived = books.derived(open, before, now)?;
+    let standing = (books.standing != org.standing)
+        .then(|| StandingChange { before: org.standing.clone(), after: books.standing.clone() });
+    let expected = Expected {
+        period_end: org.period.map(|stored| stored.period.end),
+        revision: org.revision,
+        overage_minutes: org.overage_minutes,
+    };
+    Ok(Plan {
+        org: org.id,
+        slug: org.slug.clone(),
+        expected,
+        closes,
+        packs_before: books.packs_before(),
+        entries: books.ledger,
+        open,
+        open_end_date: end.date,
+        next_ends: timeline.next_ends.clone(),
+        standing,
+        derived,
+        recount_from: timeline.recount.map(|recount| recount.from),
+    })
+}
+
+/// The books of one org while its rollover is planned.
+struct Books<'a> {
+    snapshot: &'a OrgSnapshot,
+    standing: Standing,
+    accounts: Vec<(Feature, Account)>,
+    ledger: Vec<Entry>,
+}
+
+impl<'a> Books<'a> {
+    fn open(snapshot: &'a OrgSnapshot) -> Self {
+        let used = snapshot.usage.iter().map(|usage| &usage.feature);
+        let bought = snapshot.packs.iter().map(|pack| &pack.feature);
+        let mut features: Vec<Feature> = used.chain(bought).cloned().collect();
+        features.sort_unstable();
+        features.dedup();
+        let account = |feature: Feature| {
+            let packs = snapshot.packs.iter().filter(|pack| pack.feature == feature);
+            (feature.clone(), Account::new(packs.cloned().collect(), snapshot.draws.clone()))
+        };
+        let accounts = features.into_iter().map(account).collect();
+        Self { snapshot, standing: snapshot.org.standing.clone(), accounts, ledger: Vec::new() }
+    }
+
+    /// Closes one period: expiries inside it first, in their order, then the period itself; the
+    /// tier changes that apply at its end come last.
+    fn close(&mut self, period: Period, follows: Option<Instant>) -> Result<Close, Reason> {
+        self.settle_expiries(period, period.end)?;
+        let moment = Moment::Close(period);
+        let mut features = Vec::with_capacity(self.accounts.len());
+        for (feature, account) in &mut self.accounts {
+            let used = self.snapshot.used(feature, period);
+            let included = self.snapshot.included(&self.standing.tier, feature);
+            let overage = included.overage(used)?;
+            let settled = account.settle(moment, period.start, overage, &mut self.ledger)?;
+            if !used.is_zero() || !settled.drawn.is_zero() {
+                features.push(ClosedUsage {
+                    feature: feature.clone(),
+                    used,
+                    included,
+                    drawn: settled.drawn,
+                    uncovered: settled.uncovered,
+                    left_in_packs: account.usable(moment)?,
+                });
+            }
+            account.next_period();
+        }
+        let tier = self.standing.tier.clone();
+        self.standing.at_boundary(period.end, &self.snapshot.ended_tier);
+        Ok(Close { period, follows, tier, features })
+    }
+
+    /// Settles every pack that expires inside the period, up to and including `until`: at the
+    /// period's very end, too, for such a pack was usable through all of it.
+    fn settle_expiries(&mut self, period: Period, until: Instant) -> Result<(), Reason> {
+        for (feature, account) in &mut self.accounts {
+            for at in account.expiries(until.min(period.end)) {
+                if at <= period.start {
+                    account.expire(at, period.start, &mut self.ledger)?;
+                    continue;
+                }
+                let used = if at == period.end {
+                    self.snapshot.used(feature, period)
+                } else {
+                    let cut = Cut { feature: feature.clone(), from: period.start, until: at };
+                    self.snapshot.used_before.get(&cut).copied().unwrap_or_default()
+                };
+                let included = self.snapshot.included(&self.standing.tier, feature);
+                let overage = included.overage(used)?;
+                account.settle(Moment::Expiry(at), period.start, overage, &mut self.ledger)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Purchased minutes left, as the org's row should show them: in the period as stored before
+    /// anything closes, or in the open one afterwards.
+    fn purchased_minutes_in(&self, period: Period, now: Instant) -> Result<Quantity, Reason> {
+        let Some((_, account)) = self.accounts.iter().find(|(name, _)| &**name == MINUTES) else {
+            return Ok(Quantity::ZERO);
+        };
+        let usable = account.usable(Moment::Expiry(now))?;
+        let included = self.snapshot.included(&self.standing.tier, MINUTES);
+        let used = self.snapshot.used(MINUTES, period);
+        let drawn = account.drawn_so_far()?;
+        Ok(quota::purchased_remaining(included, drawn, usable, used)?)
+    }
+
+    fn purchased_minutes(&self, now: Instant) -> Result<Quantity, Reason> {
+        let stored = self.snapshot.org.period.map(|stored| stored.period);
+        self.purchased_minutes_in(stored.unwrap_or(self.snapshot.timeline.open.period), now)
+    }
+
+    /// The derived columns. What the overage column holds above both what periodd wrote last and
+    /// what the packs hold was added by someone who sold minutes without a pack: it is kept.
+    fn derived(&self, open: Period, before: Quantity, now: Instant) -> Result<Derived, Reason> {
+        let org = &self.snapshot.org;
+        let known = org.overage_minutes_written.unwrap_or_default().max(before);
+        let added_by_others = org.overage_minutes.minus(known)?.or_zero();
+        let left = self.purchased_minutes_in(open, now)?;
+        Ok(Derived {
+            used_minutes: self.snapshot.used(MINUTES, open),
+            overage_minutes: left.plus(added_by_others)?,
+            overage_minutes_written: left,
+        })
+    }
+
+    fn packs_before(&self) -> Vec<(Uuid, Quantity)> {
+        let is_mentioned = |pack: &&Pack| self.ledger.iter().any(|entry| entry.pack == pack.id);
+        let mentioned = self.snapshot.packs.iter().filter(is_mentioned);
+        mentioned.map(|pack| (pack.id, pack.remaining)).collect()
+    }
+}

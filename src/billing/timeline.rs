@@ -1,1 +1,205 @@
-//! Where an org stands on its calendar.
+//! The timeline of one org: which periods are due, which one is open afterwards, what follows.
+
+use jiff::SignedDuration;
+
+use super::instant::Instant;
+use super::period::{Boundary, Calendar, Period};
+use super::rollover::{OrgState, Reason};
+
+/// The following ends that an org stores: at least this many …
+const FOLLOWING_ENDS: usize = 3;
+/// … and at least this much time's worth, so that a daemon away for a month loses no use.
+const FOLLOWING_SPAN: SignedDuration = SignedDuration::from_hours(35 * 24);
+
+/// What happens to periods that were missed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CatchUp {
+    /// Each is closed by itself, oldest first.
+    Replay,
+    /// The open period closes normally, the missed ones as one, with one included quantity.
+    Collapse,
+    /// The org is parked when more than one is due.
+    Halt,
+}
+
+/// What is asked of a rollover.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What happens to missed periods.
+    pub catch_up: CatchUp,
+    /// The most periods closed per org in one pass.
+    pub max_periods: usize,
+    /// The tier that an ended subscription falls back to.
+    pub ended_tier: String,
+    /// Close the open period now, although it has not ended.
+    pub early: bool,
+}
+
+/// Where an org stands on its calendar, once everything that is due has been closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// The periods to close in this pass, oldest first.
+    pub due: Vec<Period>,
+    /// The period that is open afterwards. It may be due as well, when a pass is not enough.
+    pub open: OpenPeriod,
+    /// The ends that follow the open period's.
+    pub next_ends: Vec<Instant>,
+    /// What was counted by other boundaries, and has to be counted again.
+    pub recount: Option<Recount>,
+}
+
+/// From where usage is counted again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recount {
+    /// The first boundary that differs.
+    pub from: Instant,
+    /// Does it fall inside a period that a counter spans?
+    pub splits_a_counter: bool,
+}
+
+impl Timeline {
+    /// The timeline of an org at `now`.
+    ///
+    /// # Errors
+    /// The [`Reason`] why the org cannot be processed.
+    pub fn of(
+        org: &OrgState,
+        calendar: &Calendar,
+        policy: &Policy,
+        now: Instant,
+    ) -> Result<Self, Reason> {
+        let first = first_open(org, calendar, now)?;
+        let mut walk = Walk { calendar, open: first };
+        let mut due = walk.close_due(policy, now)?;
+        let early = policy.early && walk.close_early(&mut due, now);
+        let open = walk.open;
+        let next_ends = calendar.ends_after(open.end, FOLLOWING_ENDS, FOLLOWING_SPAN)?;
+        let mut timeline = Self { due, open, next_ends, recount: None };
+        let recount = |from, splits_a_counter| Some(Recount { from, splits_a_counter });
+        timeline.recount = if early {
+            recount(open.period.start, true)
+        } else if policy.catch_up == CatchUp::Collapse && timeline.due.len() > 1 {
+            recount(timeline.due[0].end, false)
+        } else if timeline.agrees_with(first.period, &org.next_period_ends) {
+            None
+        } else {
+            recount(first.period.end, false)
+        };
+        Ok(timeline)
+    }
+
+    /// The periods that this timeline knows, oldest first: the due ones, the open one, and those
+    /// that follow it as far as the ends reach.
+    #[must_use]
+    pub fn windows(&self) -> Vec<Period> {
+        let mut windows: Vec<Period> = self.due.iter().copied().chain([self.open.period]).collect();
+        let mut start = self.open.period.end;
+        for &end in &self.next_ends {
+            windows.push(Period { start, end });
+            start = end;
+        }
+        windows
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub fn start(&self) -> Instant {
+        self.due.first().unwrap_or(&self.open.period).start
+    }
+
+    /// Is more due when this pass is done?
+    #[must_use]
+    pub fn is_still_due(&self, now: Instant) -> bool {
+        self.open.period.end <= now
+    }
+
+    /// Do the stored following ends, as far as both reach, agree with the computed ones? Where
+    /// they do not, usage was counted by other boundaries than those that hold now.
+    fn agrees_with(&self, first: Period, stored: &[Instant]) -> bool {
+        let computed =
+            self.windows().into_iter().map(|window| window.end).filter(|end| *end > first.end);
+        stored.iter().zip(computed).all(|(stored, computed)| *stored == computed)
+    }
+}
+
+/// An open period with the nominal date that its end stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenPeriod {
+    /// The stretch of time.
+    pub period: Period,
+    /// Its end as a boundary.
+    pub end: Boundary,
+}
+
+impl OpenPeriod {
+    fn new(start: Instant, end: Boundary) -> Self {
+        Self { period: Period { start, end: end.at }, end }
+    }
+}
+
+/// The period from which an org goes on: the stored one; without one, the period that begins
+/// where the last closed one ended; without that, the period that contains `now`.
+fn first_open(org: &OrgState, calendar: &Calendar, now: Instant) -> Result<OpenPeriod, Reason> {
+    match (org.period, org.last_closed_end) {
+        (Some(stored), _) if stored.period.end <= stored.period.start => {
+            Err(Reason::Inverted(stored.period))
+        }
+        (Some(stored), Some(closed)) if closed != stored.period.start => {
+            Err(Reason::DoesNotTouch { closed, start: stored.period.start })
+        }
+        (Some(stored), _) => {
+            let at = stored.period.end;
+            let date = stored.end_date.map_or_else(|| calendar.nearest(at), Ok)?;
+            Ok(OpenPeriod::new(stored.period.start, Boundary { at, date }))
+        }
+        (None, Some(closed)) => {
+            let (period, date) = calendar.period_at(closed)?;
+            Ok(OpenPeriod::new(closed, Boundary { at: period.end, date }))
+        }
+        (None, None) => {
+            let (period, date) = calendar.period_at(now)?;
+            Ok(OpenPeriod::new(period.start, Boundary { at: period.end, date }))
+        }
+    }
+}
+
+/// A walk over the boundaries, from one open period to the next.
+struct Walk<'a> {
+    calendar: &'a Calendar,
+    open: OpenPeriod,
+}
+
+impl Walk<'_> {
+    fn close_due(&mut self, policy: &Policy, now: Instant) -> Result<Vec<Period>, Reason> {
+        let limit = match policy.catch_up {
+            CatchUp::Replay => policy.max_periods,
+            CatchUp::Collapse => usize::MAX,
+            CatchUp::Halt => 2,
+        };
+        let mut due = Vec::new();
+        while self.open.period.end <= now && due.len() < limit {
+            due.push(self.open.period);
+            let next = self.calendar.following(self.open.end)?;
+            self.open = OpenPeriod::new(self.open.period.end, next);
+        }
+        match policy.catch_up {
+            CatchUp::Halt if due.len() > 1 => Err(Reason::Halted { since: due[0].end }),
+            CatchUp::Collapse if due.len() > 2 => {
+                let missed = Period { start: due[1].start, end: self.open.period.start };
+                Ok(vec![due[0], missed])
+            }
+            _ => Ok(due),
+        }
+    }
+
+    /// Closes the open period at `now`; the new one ends where the closed one would have.
+    fn close_early(&mut self, due: &mut Vec<Period>, now: Instant) -> bool {
+        let Period { start, end } = self.open.period;
+        let inside = start < now && now < end;
+        if inside {
+            due.push(Period { start, end: now });
+            self.open.period.start = now;
+        }
+        inside
+    }
+}

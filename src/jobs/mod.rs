@@ -1,1 +1,3 @@
-//! Room.
+//! The verbs: each reads, has `billing` decide, has `store` write, and reports.
+
+pub mod rollover;

@@ -1,1 +1,23 @@
-//! Room.
+//! The database: the only room with SQL.
+//!
+//! Statements work on pages of orgs. What they change they change by compare-and-set, gated by
+//! the row that really moved, so that anything may be tried again, half-way or by two at once.
+//! None of them computes a boundary: boundaries are values from `billing`.
+
+pub mod apply;
+pub mod claim;
+pub mod database;
+pub mod error;
+pub mod migrate;
+pub mod orgs;
+pub mod packs;
+pub mod snapshot;
+mod types;
+pub mod usage;
+pub mod zones;
+
+pub use database::Database;
+pub use error::StoreError;
+
+/// A connection to the database; other rooms pass it on and look no further.
+pub type Connection = sqlx::PgConnection;

@@ -1,0 +1,93 @@
+-- Usage: the metrics, which are the truth, and the counters that are derived from them.
+
+create table usage_metrics (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null references organizations (id),
+    user_id uuid,
+    metric_type text not null check (metric_type <> ''),
+    metric_value numeric not null
+        check (metric_value > '-Infinity' and metric_value < 'Infinity' and metric_value = round(metric_value, 6)),
+    created_at timestamptz not null default now(),
+    recorded_at timestamptz not null default now(),
+    counted_at timestamptz,
+    idempotency_key text,
+    primary key (organization_id, id)
+);
+comment on table usage_metrics is 'The append-only truth about usage. A correction is a metric with a negative value.';
+comment on column usage_metrics.id is 'The metric''s id.';
+comment on column usage_metrics.organization_id is 'Who pays.';
+comment on column usage_metrics.user_id is 'Who used it; null when it was nobody in particular.';
+comment on column usage_metrics.metric_type is 'The feature, in any case of letters.';
+comment on column usage_metrics.metric_value is 'How much; negative for a correction.';
+comment on column usage_metrics.created_at is 'When it was used: decides the period that it counts in.';
+comment on column usage_metrics.recorded_at is 'When it was written.';
+comment on column usage_metrics.counted_at is 'When it went into its counter; null: not yet.';
+comment on column usage_metrics.idempotency_key is 'A repeated key of the same org counts once.';
+
+create unique index usage_metrics_key on usage_metrics (organization_id, idempotency_key)
+    where idempotency_key is not null;
+-- What is still to be counted: small, whatever the size of the table.
+create index usage_metrics_uncounted on usage_metrics (organization_id, created_at)
+    where counted_at is null;
+-- Sums over a stretch of time: audits, and usage before an expiry.
+create index usage_metrics_time on usage_metrics (organization_id, created_at);
+
+create view usage_events with (security_invoker = true) as select * from usage_metrics;
+comment on view usage_events is 'usage_metrics under the name that some applications use.';
+
+create table usage_counters (
+    org_id uuid not null references organizations (id),
+    feature text not null,
+    period_start timestamptz not null,
+    period_end timestamptz not null,
+    used numeric not null default 0
+        check (used > '-Infinity' and used < 'Infinity' and used = round(used, 6)),
+    sync_status text not null default 'pending' check (sync_status in ('pending', 'synced')),
+    last_synced_at timestamptz,
+    discrepancy_count integer not null default 0 check (discrepancy_count >= 0),
+    updated_at timestamptz not null default now(),
+    primary key (org_id, period_start, feature),
+    check (period_end > period_start)
+)
+-- Counters change with every use; room on the page keeps those updates away from the indexes.
+with (fillfactor = 70);
+comment on table usage_counters is 'Usage of one org and feature in one period: the sum of its counted metrics.';
+comment on column usage_counters.org_id is 'The org.';
+comment on column usage_counters.feature is 'The feature.';
+comment on column usage_counters.period_start is 'Start of the period, inside it.';
+comment on column usage_counters.period_end is 'End of the period, outside it.';
+comment on column usage_counters.used is 'The sum of the counted metrics with created_at in [period_start, period_end).';
+comment on column usage_counters.sync_status is 'pending: moved since the derived columns were written; synced: they agree.';
+comment on column usage_counters.last_synced_at is 'When the derived columns were written or the counter was audited last.';
+comment on column usage_counters.discrepancy_count is 'How often an audit found this counter wrong.';
+comment on column usage_counters.updated_at is 'When the counter moved last.';
+create index usage_counters_pending on usage_counters (org_id) where sync_status = 'pending';
+
+create table feature_usage (
+    organization_id uuid not null references organizations (id),
+    user_id uuid not null,
+    feature text not null,
+    period_start timestamptz not null,
+    period_end timestamptz not null,
+    usage_count numeric not null default 0
+        check (usage_count > '-Infinity' and usage_count < 'Infinity' and usage_count = round(usage_count, 6)),
+    sync_status text not null default 'pending' check (sync_status in ('pending', 'synced')),
+    last_synced_at timestamptz,
+    discrepancy_count integer not null default 0 check (discrepancy_count >= 0),
+    updated_at timestamptz not null default now(),
+    primary key (organization_id, user_id, period_start, feature),
+    check (period_end > period_start)
+)
+with (fillfactor = 70);
+comment on table feature_usage is 'Usage of one user and feature in one period of the user''s org.';
+comment on column feature_usage.organization_id is 'The org that pays.';
+comment on column feature_usage.user_id is 'The user.';
+comment on column feature_usage.feature is 'The feature.';
+comment on column feature_usage.period_start is 'Start of the period, inside it.';
+comment on column feature_usage.period_end is 'End of the period, outside it.';
+comment on column feature_usage.usage_count is 'The sum of the user''s counted metrics with created_at in [period_start, period_end).';
+comment on column feature_usage.sync_status is 'pending: moved since the derived columns were written; synced: they agree.';
+comment on column feature_usage.last_synced_at is 'When the derived columns were written or the counter was audited last.';
+comment on column feature_usage.discrepancy_count is 'How often an audit found this counter wrong.';
+comment on column feature_usage.updated_at is 'When the counter moved last.';
+create index feature_usage_pending on feature_usage (organization_id) where sync_status = 'pending';

@@ -1,0 +1,177 @@
+//! The rollover: due orgs → plan → check → apply → report.
+//!
+//! Passes walk over pages of orgs ([`walk`]); a page is read, planned, checked and applied in one
+//! transaction ([`page`]). A schedule, a person at the terminal and a dry run take the same way;
+//! a dry run only stops before the apply.
+
+mod page;
+mod reading;
+mod report;
+mod walk;
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::billing::Instant;
+use crate::billing::timeline::Policy;
+use crate::store::{Database, StoreError, claim, packs};
+use crate::tzdata::TzData;
+use page::Worker;
+pub use report::{Parked, Report};
+use walk::Walk;
+
+/// Passes that find something due but move nothing, before a run gives up.
+const FRUITLESS_PASSES: usize = 3;
+
+/// Which orgs a rollover is for.
+#[derive(Clone, Debug)]
+pub enum Scope {
+    /// Whatever is due.
+    All,
+    /// These.
+    Orgs(Vec<Uuid>),
+    /// Those in one time zone.
+    Zone(String),
+}
+
+/// A rollover that was asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// For which orgs.
+    pub scope: Scope,
+    /// By which policy.
+    pub policy: Policy,
+    /// Orgs per page and transaction.
+    pub batch_size: usize,
+    /// How many pages are worked on at once, each on a connection of its own.
+    pub connections: usize,
+    /// Business time; `None` reads the database's clock once per pass.
+    pub at: Option<Instant>,
+    /// Plan only.
+    pub dry_run: bool,
+}
+
+/// Who is told how far a run is, after every page.
+pub type Observer = Arc<dyn Fn(&Report) + Send + Sync>;
+
+/// Runs passes until nothing is due any more.
+///
+/// # Errors
+/// [`StoreError`] when the database fails. Orgs that cannot be processed are no error: they are
+/// parked and listed in the report.
+pub async fn run(
+    database: &Database,
+    tz: &TzData,
+    request: &Request,
+    observer: Observer,
+) -> Result<Report, StoreError> {
+    let report = Mutex::new(Report::default());
+    let job = Job { database, tz, request, observer, report: &report };
+    if request.dry_run {
+        job.dry_run().await?;
+    } else {
+        job.regular_passes().await?;
+        if request.policy.early {
+            job.pass(&request.policy, job.now().await?).await?;
+        }
+    }
+    drop(job);
+    Ok(report.into_inner())
+}
+
+struct Job<'a> {
+    database: &'a Database,
+    tz: &'a TzData,
+    request: &'a Request,
+    observer: Observer,
+    report: &'a Mutex<Report>,
+}
+
+impl Job<'_> {
+    /// Closes what has ended, in as many passes as it takes.
+    async fn regular_passes(&self) -> Result<(), StoreError> {
+        let policy = Policy { early: false, ..self.request.policy.clone() };
+        let mut fruitless = 0;
+        loop {
+            let now = self.now().await?;
+            let mut connection = self.database.connection().await?;
+            let pending = claim::pending(&mut connection, now).await?;
+            if pending.unseen_packs {
+                packs::adopt_unseen(&mut connection).await?;
+            }
+            drop(connection);
+            if matches!(self.request.scope, Scope::All) && !pending.any() {
+                return Ok(());
+            }
+            let moved = self.pass(&policy, now).await?;
+            match (&self.request.scope, moved) {
+                // Nothing of what was asked for is due any more.
+                (Scope::Orgs(_) | Scope::Zone(_), 0) => return Ok(()),
+                (Scope::All, 0) if !pending.only_unseen_packs() => fruitless += 1,
+                _ => fruitless = 0,
+            }
+            if fruitless == FRUITLESS_PASSES {
+                return Err(StoreError::Failed(
+                    "orgs stay due although nothing keeps them from being closed; \
+                     `periodd doctor` may tell why"
+                        .to_owned(),
+                ));
+            }
+        }
+    }
+
+    /// One walk over everything in scope. Returns how many orgs moved or were parked.
+    async fn pass(&self, policy: &Policy, now: Instant) -> Result<usize, StoreError> {
+        let before = self.report.lock().await.touched();
+        let limit = self.request.batch_size;
+        let walk = Mutex::new(Walk::new(&self.request.scope, policy.early, now, limit));
+        let workers = (0..self.request.connections.max(1)).map(|_| self.work(&walk, policy, now));
+        futures_util::future::try_join_all(workers).await?;
+        Ok(self.report.lock().await.touched() - before)
+    }
+
+    /// Takes page after page of the walk, on a connection of its own.
+    async fn work(
+        &self,
+        walk: &Mutex<Walk>,
+        policy: &Policy,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.database.connection().await?;
+        let mut worker = Worker::new(self.tz, policy, now);
+        loop {
+            let Some(ids) = walk.lock().await.next(&mut connection).await? else { return Ok(()) };
+            let tally = worker.roll_over(&mut connection, &ids).await?;
+            if tally.collided(ids.len()) {
+                walk.lock().await.jump(&mut connection).await?;
+            }
+            let mut report = self.report.lock().await;
+            report.add(tally);
+            (self.observer)(&report);
+        }
+    }
+
+    /// Plans everything in scope, and applies nothing. One plan shows what several passes would
+    /// do, so the bound on periods per pass does not hold here.
+    async fn dry_run(&self) -> Result<(), StoreError> {
+        let now = self.now().await?;
+        let policy = Policy { max_periods: usize::MAX, ..self.request.policy.clone() };
+        let mut walk = Walk::new(&self.request.scope, policy.early, now, self.request.batch_size);
+        let mut connection = self.database.connection().await?;
+        let mut worker = Worker::new(self.tz, &policy, now);
+        while let Some(ids) = walk.next(&mut connection).await? {
+            let planned = worker.plan_only(&mut connection, &ids).await?;
+            self.report.lock().await.preview(planned);
+        }
+        Ok(())
+    }
+
+    async fn now(&self) -> Result<Instant, StoreError> {
+        match self.request.at {
+            Some(at) => Ok(at),
+            None => self.database.now().await,
+        }
+    }
+}

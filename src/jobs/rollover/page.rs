@@ -1,0 +1,281 @@
+//! One page of orgs: read, plan, check, apply; and what to do when one of the four fails.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::reading::{Draft, Reader};
+use super::report::{Parked, Tally};
+use crate::billing::check::check;
+use crate::billing::rollover::{self, OrgState, Plan, Reason};
+use crate::billing::timeline::{Policy, Timeline};
+use crate::billing::{Calendar, Cycle, Instant, Zone};
+use crate::store::apply::{self, EndsSource, Parking, Planned, Stamp};
+use crate::store::snapshot::{self, Features};
+use crate::store::{Connection, StoreError};
+use crate::tzdata::TzData;
+
+/// Conflicts in a row on the same page before it is taken apart: many orgs at once are fast, few
+/// at once get through.
+const CONFLICTS_PER_PAGE: u32 = 2;
+/// Conflicts in a row on a single org before the run fails: by then it is no coincidence.
+const CONFLICTS_PER_ORG: u32 = 20;
+/// The longest pause after a conflict with a single org; each is drawn at random below it.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Rolls pages of orgs over, on one connection.
+pub(super) struct Worker<'a> {
+    tz: &'a TzData,
+    policy: &'a Policy,
+    ended_tier: Arc<str>,
+    now: Instant,
+    zones: HashMap<String, Result<Zone, Reason>>,
+    features: Features,
+}
+
+/// Orgs that are tried together, and how often they met a conflict.
+struct Batch {
+    ids: Vec<Uuid>,
+    conflicts: u32,
+}
+
+/// What a page should become.
+#[derive(Default)]
+struct Decision {
+    planned: Vec<Planned>,
+    parkings: Vec<(Parking, String)>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant) -> Self {
+        let ended_tier = policy.ended_tier.as_str().into();
+        let (zones, features) = (HashMap::new(), Features::default());
+        Self { tz, policy, ended_tier, now, zones, features }
+    }
+
+    /// Rolls a page over. A conflict reads it again; a row that cannot be processed falls back to
+    /// ever smaller pages, until it stands alone and is parked.
+    pub(super) async fn roll_over(
+        &mut self,
+        connection: &mut Connection,
+        ids: &[Uuid],
+    ) -> Result<Tally, StoreError> {
+        let mut tally = Tally::default();
+        let mut batches = vec![Batch { ids: ids.to_vec(), conflicts: 0 }];
+        while let Some(Batch { ids, conflicts }) = batches.pop() {
+            match self.attempt(connection, &ids, &mut tally).await {
+                Ok(missed) if missed.is_empty() => {}
+                Ok(missed) => {
+                    tally.missed += missed.len();
+                    batches.push(Batch { ids: missed, conflicts });
+                }
+                Err(StoreError::Conflict(_)) => {
+                    tally.conflicts += 1;
+                    batches.extend(after_conflict(ids, conflicts).await?);
+                }
+                Err(StoreError::Unprocessable(_)) if ids.len() > 1 => {
+                    batches.extend(halves(ids, 0));
+                }
+                Err(StoreError::Unprocessable(why)) => {
+                    self.park_unreadable(connection, &ids, why, &mut tally).await?;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Plans a page without applying anything.
+    pub(super) async fn plan_only(
+        &mut self,
+        connection: &mut Connection,
+        ids: &[Uuid],
+    ) -> Result<(Vec<Plan>, Vec<Parked>), StoreError> {
+        let mut plans = Vec::new();
+        let mut parked = Vec::new();
+        let mut batches = vec![ids.to_vec()];
+        while let Some(ids) = batches.pop() {
+            match self.decide(connection, &ids).await {
+                Ok(decision) => {
+                    plans.extend(decision.planned.into_iter().map(|planned| planned.plan));
+                    let reasons = decision.parkings.into_iter();
+                    parked.extend(reasons.map(|(parking, slug)| parked_as(&parking, slug)));
+                }
+                Err(StoreError::Unprocessable(_)) if ids.len() > 1 => {
+                    batches.extend(halves(ids, 0).into_iter().map(|batch| batch.ids));
+                }
+                Err(StoreError::Unprocessable(reason)) => {
+                    parked.extend(ids.iter().map(|org| Parked {
+                        org: *org,
+                        slug: org.to_string(),
+                        reason: reason.clone(),
+                    }));
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok((plans, parked))
+    }
+
+    /// Reads, plans, checks and applies once. Returns the orgs that did not move, to be looked
+    /// at again.
+    async fn attempt(
+        &mut self,
+        connection: &mut Connection,
+        ids: &[Uuid],
+        tally: &mut Tally,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let Decision { planned, parkings } = self.decide(connection, ids).await?;
+        self.park(connection, parkings, tally).await?;
+        if planned.is_empty() {
+            return Ok(Vec::new());
+        }
+        let stamp = Stamp { now: self.now, tzdb: self.tz.release() };
+        let moved = apply::apply(connection, &planned, stamp).await?;
+        let (applied, missed): (Vec<_>, Vec<_>) =
+            planned.iter().partition(|planned| moved.contains(&planned.plan.org));
+        applied.iter().for_each(|planned| tally.applied(&planned.plan));
+        Ok(missed.iter().map(|planned| planned.plan.org).collect())
+    }
+
+    /// Reads a page and plans it.
+    async fn decide(
+        &mut self,
+        connection: &mut Connection,
+        ids: &[Uuid],
+    ) -> Result<Decision, StoreError> {
+        let rows = snapshot::orgs(connection, ids).await?;
+        let mut decision = Decision::default();
+        let mut drafts = Vec::with_capacity(rows.len());
+        for row in rows {
+            match self.timeline(&row.state) {
+                Ok(timeline) => drafts.push((row, timeline)),
+                Err(reason) => decision.park(&row.state, &reason),
+            }
+        }
+        let mut reader = Reader { connection, features: &mut self.features, now: self.now };
+        let mut facts = reader.read(&drafts).await?;
+        for (row, timeline) in drafts {
+            let (has_stale_ends, revision) = (row.has_stale_ends, row.state.revision);
+            let draft = facts.draft(row, timeline, self.ended_tier.clone())?;
+            match rollover::plan(&draft.snapshot, self.now) {
+                Ok(plan) if !has_stale_ends && is_done(&plan, &draft.snapshot.org) => {}
+                Ok(plan) => decision.plan(plan, draft, revision),
+                Err(reason) => decision.park(&draft.snapshot.org, &reason),
+            }
+        }
+        Ok(decision)
+    }
+
+    fn timeline(&mut self, org: &OrgState) -> Result<Timeline, Reason> {
+        let (day, month) = (i64::from(org.anchor_day), i64::from(org.anchor_month));
+        let cycle = Cycle::new(&org.cycle, day, month)?;
+        let calendar = Calendar { zone: self.zone(&org.time_zone)?, cycle };
+        Timeline::of(org, &calendar, self.policy, self.now)
+    }
+
+    fn zone(&mut self, name: &str) -> Result<Zone, Reason> {
+        if let Some(known) = self.zones.get(name) {
+            return known.clone();
+        }
+        let zone = self.tz.zone(name).map_err(|unknown| Reason::Zone(unknown.to_string()));
+        self.zones.insert(name.to_owned(), zone.clone());
+        zone
+    }
+
+    async fn park(
+        &self,
+        connection: &mut Connection,
+        parkings: Vec<(Parking, String)>,
+        tally: &mut Tally,
+    ) -> Result<(), StoreError> {
+        if parkings.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<Parking> = parkings.iter().map(|(parking, _)| parking.clone()).collect();
+        let parked = apply::park(connection, &rows, self.now).await?;
+        let ours = parkings.into_iter().filter(|(parking, _)| parked.contains(&parking.org));
+        tally.parked.extend(ours.map(|(parking, slug)| parked_as(&parking, slug)));
+        Ok(())
+    }
+
+    async fn park_unreadable(
+        &self,
+        connection: &mut Connection,
+        ids: &[Uuid],
+        reason: String,
+        tally: &mut Tally,
+    ) -> Result<(), StoreError> {
+        let parking = |org: &Uuid| Parking { org: *org, revision: None, reason: reason.clone() };
+        let slugs = snapshot::slugs(connection, ids).await?;
+        let name = |org: &Uuid| slugs.get(org).cloned().unwrap_or_else(|| org.to_string());
+        let parkings = ids.iter().map(|org| (parking(org), name(org))).collect();
+        self.park(connection, parkings, tally).await
+    }
+}
+
+/// Nothing is due, nothing is to be settled, and the row says so already.
+fn is_done(plan: &Plan, org: &OrgState) -> bool {
+    plan.closes.is_empty()
+        && plan.entries.is_empty()
+        && org.period.is_some_and(|stored| stored.period == plan.open)
+}
+
+fn parked_as(parking: &Parking, slug: String) -> Parked {
+    Parked { org: parking.org, slug, reason: parking.reason.clone() }
+}
+
+fn halves(mut ids: Vec<Uuid>, conflicts: u32) -> Vec<Batch> {
+    let rest = ids.split_off(ids.len() / 2);
+    vec![Batch { ids, conflicts }, Batch { ids: rest, conflicts }]
+}
+
+/// What to try after a conflict: the same page again, then its halves; a single org after a
+/// pause drawn at random, so that two that collide do not collide in step.
+async fn after_conflict(ids: Vec<Uuid>, conflicts: u32) -> Result<Vec<Batch>, StoreError> {
+    let conflicts = conflicts + 1;
+    if ids.len() > 1 {
+        return Ok(if conflicts < CONFLICTS_PER_PAGE {
+            vec![Batch { ids, conflicts }]
+        } else {
+            halves(ids, 0)
+        });
+    }
+    if conflicts == CONFLICTS_PER_ORG {
+        return Err(StoreError::Conflict(format!(
+            "org {:?} changed under {conflicts} attempts in a row",
+            ids.first()
+        )));
+    }
+    tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
+    Ok(vec![Batch { ids, conflicts }])
+}
+
+impl Decision {
+    fn park(&mut self, org: &OrgState, reason: &Reason) {
+        let (revision, reason) = (Some(org.revision), reason.to_string());
+        self.parkings.push((Parking { org: org.id, revision, reason }, org.slug.clone()));
+    }
+
+    /// Takes a plan, if its checker finds no fault with it. A fault is a defect of ours: the org
+    /// is set aside rather than billed wrongly.
+    fn plan(&mut self, plan: Plan, draft: Draft, revision: i64) {
+        let org = draft.snapshot.org;
+        if let Some(fault) = check(&plan).first() {
+            let reason = format!("periodd planned a rollover that breaks a rule: {fault}");
+            let parking = Parking { org: org.id, revision: Some(revision), reason };
+            self.parkings.push((parking, org.slug));
+            return;
+        }
+        let source = EndsSource {
+            time_zone: org.time_zone,
+            cycle: org.cycle,
+            anchor_day: org.anchor_day,
+            anchor_month: org.anchor_month,
+        };
+        let (counting, expects_to_count) = (draft.counting, draft.counted);
+        self.planned.push(Planned { plan, source, counting, expects_to_count });
+    }
+}

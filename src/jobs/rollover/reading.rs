@@ -1,0 +1,232 @@
+//! Reading a page: what the plans of its orgs depend on, sorted by org.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::billing::quantity::Overflow;
+use crate::billing::quota::{Draw, Feature, Included, Pack};
+use crate::billing::rollover::{self, Cut, OrgSnapshot, TierLimits, Usage};
+use crate::billing::timeline::{Recount, Timeline};
+use crate::billing::{Instant, Quantity};
+use crate::store::snapshot::{self, Features, OrgRow, OrgUsage, Window};
+use crate::store::{Connection, StoreError};
+
+/// Reads what the plans of a page depend on.
+pub(super) struct Reader<'a> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) features: &'a mut Features,
+    pub(super) now: Instant,
+}
+
+/// What was read for a page, to be taken out org by org.
+#[derive(Default)]
+pub(super) struct Facts {
+    limits: Arc<TierLimits>,
+    by_org: HashMap<Uuid, OrgFacts>,
+}
+
+/// What was read for one org.
+#[derive(Default)]
+struct OrgFacts {
+    /// The windows in which metrics are counted.
+    counting: Vec<Window>,
+    /// What is to be counted in them.
+    counted: Vec<OrgUsage>,
+    /// What of that some counter holds already, where a counter is split.
+    counted_before: Vec<Usage>,
+    counters: Vec<Usage>,
+    draws: Vec<Draw>,
+    packs: Vec<Pack>,
+    overrides: Vec<(Feature, Included)>,
+    used_before: HashMap<Cut, Quantity>,
+}
+
+/// A snapshot ready to be planned, with what its plan will count.
+pub(super) struct Draft {
+    pub(super) snapshot: OrgSnapshot,
+    pub(super) counting: Vec<Window>,
+    pub(super) counted: Vec<OrgUsage>,
+}
+
+impl Reader<'_> {
+    /// Reads a page.
+    pub(super) async fn read(
+        &mut self,
+        drafts: &[(OrgRow, Timeline)],
+    ) -> Result<Facts, StoreError> {
+        let mut facts = Facts::default();
+        if drafts.is_empty() {
+            return Ok(facts);
+        }
+        facts.limits = Arc::new(snapshot::tier_limits(self.connection).await?);
+        // Before the counters: a metric that is counted in between is then seen twice, which the
+        // apply notices, and never missed.
+        self.uncounted(drafts, &mut facts).await?;
+        let since: Vec<(Uuid, Instant)> =
+            drafts.iter().map(|(row, timeline)| (row.state.id, timeline.start())).collect();
+        let counters = snapshot::counters(self.connection, &since, self.features).await?;
+        facts.add(counters, |org, usage| org.counters.push(usage));
+        self.packs(drafts, &mut facts).await?;
+        let overridden = orgs(drafts, |row| row.has_overrides);
+        if !overridden.is_empty() {
+            let rows = snapshot::overrides(self.connection, &overridden, self.features).await?;
+            let rows = rows.into_iter().map(|(org, feature, included)| (org, (feature, included)));
+            facts.add(rows, |org, row| org.overrides.push(row));
+        }
+        Ok(facts)
+    }
+
+    /// What this rollover counts: metrics that never were counted; and, where the boundaries by
+    /// which they were counted no longer hold, metrics that are counted again.
+    async fn uncounted(
+        &mut self,
+        drafts: &[(OrgRow, Timeline)],
+        facts: &mut Facts,
+    ) -> Result<(), StoreError> {
+        let (mut fresh, mut again, mut split) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, timeline) in drafts {
+            let org = row.state.id;
+            for period in timeline.windows() {
+                let window = Window { org, period };
+                match timeline.recount {
+                    Some(recount) if period.start >= recount.from => {
+                        again.push(window);
+                        if recount.splits_a_counter && period.start == recount.from {
+                            split.push(window);
+                        }
+                    }
+                    _ if row.has_uncounted => fresh.push(window),
+                    _ => {}
+                }
+            }
+        }
+        let Self { connection, features, .. } = self;
+        if !fresh.is_empty() {
+            let sums = snapshot::uncounted_sums(connection, &fresh, features).await?;
+            facts.add_counted(sums);
+        }
+        if !again.is_empty() {
+            facts.add_counted(snapshot::metric_sums(connection, &again, false, features).await?);
+        }
+        if !split.is_empty() {
+            let sums = snapshot::metric_sums(connection, &split, true, features).await?;
+            facts.add(sums, |org, usage| org.counted_before.push(usage));
+        }
+        let windows = fresh.into_iter().chain(again).map(|window| (window.org, window));
+        facts.add(windows, |org, window| org.counting.push(window));
+        Ok(())
+    }
+
+    async fn packs(
+        &mut self,
+        drafts: &[(OrgRow, Timeline)],
+        facts: &mut Facts,
+    ) -> Result<(), StoreError> {
+        let Self { connection, features, now } = self;
+        let drawing = drafts.iter().filter(|(row, _)| row.has_draws);
+        let drawing: Vec<(Uuid, Instant)> = drawing
+            .filter_map(|(row, _)| Some((row.state.id, row.state.period?.period.start)))
+            .collect();
+        let mut drawn = Vec::new();
+        if !drawing.is_empty() {
+            let draws = snapshot::draws(connection, &drawing).await?;
+            drawn.extend(draws.iter().map(|(_, draw)| draw.pack));
+            facts.add(draws, |org, draw| org.draws.push(draw));
+        }
+        let holders = orgs(drafts, |row| row.has_packs || row.has_draws);
+        if holders.is_empty() {
+            return Ok(());
+        }
+        let packs = snapshot::packs(connection, &holders, &drawn, features).await?;
+        let timelines: HashMap<Uuid, &Timeline> =
+            drafts.iter().map(|(row, timeline)| (row.state.id, timeline)).collect();
+        let cut = |org: &Uuid, pack| rollover::cut(timelines.get(org)?, pack, *now);
+        let cuts: Vec<(Uuid, Cut)> =
+            packs.iter().filter_map(|(org, pack)| Some((*org, cut(org, pack)?))).collect();
+        facts.add(packs, |org, pack| org.packs.push(pack));
+        if !cuts.is_empty() {
+            let answers = snapshot::used_before(connection, &cuts).await?;
+            let answers = answers.into_iter().map(|(org, cut, used)| (org, (cut, used)));
+            facts.add(answers, |org, (cut, used)| {
+                org.used_before.insert(cut, used);
+            });
+        }
+        Ok(())
+    }
+}
+
+fn orgs(drafts: &[(OrgRow, Timeline)], which: fn(&OrgRow) -> bool) -> Vec<Uuid> {
+    drafts.iter().filter(|(row, _)| which(row)).map(|(row, _)| row.state.id).collect()
+}
+
+impl Facts {
+    fn add<T>(
+        &mut self,
+        rows: impl IntoIterator<Item = (Uuid, T)>,
+        put: impl Fn(&mut OrgFacts, T),
+    ) {
+        for (org, row) in rows {
+            put(self.by_org.entry(org).or_default(), row);
+        }
+    }
+
+    fn add_counted(&mut self, sums: Vec<OrgUsage>) {
+        let sums = sums.into_iter().map(|sum| (sum.0, sum));
+        self.add(sums, |org, sum| org.counted.push(sum));
+    }
+
+    /// Takes out what was read for one org.
+    ///
+    /// # Errors
+    /// [`StoreError::Unprocessable`] when usage adds up to more than a quantity can hold.
+    pub(super) fn draft(
+        &mut self,
+        row: OrgRow,
+        timeline: Timeline,
+        ended_tier: Arc<str>,
+    ) -> Result<Draft, StoreError> {
+        let facts = self.by_org.remove(&row.state.id).unwrap_or_default();
+        let usage = facts
+            .usage(timeline.recount)
+            .map_err(|overflow| StoreError::Unprocessable(overflow.to_string()))?;
+        let snapshot = OrgSnapshot {
+            org: row.state,
+            timeline,
+            usage,
+            used_before: facts.used_before,
+            packs: facts.packs,
+            draws: facts.draws,
+            limits: self.limits.clone(),
+            overrides: facts.overrides,
+            ended_tier,
+        };
+        Ok(Draft { snapshot, counting: facts.counting, counted: facts.counted })
+    }
+}
+
+impl OrgFacts {
+    /// Usage per feature and period, once everything is counted: what counters hold, but for
+    /// those that go, and what is counted now.
+    fn usage(&self, recount: Option<Recount>) -> Result<Vec<Usage>, Overflow> {
+        let stays = |usage: &&Usage| recount.is_none_or(|r| usage.period_start < r.from);
+        let mut usage: Vec<Usage> = self.counters.iter().filter(stays).cloned().collect();
+        for moved in &self.counted_before {
+            let split = usage.iter_mut().filter(|counter| counter.feature == moved.feature);
+            if let Some(counter) = split.max_by_key(|counter| counter.period_start) {
+                counter.used = counter.used.minus(moved.used)?;
+            }
+        }
+        for (_, counted) in &self.counted {
+            let same = |usage: &&mut Usage| {
+                usage.feature == counted.feature && usage.period_start == counted.period_start
+            };
+            match usage.iter_mut().find(same) {
+                Some(counter) => counter.used = counter.used.plus(counted.used)?,
+                None => usage.push(counted.clone()),
+            }
+        }
+        Ok(usage)
+    }
+}

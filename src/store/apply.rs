@@ -1,0 +1,466 @@
+//! Applying plans: one transaction per page, one idea per statement, every write guarded.
+//!
+//! The org's row goes first. It moves only while it still stands as the plan expects, and only
+//! what it lets through is written after it. Anything else that does not move as planned means
+//! that someone else was faster: the page is rolled back, read again and planned anew.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::snapshot::{OrgUsage, Window};
+use super::usage;
+use crate::billing::rollover::{Close, Plan, StandingChange};
+use crate::billing::{Instant, Quantity};
+
+/// What a plan's ends were computed from: written beside them, and part of the guard.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EndsSource {
+    /// The org's zone, as stored.
+    pub time_zone: String,
+    /// The org's cycle, as stored.
+    pub cycle: String,
+    /// The org's anchor day, as stored.
+    pub anchor_day: i16,
+    /// The org's anchor month, as stored.
+    pub anchor_month: i16,
+}
+
+/// A plan with what applying it needs besides.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What its ends came from.
+    pub source: EndsSource,
+    /// The windows in which this rollover counts metrics.
+    pub counting: Vec<Window>,
+    /// What it expects to count in them, by feature.
+    pub expects_to_count: Vec<OrgUsage>,
+}
+
+/// An org to park, with the revision that was read.
+#[derive(Debug, Clone)]
+pub struct Parking {
+    /// The org.
+    pub org: Uuid,
+    /// The revision that the reason was found at; `None` for a row that cannot be read.
+    pub revision: Option<i64>,
+    /// The reason, a sentence.
+    pub reason: String,
+}
+
+/// When plans are applied, and by which rules.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp<'a> {
+    /// Business time.
+    pub now: Instant,
+    /// The tz database release that the ends come from.
+    pub tzdb: &'a str,
+}
+
+/// Applies a page of plans, and returns the orgs that moved. An org that does not stand as its
+/// plan expects is left alone.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when something but an org's row did not move as planned; nothing of
+/// the page is written then.
+pub async fn apply(
+    connection: &mut PgConnection,
+    page: &[Planned],
+    stamp: Stamp<'_>,
+) -> Result<HashSet<Uuid>, StoreError> {
+    use sqlx::Connection;
+    let mut transaction = connection.begin().await?;
+    let moved = move_orgs(&mut transaction, page, stamp).await?;
+    let page: Vec<&Planned> = page.iter().filter(|p| moved.contains(&p.plan.org)).collect();
+    count(&mut transaction, &page, stamp.now).await?;
+    close_periods(&mut transaction, &page, stamp).await?;
+    write_usage(&mut transaction, &page).await?;
+    move_packs(&mut transaction, &page).await?;
+    write_entries(&mut transaction, &page).await?;
+    change_standing(&mut transaction, &page).await?;
+    reset_users(&mut transaction, &page).await?;
+    transaction.commit().await?;
+    Ok(moved)
+}
+
+/// Moves the orgs' rows on: the compare-and-set that everything else hangs on.
+async fn move_orgs(
+    connection: &mut PgConnection,
+    page: &[Planned],
+    stamp: Stamp<'_>,
+) -> Result<HashSet<Uuid>, StoreError> {
+    let mut cohorts = Cohorts::default();
+    let rows: Vec<i32> = page.iter().map(|planned| cohorts.place(planned)).collect();
+    let column = |of: fn(&Plan) -> Quantity| -> Vec<Quantity> {
+        page.iter().map(|planned| of(&planned.plan)).collect()
+    };
+    let ids: Vec<Uuid> = page.iter().map(|planned| planned.plan.org).collect();
+    let starts: Vec<Instant> = page.iter().map(|planned| planned.plan.open.start).collect();
+    let expected_ends: Vec<Option<Instant>> =
+        page.iter().map(|planned| planned.plan.expected.period_end).collect();
+    let revisions: Vec<i64> = page.iter().map(|planned| planned.plan.expected.revision).collect();
+    let moved = sqlx::query_scalar!(
+        r#"update organizations o set
+               current_period_start = p.opens,
+               current_period_end = c.ends,
+               current_period_end_date = c.end_date,
+               next_period_ends = ($17::timestamptz[])[c.next_from : c.next_upto],
+               ends_time_zone = c.time_zone,
+               ends_cycle = c.cycle,
+               ends_anchor_day = c.anchor_day,
+               ends_anchor_month = c.anchor_month,
+               ends_tzdb_version = $18,
+               used_minutes = p.used_minutes,
+               overage_minutes = p.overage_minutes,
+               overage_minutes_written = p.overage_written
+           from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::timestamptz[], $5::bigint[],
+                       $6::numeric[], $7::numeric[], $8::numeric[], $9::numeric[])
+                    as p (id, cohort, opens, expected_end, revision,
+                          used_minutes, overage_minutes, overage_written, overage_expected)
+           join unnest($10::timestamptz[], $11::date[], $12::text[], $13::text[],
+                       $14::smallint[], $15::smallint[], $16::int[], $19::int[])
+                    with ordinality
+                    as c (ends, end_date, time_zone, cycle, anchor_day, anchor_month,
+                          next_from, next_upto, cohort)
+             on c.cohort = p.cohort
+           where o.id = p.id
+             and o.current_period_end is not distinct from p.expected_end
+             and o.revision = p.revision
+             and o.overage_minutes = p.overage_expected
+             and o.parked_at is null
+             and o.time_zone = c.time_zone and o.cycle = c.cycle
+             and o.anchor_day = c.anchor_day and o.anchor_month = c.anchor_month
+           returning o.id"#,
+        &ids,
+        &rows,
+        &starts,
+        &expected_ends as &[Option<Instant>],
+        &revisions,
+        &column(|plan| plan.derived.used_minutes),
+        &column(|plan| plan.derived.overage_minutes),
+        &column(|plan| plan.derived.overage_minutes_written),
+        &column(|plan| plan.expected.overage_minutes),
+        &cohorts.ends,
+        &cohorts.end_dates,
+        &cohorts.time_zones,
+        &cohorts.cycles,
+        &cohorts.anchor_days,
+        &cohorts.anchor_months,
+        &cohorts.next_from,
+        &cohorts.next_ends,
+        stamp.tzdb,
+        &cohorts.next_upto
+    );
+    Ok(moved.fetch_all(connection).await?.into_iter().collect())
+}
+
+/// Orgs of a page that end alike share a row: most of a page do, and their following ends are
+/// sent once.
+#[derive(Default)]
+struct Cohorts {
+    places: HashMap<(EndsSource, Instant), i32>,
+    ends: Vec<Instant>,
+    end_dates: Vec<crate::billing::LocalDate>,
+    time_zones: Vec<String>,
+    cycles: Vec<String>,
+    anchor_days: Vec<i16>,
+    anchor_months: Vec<i16>,
+    next_from: Vec<i32>,
+    next_upto: Vec<i32>,
+    next_ends: Vec<Instant>,
+}
+
+impl Cohorts {
+    /// The place of a plan's cohort, counted from 1 as PostgreSQL counts.
+    fn place(&mut self, planned: &Planned) -> i32 {
+        let key = (planned.source.clone(), planned.plan.open.end);
+        if let Some(place) = self.places.get(&key) {
+            return *place;
+        }
+        let count = |length: usize| i32::try_from(length).unwrap_or(i32::MAX);
+        self.ends.push(planned.plan.open.end);
+        self.end_dates.push(planned.plan.open_end_date);
+        self.time_zones.push(planned.source.time_zone.clone());
+        self.cycles.push(planned.source.cycle.clone());
+        self.anchor_days.push(planned.source.anchor_day);
+        self.anchor_months.push(planned.source.anchor_month);
+        self.next_from.push(count(self.next_ends.len()) + 1);
+        self.next_ends.extend(&planned.plan.next_ends);
+        self.next_upto.push(count(self.next_ends.len()));
+        let place = count(self.ends.len());
+        self.places.insert(key, place);
+        place
+    }
+}
+
+/// Counts the metrics that the plans took into account, and makes sure that they are the same.
+async fn count(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+    now: Instant,
+) -> Result<(), StoreError> {
+    let recounts: Vec<(Uuid, Instant)> =
+        page.iter().filter_map(|p| Some((p.plan.org, p.plan.recount_from?))).collect();
+    if !recounts.is_empty() {
+        usage::uncount(connection, &recounts, now).await?;
+    }
+    let windows: Vec<Window> = page.iter().flat_map(|p| p.counting.iter().copied()).collect();
+    if windows.is_empty() {
+        return Ok(());
+    }
+    let mut counted = usage::count(connection, &windows, now).await?;
+    let mut expected: Vec<OrgUsage> =
+        page.iter().flat_map(|p| p.expects_to_count.iter().cloned()).collect();
+    let order = |(org, usage): &OrgUsage| (*org, usage.period_start, usage.feature.clone());
+    counted.sort_by_key(order);
+    expected.sort_by_key(order);
+    if counted == expected {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict("metrics were written or counted meanwhile".to_owned()))
+    }
+}
+
+/// Every close of a page with the org that it belongs to.
+fn closes<'a>(page: &'a [&'a Planned]) -> impl Iterator<Item = (&'a Planned, &'a Close)> {
+    page.iter().flat_map(|planned| planned.plan.closes.iter().map(|close| (*planned, close)))
+}
+
+async fn close_periods(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+    stamp: Stamp<'_>,
+) -> Result<(), StoreError> {
+    let (mut orgs, mut starts, mut ends, mut follows) = (vec![], vec![], vec![], vec![]);
+    let (mut zones, mut tiers) = (Vec::<String>::new(), Vec::<String>::new());
+    for (planned, close) in closes(page) {
+        orgs.push(planned.plan.org);
+        starts.push(close.period.start);
+        ends.push(close.period.end);
+        follows.push(close.follows);
+        zones.push(planned.source.time_zone.clone());
+        tiers.push(close.tier.clone());
+    }
+    if orgs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into billing_periods (org_id, period_start, period_end, follows, time_zone, tier,
+                                      tzdb_version, closed_at)
+         select u.*, $7, $8
+         from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[],
+                     $5::text[], $6::text[]) as u",
+        &orgs,
+        &starts,
+        &ends,
+        &follows as &[Option<Instant>],
+        &zones,
+        &tiers,
+        stamp.tzdb,
+        stamp.now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_usage(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
+    let (mut orgs, mut features, mut starts) = (vec![], Vec::<String>::new(), vec![]);
+    let (mut used, mut included, mut drawn, mut uncovered) = (vec![], vec![], vec![], vec![]);
+    for (planned, close) in closes(page) {
+        for usage in &close.features {
+            orgs.push(planned.plan.org);
+            features.push(usage.feature.to_string());
+            starts.push(close.period.start);
+            used.push(usage.used);
+            included.push(usage.included.column());
+            drawn.push(usage.drawn);
+            uncovered.push(usage.uncovered);
+        }
+    }
+    if orgs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into billing_period_usage
+             (org_id, feature, period_start, used, included, drawn, uncovered)
+         select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::numeric[],
+                              $5::numeric[], $6::numeric[], $7::numeric[])",
+        &orgs,
+        &features,
+        &starts,
+        &used,
+        &included as &[Option<Quantity>],
+        &drawn,
+        &uncovered
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn move_packs(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
+    let (mut orgs, mut packs, mut before) = (vec![], vec![], vec![]);
+    let (mut after, mut entries) = (vec![], vec![]);
+    for planned in page {
+        for &(pack, held) in &planned.plan.packs_before {
+            let last = planned.plan.entries.iter().rfind(|entry| entry.pack == pack);
+            let Some(last) = last else { continue };
+            orgs.push(planned.plan.org);
+            packs.push(pack);
+            before.push(held);
+            after.push(last.remaining);
+            entries.push(last.seq);
+        }
+    }
+    if packs.is_empty() {
+        return Ok(());
+    }
+    let moved = sqlx::query!(
+        "update overage_packs p set remaining = u.after, entries = u.entries
+         from unnest($1::uuid[], $2::uuid[], $3::numeric[], $4::numeric[], $5::int[])
+                  as u (org_id, id, before, after, entries)
+         where p.org_id = u.org_id and p.id = u.id and p.remaining = u.before",
+        &orgs,
+        &packs,
+        &before,
+        &after,
+        &entries
+    )
+    .execute(connection)
+    .await?;
+    if moved.rows_affected() == packs.len() as u64 {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict("a pack changed meanwhile".to_owned()))
+    }
+}
+
+async fn write_entries(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
+    let (mut orgs, mut packs, mut seqs) = (vec![], vec![], vec![]);
+    let (mut kinds, mut quantities, mut ats) = (Vec::<String>::new(), vec![], vec![]);
+    let (mut starts, mut remaining) = (vec![], vec![]);
+    for planned in page {
+        for entry in &planned.plan.entries {
+            orgs.push(planned.plan.org);
+            packs.push(entry.pack);
+            seqs.push(entry.seq);
+            kinds.push(entry.kind.name().to_owned());
+            quantities.push(entry.quantity);
+            ats.push(entry.at);
+            starts.push(entry.period_start);
+            remaining.push(entry.remaining);
+        }
+    }
+    if orgs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into overage_entries
+             (org_id, pack_id, seq, kind, quantity, at, period_start, remaining)
+         select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::numeric[],
+                              $6::timestamptz[], $7::timestamptz[], $8::numeric[])",
+        &orgs,
+        &packs,
+        &seqs,
+        &kinds,
+        &quantities,
+        &ats,
+        &starts,
+        &remaining
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Tier changes and ended subscriptions; rare, so a statement per org.
+async fn change_standing(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+) -> Result<(), StoreError> {
+    for plan in page.iter().map(|planned| &planned.plan) {
+        let Some(StandingChange { before, after }) = &plan.standing else { continue };
+        let moved = sqlx::query!(
+            "update organizations o set
+                 subscription_tier = $2, next_subscription_tier = $3,
+                 next_subscription_tier_at = $4, subscription_status = $5,
+                 subscription_ends_at = $6
+             where o.id = $1
+               and o.subscription_tier = $7
+               and o.next_subscription_tier is not distinct from $8
+               and o.next_subscription_tier_at is not distinct from $9
+               and o.subscription_status is not distinct from $10
+               and o.subscription_ends_at is not distinct from $11",
+            plan.org,
+            after.tier,
+            after.next_tier,
+            after.next_tier_at,
+            after.status,
+            after.ends_at,
+            before.tier,
+            before.next_tier,
+            before.next_tier_at,
+            before.status,
+            before.ends_at
+        )
+        .execute(&mut *connection)
+        .await?;
+        if moved.rows_affected() != 1 {
+            return Err(StoreError::Conflict("a subscription changed meanwhile".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// What users used in the period that is open now; only rows that show something else change.
+async fn reset_users(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
+    let orgs: Vec<Uuid> = page.iter().map(|planned| planned.plan.org).collect();
+    let starts: Vec<Instant> = page.iter().map(|planned| planned.plan.open.start).collect();
+    sqlx::query!(
+        "update users u set usage_this_month = n.used
+         from (select x.organization_id, x.id, coalesce(f.usage_count, 0) as used
+               from unnest($1::uuid[], $2::timestamptz[]) as p (org_id, period_start)
+               join users x on x.organization_id = p.org_id
+               left join feature_usage f on f.organization_id = x.organization_id
+                    and f.user_id = x.id and f.period_start = p.period_start
+                    and f.feature = 'scrapes') n
+         where u.organization_id = n.organization_id and u.id = n.id
+           and u.usage_this_month <> n.used",
+        &orgs,
+        &starts
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Parks orgs, each unless it changed since its reason was found. Returns those parked.
+///
+/// # Errors
+/// As every write.
+pub async fn park(
+    connection: &mut PgConnection,
+    parkings: &[Parking],
+    now: Instant,
+) -> Result<HashSet<Uuid>, StoreError> {
+    let orgs: Vec<Uuid> = parkings.iter().map(|parking| parking.org).collect();
+    let reasons: Vec<String> = parkings.iter().map(|parking| parking.reason.clone()).collect();
+    let revisions: Vec<Option<i64>> = parkings.iter().map(|parking| parking.revision).collect();
+    let parked = sqlx::query_scalar!(
+        "update organizations o set parked_at = $4, parked_reason = p.reason
+         from unnest($1::uuid[], $2::text[], $3::bigint[]) as p (id, reason, revision)
+         where o.id = p.id and o.revision = coalesce(p.revision, o.revision)
+           and o.parked_at is null
+         returning o.id",
+        &orgs,
+        &reasons,
+        &revisions as &[Option<i64>],
+        now
+    );
+    Ok(parked.fetch_all(connection).await?.into_iter().collect())
+}

@@ -1,0 +1,231 @@
+//! Which orgs a pass looks at: pages of ids, found through an index each, in keyset order.
+//!
+//! Nothing is locked and nothing is marked. Two passes may look at the same org; the guarded
+//! writes of [`super::apply`] let one of them through.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use crate::billing::Instant;
+
+/// What there is to do for a pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Periods that have ended.
+    pub due: bool,
+    /// Orgs without an open period.
+    pub unopened: bool,
+    /// Orgs whose following ends are missing or outdated.
+    pub stale_ends: bool,
+    /// Packs that expired and still hold something.
+    pub expired_packs: bool,
+    /// Packs that an application inserted by itself.
+    pub unseen_packs: bool,
+}
+
+impl Pending {
+    /// Is there anything?
+    #[must_use]
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
+
+    /// Is there nothing but packs to enter in the ledger?
+    #[must_use]
+    pub fn only_unseen_packs(self) -> bool {
+        Self { unseen_packs: false, ..self } == Self::default()
+    }
+}
+
+/// Asks, in one round trip, whether there is anything to do.
+///
+/// # Errors
+/// As every read.
+pub async fn pending(connection: &mut PgConnection, now: Instant) -> Result<Pending, StoreError> {
+    let pending = sqlx::query_as!(
+        Pending,
+        r#"select
+            exists (select from organizations o
+                    where o.parked_at is null and o.current_period_end <= $1) as "due!",
+            exists (select from organizations o
+                    where o.parked_at is null
+                      and (o.current_period_start is null or o.current_period_end is null))
+                as "unopened!",
+            exists (select from organizations o
+                    where o.parked_at is null
+                      and (o.next_period_ends is null
+                           or (o.time_zone, o.cycle, o.anchor_day, o.anchor_month)
+                              is distinct from (o.ends_time_zone, o.ends_cycle,
+                                                o.ends_anchor_day, o.ends_anchor_month)))
+                as "stale_ends!",
+            exists (select from overage_packs p join organizations o on o.id = p.org_id
+                    where p.remaining > 0 and p.expires_at <= $1 and o.parked_at is null)
+                as "expired_packs!",
+            exists (select from overage_packs p where p.entries = 0) as "unseen_packs!""#,
+        now
+    );
+    Ok(pending.fetch_one(connection).await?)
+}
+
+/// A place in the order of due orgs: by end, then by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueKey {
+    /// End of the open period.
+    pub end: Instant,
+    /// The org.
+    pub id: Uuid,
+}
+
+impl DueKey {
+    /// Before every org.
+    pub const FIRST: Self = Self { end: Instant::MIN, id: Uuid::nil() };
+}
+
+/// The next page of orgs whose period has ended, after `after`.
+///
+/// # Errors
+/// As every read.
+pub async fn due(
+    connection: &mut PgConnection,
+    now: Instant,
+    after: DueKey,
+    limit: i64,
+) -> Result<Vec<DueKey>, StoreError> {
+    let page = sqlx::query_as!(
+        DueKey,
+        r#"select o.current_period_end as "end!", o.id
+           from organizations o
+           where o.parked_at is null and o.current_period_end <= $1
+             and (o.current_period_end, o.id) > ($2, $3)
+           order by o.current_period_end, o.id
+           limit $4"#,
+        now,
+        after.end,
+        after.id,
+        limit
+    );
+    Ok(page.fetch_all(connection).await?)
+}
+
+/// A place among the due orgs that depends on `instant` and `id`, which the caller draws at
+/// random: where several passes run at once, each begins elsewhere.
+///
+/// # Errors
+/// As every read.
+pub async fn place_near(
+    connection: &mut PgConnection,
+    now: Instant,
+    fraction: f64,
+    id: Uuid,
+) -> Result<Option<DueKey>, StoreError> {
+    let end = sqlx::query_scalar!(
+        r#"with bounds as (
+               select min(o.current_period_end) as first
+               from organizations o where o.parked_at is null and o.current_period_end <= $1)
+           select (select o.current_period_end from organizations o
+                   where o.parked_at is null
+                     and o.current_period_end <= bounds.first + ($1 - bounds.first) * $2::float8
+                   order by o.current_period_end desc limit 1)
+           from bounds"#,
+        now,
+        fraction
+    );
+    let end: Option<Instant> = end.fetch_one(connection).await?;
+    Ok(end.map(|end| DueKey { end, id }))
+}
+
+/// The next page of orgs without an open period, after `after` in the order of ids.
+///
+/// # Errors
+/// As every read.
+pub async fn unopened(
+    connection: &mut PgConnection,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let page = sqlx::query_scalar!(
+        "select o.id from organizations o
+         where o.parked_at is null
+           and (o.current_period_start is null or o.current_period_end is null)
+           and o.id > $1
+         order by o.id limit $2",
+        after,
+        limit
+    );
+    Ok(page.fetch_all(connection).await?)
+}
+
+/// The next page of orgs whose following ends are missing or came from another calendar.
+///
+/// # Errors
+/// As every read.
+pub async fn stale_ends(
+    connection: &mut PgConnection,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let page = sqlx::query_scalar!(
+        "select o.id from organizations o
+         where o.parked_at is null
+           and (o.next_period_ends is null
+                or (o.time_zone, o.cycle, o.anchor_day, o.anchor_month)
+                   is distinct from (o.ends_time_zone, o.ends_cycle,
+                                     o.ends_anchor_day, o.ends_anchor_month))
+           and o.id > $1
+         order by o.id limit $2",
+        after,
+        limit
+    );
+    Ok(page.fetch_all(connection).await?)
+}
+
+/// The next page of orgs with a pack that expired and still holds something.
+///
+/// # Errors
+/// As every read.
+pub async fn with_expired_packs(
+    connection: &mut PgConnection,
+    now: Instant,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let page = sqlx::query_scalar!(
+        "select distinct p.org_id
+         from overage_packs p join organizations o on o.id = p.org_id
+         where p.remaining > 0 and p.expires_at <= $1 and p.org_id > $2 and o.parked_at is null
+         order by p.org_id limit $3",
+        now,
+        after,
+        limit
+    );
+    Ok(page.fetch_all(connection).await?)
+}
+
+/// The next page of orgs, of a time zone or of all, that have a period to close or to open; with
+/// `open_too`, also those whose period is still open.
+///
+/// # Errors
+/// As every read.
+pub async fn of_zone(
+    connection: &mut PgConnection,
+    time_zone: Option<&str>,
+    now: Instant,
+    open_too: bool,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let page = sqlx::query_scalar!(
+        "select o.id from organizations o
+         where o.parked_at is null and ($1::text is null or o.time_zone = $1) and o.id > $2
+           and ($3 or o.current_period_end <= $4
+                or o.current_period_start is null or o.current_period_end is null)
+         order by o.id limit $5",
+        time_zone,
+        after,
+        open_too,
+        now,
+        limit
+    );
+    Ok(page.fetch_all(connection).await?)
+}

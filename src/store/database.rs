@@ -1,0 +1,144 @@
+//! The connection to the database.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode, Postgres};
+
+use super::error::StoreError;
+use crate::billing::Instant;
+
+/// How long a caller waits for a connection before the database counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The parameters of a connection URL that mean something. Any other is a misspelling, and a
+/// misspelt `sslmode` would silently fall back to plain text.
+const URL_PARAMETERS: [&str; 14] = [
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "sslmode",
+    "sslrootcert",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "application_name",
+    "statement-cache-capacity",
+];
+
+/// A database that periodd can work with.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+}
+
+impl Database {
+    /// Connects to a PostgreSQL URL with up to `connections` connections.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a URL that cannot be used, [`StoreError::Unavailable`] when
+    /// nobody answers there.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
+        let options = options(url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections.max(1))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.clone());
+        let database = Self { pool };
+        // A pool hides "connection refused" behind its own time-out, so the first connection is
+        // made directly: its error is the true one.
+        let first = sqlx::ConnectOptions::connect(&options).await;
+        match first {
+            Ok(connection) => {
+                drop(connection);
+                Ok(database)
+            }
+            Err(error) => Err(unreachable(&options, &error)),
+        }
+    }
+
+    /// A connection of one's own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when none can be had.
+    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// The pool, for statements that need no connection of their own.
+    #[must_use]
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The database's clock: the only clock that business time is read from.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn now(&self) -> Result<Instant, StoreError> {
+        Ok(sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&self.pool).await?)
+    }
+
+    /// Closes every connection, waiting for those that are in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn unreachable(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {
+    // Never the options' Debug: it prints the password.
+    let place = options.get_socket().map_or_else(
+        || format!("{}:{}", options.get_host(), options.get_port()),
+        |socket| socket.display().to_string(),
+    );
+    StoreError::Unavailable(format!(
+        "{place} (database {}): {error}; check [database] url and that the server runs",
+        options.get_database().unwrap_or_else(|| options.get_username())
+    ))
+}
+
+/// The options of a URL: known parameters only, and TLS verified in full unless the server is
+/// reached over a socket or the loopback interface.
+fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let unknown = parameters(url).find(|name| !URL_PARAMETERS.contains(&name.as_str()));
+    if let Some(name) = unknown {
+        return Err(StoreError::Invalid(format!(
+            "[database] url: the parameter `{name}` is unknown; known are {}",
+            URL_PARAMETERS.join(", ")
+        )));
+    }
+    let options = PgConnectOptions::from_str(url).map_err(|error| {
+        StoreError::Invalid(format!(
+            "[database] url is no PostgreSQL URL ({error}); write postgresql://user@host/database"
+        ))
+    })?;
+    let host = options.get_host();
+    let local = host.starts_with('/')
+        || options.get_socket().is_some()
+        || ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&host);
+    let chosen = parameters(url).any(|name| name == "sslmode" || name == "ssl-mode");
+    let verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
+    if !local && chosen && !verified {
+        return Err(StoreError::Invalid(
+            "[database] url: over a network sslmode must be verify-full (the default), for \
+             anything less shows the data to whoever answers; name the authority with sslrootcert"
+                .to_owned(),
+        ));
+    }
+    let mode = if local && !chosen { PgSslMode::Disable } else { options.get_ssl_mode() };
+    let mode = if local { mode } else { PgSslMode::VerifyFull };
+    Ok(options.ssl_mode(mode).application_name("periodd"))
+}
+
+/// The names of a URL's query parameters.
+fn parameters(url: &str) -> impl Iterator<Item = String> + '_ {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split('=').next().unwrap_or_default().to_owned())
+}

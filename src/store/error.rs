@@ -1,0 +1,78 @@
+//! What can go wrong at the database. Five kinds are enough to decide what to do next.
+
+use sqlx::error::{DatabaseError, ErrorKind};
+use sqlx::postgres::PgDatabaseError;
+
+/// An error of the store, by what its caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer; trying again later may help.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// Someone else changed the same rows; read again and decide anew.
+    #[error("someone else changed the same rows: {0}")]
+    Conflict(String),
+    /// A value in a row, or about to be written, cannot be processed.
+    #[error("{0}")]
+    Unprocessable(String),
+    /// The argument names nothing, or says something impossible.
+    #[error("{0}")]
+    Invalid(String),
+    /// The database cannot be used by this program as it is (not migrated, or newer).
+    #[error("{0}")]
+    Schema(String),
+    /// Anything else: a defect, or a database that refuses what it should allow.
+    #[error("the database refused a statement: {0}")]
+    Failed(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => from_database(database.as_ref()),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                Self::Unavailable(error.to_string())
+            }
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable("no connection could be had in time".to_owned())
+            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => {
+                Self::Unprocessable(error.to_string())
+            }
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+fn from_database(error: &dyn DatabaseError) -> StoreError {
+    let message = describe(error);
+    let code = error.code().unwrap_or_default().into_owned();
+    match (code.get(..2).unwrap_or_default(), code.as_str()) {
+        // Deadlock, serialization failure, lock not available.
+        ("40", _) | (_, "55P03") => StoreError::Conflict(message),
+        ("P0" | "PB", _) | (_, "22023") => StoreError::Invalid(error.message().to_owned()),
+        // Data exceptions: overflow, a date out of range, text that is no number.
+        ("22", _) => StoreError::Unprocessable(message),
+        ("08" | "53" | "57", _) => StoreError::Unavailable(message),
+        (_, "42P01" | "42703" | "42883") => StoreError::Schema(format!(
+            "{message}; the database is not migrated: run `periodd db migrate`"
+        )),
+        _ => match error.kind() {
+            // Whoever came first has written the same row.
+            ErrorKind::UniqueViolation => StoreError::Conflict(message),
+            ErrorKind::CheckViolation
+            | ErrorKind::NotNullViolation
+            | ErrorKind::ForeignKeyViolation => StoreError::Unprocessable(message),
+            _ => StoreError::Failed(message),
+        },
+    }
+}
+
+/// The database's message with its detail, where it gives one.
+fn describe(error: &dyn DatabaseError) -> String {
+    let detail = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+    match detail {
+        Some(detail) => format!("{} ({detail})", error.message()),
+        None => error.message().to_owned(),
+    }
+}

@@ -1,0 +1,190 @@
+//! Migrations: the schema, brought to what this binary needs.
+//!
+//! All that is missing is applied in one transaction: an interruption leaves the database as it
+//! was. Two migrators at once: the second waits for the first and then finds nothing to do.
+
+use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgConnection};
+
+use super::database::Database;
+use super::error::StoreError;
+use super::zones;
+use crate::billing::Instant;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Taken by a migrator for its transaction: "periodd" as a number.
+const LOCK: i64 = 0x7065_7269_6f64_64;
+
+/// A migration, applied or not.
+#[derive(Debug, serde::Serialize)]
+pub struct Migration {
+    /// Its number.
+    pub version: i64,
+    /// What it brings.
+    pub description: String,
+    /// Since when it is applied.
+    pub applied_at: Option<Instant>,
+}
+
+/// Applies what is missing, and returns the migrations that were applied now.
+///
+/// # Errors
+/// [`StoreError::Schema`] when the database is newer than this binary, or when a migration that
+/// was applied is not the one that this binary knows under its number.
+pub async fn migrate(
+    database: &Database,
+    months: &[zones::ZoneMonths],
+    release: &str,
+) -> Result<Vec<Migration>, StoreError> {
+    let mut connection = database.connection().await?;
+    let mut transaction = connection.begin().await?;
+    let applied = apply_missing(&mut transaction).await?;
+    zones::fill(&mut transaction, months, release).await?;
+    transaction.commit().await?;
+    Ok(applied)
+}
+
+async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, StoreError> {
+    sqlx::raw_sql("set local client_min_messages = warning").execute(&mut *connection).await?;
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await?;
+    // Functions pin the search path of their creation; the caller's own schema has no place in it.
+    sqlx::raw_sql(
+        "do $$ begin perform set_config('search_path', current_schema() || ', pg_temp', true); end $$;
+         create table if not exists periodd_migrations (
+             version bigint primary key,
+             description text not null,
+             checksum bytea not null,
+             applied_at timestamptz not null default now());
+         comment on table periodd_migrations is 'Migrations that were applied to this database.';
+         comment on column periodd_migrations.version is 'The migration''s number.';
+         comment on column periodd_migrations.description is 'What it brought.';
+         comment on column periodd_migrations.checksum is 'Of its text, so that a changed one is noticed.';
+         comment on column periodd_migrations.applied_at is 'When it was applied.';",
+    )
+    .execute(&mut *connection)
+    .await?;
+    let known = known(connection).await?;
+    refuse_foreign(&known)?;
+    let mut applied = Vec::new();
+    for migration in MIGRATIONS.iter() {
+        if known.iter().any(|known| known.version == migration.version) {
+            continue;
+        }
+        sqlx::raw_sql(migration.sql.clone()).execute(&mut *connection).await.map_err(|error| {
+            StoreError::Failed(format!("migration {}: {error}", migration.version))
+        })?;
+        let row: (Instant,) = sqlx::query_as(
+            "insert into periodd_migrations (version, description, checksum)
+             values ($1, $2, $3) returning applied_at",
+        )
+        .bind(migration.version)
+        .bind(migration.description.as_ref())
+        .bind(migration.checksum.as_ref())
+        .fetch_one(&mut *connection)
+        .await?;
+        applied.push(Migration {
+            version: migration.version,
+            description: migration.description.to_string(),
+            applied_at: Some(row.0),
+        });
+    }
+    Ok(applied)
+}
+
+/// A migration as the database remembers it.
+#[derive(sqlx::FromRow)]
+struct Known {
+    version: i64,
+    checksum: Vec<u8>,
+    applied_at: Instant,
+}
+
+async fn known(connection: &mut PgConnection) -> Result<Vec<Known>, StoreError> {
+    let rows = sqlx::query_as(
+        "select version, checksum, applied_at from periodd_migrations order by version",
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+fn refuse_foreign(known: &[Known]) -> Result<(), StoreError> {
+    for known in known {
+        let ours = MIGRATIONS.iter().find(|migration| migration.version == known.version);
+        match ours {
+            None => {
+                return Err(StoreError::Schema(format!(
+                    "the database is newer than this program: it has migration {}, this program \
+                     ends at {}; install the newer periodd",
+                    known.version,
+                    latest()
+                )));
+            }
+            Some(ours) if ours.checksum.as_ref() != known.checksum => {
+                return Err(StoreError::Schema(format!(
+                    "migration {} was applied with another text than this program's; install the \
+                     periodd that applied it",
+                    known.version
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn latest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+/// Lists every migration that this binary knows, with when it was applied.
+///
+/// # Errors
+/// As every read; [`StoreError::Schema`] when the database is newer than this binary.
+pub async fn status(database: &Database) -> Result<Vec<Migration>, StoreError> {
+    let mut connection = database.connection().await?;
+    let known =
+        if is_migrated(&mut connection).await? { known(&mut connection).await? } else { vec![] };
+    refuse_foreign(&known)?;
+    let applied_at = |version| known.iter().find(|k| k.version == version).map(|k| k.applied_at);
+    let migration = |m: &sqlx::migrate::Migration| Migration {
+        version: m.version,
+        description: m.description.to_string(),
+        applied_at: applied_at(m.version),
+    };
+    Ok(MIGRATIONS.iter().map(migration).collect())
+}
+
+/// Refuses a database that this binary cannot work with.
+///
+/// # Errors
+/// [`StoreError::Schema`] when it is not migrated, or newer than this binary.
+pub async fn require_current(database: &Database) -> Result<(), StoreError> {
+    let mut connection = database.connection().await?;
+    let found: Result<(Option<i64>,), sqlx::Error> =
+        sqlx::query_as("select max(version) from periodd_migrations")
+            .fetch_one(&mut *connection)
+            .await;
+    let version = match found {
+        Ok((version,)) => version.unwrap_or_default(),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => 0,
+        Err(error) => return Err(error.into()),
+    };
+    match version.cmp(&latest()) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => {
+            let known = known(&mut connection).await?;
+            refuse_foreign(&known)
+        }
+        std::cmp::Ordering::Less => Err(StoreError::Schema(format!(
+            "the database is at migration {version}, this program needs {}: run `periodd db migrate`",
+            latest()
+        ))),
+    }
+}
+
+async fn is_migrated(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let row: (bool,) = sqlx::query_as("select to_regclass('periodd_migrations') is not null")
+        .fetch_one(connection)
+        .await?;
+    Ok(row.0)
+}

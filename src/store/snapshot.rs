@@ -1,0 +1,414 @@
+//! Reading a page of orgs: everything that their plans depend on, in a handful of statements
+//! over the whole page.
+//!
+//! The order matters. The org's row comes first: its revision, checked again when the plan is
+//! applied, tells of packs granted or refunded since. Uncounted metrics come before counters: a
+//! metric that someone counts in between is seen twice, which the apply notices, and never missed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use crate::billing::quota::{Draw, Feature, Included, Pack};
+use crate::billing::rollover::{Cut, OrgState, Standing, StoredPeriod, TierLimits, Usage};
+use crate::billing::{Instant, LocalDate, Period, Quantity};
+
+/// An org's row, with hints about what else there is to read.
+#[derive(Debug)]
+pub struct OrgRow {
+    /// What plans read.
+    pub state: OrgState,
+    /// The stored following ends are missing or came from another calendar.
+    pub has_stale_ends: bool,
+    /// There are metrics that were never counted.
+    pub has_uncounted: bool,
+    /// There are draws in the open period.
+    pub has_draws: bool,
+    /// There are packs that hold something.
+    pub has_packs: bool,
+    /// There are overrides of what the tier includes.
+    pub has_overrides: bool,
+}
+
+/// The rows of those orgs of a page that are not parked.
+///
+/// # Errors
+/// As every read.
+pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<OrgRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select o.id, o.slug, o.revision, o.time_zone, o.cycle, o.anchor_day, o.anchor_month,
+                  o.current_period_start, o.current_period_end, o.current_period_end_date,
+                  o.next_period_ends, o.overage_minutes, o.overage_minutes_written,
+                  o.subscription_tier, o.next_subscription_tier, o.next_subscription_tier_at,
+                  o.subscription_status, o.subscription_ends_at,
+                  (select max(b.period_end) from billing_periods b where b.org_id = o.id)
+                      as last_closed_end,
+                  (o.next_period_ends is null
+                   or (o.time_zone, o.cycle, o.anchor_day, o.anchor_month)
+                      is distinct from (o.ends_time_zone, o.ends_cycle,
+                                        o.ends_anchor_day, o.ends_anchor_month))
+                      as "has_stale_ends!",
+                  exists (select from usage_metrics m
+                          where m.organization_id = o.id and m.counted_at is null)
+                      as "has_uncounted!",
+                  exists (select from overage_entries e
+                          where e.org_id = o.id and e.period_start = o.current_period_start
+                            and e.kind = 'drawn')
+                      as "has_draws!",
+                  exists (select from overage_packs p where p.org_id = o.id and p.remaining <> 0)
+                      as "has_packs!",
+                  exists (select from limit_overrides l where l.org_id = o.id)
+                      as "has_overrides!"
+           from organizations o
+           where o.id = any($1) and o.parked_at is null"#,
+        ids
+    );
+    Ok(rows.fetch_all(connection).await?.into_iter().map(OrgRow::from).collect())
+}
+
+struct Row {
+    id: Uuid,
+    slug: String,
+    revision: i64,
+    time_zone: String,
+    cycle: String,
+    anchor_day: i16,
+    anchor_month: i16,
+    current_period_start: Option<Instant>,
+    current_period_end: Option<Instant>,
+    current_period_end_date: Option<LocalDate>,
+    next_period_ends: Option<Vec<Instant>>,
+    overage_minutes: Quantity,
+    overage_minutes_written: Option<Quantity>,
+    subscription_tier: String,
+    next_subscription_tier: Option<String>,
+    next_subscription_tier_at: Option<Instant>,
+    subscription_status: Option<String>,
+    subscription_ends_at: Option<Instant>,
+    last_closed_end: Option<Instant>,
+    has_stale_ends: bool,
+    has_uncounted: bool,
+    has_draws: bool,
+    has_packs: bool,
+    has_overrides: bool,
+}
+
+impl From<Row> for OrgRow {
+    fn from(row: Row) -> Self {
+        let ends = row.current_period_start.zip(row.current_period_end);
+        let period = ends.map(|(start, end)| StoredPeriod {
+            period: Period { start, end },
+            end_date: row.current_period_end_date,
+        });
+        let standing = Standing {
+            tier: row.subscription_tier,
+            next_tier: row.next_subscription_tier,
+            next_tier_at: row.next_subscription_tier_at,
+            status: row.subscription_status,
+            ends_at: row.subscription_ends_at,
+        };
+        Self {
+            state: OrgState {
+                id: row.id,
+                slug: row.slug,
+                revision: row.revision,
+                time_zone: row.time_zone,
+                cycle: row.cycle,
+                anchor_day: row.anchor_day,
+                anchor_month: row.anchor_month,
+                period,
+                next_period_ends: row.next_period_ends.unwrap_or_default(),
+                last_closed_end: row.last_closed_end,
+                standing,
+                overage_minutes: row.overage_minutes,
+                overage_minutes_written: row.overage_minutes_written,
+            },
+            has_stale_ends: row.has_stale_ends,
+            has_uncounted: row.has_uncounted,
+            has_draws: row.has_draws,
+            has_packs: row.has_packs,
+            has_overrides: row.has_overrides,
+        }
+    }
+}
+
+/// What every tier includes.
+///
+/// # Errors
+/// As every read.
+pub async fn tier_limits(connection: &mut PgConnection) -> Result<TierLimits, StoreError> {
+    let rows = sqlx::query!("select tier, feature, included from tier_limits");
+    let mut limits = TierLimits::new();
+    for row in rows.fetch_all(connection).await? {
+        let tier = limits.entry(row.tier).or_default();
+        tier.insert(row.feature.into(), Included::from(row.included));
+    }
+    Ok(limits)
+}
+
+/// A stretch of time of one org.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The org.
+    pub org: Uuid,
+    /// The stretch.
+    pub period: Period,
+}
+
+/// Arrays for `unnest`, one per column.
+#[derive(Debug, Default)]
+pub(super) struct WindowColumns {
+    pub orgs: Vec<Uuid>,
+    pub starts: Vec<Instant>,
+    pub ends: Vec<Instant>,
+}
+
+impl From<&[Window]> for WindowColumns {
+    fn from(windows: &[Window]) -> Self {
+        Self {
+            orgs: windows.iter().map(|window| window.org).collect(),
+            starts: windows.iter().map(|window| window.period.start).collect(),
+            ends: windows.iter().map(|window| window.period.end).collect(),
+        }
+    }
+}
+
+/// Usage of an org, as read.
+pub type OrgUsage = (Uuid, Usage);
+
+/// Interns feature names: there are few of them, and many rows that name one.
+#[derive(Debug, Default)]
+pub struct Features(HashMap<String, Feature>);
+
+impl Features {
+    fn name(&mut self, name: String) -> Feature {
+        if let Some(known) = self.0.get(&name) {
+            return known.clone();
+        }
+        let feature: Feature = Arc::from(name.as_str());
+        self.0.insert(name, feature.clone());
+        feature
+    }
+}
+
+/// Sums the metrics per feature within windows that were never counted.
+///
+/// # Errors
+/// As every read; [`StoreError::Unprocessable`] for a sum beyond 10^22.
+pub async fn uncounted_sums(
+    connection: &mut PgConnection,
+    windows: &[Window],
+    features: &mut Features,
+) -> Result<Vec<OrgUsage>, StoreError> {
+    let WindowColumns { orgs, starts, ends } = windows.into();
+    let rows = sqlx::query_as!(
+        UsageRow,
+        r#"select w.org_id as "org_id!", w.period_start as "period_start!",
+                  lower(m.metric_type) as "feature!", sum(m.metric_value) as "used!"
+           from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
+                    as w (org_id, period_start, period_end)
+           join usage_metrics m on m.organization_id = w.org_id
+                and m.created_at >= w.period_start and m.created_at < w.period_end
+           where m.counted_at is null
+           group by w.org_id, w.period_start, lower(m.metric_type)"#,
+        &orgs,
+        &starts,
+        &ends
+    );
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| row.into_usage(features)).collect())
+}
+
+/// Sums the metrics per feature within windows: all of them, or those that were counted.
+///
+/// # Errors
+/// As every read; [`StoreError::Unprocessable`] for a sum beyond 10^22.
+pub async fn metric_sums(
+    connection: &mut PgConnection,
+    windows: &[Window],
+    counted_only: bool,
+    features: &mut Features,
+) -> Result<Vec<OrgUsage>, StoreError> {
+    let WindowColumns { orgs, starts, ends } = windows.into();
+    let rows = sqlx::query_as!(
+        UsageRow,
+        r#"select w.org_id as "org_id!", w.period_start as "period_start!",
+                  lower(m.metric_type) as "feature!", sum(m.metric_value) as "used!"
+           from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
+                    as w (org_id, period_start, period_end)
+           join usage_metrics m on m.organization_id = w.org_id
+                and m.created_at >= w.period_start and m.created_at < w.period_end
+           where m.counted_at is not null or not $4
+           group by w.org_id, w.period_start, lower(m.metric_type)"#,
+        &orgs,
+        &starts,
+        &ends,
+        counted_only
+    );
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| row.into_usage(features)).collect())
+}
+
+struct UsageRow {
+    org_id: Uuid,
+    feature: String,
+    period_start: Instant,
+    used: Quantity,
+}
+
+impl UsageRow {
+    fn into_usage(self, features: &mut Features) -> OrgUsage {
+        let feature = features.name(self.feature);
+        (self.org_id, Usage { feature, period_start: self.period_start, used: self.used })
+    }
+}
+
+/// The counters of orgs from an instant on, each from its own.
+///
+/// # Errors
+/// As every read.
+pub async fn counters(
+    connection: &mut PgConnection,
+    since: &[(Uuid, Instant)],
+    features: &mut Features,
+) -> Result<Vec<OrgUsage>, StoreError> {
+    let (orgs, starts): (Vec<Uuid>, Vec<Instant>) = since.iter().copied().unzip();
+    let rows = sqlx::query_as!(
+        UsageRow,
+        "select c.org_id, c.feature, c.period_start, c.used
+         from unnest($1::uuid[], $2::timestamptz[]) as s (org_id, period_start)
+         join usage_counters c on c.org_id = s.org_id and c.period_start >= s.period_start",
+        &orgs,
+        &starts
+    );
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| row.into_usage(features)).collect())
+}
+
+/// Sums metrics of one feature each, from a period's start to an expiry inside it.
+///
+/// # Errors
+/// As every read.
+pub async fn used_before(
+    connection: &mut PgConnection,
+    cuts: &[(Uuid, Cut)],
+) -> Result<Vec<(Uuid, Cut, Quantity)>, StoreError> {
+    let orgs: Vec<Uuid> = cuts.iter().map(|(org, _)| *org).collect();
+    let features: Vec<String> = cuts.iter().map(|(_, cut)| cut.feature.to_string()).collect();
+    let starts: Vec<Instant> = cuts.iter().map(|(_, cut)| cut.from).collect();
+    let ends: Vec<Instant> = cuts.iter().map(|(_, cut)| cut.until).collect();
+    let rows = sqlx::query!(
+        r#"select c.place as "place!",
+                  coalesce((select sum(m.metric_value) from usage_metrics m
+                            where m.organization_id = c.org_id
+                              and m.created_at >= c.start and m.created_at < c.until
+                              and lower(m.metric_type) = c.feature), 0) as "used!"
+           from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+                    with ordinality as c (org_id, feature, start, until, place)
+           order by c.place"#,
+        &orgs,
+        &features,
+        &starts,
+        &ends
+    );
+    let rows = rows.fetch_all(connection).await?;
+    let answers = cuts.iter().zip(rows);
+    Ok(answers.map(|((org, cut), row)| (*org, cut.clone(), row.used)).collect())
+}
+
+/// What the open periods of orgs have drawn already.
+///
+/// # Errors
+/// As every read.
+pub async fn draws(
+    connection: &mut PgConnection,
+    periods: &[(Uuid, Instant)],
+) -> Result<Vec<(Uuid, Draw)>, StoreError> {
+    let (orgs, starts): (Vec<Uuid>, Vec<Instant>) = periods.iter().copied().unzip();
+    let rows = sqlx::query!(
+        r#"select e.org_id, e.pack_id, e.quantity, e.at
+           from unnest($1::uuid[], $2::timestamptz[]) as p (org_id, period_start)
+           join overage_entries e on e.org_id = p.org_id and e.period_start = p.period_start
+                and e.kind = 'drawn'
+           order by e.org_id, e.at, e.pack_id, e.seq"#,
+        &orgs,
+        &starts
+    );
+    let rows = rows.fetch_all(connection).await?;
+    let draw = |pack, quantity, at| Draw { pack, quantity, at };
+    Ok(rows.into_iter().map(|r| (r.org_id, draw(r.pack_id, r.quantity, r.at))).collect())
+}
+
+/// The packs of orgs that hold something, and those named besides.
+///
+/// # Errors
+/// As every read.
+pub async fn packs(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+    besides: &[Uuid],
+    features: &mut Features,
+) -> Result<Vec<(Uuid, Pack)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select p.org_id as "org_id!", p.id as "id!", p.feature as "feature!",
+                  p.remaining as "remaining!", p.purchased_at as "purchased_at!", p.expires_at,
+                  p.entries as "entries!"
+           from overage_packs p where p.org_id = any($1) and p.remaining <> 0 and p.entries > 0
+           union all
+           select p.org_id, p.id, p.feature, p.remaining, p.purchased_at, p.expires_at, p.entries
+           from overage_packs p
+           where p.org_id = any($1) and p.id = any($2) and p.remaining = 0"#,
+        orgs,
+        besides
+    );
+    let rows = rows.fetch_all(connection).await?;
+    let packs = rows.into_iter().map(|row| {
+        let pack = Pack {
+            id: row.id,
+            feature: features.name(row.feature),
+            remaining: row.remaining,
+            purchased_at: row.purchased_at,
+            expires_at: row.expires_at,
+            entries: row.entries,
+        };
+        (row.org_id, pack)
+    });
+    Ok(packs.collect())
+}
+
+/// The overrides of orgs.
+///
+/// # Errors
+/// As every read.
+pub async fn overrides(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+    features: &mut Features,
+) -> Result<Vec<(Uuid, Feature, Included)>, StoreError> {
+    let rows = sqlx::query!(
+        "select org_id, feature, included from limit_overrides where org_id = any($1)",
+        orgs
+    );
+    let rows = rows.fetch_all(connection).await?;
+    let named = rows
+        .into_iter()
+        .map(|row| (row.org_id, features.name(row.feature), Included::from(row.included)));
+    Ok(named.collect())
+}
+
+/// The slugs of orgs, for orgs whose row cannot be read as a whole.
+///
+/// # Errors
+/// As every read.
+pub async fn slugs(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+) -> Result<HashMap<Uuid, String>, StoreError> {
+    let rows = sqlx::query!("select id, slug from organizations where id = any($1)", orgs);
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.slug)).collect())
+}

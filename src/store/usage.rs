@@ -1,0 +1,127 @@
+//! Counting metrics into their counters, and taking counts back.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::snapshot::{OrgUsage, Window, WindowColumns};
+use crate::billing::Instant;
+use crate::billing::rollover::Usage;
+
+/// Counts the uncounted metrics in windows: stamps them and adds them to the counters of orgs
+/// and users, in one statement. Returns what was counted, per org, feature and window.
+///
+/// Whoever reaches a metric first stamps it; nobody else counts it again.
+///
+/// # Errors
+/// As every write.
+pub async fn count(
+    connection: &mut PgConnection,
+    windows: &[Window],
+    now: Instant,
+) -> Result<Vec<OrgUsage>, StoreError> {
+    let WindowColumns { orgs, starts, ends } = windows.into();
+    let rows = sqlx::query!(
+        r#"with stamped as (
+               update usage_metrics m set counted_at = $4
+               from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
+                        as w (org_id, period_start, period_end)
+               where m.organization_id = w.org_id and m.counted_at is null
+                 and m.created_at >= w.period_start and m.created_at < w.period_end
+               returning m.organization_id as org_id, m.user_id, lower(m.metric_type) as feature,
+                         m.metric_value, w.period_start, w.period_end),
+           features_seen as (
+               insert into features (feature)
+               select distinct feature from stamped
+               on conflict (feature) do nothing),
+           sums as (
+               select org_id, feature, period_start, period_end, sum(metric_value) as used
+               from stamped group by 1, 2, 3, 4),
+           org_counters as (
+               insert into usage_counters as c
+                   (org_id, feature, period_start, period_end, used, updated_at)
+               select org_id, feature, period_start, period_end, used, $4
+               from sums order by org_id, period_start, feature
+               on conflict (org_id, period_start, feature) do update
+                   set used = c.used + excluded.used, sync_status = 'pending',
+                       updated_at = excluded.updated_at),
+           user_counters as (
+               insert into feature_usage as c
+                   (organization_id, user_id, feature, period_start, period_end, usage_count,
+                    updated_at)
+               select org_id, user_id, feature, period_start, period_end, sum(metric_value), $4
+               from stamped where user_id is not null
+               group by 1, 2, 3, 4, 5 order by 1, 2, 4, 3
+               on conflict (organization_id, user_id, period_start, feature) do update
+                   set usage_count = c.usage_count + excluded.usage_count,
+                       sync_status = 'pending', updated_at = excluded.updated_at)
+           select org_id as "org_id!", feature as "feature!", period_start as "period_start!",
+                  used as "used!"
+           from sums"#,
+        &orgs,
+        &starts,
+        &ends,
+        now
+    )
+    .fetch_all(connection)
+    .await?;
+    let usage = rows.into_iter().map(|row| {
+        let feature = row.feature.as_str().into();
+        (row.org_id, Usage { feature, period_start: row.period_start, used: row.used })
+    });
+    Ok(usage.collect())
+}
+
+/// Takes back the counts of orgs from an instant on, each from its own: the boundaries by which
+/// they were counted no longer hold. Counters that begin there or later go, the one that reaches
+/// across ends there, and the metrics wait to be counted again.
+///
+/// # Errors
+/// As every write.
+pub async fn uncount(
+    connection: &mut PgConnection,
+    from: &[(Uuid, Instant)],
+    now: Instant,
+) -> Result<(), StoreError> {
+    let (orgs, instants): (Vec<Uuid>, Vec<Instant>) = from.iter().copied().unzip();
+    sqlx::query!(
+        r#"with since as (
+               select * from unnest($1::uuid[], $2::timestamptz[]) as s (org_id, at)),
+           unstamped as (
+               update usage_metrics m set counted_at = null
+               from since s
+               where m.organization_id = s.org_id and m.created_at >= s.at
+                 and m.counted_at is not null
+               returning m.organization_id as org_id, m.user_id, lower(m.metric_type) as feature,
+                         m.metric_value, m.created_at),
+           gone as (
+               delete from usage_counters c using since s
+               where c.org_id = s.org_id and c.period_start >= s.at),
+           user_gone as (
+               delete from feature_usage c using since s
+               where c.organization_id = s.org_id and c.period_start >= s.at),
+           shortened as (
+               update usage_counters c
+               set period_end = s.at, sync_status = 'pending', updated_at = $3,
+                   used = c.used - coalesce((
+                       select sum(u.metric_value) from unstamped u
+                       where u.org_id = c.org_id and u.feature = c.feature
+                         and u.created_at < c.period_end), 0)
+               from since s
+               where c.org_id = s.org_id and c.period_start < s.at and c.period_end > s.at)
+           update feature_usage c
+           set period_end = s.at, sync_status = 'pending', updated_at = $3,
+               usage_count = c.usage_count - coalesce((
+                   select sum(u.metric_value) from unstamped u
+                   where u.org_id = c.organization_id and u.user_id = c.user_id
+                     and u.feature = c.feature and u.created_at < c.period_end), 0)
+           from since s
+           where c.organization_id = s.org_id and c.period_start < s.at and c.period_end > s.at"#,
+        &orgs,
+        &instants,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
