@@ -1,4 +1,6 @@
 //! periodd closes billing periods on time.
 
 pub mod billing;
+pub mod cli;
+pub mod clock;
 pub mod tzdata;
