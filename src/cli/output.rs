@@ -199,7 +199,8 @@ impl Table {
         }));
         drawn.add_rows(self.rows.iter().map(|row| row.iter().map(Cell::draw)));
         for column in drawn.column_iter_mut() {
-            column.set_padding((0, 2));
+            // With the column that stands for a border this makes a gap of two.
+            column.set_padding((0, 1));
         }
         drawn
     }

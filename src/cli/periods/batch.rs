@@ -82,6 +82,7 @@ fn place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
     let what = what.replace("expected i64", "expected a whole number");
+    let what = if error.is_data() { what } else { format!("this is no JSON: {what}") };
     match error.column() {
         0 => format!(": {what}"),
         column => format!(", column {column}: {what}"),
