@@ -1,6 +1,8 @@
 //! periodd closes billing periods on time.
 
 pub mod billing;
+pub mod cli;
+pub mod clock;
 pub mod jobs;
 pub mod store;
 pub mod tzdata;

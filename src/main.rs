@@ -1,2 +1,13 @@
-//! The binary.
-fn main() {}
+//! The binary: read the command line, run the command, leave with its exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use periodd::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report().into(),
+    }
+}

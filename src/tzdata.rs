@@ -130,12 +130,14 @@ impl TzData {
 
 /// `Area/Location` and `UTC`; nothing else that a tz directory may hold (`posix/…`, `CET`, …).
 fn is_accepted(name: &str) -> bool {
-    let tree = ["posix/", "right/", "SystemV/"];
+    // `Etc/Unknown` is no zone of the tz database but jiff's word for "no idea".
+    let refused = ["posix/", "right/", "systemv/", "etc/unknown"];
     let name_like = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
-    name.eq_ignore_ascii_case("UTC")
+    let lower = name.to_ascii_lowercase();
+    lower == "utc"
         || (name.contains('/')
             && name.chars().all(name_like)
-            && !tree.iter().any(|prefix| name.starts_with(prefix)))
+            && !refused.iter().any(|prefix| lower.starts_with(prefix)))
 }
 
 /// The release of a zoneinfo directory: the first line of `tzdata.zi` says `# version 2025b`.

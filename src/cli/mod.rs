@@ -1,1 +1,102 @@
-//! Room.
+//! The command line: what can be asked, and how it is answered.
+//!
+//! One file per verb. A verb reads its arguments, calls the job that does the work and shows the
+//! answer; it decides nothing itself.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::billing::Instant;
+use crate::clock;
+
+mod failure;
+pub mod output;
+mod periods;
+
+pub use failure::{Exit, Failure};
+use output::{Format, Screen};
+
+/// Closes billing periods on time, in every customer's own time zone.
+#[derive(Parser, Debug)]
+#[command(name = "periodd", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(propagate_version = true, infer_long_args = false, after_help = exit_codes())]
+pub struct Cli {
+    /// What every command understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The flags that every command understands.
+#[derive(clap::Args, Debug, Clone)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Configuration file (TOML)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Business time: what is due, open, late or expired is judged at T (RFC 3339)
+    #[arg(long, global = true, value_name = "T")]
+    pub at: Option<Instant>,
+
+    /// How to write the answer
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+
+    /// No notes and no progress on stderr; errors only
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+
+    /// More detail in the log; twice for everything
+    #[arg(short, long = "verbose", global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Answer yes where a command asks for confirmation
+    #[arg(long, short, global = true)]
+    pub yes: bool,
+}
+
+impl Global {
+    /// Where this run's answers and notes go.
+    #[must_use]
+    pub fn screen(&self) -> Screen {
+        Screen::new(self.format, self.quiet)
+    }
+
+    /// `--at`, else the machine's clock: the business time of a command without a database.
+    #[must_use]
+    pub fn at_or_now(&self) -> Instant {
+        self.at.unwrap_or_else(clock::now)
+    }
+}
+
+/// The verbs.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Print the boundaries of any schedule; needs no database
+    ///
+    /// Prints the period that contains the time given by --at (any time; by default now) and the
+    /// ones after it. Boundaries are midnights in the zone, from the newest tz database at hand.
+    Periods(periods::Args),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// A [`Failure`]: the exit code to leave with, and the sentence for stderr.
+    pub fn run(self) -> Result<Exit, Failure> {
+        let Self { global, command } = self;
+        match command {
+            Command::Periods(args) => periods::run(&args, &global),
+        }
+    }
+}
+
+fn exit_codes() -> String {
+    let codes = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()));
+    format!("Exit codes:\n{}", codes.join("\n"))
+}
