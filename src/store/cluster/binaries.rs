@@ -120,8 +120,8 @@ fn major(dir: &Path, owner: &Owner) -> Result<String, String> {
     Ok(version.chars().take_while(char::is_ascii_digit).collect())
 }
 
-/// `PATH`, then where distributions and people put servers, then what
-/// `scripts/postgresql-binaries` has fetched.
+/// `PATH`, then where distributions and people put servers, then where
+/// `scripts/postgresql-binaries` puts what it fetches.
 fn usual_places() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -139,6 +139,7 @@ fn usual_places() -> Vec<PathBuf> {
     places.push("/opt/homebrew/opt/postgresql/bin".into());
     places.push("/usr/local/pgsql/bin".into());
     places.extend(fetched());
+    places.push("/usr/local/share/periodd/postgresql/bin".into());
     places
 }
 

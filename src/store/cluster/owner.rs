@@ -74,8 +74,9 @@ impl Owner {
 
     /// Makes the directories and lock files that are missing.
     pub(super) fn prepare(&self, layout: &Layout) -> Result<(), ClusterError> {
-        self.make_dir(&layout.home, 0o700)?;
-        self.make_dir(&layout.socket_dir, 0o750)?;
+        self.make_dir(&layout.home, 0o700, true)?;
+        let below_state = layout.socket_dir.starts_with(&layout.state);
+        self.make_dir(&layout.socket_dir, 0o750, below_state)?;
         self.check_reach(&layout.home)?;
         self.check_reach(&layout.socket_dir)?;
         for lock in [&layout.users_lock, &layout.start_lock] {
@@ -98,8 +99,12 @@ impl Owner {
         self.script("cat >> \"$1\"", path, text).map_err(ClusterError::state_dir(path))
     }
 
-    fn make_dir(&self, dir: &Path, mode: u32) -> Result<(), ClusterError> {
-        if dir.is_dir() {
+    /// A directory that is `ours` by its place and still root's is handed over as if it were
+    /// new: its maker may have been killed half-way.
+    fn make_dir(&self, dir: &Path, mode: u32, ours: bool) -> Result<(), ClusterError> {
+        let found = fs::metadata(dir).ok().filter(fs::Metadata::is_dir);
+        let handed_over = |found: &fs::Metadata| self.ids.is_none() || found.uid() != 0;
+        if found.is_some_and(|found| !ours || handed_over(&found)) {
             return Ok(());
         }
         self.try_make_dir(dir, mode).map_err(ClusterError::state_dir(dir))
