@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod claim;
+pub mod cluster;
 pub mod database;
 pub mod error;
 pub mod migrate;
