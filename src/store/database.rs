@@ -40,7 +40,7 @@ impl Database {
     /// Connects to a PostgreSQL URL with up to `connections` connections.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] for a URL that cannot be used, [`StoreError::Unavailable`] when
+    /// [`StoreError::Configuration`] for a URL that cannot be used, [`StoreError::Unavailable`] when
     /// nobody answers there.
     pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
         let options = options(url)?;
@@ -107,13 +107,13 @@ fn unreachable(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {
 fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let unknown = parameters(url).find(|name| !URL_PARAMETERS.contains(&name.as_str()));
     if let Some(name) = unknown {
-        return Err(StoreError::Invalid(format!(
+        return Err(StoreError::Configuration(format!(
             "[database] url: the parameter `{name}` is unknown; known are {}",
             URL_PARAMETERS.join(", ")
         )));
     }
     let options = PgConnectOptions::from_str(url).map_err(|error| {
-        StoreError::Invalid(format!(
+        StoreError::Configuration(format!(
             "[database] url is no PostgreSQL URL ({error}); write postgresql://user@host/database"
         ))
     })?;
@@ -124,7 +124,7 @@ fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let chosen = parameters(url).any(|name| name == "sslmode" || name == "ssl-mode");
     let verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
     if !local && chosen && !verified {
-        return Err(StoreError::Invalid(
+        return Err(StoreError::Configuration(
             "[database] url: over a network sslmode must be verify-full (the default), for \
              anything less shows the data to whoever answers; name the authority with sslrootcert"
                 .to_owned(),

@@ -30,7 +30,7 @@ pub struct Migration {
 /// Applies what is missing, and returns the migrations that were applied now.
 ///
 /// # Errors
-/// [`StoreError::Schema`] when the database is newer than this binary, or when a migration that
+/// [`StoreError::Configuration`] when the database is newer than this binary, or when a migration that
 /// was applied is not the one that this binary knows under its number.
 pub async fn migrate(
     database: &Database,
@@ -112,7 +112,7 @@ fn refuse_foreign(known: &[Known]) -> Result<(), StoreError> {
         let ours = MIGRATIONS.iter().find(|migration| migration.version == known.version);
         match ours {
             None => {
-                return Err(StoreError::Schema(format!(
+                return Err(StoreError::Configuration(format!(
                     "the database is newer than this program: it has migration {}, this program \
                      ends at {}; install the newer periodd",
                     known.version,
@@ -120,7 +120,7 @@ fn refuse_foreign(known: &[Known]) -> Result<(), StoreError> {
                 )));
             }
             Some(ours) if ours.checksum.as_ref() != known.checksum => {
-                return Err(StoreError::Schema(format!(
+                return Err(StoreError::Configuration(format!(
                     "migration {} was applied with another text than this program's; install the \
                      periodd that applied it",
                     known.version
@@ -139,7 +139,7 @@ fn latest() -> i64 {
 /// Lists every migration that this binary knows, with when it was applied.
 ///
 /// # Errors
-/// As every read; [`StoreError::Schema`] when the database is newer than this binary.
+/// As every read; [`StoreError::Configuration`] when the database is newer than this binary.
 pub async fn status(database: &Database) -> Result<Vec<Migration>, StoreError> {
     let mut connection = database.connection().await?;
     let known =
@@ -157,7 +157,7 @@ pub async fn status(database: &Database) -> Result<Vec<Migration>, StoreError> {
 /// Refuses a database that this binary cannot work with.
 ///
 /// # Errors
-/// [`StoreError::Schema`] when it is not migrated, or newer than this binary.
+/// [`StoreError::Configuration`] when it is not migrated, or newer than this binary.
 pub async fn require_current(database: &Database) -> Result<(), StoreError> {
     let mut connection = database.connection().await?;
     let found: Result<(Option<i64>,), sqlx::Error> =
@@ -175,7 +175,7 @@ pub async fn require_current(database: &Database) -> Result<(), StoreError> {
             let known = known(&mut connection).await?;
             refuse_foreign(&known)
         }
-        std::cmp::Ordering::Less => Err(StoreError::Schema(format!(
+        std::cmp::Ordering::Less => Err(StoreError::Configuration(format!(
             "the database is at migration {version}, this program needs {}: run `periodd db migrate`",
             latest()
         ))),

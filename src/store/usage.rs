@@ -3,9 +3,10 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::database::Database;
 use super::error::StoreError;
 use super::snapshot::{OrgUsage, Window, WindowColumns};
-use crate::billing::Instant;
+use crate::billing::{Instant, Quantity};
 use crate::billing::rollover::Usage;
 
 /// Counts the uncounted metrics in windows: stamps them and adds them to the counters of orgs
@@ -124,4 +125,38 @@ pub async fn uncount(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Usage to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewUsage {
+    /// Who pays.
+    pub org: Uuid,
+    /// What was used.
+    pub feature: String,
+    /// How much; negative for a correction.
+    pub quantity: Quantity,
+    /// Who used it.
+    pub user: Option<Uuid>,
+    /// When.
+    pub used_at: Instant,
+    /// A repeated key counts once.
+    pub key: Option<String>,
+}
+
+/// Records usage unconditionally and returns the metric's id.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for an org, user or feature that does not exist.
+pub async fn record(database: &Database, usage: &NewUsage) -> Result<Uuid, StoreError> {
+    let metric = sqlx::query_scalar!(
+        r#"select record_usage($1, $2, $3, $4, $5, $6) as "id!""#,
+        usage.org,
+        usage.feature,
+        usage.quantity,
+        usage.user,
+        usage.used_at,
+        usage.key
+    );
+    Ok(metric.fetch_one(database.pool()).await?)
 }
