@@ -3,6 +3,7 @@
 pub mod billing;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod jobs;
 pub mod store;
 pub mod tzdata;

@@ -21,6 +21,11 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::instant::{Instant, LocalDate, OutOfRange};
 
+/// The following ends that an org stores: at least this many …
+pub const FOLLOWING_ENDS: usize = 3;
+/// … and at least this much time's worth, so that use finds its period however late a rollover is.
+pub const FOLLOWING_SPAN: SignedDuration = SignedDuration::from_hours(35 * 24);
+
 /// A half-open stretch of time `[start, end)`, never empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct Period {
@@ -304,20 +309,16 @@ impl Calendar {
         }
     }
 
-    /// The ends that follow `end`: at least `count` of them, and at least `span`'s worth.
+    /// The ends that follow `end`, as an org stores them: at least [`FOLLOWING_ENDS`], and at
+    /// least [`FOLLOWING_SPAN`]'s worth.
     ///
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
-    pub fn ends_after(
-        &self,
-        end: Boundary,
-        count: usize,
-        span: SignedDuration,
-    ) -> Result<Vec<Instant>, OutOfRange> {
-        let until = end.at.plus(span)?;
-        let mut ends = Vec::with_capacity(count);
+    pub fn following_ends(&self, end: Boundary) -> Result<Vec<Instant>, OutOfRange> {
+        let until = end.at.plus(FOLLOWING_SPAN)?;
+        let mut ends = Vec::with_capacity(FOLLOWING_ENDS);
         let mut last = end;
-        while ends.len() < count || last.at < until {
+        while ends.len() < FOLLOWING_ENDS || last.at < until {
             last = self.following(last)?;
             ends.push(last.at);
         }

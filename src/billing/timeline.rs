@@ -1,15 +1,8 @@
 //! The timeline of one org: which periods are due, which one is open afterwards, what follows.
 
-use jiff::SignedDuration;
-
 use super::instant::Instant;
 use super::period::{Boundary, Calendar, Period};
 use super::rollover::{OrgState, Reason};
-
-/// The following ends that an org stores: at least this many …
-const FOLLOWING_ENDS: usize = 3;
-/// … and at least this much time's worth, so that a daemon away for a month loses no use.
-const FOLLOWING_SPAN: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 /// What happens to periods that were missed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,7 +66,7 @@ impl Timeline {
         let mut due = walk.close_due(policy, now)?;
         let early = policy.early && walk.close_early(&mut due, now);
         let open = walk.open;
-        let next_ends = calendar.ends_after(open.end, FOLLOWING_ENDS, FOLLOWING_SPAN)?;
+        let next_ends = calendar.following_ends(open.end)?;
         let mut timeline = Self { due, open, next_ends, recount: None };
         let recount = |from, splits_a_counter| Some(Recount { from, splits_a_counter });
         timeline.recount = if early {

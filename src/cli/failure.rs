@@ -4,6 +4,9 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::jobs;
+use crate::store::StoreError;
+
 /// The exit codes. They are part of the contract: scripts and service managers act on them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -130,6 +133,29 @@ impl Failure {
         // When stderr is closed there is nobody left to tell; the exit code still says it.
         let _ = writeln!(std::io::stderr().lock(), "{self}");
         self.exit
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let exit = match error {
+            StoreError::Unavailable(_) => Exit::Unavailable,
+            StoreError::Invalid(_) => Exit::Usage,
+            StoreError::Configuration(_) | StoreError::Outdated(_) => Exit::Configuration,
+            StoreError::Conflict(_) | StoreError::Unprocessable(_) | StoreError::Failed(_) => {
+                Exit::Failed
+            }
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<jobs::orgs::Error> for Failure {
+    fn from(error: jobs::orgs::Error) -> Self {
+        match error {
+            jobs::orgs::Error::Store(error) => error.into(),
+            other => Self::usage(other),
+        }
     }
 }
 

@@ -10,9 +10,15 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::billing::Instant;
 use crate::clock;
 
+mod db;
 mod failure;
+mod orgs;
 pub mod output;
+mod packs;
 mod periods;
+mod rollover;
+mod session;
+mod usage;
 
 pub use failure::{Exit, Failure};
 use output::{Format, Screen};
@@ -76,6 +82,19 @@ impl Global {
 /// The verbs.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Close what has ended, open what comes next; what is past is caught up
+    ///
+    /// The same code, guards and ledger as the schedule's. Safe to repeat and safe beside a
+    /// running daemon: what is closed already is left alone.
+    Rollover(rollover::Args),
+    /// Add, list and show orgs
+    Orgs(orgs::Args),
+    /// Record usage
+    Usage(usage::Args),
+    /// Grant and list packs of overage
+    Packs(packs::Args),
+    /// See to the database's schema
+    Db(db::Args),
     /// Print the boundaries of any schedule; needs no database
     ///
     /// Prints the period that contains the time given by --at (any time; by default now) and the
@@ -91,6 +110,11 @@ impl Cli {
     pub fn run(self) -> Result<Exit, Failure> {
         let Self { global, command } = self;
         match command {
+            Command::Rollover(args) => rollover::run(&args, &global),
+            Command::Orgs(args) => orgs::run(&args, &global),
+            Command::Usage(args) => usage::run(&args, &global),
+            Command::Packs(args) => packs::run(&args, &global),
+            Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
         }
     }

@@ -99,6 +99,16 @@ impl Screen {
         }
     }
 
+    /// A line on stderr that changes as work goes on; invisible with `--quiet`.
+    #[must_use]
+    pub fn spinner(&self) -> ProgressBar {
+        let target =
+            if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let style = ProgressStyle::with_template("{spinner} {msg} ({per_sec}, {elapsed})")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        ProgressBar::with_draw_target(None, target).with_style(style)
+    }
+
     /// A progress bar on stderr: invisible when stderr is no terminal, and with `--quiet`.
     #[must_use]
     pub fn progress(&self, total: u64, what: &'static str) -> ProgressBar {

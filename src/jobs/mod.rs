@@ -1,3 +1,5 @@
 //! The verbs: each reads, has `billing` decide, has `store` write, and reports.
 
+pub mod orgs;
 pub mod rollover;
+pub mod zones;

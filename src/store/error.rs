@@ -21,6 +21,9 @@ pub enum StoreError {
     /// The database's address, or its schema (not migrated, or newer than this program).
     #[error("{0}")]
     Configuration(String),
+    /// The schema is older than this program's.
+    #[error("{0}")]
+    Outdated(String),
     /// Anything else: a defect, or a database that refuses what it should allow.
     #[error("the database refused a statement: {0}")]
     Failed(String),
@@ -54,7 +57,7 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
         // Data exceptions: overflow, a date out of range, text that is no number.
         ("22", _) => StoreError::Unprocessable(message),
         ("08" | "53" | "57", _) => StoreError::Unavailable(message),
-        (_, "42P01" | "42703" | "42883") => StoreError::Configuration(format!(
+        (_, "42P01" | "42703" | "42883") => StoreError::Outdated(format!(
             "{message}; the database is not migrated: run `periodd db migrate`"
         )),
         _ => match error.kind() {

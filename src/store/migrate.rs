@@ -157,7 +157,8 @@ pub async fn status(database: &Database) -> Result<Vec<Migration>, StoreError> {
 /// Refuses a database that this binary cannot work with.
 ///
 /// # Errors
-/// [`StoreError::Configuration`] when it is not migrated, or newer than this binary.
+/// [`StoreError::Outdated`] when it is not migrated, [`StoreError::Configuration`] when it is
+/// newer than this binary.
 pub async fn require_current(database: &Database) -> Result<(), StoreError> {
     let mut connection = database.connection().await?;
     let found: Result<(Option<i64>,), sqlx::Error> =
@@ -175,7 +176,7 @@ pub async fn require_current(database: &Database) -> Result<(), StoreError> {
             let known = known(&mut connection).await?;
             refuse_foreign(&known)
         }
-        std::cmp::Ordering::Less => Err(StoreError::Configuration(format!(
+        std::cmp::Ordering::Less => Err(StoreError::Outdated(format!(
             "the database is at migration {version}, this program needs {}: run `periodd db migrate`",
             latest()
         ))),

@@ -296,3 +296,29 @@ pub async fn find_user(database: &Database, org: Uuid, email: &str) -> Result<Uu
         .await?
         .ok_or_else(|| StoreError::Invalid(format!("there is no user `{email}` in that org")))
 }
+
+/// Why an org is parked; `None` for one that is not.
+///
+/// # Errors
+/// As every read.
+pub async fn parked_reason(database: &Database, org: Uuid) -> Result<Option<String>, StoreError> {
+    let reason = sqlx::query_scalar!(
+        r#"select coalesce(parked_reason, 'no reason was given') as "reason!"
+           from organizations where id = $1 and parked_at is not null"#,
+        org
+    );
+    Ok(reason.fetch_optional(database.pool()).await?)
+}
+
+/// How many orgs there are that are not parked, in a zone or in all.
+///
+/// # Errors
+/// As every read.
+pub async fn count(database: &Database, zone: Option<&str>) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from organizations
+           where parked_at is null and ($1::text is null or time_zone = $1)"#,
+        zone
+    );
+    Ok(count.fetch_one(database.pool()).await?)
+}

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::database::Database;
 use super::error::StoreError;
 use super::snapshot::{OrgUsage, Window, WindowColumns};
-use crate::billing::{Instant, Quantity};
 use crate::billing::rollover::Usage;
+use crate::billing::{Instant, Quantity};
 
 /// Counts the uncounted metrics in windows: stamps them and adds them to the counters of orgs
 /// and users, in one statement. Returns what was counted, per org, feature and window.

@@ -1,0 +1,86 @@
+//! `periodd db`: the schema, and how to connect.
+
+use super::output::{Cell, Output, Page, Table};
+use super::session::{Schema, with_session};
+use super::{Exit, Failure, Global};
+use crate::jobs;
+use crate::store::migrate::{self, Migration};
+
+const NOTES: &str = "Examples:
+  periodd db migrate
+  psql \"$(periodd db url)\"";
+
+/// What `periodd db` is asked.
+#[derive(clap::Args, Debug)]
+#[command(after_help = NOTES)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Bring the schema to what this program needs, in one transaction
+    ///
+    /// Safe to repeat, and safe while applications work: what is applied already is left alone.
+    Migrate,
+    /// List the migrations, and when each was applied
+    Status,
+    /// Print how applications connect to this database
+    Url,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    with_session(global, Schema::Any, async |session| {
+        let migrations = match args.command {
+            Command::Migrate => {
+                let now = session.database.now().await?;
+                let applied = jobs::zones::migrate(&session.database, &session.tz, now).await?;
+                if applied.is_empty() {
+                    session.screen.note("the schema is up to date");
+                }
+                applied
+            }
+            Command::Status => migrate::status(&session.database).await?,
+            Command::Url => {
+                session.screen.show(&Url { url: session.url() })?;
+                return Ok(Exit::Done);
+            }
+        };
+        session.screen.show(&Migrations(migrations))?;
+        Ok(Exit::Done)
+    })
+}
+
+#[derive(serde::Serialize)]
+struct Url {
+    url: String,
+}
+
+impl Output for Url {
+    fn page(&self) -> Page {
+        Page::new().line(self.url.as_str())
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Migrations(Vec<Migration>);
+
+impl Output for Migrations {
+    fn page(&self) -> Page {
+        if self.0.is_empty() {
+            return Page::new();
+        }
+        let mut table = Table::new(["migration", "what", "applied"]);
+        for migration in &self.0 {
+            let applied = migration.applied_at.map_or("not yet".to_owned(), |at| at.to_string());
+            table.row([
+                Cell::number(migration.version),
+                Cell::text(&migration.description),
+                Cell::text(applied),
+            ]);
+        }
+        table.into()
+    }
+}

@@ -1,0 +1,236 @@
+//! `periodd rollover`: close what has ended, now.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use uuid::Uuid;
+
+use super::orgs::or_unlimited;
+use super::output::{Cell, Output, Page, Table, Tone};
+use super::session::{Schema, Session, with_session};
+use super::{Exit, Failure, Global};
+use crate::billing::rollover::Plan;
+use crate::billing::timeline::{CatchUp, Policy};
+use crate::config;
+use crate::jobs::rollover::{self, Report, Request, Scope};
+use crate::store::orgs;
+
+const NOTES: &str = "Examples:
+  periodd rollover
+  periodd rollover --dry-run
+  periodd rollover --org acme --early
+  periodd rollover --at 2026-05-01T00:00:00Z";
+
+/// What `periodd rollover` is asked.
+#[derive(clap::Args, Debug)]
+#[command(after_help = NOTES)]
+pub struct Args {
+    /// Only this org (slug or id); may be repeated
+    #[arg(long = "org", value_name = "ORG", conflicts_with = "zone")]
+    orgs: Vec<String>,
+    /// Only the orgs in this time zone
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Close the open period too, now; the new one ends where it would have
+    #[arg(long)]
+    early: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    with_session(global, Schema::Current, async |session| {
+        let scope = scope(session, args).await?;
+        let at = session.business_time(args.dry_run).await?;
+        if args.early && !args.dry_run {
+            confirm_early(session, &scope, global.yes).await?;
+        }
+        let request = request(&session.config.rollover, scope, args, at);
+        let progress = Progress::new(session);
+        let report = rollover::run(&session.database, &session.tz, &request, progress).await?;
+        let exit = exit(&report, args.dry_run);
+        session.screen.show(&Answer { dry_run: args.dry_run, report })?;
+        Ok(exit)
+    })
+}
+
+async fn scope(session: &Session, args: &Args) -> Result<Scope, Failure> {
+    if let Some(zone) = &args.zone {
+        let zone = session.tz.zone(zone).map_err(Failure::usage)?;
+        return Ok(Scope::Zone(zone.name().to_owned()));
+    }
+    if args.orgs.is_empty() {
+        return Ok(Scope::All);
+    }
+    let mut ids: Vec<Uuid> = Vec::with_capacity(args.orgs.len());
+    for org in &args.orgs {
+        let id = orgs::find(&session.database, org).await?;
+        if let Some(parked) = orgs::parked_reason(&session.database, id).await? {
+            session.screen.note(&format!("{org} is parked and left alone: {parked}"));
+        }
+        ids.push(id);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(Scope::Orgs(ids))
+}
+
+/// The job's request, from the configuration and the flags.
+pub(super) fn request(
+    config: &config::Rollover,
+    scope: Scope,
+    args: &Args,
+    at: Option<crate::billing::Instant>,
+) -> Request {
+    let (early, dry_run) = (args.early, args.dry_run);
+    Request { scope, at, dry_run, ..standing_request(config, early) }
+}
+
+/// What the configuration says about every rollover.
+pub(super) fn standing_request(config: &config::Rollover, early: bool) -> Request {
+    let policy = Policy {
+        catch_up: match config.catch_up {
+            config::CatchUp::Replay => CatchUp::Replay,
+            config::CatchUp::Collapse => CatchUp::Collapse,
+            config::CatchUp::Halt => CatchUp::Halt,
+        },
+        max_periods: config.max_periods_per_pass as usize,
+        ended_tier: config.ended_tier.clone(),
+        early,
+    };
+    Request {
+        scope: Scope::All,
+        policy,
+        batch_size: config.batch_size as usize,
+        connections: config.connections as usize,
+        at: None,
+        dry_run: false,
+    }
+}
+
+/// No schedule closes a period early, so a person has to mean it.
+async fn confirm_early(session: &Session, scope: &Scope, yes: bool) -> Result<(), Failure> {
+    let orgs = match scope {
+        Scope::Orgs(ids) => i64::try_from(ids.len()).unwrap_or(i64::MAX),
+        Scope::Zone(zone) => orgs::count(&session.database, Some(zone)).await?,
+        Scope::All => orgs::count(&session.database, None).await?,
+    };
+    if yes || orgs <= 1 {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::refused(format!(
+            "--early would close the open period of {orgs} orgs; add --yes to mean it"
+        )));
+    }
+    let mut stderr = std::io::stderr().lock();
+    let asked = write!(stderr, "Close the open period of {orgs} orgs now? [y/N] ");
+    let mut answer = String::new();
+    let read = asked.and_then(|()| stderr.flush());
+    let read = read.and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    read.map_err(|error| Failure::failed(format!("cannot ask: {error}")))?;
+    if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+        Ok(())
+    } else {
+        Err(Failure::refused("not confirmed; nothing was changed"))
+    }
+}
+
+fn exit(report: &Report, dry_run: bool) -> Exit {
+    match (dry_run, report.parked.is_empty(), report.orgs) {
+        (true, true, 0) | (false, true, _) => Exit::Done,
+        (true, _, _) => Exit::Found,
+        (false, false, _) => Exit::Partly,
+    }
+}
+
+/// How far a run is: a bar on a terminal, a line every ten seconds elsewhere.
+pub(super) struct Progress;
+
+impl Progress {
+    /// Milliseconds between two lines where there is no terminal.
+    const INTERVAL: u64 = 10_000;
+
+    pub(super) fn new(session: &Session) -> rollover::Observer {
+        let screen = session.screen.clone();
+        let started = std::time::Instant::now();
+        if std::io::stderr().is_terminal() {
+            let spinner = screen.spinner();
+            return Arc::new(move |report: &Report| spinner.set_message(line(report)));
+        }
+        let said = AtomicU64::new(0);
+        Arc::new(move |report: &Report| {
+            let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            if elapsed >= said.load(Ordering::Relaxed) + Self::INTERVAL {
+                said.store(elapsed, Ordering::Relaxed);
+                screen.note(&line(report));
+            }
+        })
+    }
+}
+
+fn line(report: &Report) -> String {
+    format!("rollover: {} orgs, {} periods closed", report.orgs, report.periods_closed)
+}
+
+#[derive(serde::Serialize)]
+struct Answer {
+    dry_run: bool,
+    #[serde(flatten)]
+    report: Report,
+}
+
+impl Output for Answer {
+    fn page(&self) -> Page {
+        let Report { orgs, periods_closed, opened, parked, plans, .. } = &self.report;
+        let mut page = Page::new();
+        for plan in plans {
+            page = plan_page(page, plan);
+        }
+        if !parked.is_empty() {
+            let mut table = Table::new(["parked", "because"]);
+            for org in parked {
+                table.row([Cell::text(&org.slug).tone(Tone::Bad), Cell::text(&org.reason)]);
+            }
+            page = page.table(table);
+            page = page.line("mend the row, then: periodd orgs unpark ORG").line("");
+        }
+        if *orgs == 0 {
+            let nothing = if parked.is_empty() { "nothing is due" } else { "nothing else is due" };
+            return page.line(nothing);
+        }
+        let verb = if self.dry_run { "would close" } else { "closed" };
+        let opened = if *opened == 0 { String::new() } else { format!(", {opened} of them new") };
+        page.line(format!("{verb} {periods_closed} periods of {orgs} orgs{opened}"))
+    }
+}
+
+/// What a dry run says about one org.
+fn plan_page(page: Page, plan: &Plan) -> Page {
+    let mut page = page.line(Cell::text(&plan.slug).tone(Tone::Title));
+    for close in &plan.closes {
+        page = page.line(format!("close {} on tier {}", close.period, close.tier));
+        for usage in &close.features {
+            page = page.line(format!(
+                "  {}: {} used of {}, {} drawn from packs, {} uncovered",
+                usage.feature,
+                usage.used,
+                or_unlimited(usage.included.column()),
+                usage.drawn,
+                usage.uncovered
+            ));
+        }
+    }
+    for entry in &plan.entries {
+        let (kind, quantity) = (entry.kind.name(), entry.quantity);
+        let (pack, left) = (entry.pack, entry.remaining);
+        page = page.line(format!("pack {pack}: {quantity} {kind}, {left} left"));
+    }
+    if let Some(change) = &plan.standing {
+        page = page.line(format!("tier {} → {}", change.before.tier, change.after.tier));
+    }
+    page.line(format!("open  {}", plan.open)).line("")
+}

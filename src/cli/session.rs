@@ -1,0 +1,172 @@
+//! What commands that need a database share: the configuration, the connection, the private
+//! cluster where there is no other, and business time.
+
+use std::path::Path;
+
+use super::output::Screen;
+use super::{Failure, Global};
+use crate::billing::Instant;
+use crate::config::{self, Config};
+use crate::jobs;
+use crate::store::cluster::{Cluster, Settings};
+use crate::store::{Database, migrate};
+use crate::tzdata::TzData;
+
+/// How a session treats the schema.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Schema {
+    /// It must be what this program needs. The private cluster's is brought there first: nobody
+    /// else works on it.
+    Current,
+    /// Whatever is there.
+    Any,
+}
+
+/// A command at work on a database.
+pub(super) struct Session {
+    pub(super) config: Config,
+    pub(super) tz: TzData,
+    pub(super) database: Database,
+    pub(super) screen: Screen,
+    cluster: Option<Cluster>,
+    at: Option<Instant>,
+}
+
+/// Runs a command on the configured database: connects, and leaves in good order, however the
+/// command ends.
+///
+/// # Errors
+/// A [`Failure`] of the command, or of reaching the database.
+pub(super) fn with_session<T>(
+    global: &Global,
+    schema: Schema,
+    command: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let config = Config::load(global.config.as_deref(), Config::environment())
+        .map_err(Failure::configuration)?;
+    with_config(config, global, schema, command)
+}
+
+/// The same with a configuration at hand.
+///
+/// # Errors
+/// As [`with_session`].
+pub(super) fn with_config<T>(
+    config: Config,
+    global: &Global,
+    schema: Schema,
+    command: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        let session = Session::open(config, global, schema).await?;
+        let result = command(&session).await;
+        let left = session.close();
+        let left = left.await;
+        let result = result?;
+        left.map(|()| result)
+    })
+}
+
+impl Session {
+    async fn open(config: Config, global: &Global, schema: Schema) -> Result<Self, Failure> {
+        let (cluster, url) = match &config.database.url {
+            Some(url) => (None, url.reveal().to_owned()),
+            None => {
+                let settings = cluster_settings(&config);
+                let cluster = blocking(move || Cluster::open(&settings)).await?;
+                let cluster = cluster.map_err(Failure::unavailable)?;
+                let url = cluster.url();
+                (Some(cluster), url)
+            }
+        };
+        let connections = config.database.max_connections;
+        let database = Database::connect(&url, connections).await?;
+        let screen = global.screen();
+        let tz = TzData::newest();
+        let session = Self { config, tz, database, screen, cluster, at: global.at };
+        if schema == Schema::Current {
+            session.see_to_schema().await?;
+        }
+        Ok(session)
+    }
+
+    async fn see_to_schema(&self) -> Result<(), Failure> {
+        match migrate::require_current(&self.database).await {
+            Err(crate::store::StoreError::Outdated(_)) if self.cluster.is_some() => {
+                let now = self.database.now().await?;
+                jobs::zones::migrate(&self.database, &self.tz, now).await?;
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    async fn close(self) -> Result<(), Failure> {
+        self.database.close().await;
+        if let Some(cluster) = self.cluster {
+            blocking(move || cluster.close()).await?.map_err(Failure::unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// How applications connect to this database.
+    pub(super) fn url(&self) -> String {
+        match (&self.cluster, &self.config.database.url) {
+            (Some(cluster), _) => cluster.url(),
+            (None, url) => url.as_ref().map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+
+    /// Where the private cluster keeps its data; `None` on another database.
+    pub(super) fn private_directory(&self) -> Option<&Path> {
+        self.cluster.as_ref().map(|_| self.config.daemon.state_dir.as_path())
+    }
+
+    /// Business time as `--at` sets it; `None` is the database's clock.
+    ///
+    /// # Errors
+    /// Exit 5 for a time in the future, unless nothing comes of it or the database is a sandbox.
+    pub(super) async fn business_time(&self, dry_run: bool) -> Result<Option<Instant>, Failure> {
+        let Some(at) = self.at else { return Ok(None) };
+        if dry_run || self.config.database.sandbox {
+            return Ok(Some(at));
+        }
+        let now = self.database.now().await?;
+        if at > now {
+            return Err(Failure::refused(format!(
+                "--at {at} lies in the future (it is {now}): that is possible with --dry-run, or \
+                 on a database whose configuration says `sandbox = true` under [database]"
+            )));
+        }
+        Ok(Some(at))
+    }
+
+    /// Business time, read from the database's clock where `--at` does not set it.
+    ///
+    /// # Errors
+    /// As [`Session::business_time`].
+    pub(super) async fn now(&self) -> Result<Instant, Failure> {
+        match self.business_time(false).await? {
+            Some(at) => Ok(at),
+            None => Ok(self.database.now().await?),
+        }
+    }
+}
+
+fn cluster_settings(config: &config::Config) -> Settings {
+    let mut settings = Settings::new(&config.daemon.state_dir);
+    settings.socket_dir = Some(config.daemon.socket_dir.clone());
+    settings.bin_dir.clone_from(&config.database.server_binaries);
+    settings
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::failed(format!("a task broke off: {error}")))
+}

@@ -1,0 +1,42 @@
+//! The months of every accepted zone, kept in the database for `get_current_usage_period`.
+
+use crate::billing::instant::OutOfRange;
+use crate::billing::{Calendar, Cycle, Instant};
+use crate::store::migrate::{self, Migration};
+use crate::store::zones::ZoneMonths;
+use crate::store::{Database, StoreError};
+use crate::tzdata::TzData;
+
+/// Months kept from the one that contains now: two years, so that a database which is not
+/// migrated and has no daemon for that long still answers.
+const MONTHS: usize = 25;
+
+/// Brings the schema to what this program needs, and fills the zones' months.
+///
+/// # Errors
+/// [`StoreError`] as [`migrate::migrate`] says.
+pub async fn migrate(
+    database: &Database,
+    tz: &TzData,
+    now: Instant,
+) -> Result<Vec<Migration>, StoreError> {
+    migrate::migrate(database, &months(tz, now), tz.release()).await
+}
+
+/// The calendar months of every accepted zone, from the one that contains `now` on.
+fn months(tz: &TzData, now: Instant) -> Vec<ZoneMonths> {
+    tz.names().iter().filter_map(|name| months_of(tz, name, now).ok()).collect()
+}
+
+fn months_of(tz: &TzData, name: &str, now: Instant) -> Result<ZoneMonths, OutOfRange> {
+    let zone = tz.zone(name).map_err(|_| OutOfRange)?;
+    let calendar = Calendar { zone, cycle: Cycle::Monthly { day: 1 } };
+    let (period, date) = calendar.period_at(now)?;
+    let mut starts = vec![period.start];
+    let mut boundary = crate::billing::Boundary { at: period.end, date };
+    while starts.len() <= MONTHS {
+        starts.push(boundary.at);
+        boundary = calendar.following(boundary)?;
+    }
+    Ok(ZoneMonths { time_zone: name.to_owned(), starts })
+}
