@@ -73,7 +73,8 @@ pub(super) fn with_config<T>(
 
 impl Session {
     async fn open(config: Config, global: &Global, schema: Schema) -> Result<Self, Failure> {
-        let (cluster, url) = match &config.database.url {
+        let configured = config.database_url().map_err(Failure::configuration)?;
+        let (cluster, url) = match &configured {
             Some(url) => (None, url.reveal().to_owned()),
             None => {
                 let settings = cluster_settings(&config);
@@ -117,7 +118,8 @@ impl Session {
     pub(super) fn url(&self) -> String {
         match (&self.cluster, &self.config.database.url) {
             (Some(cluster), _) => cluster.url(),
-            (None, url) => url.as_ref().map(ToString::to_string).unwrap_or_default(),
+            (None, Some(_)) => "as [database] url says, which is not shown: it is a secret".into(),
+            (None, None) => String::new(),
         }
     }
 

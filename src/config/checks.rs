@@ -1,0 +1,189 @@
+//! What only several keys together can have wrong. Each key by itself has passed already.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::Config;
+use super::layers::outranks_files;
+use super::problem::{Place, Places, Problem, did_you_mean};
+use super::sections::{Copied, Scope, Tls, Transport};
+
+/// Lists the contradictions in a configuration.
+pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
+    let mut checks = Checks { config, places, problems: Vec::new() };
+    checks.secrets();
+    checks.connections();
+    checks.timeouts();
+    checks.mail();
+    checks.unique_names();
+    checks.known_features();
+    checks.derived();
+    checks.problems
+}
+
+struct Checks<'a> {
+    config: &'a Config,
+    places: &'a Places,
+    problems: Vec<Problem>,
+}
+
+impl Checks<'_> {
+    fn is_set(&self, path: &str) -> bool {
+        self.places.get(path).is_some_and(Place::is_set)
+    }
+
+    /// Notes a problem at the first of these keys that the operator set.
+    fn blame(&mut self, paths: &[&str], sentence: impl Into<String>) {
+        let at = paths.iter().find(|path| self.is_set(path)).or(paths.first());
+        let place = at.and_then(|path| self.places.get(*path)).cloned();
+        self.problems.push(Problem::new(place.unwrap_or(Place::Default), sentence));
+    }
+
+    fn secrets(&mut self) {
+        let database = &self.config.database;
+        if database.url.is_some() && database.url_file.is_some() {
+            let credential = match self.places.get("database.url_file") {
+                Some(Place::Environment(name)) if name == "CREDENTIALS_DIRECTORY" => {
+                    "the systemd credential database-url"
+                }
+                _ => "`url_file`",
+            };
+            let sentence = format!("`url` and {credential} both name a database; remove one");
+            self.blame(&["database.url"], sentence);
+        }
+        let smtp = &self.config.mail.smtp;
+        if smtp.password.is_some() && smtp.password_file.is_some() {
+            self.blame(
+                &["mail.smtp.password_file"],
+                "`password` and `password_file` are both set; remove one",
+            );
+        }
+    }
+
+    fn connections(&mut self) {
+        let (working, most) =
+            (self.config.rollover.connections, self.config.database.max_connections);
+        if working >= most {
+            self.blame(
+                &["rollover.connections", "database.max_connections"],
+                format!(
+                    "`connections` in [rollover] ({working}) must be less than `max_connections` \
+                     in [database] ({most}), so that the other jobs have one"
+                ),
+            );
+        }
+    }
+
+    fn timeouts(&mut self) {
+        let smtp = ("mail.smtp.timeout".to_owned(), self.config.mail.smtp.timeout);
+        let schedules = self.config.schedule.all();
+        let timeouts = schedules.map(|(name, s)| (format!("schedule.{name}.timeout"), s.timeout));
+        for (path, _) in timeouts.into_iter().chain([smtp]).filter(|(_, t)| t.0.is_zero()) {
+            self.blame(&[&path], "`timeout` must be longer than nothing");
+        }
+    }
+
+    fn mail(&mut self) {
+        let smtp = &self.config.mail.smtp;
+        if self.config.mail.transport == Transport::Smtp {
+            if !self.is_set("mail.smtp.host") {
+                self.blame(&["mail.transport"], "\"smtp\" needs `host` in [mail.smtp]");
+            }
+            if !self.is_set("mail.from") {
+                self.blame(&["mail.transport"], "\"smtp\" needs `from` in [mail]");
+            }
+        }
+        let has_password = smtp.password.is_some() || smtp.password_file.is_some();
+        match (&smtp.username, has_password) {
+            (Some(_), false) => self.blame(
+                &["mail.smtp.username"],
+                "`username` needs `password_file`, or PERIODD__MAIL__SMTP__PASSWORD",
+            ),
+            // A credential may be there for a login that is not wanted yet.
+            (None, true) if !self.is_credential("mail.smtp.password_file") => self.blame(
+                &["mail.smtp.password_file", "mail.smtp.password"],
+                "a password needs `username` in [mail.smtp]",
+            ),
+            _ => {}
+        }
+        if smtp.tls == Tls::None && smtp.username.is_some() && !self.is_smtp_near() {
+            self.blame(
+                &["mail.smtp.tls"],
+                "tls = \"none\" would send the password in the clear; use \"starttls\" or \"tls\"",
+            );
+        }
+    }
+
+    fn is_credential(&self, path: &str) -> bool {
+        self.places.get(path).is_some_and(|place| place.is_environment() && !outranks_files(place))
+    }
+
+    fn is_smtp_near(&self) -> bool {
+        let host = self.config.mail.smtp.host.as_deref().unwrap_or_default();
+        host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
+
+    fn unique_names(&mut self) {
+        let Config { features, tiers, packs, sync, .. } = self.config;
+        self.unique("features", "name", features.iter().map(|f| f.name.clone()).collect());
+        self.unique("tiers", "code", tiers.iter().map(|t| t.code.clone()).collect());
+        self.unique("packs", "code", packs.iter().map(|p| p.code.clone()).collect());
+        let columns =
+            sync.derived.iter().map(|d| format!("{}.{}", d.table.as_str(), d.column.as_str()));
+        self.unique("sync.derived", "column", columns.collect());
+        for (i, tier) in self.config.tiers.iter().enumerate() {
+            let mut seen = BTreeMap::new();
+            for name in tier.limits.keys() {
+                if let Some(first) = seen.insert(name.to_lowercase(), name) {
+                    let path = format!("tiers[{i}].limits.{name}");
+                    self.blame(&[&path], format!("`{name}` and `{first}` are the same feature"));
+                }
+            }
+        }
+    }
+
+    /// Names are the same in capital and small letters, everywhere.
+    fn unique(&mut self, list: &str, key: &str, names: Vec<String>) {
+        let mut seen = BTreeMap::new();
+        for (i, name) in names.into_iter().enumerate() {
+            let Some(first) = seen.insert(name.to_lowercase(), i) else { continue };
+            let path = format!("{list}[{i}].{key}");
+            let before = self.places.get(&format!("{list}[{first}].{key}"));
+            let before = before.map(|place| format!(", first at {}", place.source()));
+            let before = before.unwrap_or_default();
+            self.blame(&[&path], format!("`{name}` is there twice{before}"));
+        }
+    }
+
+    fn known_features(&mut self) {
+        let limits = self.config.tiers.iter().enumerate().flat_map(|(i, tier)| {
+            tier.limits.keys().map(move |name| (format!("tiers[{i}].limits.{name}"), name))
+        });
+        let packs = self.config.packs.iter().enumerate();
+        let packs = packs.map(|(i, pack)| (format!("packs[{i}].feature"), &pack.feature));
+        let derived = self.config.sync.derived.iter().enumerate();
+        let derived = derived.map(|(i, d)| (format!("sync.derived[{i}].feature"), &d.feature));
+        let named: Vec<_> = limits.chain(packs).chain(derived).collect();
+        for (path, name) in named {
+            let known = self.config.features.iter().map(|feature| feature.name.as_str());
+            let is_known = known.clone().any(|k| k.to_lowercase() == name.to_lowercase());
+            // The shipped columns may name features that the operator's own list leaves out.
+            if !is_known && self.is_set(&path) {
+                let help = did_you_mean(name, known)
+                    .unwrap_or_else(|| "; add a [[features]] block for it".to_owned());
+                self.blame(&[&path], format!("`{name}` is no feature{help}"));
+            }
+        }
+    }
+
+    fn derived(&mut self) {
+        let derived = self.config.sync.derived.iter().enumerate();
+        let impossible: Vec<_> = derived
+            .filter(|(_, d)| d.scope == Scope::User && d.quantity == Copied::PurchasedRemaining)
+            .map(|(i, _)| format!("sync.derived[{i}].quantity"))
+            .collect();
+        for path in impossible {
+            self.blame(&[&path], "packs belong to orgs; scope \"user\" has none of its own");
+        }
+    }
+}
