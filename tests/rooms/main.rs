@@ -104,7 +104,7 @@ fn directions(file: &File) -> Vec<String> {
             }
             other if inside && is_room(other) && !may(other) => format!(
                 "`{room}` must not know `{other}`; pass in what it needs, or move this code to a \
-                 room that may (DESIGN.md §8: {room} may name {})",
+                 room that may ({room} may name {})",
                 if allowed.is_empty() { "nobody".to_owned() } else { allowed.join(", ") },
             ),
             _ => return None,
