@@ -66,7 +66,9 @@ fn medians(places: &[Place], workload: &Workload) -> [f64; 3] {
     for _ in 0..RUNS {
         for (measure, runs) in measures.iter().zip(&mut runs) {
             let began = Instant::now();
-            places.iter().for_each(|place| measure(place, workload));
+            for place in places {
+                measure(place, workload);
+            }
             runs.push(began.elapsed());
         }
     }
