@@ -2,6 +2,7 @@
 //!
 //! Two `Cluster`s in one process are like two processes: the locks belong to open files. Where a
 //! process has to die or to be another user, the test runs its own executable again.
+#![allow(clippy::unwrap_used, reason = "a helper that fails, fails its test")]
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -87,7 +88,7 @@ fn kill(pid: u32) {
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        assert!(begun.elapsed() < Duration::from_mins(1), "{what}: not within a minute");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -118,12 +119,19 @@ fn sentence(settings: &Settings) -> String {
     text
 }
 
+/// Executables are written by a process of their own: had this one an executable open for writing
+/// while another test starts a process, that would inherit it, and "text file busy" would follow.
+fn shell(script: &str, args: &[&Path]) {
+    let script = format!("{script} && chmod 755 \"$2\"");
+    let status = Command::new("sh").args(["-c", &script, "sh"]).args(args).status().unwrap();
+    assert!(status.success());
+}
+
 /// This test's executable in a place that every user can reach, ready to run one test alone.
 fn again(place: &Place, test: &str, state: &Path) -> Command {
     let copy = place.dir.path().join("again");
     if !copy.exists() {
-        fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-        fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+        shell("cp \"$1\" \"$2\"", &[&std::env::current_exe().unwrap(), &copy]);
     }
     let mut command = Command::new(copy);
     command.args(["--exact", test, "--nocapture"]).env(CHILD, state).current_dir("/");
@@ -418,9 +426,8 @@ fn a_server_that_is_too_old_or_does_not_run_is_one_sentence() {
     let place = Place::new();
     let with = |script: &str| {
         for name in ["initdb", "postgres", "pg_ctl"] {
-            fs::write(place.dir.path().join(name), script).unwrap();
-            let mode = Permissions::from_mode(0o755);
-            fs::set_permissions(place.dir.path().join(name), mode).unwrap();
+            let program = place.dir.path().join(name);
+            shell("printf %s \"$1\" > \"$2\"", &[Path::new(script), &program]);
         }
         sentence(&Settings { search: Some(vec![place.dir.path().into()]), ..place.settings() })
     };

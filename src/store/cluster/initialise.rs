@@ -2,7 +2,8 @@
 //!
 //! Everything is made in a sibling: initdb, then the role and the database through a server in
 //! single-user mode. Only what is complete gets the name `data`, so a kill at any moment leaves
-//! either nothing or all of it, and there is no second step to repair.
+//! either nothing or all of it, and there is no second step to repair. For the same reason nothing
+//! is forced to disk before the end: then all of it at once.
 
 use std::fs::{self, File};
 use std::io;
@@ -44,12 +45,15 @@ fn make(fresh: &Path, owner: &Owner, binaries: &Binaries) -> Result<(), ClusterE
         other => other?,
     }
     let mut single = owner.command(binaries.program("postgres"));
-    single.args(["--single", "-c", "exit_on_error=true", "-D"]).arg(fresh).arg("postgres");
+    single.args(["--single", "-F", "-c", "exit_on_error=true", "-D"]).arg(fresh).arg("postgres");
     let statements = format!(
         "create role {USER} login createrole createdb\ncreate database {DATABASE} owner {USER}\n"
     );
     check("Creating the database", &mut single, &statements)?;
-    owner.append(&fresh.join("postgresql.conf"), conf::INCLUDE)
+    owner.append(&fresh.join("postgresql.conf"), conf::INCLUDE)?;
+    let mut sync = owner.command(binaries.program("initdb"));
+    sync.arg("--sync-only").arg("-D").arg(fresh);
+    check("initdb --sync-only", &mut sync, "")
 }
 
 fn initdb(
@@ -61,7 +65,7 @@ fn initdb(
     let mut command = owner.command(binaries.program("initdb"));
     command.arg("-D").arg(fresh).arg(format!("--locale={locale}"));
     command.args(["--username=postgres", "--encoding=UTF8", "--data-checksums"]);
-    command.args(["--auth-local=peer", "--auth-host=reject", "--no-instructions"]);
+    command.args(["--auth-local=peer", "--auth-host=reject", "--no-instructions", "--no-sync"]);
     check("initdb", &mut command, "")
 }
 
