@@ -54,13 +54,13 @@ pub enum ClusterError {
     #[error(
         "No PostgreSQL server was found (initdb, postgres and pg_ctl, version 15 to 18): install \
          one (Debian and Ubuntu: apt install postgresql; Fedora: dnf install postgresql-server; \
-         macOS: brew install postgresql@18), name its directory in [daemon] postgresql_bin, or \
+         macOS: brew install postgresql@18), name its directory in [database] server_binaries, or \
          set [database] url to a server of yours"
     )]
     NoBinaries,
     /// The configured directory holds no server.
     #[error(
-        "There is no PostgreSQL server in {dir}: set [daemon] postgresql_bin to a directory that \
+        "There is no PostgreSQL server in {dir}: set [database] server_binaries to a directory that \
          holds initdb, postgres and pg_ctl, or leave it unset to have it looked for"
     )]
     NoBinariesIn {
@@ -70,7 +70,7 @@ pub enum ClusterError {
     /// Server binaries are there, and none of them runs for this user.
     #[error(
         "The PostgreSQL server in {dir} does not run as user {user} ({reason}): install one that \
-         every user can run, or name its directory in [daemon] postgresql_bin"
+         every user can run, or name its directory in [database] server_binaries"
     )]
     Unusable {
         /// The first directory tried.

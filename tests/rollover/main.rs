@@ -1,0 +1,6 @@
+//! The rollover against a real database: stories with their worked numbers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod carry_over;

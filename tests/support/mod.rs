@@ -1,0 +1,234 @@
+//! What tests share: a database of their own, made from a migrated template; and the binary.
+//!
+//! The server is the one that `scripts/with-postgresql` started.
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use periodd::billing::Instant;
+use periodd::store::Database;
+use periodd::tzdata::TzData;
+use sqlx::{Connection, PgConnection, Row};
+use tempfile::TempDir;
+
+/// A database of one test; dropped with it.
+pub struct TestDatabase {
+    pub name: String,
+    pub database: Database,
+    directory: TempDir,
+}
+
+/// The directory of the test server's socket.
+pub fn server() -> String {
+    std::env::var("PERIODD_TEST_SERVER").unwrap_or_else(|_| {
+        panic!("these tests need a server: run them as `scripts/with-postgresql cargo test`")
+    })
+}
+
+/// The URL of a database on the test server.
+pub fn url_of(name: &str) -> String {
+    format!("postgresql:///{name}?host={}&user=postgres", server())
+}
+
+pub fn at(text: &str) -> Instant {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn maintenance() -> PgConnection {
+    PgConnection::connect(&url_of("postgres")).await.expect("the test server answers")
+}
+
+/// The migrated template that databases are copied from: made by whoever comes first.
+async fn template() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    if let Some(name) = NAME.get() {
+        return name;
+    }
+    let name = "periodd_template";
+    let mut server = maintenance().await;
+    sqlx::raw_sql("select pg_advisory_lock(7)").execute(&mut server).await.unwrap();
+    let there = sqlx::query("select from pg_database where datname = $1 and datistemplate")
+        .bind(name)
+        .fetch_optional(&mut server)
+        .await
+        .unwrap();
+    if there.is_none() {
+        for statement in
+            [format!("drop database if exists {name}"), format!("create database {name}")]
+        {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut server).await.unwrap();
+        }
+        let database = Database::connect(&url_of(name), 1).await.unwrap();
+        let now = database.now().await.unwrap();
+        periodd::jobs::zones::migrate(&database, &TzData::newest(), now).await.unwrap();
+        database.close().await;
+        let mark = format!("alter database {name} is_template true");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(mark)).execute(&mut server).await.unwrap();
+    }
+    sqlx::raw_sql("select pg_advisory_unlock(7)").execute(&mut server).await.unwrap();
+    NAME.get_or_init(|| name.to_owned())
+}
+
+impl TestDatabase {
+    /// A fresh database with the current schema.
+    pub async fn new() -> Self {
+        Self::made_from(template().await).await
+    }
+
+    /// A fresh database without any schema.
+    pub async fn empty() -> Self {
+        Self::made_from("template1").await
+    }
+
+    async fn made_from(template: &str) -> Self {
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        let mut server = maintenance().await;
+        let create = format!("create database {name} template {template}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut server).await.unwrap();
+        let database = Database::connect(&url_of(&name), 8).await.unwrap();
+        let directory = TempDir::new().expect("a temporary directory");
+        let test = Self { name, database, directory };
+        std::fs::write(
+            test.config(),
+            format!("[database]\nurl = \"{}\"\nsandbox = true\n", url_of(&test.name)),
+        )
+        .expect("the configuration is written");
+        test
+    }
+
+    /// A configuration file for the binary: this database, as a sandbox.
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("periodd.toml")
+    }
+
+    /// Adds lines to the configuration file.
+    pub fn configure(&self, lines: &str) {
+        let mut text = std::fs::read_to_string(self.config()).unwrap();
+        text.push_str(lines);
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    pub fn url(&self) -> String {
+        url_of(&self.name)
+    }
+
+    /// A connection beside the program's, for SQL of the test's own.
+    pub async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url()).await.expect("the test database answers")
+    }
+
+    /// Runs statements.
+    pub async fn sql(&self, statements: &str) {
+        let mut connection = self.connect().await;
+        let script = sqlx::AssertSqlSafe(statements.to_owned());
+        if let Err(error) = sqlx::raw_sql(script).execute(&mut connection).await {
+            panic!("{error}\nin {statements}");
+        }
+    }
+
+    /// The rows of a query, every column as text, with `-` for null: easy to compare.
+    pub async fn rows(&self, query: &str) -> Vec<String> {
+        let mut connection = self.connect().await;
+        sqlx::raw_sql("set timezone = 'UTC'").execute(&mut connection).await.unwrap();
+        let query = format!("select to_json(q)::text from ({query}) q");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&mut connection).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{error}"));
+        let line = |row: &sqlx::postgres::PgRow| -> String {
+            let row: serde_json::Value =
+                serde_json::from_str(&row.get::<String, _>(0)).expect("JSON");
+            let cells = row.as_object().expect("an object").values().map(|value| match value {
+                serde_json::Value::Null => "-".to_owned(),
+                serde_json::Value::String(text) => text.replace("+00:00", "Z"),
+                other => other.to_string(),
+            });
+            cells.collect::<Vec<_>>().join(" ")
+        };
+        rows.iter().map(line).collect()
+    }
+
+    /// Runs every invariant under `tests/invariants`: each lists what breaks it.
+    pub async fn check_invariants(&self) {
+        for (name, query) in invariants() {
+            let broken = self.rows(query.trim_end().trim_end_matches(';')).await;
+            assert!(broken.is_empty(), "{name}: {} rows break it: {broken:#?}", broken.len());
+        }
+    }
+
+    /// The binary on this database.
+    pub fn periodd(&self, arguments: &[&str]) -> Answer {
+        let mut command = self.command(arguments);
+        Answer::from(command.output().expect("the binary runs"))
+    }
+
+    /// The binary on this database, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_periodd"));
+        command.arg("--config").arg(self.config()).args(arguments);
+        command.env_remove("DATABASE_URL").env("NO_COLOR", "1");
+        command
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        // Best effort: the server itself goes away after the tests. Without this, thousands of
+        // databases would lie on the disk until then.
+        let (name, server) = (self.name.clone(), server());
+        let binaries = std::env::var("PERIODD_TEST_BINARIES").unwrap_or_default();
+        let psql = PathBuf::from(binaries).join("psql");
+        let drop = format!("drop database if exists {name} with (force)");
+        let _ = Command::new(psql)
+            .args(["-X", "-q", "-h", &server, "-U", "postgres", "-d", "postgres", "-c", &drop])
+            .output();
+    }
+}
+
+/// The invariants: SQL files, each with a sentence, that list what breaks a rule.
+pub fn invariants() -> Vec<(String, String)> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/invariants");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
+        .expect("the invariants are there")
+        .map(|entry| entry.expect("a file").path())
+        .collect();
+    files.sort();
+    let read = |path: &PathBuf| {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(path).expect("SQL"))
+    };
+    files.iter().map(read).collect()
+}
+
+/// What a run of the binary left behind.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Answer {
+    /// Asserts the exit code; what was printed says why it differs.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The JSON document on stdout.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
