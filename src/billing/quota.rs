@@ -193,13 +193,21 @@ pub struct Settled {
 impl Account {
     /// An account of these packs, with what the open period has drawn from them already.
     #[must_use]
-    pub fn new(mut packs: Vec<Pack>, mut draws: Vec<Draw>) -> Self {
+    pub fn new(mut packs: Vec<Pack>, mut ledger: Vec<Draw>) -> Self {
         packs.sort_by_key(Pack::drawing_order);
         let position = |pack: Uuid| packs.iter().position(|candidate| candidate.id == pack);
         // Within one moment packs are drawn in their order, so (moment, order) is the order drawn.
-        draws.sort_by_key(|draw| (draw.at, position(draw.pack)));
-        let drawn =
-            draws.iter().filter_map(|draw| Some((position(draw.pack)?, draw.quantity))).collect();
+        ledger.sort_by_key(|draw| (draw.at, position(draw.pack)));
+        let mut drawn: Vec<(usize, Quantity)> = Vec::new();
+        for Draw { pack, quantity, .. } in ledger {
+            let Some(index) = position(pack) else { continue };
+            // What was given back lowers what was drawn last from the same pack.
+            match drawn.iter_mut().rfind(|(of, _)| *of == index && quantity.is_negative()) {
+                Some((_, held)) => *held = Quantity::sum([*held, quantity]).unwrap_or_default(),
+                None => drawn.push((index, quantity)),
+            }
+        }
+        drawn.retain(|(_, quantity)| quantity.is_positive());
         Self { packs, drawn }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::instant::{Instant, LocalDate, OutOfRange};
-use super::period::{InvalidCycle, Period};
+use super::period::{InvalidCycle, Period, Zone};
 use super::quantity::{Overflow, Quantity};
 use super::quota::{self, Account, Draw, Entry, Feature, Included, Moment, Pack};
 use super::timeline::{OpenPeriod, Timeline};
@@ -38,6 +38,10 @@ pub struct OrgState {
     pub period: Option<StoredPeriod>,
     /// The stored following ends; empty when unknown.
     pub next_period_ends: Vec<Instant>,
+    /// The zone that the stored end came from.
+    pub ends_time_zone: Option<String>,
+    /// The tz database release that the stored end came from.
+    pub ends_tzdb: Option<String>,
     /// The end of the last closed period.
     pub last_closed_end: Option<Instant>,
     /// Tier and subscription.
@@ -55,6 +59,31 @@ pub struct StoredPeriod {
     pub period: Period,
     /// The nominal date of the end; unknown for rows that others inserted.
     pub end_date: Option<LocalDate>,
+    /// The end as stored, where newer zone rules have moved it: see [`StoredPeriod::under`].
+    pub moved_from: Option<Instant>,
+}
+
+impl StoredPeriod {
+    /// This period under newer zone rules: its end moves with the midnight that it stands for,
+    /// if both lie in the future. What has ended never moves.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn under(self, zone: &Zone, now: Instant) -> Result<Self, OutOfRange> {
+        let Some(date) = self.end_date else { return Ok(self) };
+        let Period { start, end: stored } = self.period;
+        let end = zone.first_instant(date)?;
+        if end == stored || end <= now || stored <= now || end <= start {
+            return Ok(self);
+        }
+        Ok(Self { period: Period { start, end }, moved_from: Some(stored), ..self })
+    }
+
+    /// The end as stored.
+    #[must_use]
+    pub fn stored_end(self) -> Instant {
+        self.moved_from.unwrap_or(self.period.end)
+    }
 }
 
 /// Tier and subscription of an org.
@@ -206,6 +235,9 @@ pub struct Plan {
     pub standing: Option<StandingChange>,
     /// Usage of the open period, for the derived columns.
     pub derived: Derived,
+    /// The end of the open period before newer zone rules moved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<Instant>,
     /// From here on usage is counted again, by these boundaries.
     #[serde(skip)]
     pub recount_from: Option<Instant>,
@@ -330,7 +362,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
     let standing = (books.standing != org.standing)
         .then(|| StandingChange { before: org.standing.clone(), after: books.standing.clone() });
     let expected = Expected {
-        period_end: org.period.map(|stored| stored.period.end),
+        period_end: org.period.map(StoredPeriod::stored_end),
         revision: org.revision,
         overage_minutes: org.overage_minutes,
     };
@@ -346,6 +378,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
         next_ends: timeline.next_ends.clone(),
         standing,
         derived,
+        moved_from: org.period.and_then(|stored| stored.moved_from),
         recount_from: timeline.recount.map(|recount| recount.from),
     })
 }

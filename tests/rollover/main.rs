@@ -4,3 +4,4 @@
 mod support;
 
 mod carry_over;
+mod zone_rules;
