@@ -95,6 +95,8 @@ impl Pack {
 pub enum Moment {
     /// Packs expire at this instant.
     Expiry(Instant),
+    /// Packs expire at the very end of this period.
+    ExpiryAtEnd(Period),
     /// The period closes at its end.
     Close(Period),
 }
@@ -105,17 +107,21 @@ impl Moment {
     pub const fn at(self) -> Instant {
         match self {
             Self::Expiry(at) => at,
-            Self::Close(period) => period.end,
+            Self::ExpiryAtEnd(period) | Self::Close(period) => period.end,
         }
     }
 
     /// May this pack pay at this moment? At an expiry it must exist by then, and the expiring
-    /// pack itself still pays; at a close it must overlap the period that closes.
+    /// pack itself still pays; at a close it must overlap the period that closes. A pack bought
+    /// at the end of a period never pays for it.
     fn lets_pay(self, pack: &Pack) -> bool {
         let outlives = |at: Instant| pack.expires_at.is_none_or(|expires_at| expires_at > at);
         match self {
             Self::Expiry(at) => {
                 pack.purchased_at <= at && (outlives(at) || pack.expires_at == Some(at))
+            }
+            Self::ExpiryAtEnd(Period { end, .. }) => {
+                pack.purchased_at < end && (outlives(end) || pack.expires_at == Some(end))
             }
             Self::Close(period) => pack.purchased_at < period.end && outlives(period.start),
         }
@@ -177,8 +183,17 @@ pub struct Draw {
 #[derive(Debug)]
 pub struct Account {
     packs: Vec<Pack>,
-    /// Index into `packs` and quantity, in the order drawn, for the period under way.
-    drawn: Vec<(usize, Quantity)>,
+    /// What was drawn in the period under way and not given back, in the order drawn.
+    drawn: Vec<Drawn>,
+}
+
+/// A part of what was drawn in the period under way.
+#[derive(Debug)]
+struct Drawn {
+    /// Index into the account's packs.
+    pack: usize,
+    quantity: Quantity,
+    at: Instant,
 }
 
 /// How one moment ended.
@@ -192,30 +207,56 @@ pub struct Settled {
 
 impl Account {
     /// An account of these packs, with what the open period has drawn from them already.
-    #[must_use]
-    pub fn new(mut packs: Vec<Pack>, mut draws: Vec<Draw>) -> Self {
+    ///
+    /// # Errors
+    /// [`Overflow`] from 10^22 units on.
+    pub fn new(mut packs: Vec<Pack>, draws: &[Draw]) -> Result<Self, Overflow> {
         packs.sort_by_key(Pack::drawing_order);
         let position = |pack: Uuid| packs.iter().position(|candidate| candidate.id == pack);
+        let placed = |draw: &Draw| {
+            let (quantity, at) = (draw.quantity, draw.at);
+            Some(Drawn { pack: position(draw.pack)?, quantity, at })
+        };
+        let mut draws: Vec<Drawn> = draws.iter().filter_map(placed).collect();
         // Within one moment packs are drawn in their order, so (moment, order) is the order drawn.
-        draws.sort_by_key(|draw| (draw.at, position(draw.pack)));
-        let drawn =
-            draws.iter().filter_map(|draw| Some((position(draw.pack)?, draw.quantity))).collect();
-        Self { packs, drawn }
+        draws.sort_by_key(|draw| (draw.at, draw.pack));
+        let mut account = Self { packs, drawn: Vec::with_capacity(draws.len()) };
+        for draw in draws {
+            if draw.quantity.is_negative() {
+                account.forget(draw.pack, Quantity::ZERO.minus(draw.quantity)?)?;
+            } else {
+                account.drawn.push(draw);
+            }
+        }
+        Ok(account)
     }
 
-    /// Expiries of packs that still hold something, up to and including `until`; sorted, each once.
+    /// Takes what a pack was given back off what it paid, last first.
+    fn forget(&mut self, pack: usize, returned: Quantity) -> Result<(), Overflow> {
+        let mut returned = returned;
+        for draw in self.drawn.iter_mut().rev().filter(|draw| draw.pack == pack) {
+            let part = returned.min(draw.quantity);
+            returned = returned.minus(part)?;
+            draw.quantity = draw.quantity.minus(part)?;
+        }
+        self.drawn.retain(|draw| draw.quantity.is_positive());
+        Ok(())
+    }
+
+    /// The next expiry of a pack that holds something, up to and including `until`. What was
+    /// given back at one expiry may be settled at the next, so each is asked for in its turn.
     #[must_use]
-    pub fn expiries(&self, until: Instant) -> Vec<Instant> {
+    pub fn next_expiry(&self, after: Option<Instant>, until: Instant) -> Option<Instant> {
         let holding = self.packs.iter().filter(|pack| pack.remaining.is_positive());
-        let mut expiries: Vec<Instant> =
-            holding.filter_map(|pack| pack.expires_at).filter(|at| *at <= until).collect();
-        expiries.sort_unstable();
-        expiries.dedup();
-        expiries
+        let expiries = holding.filter_map(|pack| pack.expires_at);
+        expiries.filter(|at| after.is_none_or(|after| *at > after) && *at <= until).min()
     }
 
     /// Pays for `overage` (all of the period's so far) at `moment`, and appends what that does
     /// to `ledger`. At an expiry, the rest of the packs that expire is written off.
+    ///
+    /// A pack may come to light after its expiry, when later moments have drawn already: these
+    /// draws are no surplus of an earlier moment, and nothing is given back then.
     ///
     /// # Errors
     /// [`Overflow`] from 10^22 units on.
@@ -228,13 +269,14 @@ impl Account {
     ) -> Result<Settled, Overflow> {
         let mut book = Book { at: moment.at(), period_start, ledger };
         let due = overage.minus(self.drawn_so_far()?)?;
-        if due.is_negative() {
-            self.give_back(Quantity::ZERO.minus(due)?, &mut book)?;
-        } else {
+        let is_past = self.drawn.last().is_some_and(|last| last.at > moment.at());
+        if !due.is_negative() {
             self.draw(due, moment, &mut book)?;
+        } else if !is_past {
+            self.give_back(Quantity::ZERO.minus(due)?, &mut book)?;
         }
-        if let Moment::Expiry(at) = moment {
-            self.write_off(at, &mut book)?;
+        if !matches!(moment, Moment::Close(_)) {
+            self.write_off(moment.at(), &mut book)?;
         }
         let drawn = self.drawn_so_far()?;
         Ok(Settled { drawn, uncovered: overage.minus(drawn)?.or_zero() })
@@ -272,7 +314,7 @@ impl Account {
     /// # Errors
     /// [`Overflow`] from 10^22 units on.
     pub fn drawn_so_far(&self) -> Result<Quantity, Overflow> {
-        Quantity::sum(self.drawn.iter().map(|(_, quantity)| *quantity))
+        Quantity::sum(self.drawn.iter().map(|draw| draw.quantity))
     }
 
     /// The packs as they stand now.
@@ -288,7 +330,7 @@ impl Account {
             if part.is_positive() && moment.lets_pay(pack) {
                 due = due.minus(part)?;
                 book.write(pack, EntryKind::Drawn, part)?;
-                self.drawn.push((index, part));
+                self.drawn.push(Drawn { pack: index, quantity: part, at: book.at });
             }
         }
         Ok(())
@@ -298,14 +340,14 @@ impl Account {
     fn give_back(&mut self, surplus: Quantity, book: &mut Book<'_>) -> Result<(), Overflow> {
         let mut surplus = surplus;
         while surplus.is_positive() {
-            let Some((index, drawn)) = self.drawn.pop() else { return Ok(()) };
-            let part = surplus.min(drawn);
+            let Some(last) = self.drawn.pop() else { return Ok(()) };
+            let part = surplus.min(last.quantity);
             surplus = surplus.minus(part)?;
-            let rest = drawn.minus(part)?;
+            let pack = &mut self.packs[last.pack];
+            let rest = last.quantity.minus(part)?;
             if rest.is_positive() {
-                self.drawn.push((index, rest));
+                self.drawn.push(Drawn { quantity: rest, ..last });
             }
-            let pack = &mut self.packs[index];
             book.write(pack, EntryKind::Drawn, Quantity::ZERO.minus(part)?)?;
             if pack.expired(book.at) {
                 book.write(pack, EntryKind::Expired, pack.remaining)?;

@@ -170,10 +170,11 @@ impl OrgSnapshot {
 }
 
 /// The usage that has to be read before a pack is settled: an expiry that has passed, strictly
-/// inside a period that closes or is open.
+/// inside a period that closes or is open. A pack that holds nothing may get something back
+/// before its expiry, so it counts as well.
 #[must_use]
 pub fn cut(timeline: &Timeline, pack: &Pack, now: Instant) -> Option<Cut> {
-    let until = pack.expires_at.filter(|at| *at <= now && pack.remaining.is_positive())?;
+    let until = pack.expires_at.filter(|at| *at <= now)?;
     let mut periods = timeline.due.iter().chain([&timeline.open.period]);
     let period = periods.find(|period| period.start < until && until < period.end)?;
     Some(Cut { feature: pack.feature.clone(), from: period.start, until })
@@ -317,7 +318,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
         return Err(Reason::NegativePack(pack.id));
     }
     let OrgSnapshot { org, timeline, .. } = snapshot;
-    let mut books = Books::open(snapshot);
+    let mut books = Books::open(snapshot)?;
     let before = books.purchased_minutes(now)?;
     let mut closes = Vec::with_capacity(timeline.due.len());
     for &period in &timeline.due {
@@ -359,7 +360,7 @@ struct Books<'a> {
 }
 
 impl<'a> Books<'a> {
-    fn open(snapshot: &'a OrgSnapshot) -> Self {
+    fn open(snapshot: &'a OrgSnapshot) -> Result<Self, Overflow> {
         let used = snapshot.usage.iter().map(|usage| &usage.feature);
         let bought = snapshot.packs.iter().map(|pack| &pack.feature);
         let mut features: Vec<Feature> = used.chain(bought).cloned().collect();
@@ -367,10 +368,11 @@ impl<'a> Books<'a> {
         features.dedup();
         let account = |feature: Feature| {
             let packs = snapshot.packs.iter().filter(|pack| pack.feature == feature);
-            (feature.clone(), Account::new(packs.cloned().collect(), snapshot.draws.clone()))
+            Ok((feature.clone(), Account::new(packs.cloned().collect(), &snapshot.draws)?))
         };
-        let accounts = features.into_iter().map(account).collect();
-        Self { snapshot, standing: snapshot.org.standing.clone(), accounts, ledger: Vec::new() }
+        let accounts = features.into_iter().map(account).collect::<Result<_, Overflow>>()?;
+        let standing = snapshot.org.standing.clone();
+        Ok(Self { snapshot, standing, accounts, ledger: Vec::new() })
     }
 
     /// Closes one period: expiries inside it first, in their order, then the period itself; the
@@ -405,20 +407,23 @@ impl<'a> Books<'a> {
     /// period's very end, too, for such a pack was usable through all of it.
     fn settle_expiries(&mut self, period: Period, until: Instant) -> Result<(), Reason> {
         for (feature, account) in &mut self.accounts {
-            for at in account.expiries(until.min(period.end)) {
+            let mut settled = None;
+            while let Some(at) = account.next_expiry(settled, until.min(period.end)) {
+                settled = Some(at);
                 if at <= period.start {
                     account.expire(at, period.start, &mut self.ledger)?;
                     continue;
                 }
-                let used = if at == period.end {
-                    self.snapshot.used(feature, period)
+                let (moment, used) = if at == period.end {
+                    (Moment::ExpiryAtEnd(period), self.snapshot.used(feature, period))
                 } else {
                     let cut = Cut { feature: feature.clone(), from: period.start, until: at };
-                    self.snapshot.used_before.get(&cut).copied().unwrap_or_default()
+                    let used = self.snapshot.used_before.get(&cut).copied().unwrap_or_default();
+                    (Moment::Expiry(at), used)
                 };
                 let included = self.snapshot.included(&self.standing.tier, feature);
                 let overage = included.overage(used)?;
-                account.settle(Moment::Expiry(at), period.start, overage, &mut self.ledger)?;
+                account.settle(moment, period.start, overage, &mut self.ledger)?;
             }
         }
         Ok(())

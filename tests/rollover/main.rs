@@ -4,3 +4,5 @@
 mod support;
 
 mod carry_over;
+mod packs;
+mod story;
