@@ -56,8 +56,10 @@ impl Instant {
 }
 
 impl From<Timestamp> for Instant {
+    /// Cuts off what is finer than a microsecond, towards the past.
     fn from(at: Timestamp) -> Self {
-        Self(at.as_microsecond())
+        let below = i64::from(at.subsec_nanosecond() % 1_000 < 0);
+        Self(at.as_microsecond() - below)
     }
 }
 
@@ -126,4 +128,17 @@ pub struct OutOfRange;
 pub struct InvalidInstant {
     /// What was written.
     pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_finer_than_a_microsecond_is_cut_off_towards_the_past() {
+        let instant = |text: &str| text.parse::<Instant>().unwrap().microseconds();
+        assert_eq!(instant("1970-01-01T00:00:00.0000019Z"), 1);
+        assert_eq!(instant("1969-12-31T23:59:59.9999999Z"), -1);
+        assert_eq!(instant("1969-12-31T23:59:59.999999Z"), -1);
+    }
 }

@@ -93,10 +93,8 @@ impl Pack {
 /// A moment at which packs pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Packs expire at this instant.
-    Expiry(Instant),
-    /// Packs expire at the very end of this period.
-    ExpiryAtEnd(Period),
+    /// Packs expire at this instant, in this period.
+    Expiry(Instant, Period),
     /// The period closes at its end.
     Close(Period),
 }
@@ -106,25 +104,31 @@ impl Moment {
     #[must_use]
     pub const fn at(self) -> Instant {
         match self {
-            Self::Expiry(at) => at,
-            Self::ExpiryAtEnd(period) | Self::Close(period) => period.end,
+            Self::Expiry(at, _) => at,
+            Self::Close(period) => period.end,
         }
     }
 
-    /// May this pack pay at this moment? At an expiry it must exist by then, and the expiring
-    /// pack itself still pays; at a close it must overlap the period that closes. A pack bought
-    /// at the end of a period never pays for it.
-    fn lets_pay(self, pack: &Pack) -> bool {
-        let outlives = |at: Instant| pack.expires_at.is_none_or(|expires_at| expires_at > at);
+    /// The period that pays.
+    #[must_use]
+    pub const fn period(self) -> Period {
         match self {
-            Self::Expiry(at) => {
-                pack.purchased_at <= at && (outlives(at) || pack.expires_at == Some(at))
-            }
-            Self::ExpiryAtEnd(Period { end, .. }) => {
-                pack.purchased_at < end && (outlives(end) || pack.expires_at == Some(end))
-            }
-            Self::Close(period) => pack.purchased_at < period.end && outlives(period.start),
+            Self::Expiry(_, period) | Self::Close(period) => period,
         }
+    }
+
+    /// May this pack pay at this moment? It must have been bought before the period's end; at an
+    /// expiry it must exist by then, and the expiring pack itself still pays; at a close it must
+    /// have outlived the period's start.
+    fn lets_pay(self, pack: &Pack) -> bool {
+        let bought_in_time = pack.purchased_at < self.period().end;
+        bought_in_time
+            && match self {
+                Self::Expiry(at, _) => {
+                    pack.purchased_at <= at && (!pack.expired(at) || pack.expires_at == Some(at))
+                }
+                Self::Close(period) => !pack.expired(period.start),
+            }
     }
 }
 
@@ -183,17 +187,8 @@ pub struct Draw {
 #[derive(Debug)]
 pub struct Account {
     packs: Vec<Pack>,
-    /// What was drawn in the period under way and not given back, in the order drawn.
-    drawn: Vec<Drawn>,
-}
-
-/// A part of what was drawn in the period under way.
-#[derive(Debug)]
-struct Drawn {
-    /// Index into the account's packs.
-    pack: usize,
-    quantity: Quantity,
-    at: Instant,
+    /// Index into `packs` and quantity, in the order drawn, for the period under way.
+    drawn: Vec<(usize, Quantity)>,
 }
 
 /// How one moment ended.
@@ -207,76 +202,54 @@ pub struct Settled {
 
 impl Account {
     /// An account of these packs, with what the open period has drawn from them already.
-    ///
-    /// # Errors
-    /// [`Overflow`] from 10^22 units on.
-    pub fn new(mut packs: Vec<Pack>, draws: &[Draw]) -> Result<Self, Overflow> {
+    #[must_use]
+    pub fn new(mut packs: Vec<Pack>, mut ledger: Vec<Draw>) -> Self {
         packs.sort_by_key(Pack::drawing_order);
         let position = |pack: Uuid| packs.iter().position(|candidate| candidate.id == pack);
-        let placed = |draw: &Draw| {
-            let (quantity, at) = (draw.quantity, draw.at);
-            Some(Drawn { pack: position(draw.pack)?, quantity, at })
-        };
-        let mut draws: Vec<Drawn> = draws.iter().filter_map(placed).collect();
         // Within one moment packs are drawn in their order, so (moment, order) is the order drawn.
-        draws.sort_by_key(|draw| (draw.at, draw.pack));
-        let mut account = Self { packs, drawn: Vec::with_capacity(draws.len()) };
-        for draw in draws {
-            if draw.quantity.is_negative() {
-                account.forget(draw.pack, Quantity::ZERO.minus(draw.quantity)?)?;
+        ledger.sort_by_key(|draw| (draw.at, position(draw.pack)));
+        let mut drawn: Vec<(usize, Quantity)> = Vec::new();
+        for Draw { pack, quantity, .. } in ledger {
+            let Some(index) = position(pack) else { continue };
+            if quantity.is_negative() {
+                take_back(&mut drawn, index, quantity);
             } else {
-                account.drawn.push(draw);
+                drawn.push((index, quantity));
             }
         }
-        Ok(account)
+        drawn.retain(|(_, quantity)| quantity.is_positive());
+        Self { packs, drawn }
     }
 
-    /// Takes what a pack was given back off what it paid, last first.
-    fn forget(&mut self, pack: usize, returned: Quantity) -> Result<(), Overflow> {
-        let mut returned = returned;
-        for draw in self.drawn.iter_mut().rev().filter(|draw| draw.pack == pack) {
-            let part = returned.min(draw.quantity);
-            returned = returned.minus(part)?;
-            draw.quantity = draw.quantity.minus(part)?;
-        }
-        self.drawn.retain(|draw| draw.quantity.is_positive());
-        Ok(())
-    }
-
-    /// The next expiry of a pack that holds something, up to and including `until`. What was
-    /// given back at one expiry may be settled at the next, so each is asked for in its turn.
+    /// The next expiry of a pack that holds something, up to and including `until`. Ask again
+    /// after it is settled: settling one empties packs, and may give back to others.
     #[must_use]
-    pub fn next_expiry(&self, after: Option<Instant>, until: Instant) -> Option<Instant> {
+    pub fn next_expiry(&self, until: Instant) -> Option<Instant> {
         let holding = self.packs.iter().filter(|pack| pack.remaining.is_positive());
-        let expiries = holding.filter_map(|pack| pack.expires_at);
-        expiries.filter(|at| after.is_none_or(|after| *at > after) && *at <= until).min()
+        holding.filter_map(|pack| pack.expires_at).filter(|at| *at <= until).min()
     }
 
     /// Pays for `overage` (all of the period's so far) at `moment`, and appends what that does
     /// to `ledger`. At an expiry, the rest of the packs that expire is written off.
-    ///
-    /// A pack may come to light after its expiry, when later moments have drawn already: these
-    /// draws are no surplus of an earlier moment, and nothing is given back then.
     ///
     /// # Errors
     /// [`Overflow`] from 10^22 units on.
     pub fn settle(
         &mut self,
         moment: Moment,
-        period_start: Instant,
         overage: Quantity,
         ledger: &mut Vec<Entry>,
     ) -> Result<Settled, Overflow> {
+        let period_start = moment.period().start;
         let mut book = Book { at: moment.at(), period_start, ledger };
         let due = overage.minus(self.drawn_so_far()?)?;
-        let is_past = self.drawn.last().is_some_and(|last| last.at > moment.at());
-        if !due.is_negative() {
-            self.draw(due, moment, &mut book)?;
-        } else if !is_past {
+        if due.is_negative() {
             self.give_back(Quantity::ZERO.minus(due)?, &mut book)?;
+        } else {
+            self.draw(due, moment, &mut book)?;
         }
-        if !matches!(moment, Moment::Close(_)) {
-            self.write_off(moment.at(), &mut book)?;
+        if let Moment::Expiry(at, _) = moment {
+            self.write_off(at, &mut book)?;
         }
         let drawn = self.drawn_so_far()?;
         Ok(Settled { drawn, uncovered: overage.minus(drawn)?.or_zero() })
@@ -309,12 +282,21 @@ impl Account {
         Quantity::sum(usable.map(|pack| pack.remaining))
     }
 
+    /// What the packs hold that are usable at an instant.
+    ///
+    /// # Errors
+    /// [`Overflow`] from 10^22 units on.
+    pub fn usable_at(&self, at: Instant) -> Result<Quantity, Overflow> {
+        let usable = |pack: &&Pack| pack.purchased_at <= at && !pack.expired(at);
+        Quantity::sum(self.packs.iter().filter(usable).map(|pack| pack.remaining))
+    }
+
     /// What was drawn in the period under way.
     ///
     /// # Errors
     /// [`Overflow`] from 10^22 units on.
     pub fn drawn_so_far(&self) -> Result<Quantity, Overflow> {
-        Quantity::sum(self.drawn.iter().map(|draw| draw.quantity))
+        Quantity::sum(self.drawn.iter().map(|(_, quantity)| *quantity))
     }
 
     /// The packs as they stand now.
@@ -330,7 +312,7 @@ impl Account {
             if part.is_positive() && moment.lets_pay(pack) {
                 due = due.minus(part)?;
                 book.write(pack, EntryKind::Drawn, part)?;
-                self.drawn.push(Drawn { pack: index, quantity: part, at: book.at });
+                self.drawn.push((index, part));
             }
         }
         Ok(())
@@ -340,14 +322,14 @@ impl Account {
     fn give_back(&mut self, surplus: Quantity, book: &mut Book<'_>) -> Result<(), Overflow> {
         let mut surplus = surplus;
         while surplus.is_positive() {
-            let Some(last) = self.drawn.pop() else { return Ok(()) };
-            let part = surplus.min(last.quantity);
+            let Some((index, drawn)) = self.drawn.pop() else { return Ok(()) };
+            let part = surplus.min(drawn);
             surplus = surplus.minus(part)?;
-            let pack = &mut self.packs[last.pack];
-            let rest = last.quantity.minus(part)?;
+            let rest = drawn.minus(part)?;
             if rest.is_positive() {
-                self.drawn.push(Drawn { quantity: rest, ..last });
+                self.drawn.push((index, rest));
             }
+            let pack = &mut self.packs[index];
             book.write(pack, EntryKind::Drawn, Quantity::ZERO.minus(part)?)?;
             if pack.expired(book.at) {
                 book.write(pack, EntryKind::Expired, pack.remaining)?;
@@ -363,6 +345,16 @@ impl Account {
             }
         }
         Ok(())
+    }
+}
+
+/// Lowers what was drawn from a pack by what the ledger says was given back, last drawn first.
+fn take_back(drawn: &mut [(usize, Quantity)], pack: usize, given_back: Quantity) {
+    let mut rest = given_back.millionths();
+    for (_, held) in drawn.iter_mut().rev().filter(|(index, _)| *index == pack) {
+        let left = held.millionths() + rest;
+        rest = left.min(0);
+        *held = Quantity::from_millionths(left.max(0)).unwrap_or_default();
     }
 }
 

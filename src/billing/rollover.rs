@@ -9,7 +9,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::instant::{Instant, LocalDate, OutOfRange};
-use super::period::{InvalidCycle, Period};
+use super::period::{InvalidCycle, Period, Zone};
 use super::quantity::{Overflow, Quantity};
 use super::quota::{self, Account, Draw, Entry, Feature, Included, Moment, Pack};
 use super::timeline::{OpenPeriod, Timeline};
@@ -38,6 +38,10 @@ pub struct OrgState {
     pub period: Option<StoredPeriod>,
     /// The stored following ends; empty when unknown.
     pub next_period_ends: Vec<Instant>,
+    /// The zone that the stored end came from.
+    pub ends_time_zone: Option<String>,
+    /// The tz database release that the stored end came from.
+    pub ends_tzdb: Option<String>,
     /// The end of the last closed period.
     pub last_closed_end: Option<Instant>,
     /// Tier and subscription.
@@ -55,6 +59,31 @@ pub struct StoredPeriod {
     pub period: Period,
     /// The nominal date of the end; unknown for rows that others inserted.
     pub end_date: Option<LocalDate>,
+    /// The end as stored, where newer zone rules have moved it: see [`StoredPeriod::under`].
+    pub moved_from: Option<Instant>,
+}
+
+impl StoredPeriod {
+    /// This period under newer zone rules: its end moves with the midnight that it stands for,
+    /// if both lie in the future. What has ended never moves.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn under(self, zone: &Zone, now: Instant) -> Result<Self, OutOfRange> {
+        let Some(date) = self.end_date else { return Ok(self) };
+        let Period { start, end: stored } = self.period;
+        let end = zone.first_instant(date)?;
+        if end == stored || end <= now || stored <= now || end <= start {
+            return Ok(self);
+        }
+        Ok(Self { period: Period { start, end }, moved_from: Some(stored), ..self })
+    }
+
+    /// The end as stored.
+    #[must_use]
+    pub fn stored_end(self) -> Instant {
+        self.moved_from.unwrap_or(self.period.end)
+    }
 }
 
 /// Tier and subscription of an org.
@@ -170,8 +199,8 @@ impl OrgSnapshot {
 }
 
 /// The usage that has to be read before a pack is settled: an expiry that has passed, strictly
-/// inside a period that closes or is open. A pack that holds nothing may get something back
-/// before its expiry, so it counts as well.
+/// inside a period that closes or is open. A pack that holds nothing now may be given back to
+/// before it expires.
 #[must_use]
 pub fn cut(timeline: &Timeline, pack: &Pack, now: Instant) -> Option<Cut> {
     let until = pack.expires_at.filter(|at| *at <= now)?;
@@ -207,6 +236,9 @@ pub struct Plan {
     pub standing: Option<StandingChange>,
     /// Usage of the open period, for the derived columns.
     pub derived: Derived,
+    /// The end of the open period before newer zone rules moved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<Instant>,
     /// From here on usage is counted again, by these boundaries.
     #[serde(skip)]
     pub recount_from: Option<Instant>,
@@ -318,7 +350,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
         return Err(Reason::NegativePack(pack.id));
     }
     let OrgSnapshot { org, timeline, .. } = snapshot;
-    let mut books = Books::open(snapshot)?;
+    let mut books = Books::open(snapshot);
     let before = books.purchased_minutes(now)?;
     let mut closes = Vec::with_capacity(timeline.due.len());
     for &period in &timeline.due {
@@ -331,7 +363,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
     let standing = (books.standing != org.standing)
         .then(|| StandingChange { before: org.standing.clone(), after: books.standing.clone() });
     let expected = Expected {
-        period_end: org.period.map(|stored| stored.period.end),
+        period_end: org.period.map(StoredPeriod::stored_end),
         revision: org.revision,
         overage_minutes: org.overage_minutes,
     };
@@ -347,6 +379,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
         next_ends: timeline.next_ends.clone(),
         standing,
         derived,
+        moved_from: org.period.and_then(|stored| stored.moved_from),
         recount_from: timeline.recount.map(|recount| recount.from),
     })
 }
@@ -360,7 +393,7 @@ struct Books<'a> {
 }
 
 impl<'a> Books<'a> {
-    fn open(snapshot: &'a OrgSnapshot) -> Result<Self, Overflow> {
+    fn open(snapshot: &'a OrgSnapshot) -> Self {
         let used = snapshot.usage.iter().map(|usage| &usage.feature);
         let bought = snapshot.packs.iter().map(|pack| &pack.feature);
         let mut features: Vec<Feature> = used.chain(bought).cloned().collect();
@@ -368,11 +401,10 @@ impl<'a> Books<'a> {
         features.dedup();
         let account = |feature: Feature| {
             let packs = snapshot.packs.iter().filter(|pack| pack.feature == feature);
-            Ok((feature.clone(), Account::new(packs.cloned().collect(), &snapshot.draws)?))
+            (feature.clone(), Account::new(packs.cloned().collect(), snapshot.draws.clone()))
         };
-        let accounts = features.into_iter().map(account).collect::<Result<_, Overflow>>()?;
-        let standing = snapshot.org.standing.clone();
-        Ok(Self { snapshot, standing, accounts, ledger: Vec::new() })
+        let accounts = features.into_iter().map(account).collect();
+        Self { snapshot, standing: snapshot.org.standing.clone(), accounts, ledger: Vec::new() }
     }
 
     /// Closes one period: expiries inside it first, in their order, then the period itself; the
@@ -385,7 +417,7 @@ impl<'a> Books<'a> {
             let used = self.snapshot.used(feature, period);
             let included = self.snapshot.included(&self.standing.tier, feature);
             let overage = included.overage(used)?;
-            let settled = account.settle(moment, period.start, overage, &mut self.ledger)?;
+            let settled = account.settle(moment, overage, &mut self.ledger)?;
             if !used.is_zero() || !settled.drawn.is_zero() {
                 features.push(ClosedUsage {
                     feature: feature.clone(),
@@ -404,26 +436,24 @@ impl<'a> Books<'a> {
     }
 
     /// Settles every pack that expires inside the period, up to and including `until`: at the
-    /// period's very end, too, for such a pack was usable through all of it.
+    /// period's very end, too, for such a pack was usable through all of it. A pack that holds
+    /// nothing any more when its time comes is no reason to settle anything.
     fn settle_expiries(&mut self, period: Period, until: Instant) -> Result<(), Reason> {
         for (feature, account) in &mut self.accounts {
-            let mut settled = None;
-            while let Some(at) = account.next_expiry(settled, until.min(period.end)) {
-                settled = Some(at);
+            while let Some(at) = account.next_expiry(until.min(period.end)) {
                 if at <= period.start {
                     account.expire(at, period.start, &mut self.ledger)?;
                     continue;
                 }
-                let (moment, used) = if at == period.end {
-                    (Moment::ExpiryAtEnd(period), self.snapshot.used(feature, period))
+                let used = if at == period.end {
+                    self.snapshot.used(feature, period)
                 } else {
                     let cut = Cut { feature: feature.clone(), from: period.start, until: at };
-                    let used = self.snapshot.used_before.get(&cut).copied().unwrap_or_default();
-                    (Moment::Expiry(at), used)
+                    self.snapshot.used_before.get(&cut).copied().unwrap_or_default()
                 };
                 let included = self.snapshot.included(&self.standing.tier, feature);
                 let overage = included.overage(used)?;
-                account.settle(moment, period.start, overage, &mut self.ledger)?;
+                account.settle(Moment::Expiry(at, period), overage, &mut self.ledger)?;
             }
         }
         Ok(())
@@ -435,7 +465,7 @@ impl<'a> Books<'a> {
         let Some((_, account)) = self.accounts.iter().find(|(name, _)| &**name == MINUTES) else {
             return Ok(Quantity::ZERO);
         };
-        let usable = account.usable(Moment::Expiry(now))?;
+        let usable = account.usable_at(now)?;
         let included = self.snapshot.included(&self.standing.tier, MINUTES);
         let used = self.snapshot.used(MINUTES, period);
         let drawn = account.drawn_so_far()?;

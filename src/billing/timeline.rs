@@ -2,7 +2,7 @@
 
 use super::instant::Instant;
 use super::period::{Boundary, Calendar, Period};
-use super::rollover::{OrgState, Reason};
+use super::rollover::{OrgState, Reason, StoredPeriod};
 
 /// What happens to periods that were missed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,7 +76,8 @@ impl Timeline {
         } else if timeline.agrees_with(first.period, &org.next_period_ends) {
             None
         } else {
-            recount(first.period.end, false)
+            let stored = org.period.map(StoredPeriod::stored_end);
+            recount(first.period.end, stored.is_some_and(|end| end > first.period.end))
         };
         Ok(timeline)
     }

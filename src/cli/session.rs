@@ -1,8 +1,6 @@
 //! What commands that need a database share: the configuration, the connection, the private
 //! cluster where there is no other, and business time.
 
-use std::path::Path;
-
 use super::output::Screen;
 use super::{Failure, Global};
 use crate::billing::Instant;
@@ -121,11 +119,6 @@ impl Session {
             (None, Some(_)) => "as [database] url says, which is not shown: it is a secret".into(),
             (None, None) => String::new(),
         }
-    }
-
-    /// Where the private cluster keeps its data; `None` on another database.
-    pub(super) fn private_directory(&self) -> Option<&Path> {
-        self.cluster.as_ref().map(|_| self.config.daemon.state_dir.as_path())
     }
 
     /// Business time as `--at` sets it; `None` is the database's clock.

@@ -26,6 +26,8 @@ pub struct EndsSource {
     pub anchor_day: i16,
     /// The org's anchor month, as stored.
     pub anchor_month: i16,
+    /// The tz database release of the end before.
+    pub tzdb: Option<String>,
 }
 
 /// A plan with what applying it needs besides.
@@ -76,6 +78,7 @@ pub async fn apply(
     let mut transaction = connection.begin().await?;
     let moved = move_orgs(&mut transaction, page, stamp).await?;
     let page: Vec<&Planned> = page.iter().filter(|p| moved.contains(&p.plan.org)).collect();
+    move_ends(&mut transaction, &page, stamp).await?;
     count(&mut transaction, &page, stamp.now).await?;
     close_periods(&mut transaction, &page, stamp).await?;
     write_usage(&mut transaction, &page).await?;
@@ -195,6 +198,39 @@ impl Cohorts {
         self.places.insert(key, place);
         place
     }
+}
+
+/// Ends that newer zone rules moved: a line in their log, and counters that end there too.
+async fn move_ends(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+    stamp: Stamp<'_>,
+) -> Result<(), StoreError> {
+    for planned in page {
+        let plan = &planned.plan;
+        let Some(before) = plan.moved_from else { continue };
+        sqlx::query!(
+            "with counters as (
+                 update usage_counters set period_end = $3
+                 where org_id = $1 and period_start = $4 and period_end = $2),
+             user_counters as (
+                 update feature_usage set period_end = $3
+                 where organization_id = $1 and period_start = $4 and period_end = $2)
+             insert into periodd_moved_ends
+                 (org_id, moved_at, before, after, tzdb_before, tzdb_after)
+             values ($1, $5, $2, $3, $6, $7)",
+            plan.org,
+            before,
+            plan.open.end,
+            plan.open.start,
+            stamp.now,
+            planned.source.tzdb,
+            stamp.tzdb
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Counts the metrics that the plans took into account, and makes sure that they are the same.

@@ -22,6 +22,8 @@ pub struct Pending {
     pub expired_packs: bool,
     /// Packs that an application inserted by itself.
     pub unseen_packs: bool,
+    /// Ends that may have come from an older tz database release.
+    pub old_rules: bool,
 }
 
 impl Pending {
@@ -31,10 +33,11 @@ impl Pending {
         self != Self::default()
     }
 
-    /// Is there nothing but packs to enter in the ledger?
+    /// Is there nothing for which an org has to move? Packs to enter in the ledger and ends to
+    /// look at may leave every org as it is.
     #[must_use]
-    pub fn only_unseen_packs(self) -> bool {
-        Self { unseen_packs: false, ..self } == Self::default()
+    pub fn moves_nobody(self) -> bool {
+        Self { unseen_packs: false, old_rules: false, ..self } == Self::default()
     }
 }
 
@@ -42,7 +45,11 @@ impl Pending {
 ///
 /// # Errors
 /// As every read.
-pub async fn pending(connection: &mut PgConnection, now: Instant) -> Result<Pending, StoreError> {
+pub async fn pending(
+    connection: &mut PgConnection,
+    now: Instant,
+    release: &str,
+) -> Result<Pending, StoreError> {
     let pending = sqlx::query_as!(
         Pending,
         r#"select
@@ -62,8 +69,12 @@ pub async fn pending(connection: &mut PgConnection, now: Instant) -> Result<Pend
             exists (select from overage_packs p join organizations o on o.id = p.org_id
                     where p.remaining > 0 and p.expires_at <= $1 and o.parked_at is null)
                 as "expired_packs!",
-            exists (select from overage_packs p where p.entries = 0) as "unseen_packs!""#,
-        now
+            exists (select from overage_packs p
+                    where p.entries = 0 and coalesce(p.remaining, 0) >= 0) as "unseen_packs!",
+            coalesce((select f.value from periodd_facts f where f.name = 'tzdb_release'), '') < $2
+                as "old_rules!""#,
+        now,
+        release
     );
     Ok(pending.fetch_one(connection).await?)
 }
@@ -178,6 +189,45 @@ pub async fn stale_ends(
         limit
     );
     Ok(page.fetch_all(connection).await?)
+}
+
+/// The next page of orgs whose open period's end came from an older tz database release.
+///
+/// # Errors
+/// As every read.
+pub async fn with_old_rules(
+    connection: &mut PgConnection,
+    release: &str,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let page = sqlx::query_scalar!(
+        "select o.id from organizations o
+         where o.parked_at is null and o.ends_tzdb_version < $1 and o.id > $2
+         order by o.id limit $3",
+        release,
+        after,
+        limit
+    );
+    Ok(page.fetch_all(connection).await?)
+}
+
+/// Remembers that every end has been looked at under a tz database release.
+///
+/// # Errors
+/// As every write.
+pub async fn remember_rules(
+    connection: &mut PgConnection,
+    release: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into periodd_facts as f (name, value) values ('tzdb_release', $1)
+         on conflict (name) do update set value = excluded.value where f.value < excluded.value",
+        release
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The next page of orgs with a pack that expired and still holds something.

@@ -42,8 +42,9 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
         Row,
         r#"select o.id, o.slug, o.revision, o.time_zone, o.cycle, o.anchor_day, o.anchor_month,
                   o.current_period_start, o.current_period_end, o.current_period_end_date,
-                  o.next_period_ends, o.overage_minutes, o.overage_minutes_written,
-                  o.subscription_tier, o.next_subscription_tier, o.next_subscription_tier_at,
+                  o.next_period_ends, o.ends_time_zone, o.ends_tzdb_version,
+                  o.overage_minutes, o.overage_minutes_written, o.subscription_tier,
+                  o.next_subscription_tier, o.next_subscription_tier_at,
                   o.subscription_status, o.subscription_ends_at,
                   (select max(b.period_end) from billing_periods b where b.org_id = o.id)
                       as last_closed_end,
@@ -82,6 +83,8 @@ struct Row {
     current_period_end: Option<Instant>,
     current_period_end_date: Option<LocalDate>,
     next_period_ends: Option<Vec<Instant>>,
+    ends_time_zone: Option<String>,
+    ends_tzdb_version: Option<String>,
     overage_minutes: Quantity,
     overage_minutes_written: Option<Quantity>,
     subscription_tier: String,
@@ -103,6 +106,7 @@ impl From<Row> for OrgRow {
         let period = ends.map(|(start, end)| StoredPeriod {
             period: Period { start, end },
             end_date: row.current_period_end_date,
+            moved_from: None,
         });
         let standing = Standing {
             tier: row.subscription_tier,
@@ -122,6 +126,8 @@ impl From<Row> for OrgRow {
                 anchor_month: row.anchor_month,
                 period,
                 next_period_ends: row.next_period_ends.unwrap_or_default(),
+                ends_time_zone: row.ends_time_zone,
+                ends_tzdb: row.ends_tzdb_version,
                 last_closed_end: row.last_closed_end,
                 standing,
                 overage_minutes: row.overage_minutes,
@@ -357,7 +363,8 @@ pub async fn packs(
         r#"select p.org_id as "org_id!", p.id as "id!", p.feature as "feature!",
                   p.remaining as "remaining!", p.purchased_at as "purchased_at!", p.expires_at,
                   p.entries as "entries!"
-           from overage_packs p where p.org_id = any($1) and p.remaining <> 0 and p.entries > 0
+           from overage_packs p
+           where p.org_id = any($1) and p.remaining <> 0 and (p.entries > 0 or p.remaining < 0)
            union all
            select p.org_id, p.id, p.feature, p.remaining, p.purchased_at, p.expires_at, p.entries
            from overage_packs p

@@ -3,7 +3,7 @@
 use crate::support::TestDatabase;
 
 /// An org on tier pro with 600 minutes included.
-pub(crate) async fn berlin(test: &TestDatabase) {
+async fn berlin(test: &TestDatabase) {
     test.sql("insert into tier_limits values ('pro', 'minutes_transcribed', 600)").await;
     test.periodd(&[
         "--at",

@@ -16,3 +16,4 @@ mod packs;
 mod story;
 mod subscriptions;
 mod together;
+mod zone_rules;

@@ -1,7 +1,7 @@
 //! What tests share: a database of their own, made from a migrated template; and the binary.
 //!
 //! The server is the one that `scripts/with-postgresql` started.
-#![allow(dead_code, reason = "every test binary uses its own part of this")]
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

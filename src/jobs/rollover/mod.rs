@@ -74,7 +74,7 @@ pub async fn run(
     } else {
         job.regular_passes().await?;
         if request.policy.early {
-            job.pass(&request.policy, job.now().await?).await?;
+            job.pass(&request.policy, job.now().await?, false).await?;
         }
     }
     drop(job);
@@ -97,7 +97,7 @@ impl Job<'_> {
         loop {
             let now = self.now().await?;
             let mut connection = self.database.connection().await?;
-            let pending = claim::pending(&mut connection, now).await?;
+            let pending = claim::pending(&mut connection, now, self.tz.release()).await?;
             if pending.unseen_packs {
                 packs::adopt_unseen(&mut connection).await?;
             }
@@ -105,11 +105,11 @@ impl Job<'_> {
             if matches!(self.request.scope, Scope::All) && !pending.any() {
                 return Ok(());
             }
-            let moved = self.pass(&policy, now).await?;
+            let moved = self.pass(&policy, now, pending.old_rules).await?;
             match (&self.request.scope, moved) {
                 // Nothing of what was asked for is due any more.
                 (Scope::Orgs(_) | Scope::Zone(_), 0) => return Ok(()),
-                (Scope::All, 0) if !pending.only_unseen_packs() => fruitless += 1,
+                (Scope::All, 0) if !pending.moves_nobody() => fruitless += 1,
                 _ => fruitless = 0,
             }
             if fruitless == FRUITLESS_PASSES {
@@ -123,12 +123,26 @@ impl Job<'_> {
     }
 
     /// One walk over everything in scope. Returns how many orgs moved or were parked.
-    async fn pass(&self, policy: &Policy, now: Instant) -> Result<usize, StoreError> {
+    async fn pass(
+        &self,
+        policy: &Policy,
+        now: Instant,
+        old_rules: bool,
+    ) -> Result<usize, StoreError> {
         let before = self.report.lock().await.touched();
         let limit = self.request.batch_size;
-        let walk = Mutex::new(Walk::new(&self.request.scope, policy.early, now, limit));
+        let mut walk = Walk::new(&self.request.scope, policy.early, now, limit);
+        let old_rules = old_rules && matches!(self.request.scope, Scope::All);
+        if old_rules {
+            walk.mind_old_rules(self.tz.release());
+        }
+        let walk = Mutex::new(walk);
         let workers = (0..self.request.connections.max(1)).map(|_| self.work(&walk, policy, now));
         futures_util::future::try_join_all(workers).await?;
+        if old_rules {
+            let mut connection = self.database.connection().await?;
+            claim::remember_rules(&mut connection, self.tz.release()).await?;
+        }
         Ok(self.report.lock().await.touched() - before)
     }
 

@@ -149,8 +149,8 @@ impl<'a> Worker<'a> {
         let rows = snapshot::orgs(connection, ids).await?;
         let mut decision = Decision::default();
         let mut drafts = Vec::with_capacity(rows.len());
-        for row in rows {
-            match self.timeline(&row.state) {
+        for mut row in rows {
+            match self.timeline(&mut row.state) {
                 Ok(timeline) => drafts.push((row, timeline)),
                 Err(reason) => decision.park(&row.state, &reason),
             }
@@ -169,11 +169,24 @@ impl<'a> Worker<'a> {
         Ok(decision)
     }
 
-    fn timeline(&mut self, org: &OrgState) -> Result<Timeline, Reason> {
+    fn timeline(&mut self, org: &mut OrgState) -> Result<Timeline, Reason> {
+        self.mind_newer_rules(org)?;
         let (day, month) = (i64::from(org.anchor_day), i64::from(org.anchor_month));
         let cycle = Cycle::new(&org.cycle, day, month)?;
         let calendar = Calendar { zone: self.zone(&org.time_zone)?, cycle };
         Timeline::of(org, &calendar, self.policy, self.now)
+    }
+
+    /// An end that came from an older tz database release is looked at under this one's rules, in
+    /// the zone that it came from.
+    fn mind_newer_rules(&mut self, org: &mut OrgState) -> Result<(), Reason> {
+        let OrgState { period: Some(period), ends_time_zone: Some(zone), .. } = org else {
+            return Ok(());
+        };
+        if org.ends_tzdb.as_deref().is_some_and(|release| release < self.tz.release()) {
+            *period = period.under(&self.zone(zone)?, self.now)?;
+        }
+        Ok(())
     }
 
     fn zone(&mut self, name: &str) -> Result<Zone, Reason> {
@@ -220,7 +233,10 @@ impl<'a> Worker<'a> {
 fn is_done(plan: &Plan, org: &OrgState) -> bool {
     plan.closes.is_empty()
         && plan.entries.is_empty()
-        && org.period.is_some_and(|stored| stored.period == plan.open)
+        && plan.next_ends == org.next_period_ends
+        && org
+            .period
+            .is_some_and(|stored| stored.period == plan.open && stored.moved_from.is_none())
 }
 
 fn parked_as(parking: &Parking, slug: String) -> Parked {
@@ -274,6 +290,7 @@ impl Decision {
             cycle: org.cycle,
             anchor_day: org.anchor_day,
             anchor_month: org.anchor_month,
+            tzdb: org.ends_tzdb,
         };
         let (counting, expects_to_count) = (draft.counting, draft.counted);
         self.planned.push(Planned { plan, source, counting, expects_to_count });

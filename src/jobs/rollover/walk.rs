@@ -36,6 +36,9 @@ enum Over {
     DueFromAnywhere,
     Due,
     StaleEnds,
+    OldRules {
+        release: String,
+    },
     ExpiredPacks,
 }
 
@@ -58,6 +61,12 @@ impl Walk {
         };
         let stretches = stretches.into_iter().map(Over::from_the_start).collect();
         Self { now, limit: limit.max(1), stretches }
+    }
+
+    /// Has this walk look, besides, at ends that came from a tz database release older than this.
+    pub(super) fn mind_old_rules(&mut self, release: &str) {
+        let release = release.to_owned();
+        self.stretches.push_back(Over::OldRules { release }.from_the_start());
     }
 
     /// The next page of orgs; `None` at the end of the walk.
@@ -122,6 +131,9 @@ impl Walk {
             }
             Over::Unopened => claim::unopened(connection, after, limit).await?,
             Over::StaleEnds => claim::stale_ends(connection, after, limit).await?,
+            Over::OldRules { release } => {
+                claim::with_old_rules(connection, release, after, limit).await?
+            }
             Over::ExpiredPacks => {
                 claim::with_expired_packs(connection, self.now, after, limit).await?
             }
