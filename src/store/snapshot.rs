@@ -17,6 +17,7 @@ use crate::billing::rollover::{Cut, OrgState, Standing, StoredPeriod, TierLimits
 use crate::billing::{Instant, LocalDate, Period, Quantity};
 
 /// An org's row, with hints about what else there is to read.
+#[expect(clippy::struct_excessive_bools, reason = "independent hints, each saves a statement")]
 #[derive(Debug)]
 pub struct OrgRow {
     /// What plans read.
@@ -71,6 +72,7 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
     Ok(rows.fetch_all(connection).await?.into_iter().map(OrgRow::from).collect())
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "the columns of one statement")]
 struct Row {
     id: Uuid,
     slug: String,

@@ -136,7 +136,9 @@ impl<'a> Worker<'a> {
         let moved = apply::apply(connection, &planned, stamp).await?;
         let (applied, missed): (Vec<_>, Vec<_>) =
             planned.iter().partition(|planned| moved.contains(&planned.plan.org));
-        applied.iter().for_each(|planned| tally.applied(&planned.plan));
+        for planned in applied {
+            tally.applied(&planned.plan);
+        }
         Ok(missed.iter().map(|planned| planned.plan.org).collect())
     }
 

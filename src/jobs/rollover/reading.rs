@@ -125,21 +125,21 @@ impl Reader<'_> {
         facts: &mut Facts,
     ) -> Result<(), StoreError> {
         let Self { connection, features, now } = self;
-        let drawing = drafts.iter().filter(|(row, _)| row.has_draws);
-        let drawing: Vec<(Uuid, Instant)> = drawing
+        let with_draws = drafts.iter().filter(|(row, _)| row.has_draws);
+        let open_periods: Vec<(Uuid, Instant)> = with_draws
             .filter_map(|(row, _)| Some((row.state.id, row.state.period?.period.start)))
             .collect();
-        let mut drawn = Vec::new();
-        if !drawing.is_empty() {
-            let draws = snapshot::draws(connection, &drawing).await?;
-            drawn.extend(draws.iter().map(|(_, draw)| draw.pack));
+        let mut paid_already = Vec::new();
+        if !open_periods.is_empty() {
+            let draws = snapshot::draws(connection, &open_periods).await?;
+            paid_already.extend(draws.iter().map(|(_, draw)| draw.pack));
             facts.add(draws, |org, draw| org.draws.push(draw));
         }
         let holders = orgs(drafts, |row| row.has_packs || row.has_draws);
         if holders.is_empty() {
             return Ok(());
         }
-        let packs = snapshot::packs(connection, &holders, &drawn, features).await?;
+        let packs = snapshot::packs(connection, &holders, &paid_already, features).await?;
         let timelines: HashMap<Uuid, &Timeline> =
             drafts.iter().map(|(row, timeline)| (row.state.id, timeline)).collect();
         let cut = |org: &Uuid, pack| rollover::cut(timelines.get(org)?, pack, *now);
