@@ -7,6 +7,28 @@ use super::database::Database;
 use super::error::StoreError;
 use crate::billing::{Instant, Quantity};
 
+/// Has commits wait for the disk, or not: what a sample loses in a power cut can be made again.
+/// It holds on the connection that is used here and on every later one; what is committed stays
+/// whole either way.
+///
+/// # Errors
+/// As every write.
+pub async fn wait_for_disk(database: &Database, wait: bool) -> Result<(), StoreError> {
+    let mut connection = database.connection().await?;
+    if wait {
+        let role = sqlx::query!("alter role current_user reset synchronous_commit");
+        role.execute(&mut *connection).await?;
+        let here = sqlx::query!("reset synchronous_commit");
+        here.execute(&mut *connection).await?;
+    } else {
+        let role = sqlx::query!("alter role current_user set synchronous_commit = off");
+        role.execute(&mut *connection).await?;
+        let here = sqlx::query!("set synchronous_commit = off");
+        here.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
 /// What a tier includes of a feature; `None` is unlimited.
 pub type Limit = (&'static str, &'static str, Option<i64>);
 

@@ -45,7 +45,8 @@ impl Output for Document<'_> {
         let day = until.timestamp().strftime("%-d %B %Y");
         let title = format!("{periods_closed} periods closed; what all closed periods add up to");
         let mut page = Page::new().line("").line(Cell::text(title).tone(Tone::Title)).line("");
-        page = page.table(table(totals)).line("");
+        let legend = "carried: left in packs; uncovered: neither included nor paid for by a pack";
+        page = page.table(table(totals)).line(Cell::text(legend).tone(Tone::Faint)).line("");
         for org in parked {
             let sentence = format!("parked: {}, because {}", org.slug, org.reason);
             page = page.line(Cell::text(sentence).tone(Tone::Bad));
@@ -55,12 +56,13 @@ impl Output for Document<'_> {
             page = page.line(Cell::text(sentence).tone(Tone::Bad));
         }
         if self.sound {
-            let count = rules.len();
-            let sentence = format!(
-                "The books are right on {day}: all {count} rules hold (periods touch, usage is the \
-                 sum of its metrics, every unit of every pack is accounted for)."
-            );
-            page = page.line(Cell::text(sentence).tone(Tone::Good));
+            let rules = rules.len();
+            let [first, second] = [
+                format!("The books of {day} are right, by {rules} rules: periods touch, usage is"),
+                "the sum of its metrics, and every unit of every pack is accounted for.".to_owned(),
+            ];
+            page = page.line(Cell::text(first).tone(Tone::Good));
+            page = page.line(Cell::text(second).tone(Tone::Good));
         }
         page
     }

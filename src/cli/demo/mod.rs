@@ -6,6 +6,7 @@ use super::rollover::standing_request;
 use super::session::{Schema, Session, with_config};
 use super::{Exit, Failure, Global};
 use crate::jobs::demo;
+use crate::jobs::rollover::Request;
 use closing::{Commands, Document};
 use home::Home;
 use narrator::Narrator;
@@ -57,7 +58,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 
 async fn tell(session: &Session, home: &Home) -> Result<Exit, Failure> {
     let Session { config, tz, database, screen, .. } = session;
-    let request = standing_request(&config.rollover, false);
+    // A dozen orgs are done before a second connection has found its page.
+    let request = Request { connections: 1, ..standing_request(&config.rollover, false) };
     let mut narrator = Narrator::new(screen, tz);
     let outcome = demo::run(database, tz, &request, &mut narrator).await?;
     let (from, scenes) = narrator.finish()?;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::super::Failure;
 use super::super::output::{Cell, Format, Page, Screen, Tone};
-use super::super::{Failure, output};
 use crate::billing::{Instant, Quantity, Zone};
 use crate::jobs::demo::{Audience, Boundary, Event, OrgClose, Scene, What};
 use crate::store::history::ExpiredRow;
@@ -12,8 +12,8 @@ use crate::tzdata::TzData;
 /// Columns of a line where no terminal says how wide it is.
 const WIDTH: usize = 100;
 /// Where what happened begins in a line about an event, and in one about a boundary.
-const EVENT: usize = 15;
-const CLOSED: usize = 57;
+const EVENT: usize = 17;
+const CLOSED: usize = 50;
 
 /// Tells the story on a screen, or keeps it for a document.
 pub(super) struct Narrator<'a> {
@@ -74,8 +74,7 @@ impl<'a> Narrator<'a> {
         };
         let words = words(&event.what);
         let pieces = words.split(' ').map(|word| (word.to_owned(), tone));
-        let head = vec![utc(event.at), Cell::text("· ").tone(tone)];
-        (event.at, self.laid_out(head, EVENT + 2, " ", pieces))
+        (event.at, self.laid_out(moment(event.at), EVENT, " ", pieces))
     }
 
     /// A pack that expired.
@@ -83,10 +82,9 @@ impl<'a> Narrator<'a> {
         let ExpiredRow { org, reference, drawn, bought, unit, expired, .. } = row;
         let pack = reference.as_deref().unwrap_or("a pack");
         let words =
-            format!("{org}: {pack} expires, {drawn} of {bought} {unit} drawn, {expired} lost");
+            format!("{org}: {pack} ends, {drawn} of {bought} {unit} drawn, {expired} expired");
         let pieces = words.split(' ').map(|word| (word.to_owned(), Tone::Warning));
-        let head = vec![utc(row.at), Cell::text("· ")];
-        (row.at, self.laid_out(head, EVENT + 2, " ", pieces))
+        (row.at, self.laid_out(moment(row.at), EVENT, " ", pieces))
     }
 
     /// A boundary that has passed; days of a daily cycle are gathered until their month is over.
@@ -121,7 +119,7 @@ impl<'a> Narrator<'a> {
         let slugs: Vec<&str> = boundary.orgs.iter().map(|org| org.org.as_str()).collect();
         let names = match slugs.len() {
             1 => slugs.concat(),
-            count => format!("{count} orgs: {}", slugs.join(" ")),
+            count => format!("{count} orgs: {}", slugs.join(" and ")),
         };
         let mut pieces = vec![(names, Tone::Plain)];
         let mut sums = Sums::default();
@@ -138,9 +136,10 @@ impl<'a> Narrator<'a> {
         (boundary.at, self.laid_out(head, CLOSED, ", ", pieces))
     }
 
-    fn head(&self, at: Instant, zone: &str) -> Vec<Cell> {
+    fn head(&self, at: Instant, zone: &str) -> Vec<Piece> {
         let local = self.zone(zone).map_or_else(String::new, |zone| local(&zone, at));
-        vec![utc(at), Cell::text(format!("{zone:<21}{local:<21}"))]
+        let utc = at.timestamp().strftime("%H:%MZ").to_string();
+        vec![(format!("{local:<21}{zone:<21}"), Tone::Plain), (format!("{utc:<8}"), Tone::Faint)]
     }
 
     fn zone(&self, name: &str) -> Option<Zone> {
@@ -150,28 +149,45 @@ impl<'a> Narrator<'a> {
     /// A line of pieces after its head; what does not fit goes on under the first piece.
     fn laid_out(
         &self,
-        head: Vec<Cell>,
+        head: Vec<Piece>,
         indent: usize,
         separator: &str,
-        pieces: impl IntoIterator<Item = (String, Tone)>,
+        pieces: impl IntoIterator<Item = Piece>,
     ) -> Page {
-        let (mut page, mut line, mut column) = (Page::new(), head, indent);
+        let mut lines = vec![head];
+        let mut column = indent;
         for (place, (text, tone)) in pieces.into_iter().enumerate() {
-            let first_in_line = column == indent;
-            let columns = separator.len() + text.chars().count();
-            if place > 0 && column + columns > self.width && !first_in_line {
-                line.push(Cell::text(separator.trim_end()));
-                page = page.parts(std::mem::take(&mut line));
-                line.push(Cell::text(" ".repeat(indent)));
-                column = indent;
-            } else if place > 0 {
-                line.push(Cell::text(separator));
-                column += separator.len();
+            let columns = text.chars().count();
+            let (between, fits) = match place {
+                0 => ("", true),
+                _ => (separator, column + separator.len() + columns <= self.width),
+            };
+            if let (true, Some(line)) = (fits, lines.last_mut()) {
+                column += between.len() + columns;
+                append(line, between, Tone::Plain);
+                append(line, &text, tone);
+            } else {
+                column = indent + columns;
+                if let Some(line) = lines.last_mut() {
+                    append(line, separator.trim_end(), Tone::Plain);
+                }
+                lines.push(vec![(" ".repeat(indent), Tone::Plain), (text, tone)]);
             }
-            column += text.chars().count();
-            line.push(Cell::text(text).tone(tone));
         }
-        page.parts(line)
+        lines.into_iter().fold(Page::new(), |page, line| {
+            page.parts(line.into_iter().map(|(text, tone)| Cell::text(text).tone(tone)))
+        })
+    }
+}
+
+/// A part of a line in one tone.
+type Piece = (String, Tone);
+
+/// Adds to a line; what has the tone of the end joins it, and so does a space, which has none.
+fn append(line: &mut Vec<Piece>, text: &str, tone: Tone) {
+    match line.last_mut() {
+        Some((last, same)) if *same == tone || text.trim().is_empty() => last.push_str(text),
+        _ => line.push((text.to_owned(), tone)),
     }
 }
 
@@ -185,7 +201,7 @@ impl Audience for Narrator<'_> {
         } else {
             format!("A sample company, from {from} to {until}")
         };
-        let heads = format!("{:<15}{:<21}{:<21}{}", "UTC", "zone", "begins there at", "closed");
+        let heads = format!("{:<21}{:<21}{:<8}{}", "local time", "zone", "UTC", "closed");
         let rule = "─".repeat(self.width.min(WIDTH));
         let page = Page::new().line(Cell::text(title).tone(Tone::Title)).line("");
         let page = page.line(Cell::text(heads).tone(Tone::Title)).line(rule);
@@ -245,7 +261,7 @@ impl Sums {
         }
     }
 
-    fn pieces(&self) -> Vec<(String, Tone)> {
+    fn pieces(&self) -> Vec<Piece> {
         let mut pieces = Vec::new();
         for (unit, (drawn, uncovered)) in &self.0 {
             if !drawn.is_zero() {
@@ -288,9 +304,10 @@ fn offset(zone: &Zone, at: Instant) -> String {
     offset.strip_suffix(":00").map_or(offset.clone(), str::to_owned)
 }
 
-fn utc(at: Instant) -> Cell {
-    let text = at.timestamp().strftime("%b %e %H:%MZ").to_string();
-    Cell::text(format!("{text:<EVENT$}")).tone(output::Tone::Faint)
+/// The head of a line about an event.
+fn moment(at: Instant) -> Vec<Piece> {
+    let utc = at.timestamp().strftime("%b %e %H:%MZ");
+    vec![(format!("{utc}  · "), Tone::Plain)]
 }
 
 fn words(what: &What) -> String {
@@ -303,7 +320,7 @@ fn words(what: &What) -> String {
             format!("{org} buys {quantity} {feature}, {until}")
         }
         What::Moved { org, from, to } => {
-            format!("{org} moves from {from} to {to}, which holds from the end of its period")
+            format!("{org} moves from {from} to {to}, from its next period on")
         }
         What::Booked { org, tier } => format!("{org} books {tier}, from its next period on"),
         What::Ended { org, .. } => {
@@ -311,7 +328,7 @@ fn words(what: &What) -> String {
         }
         What::Stopped => "the daemon stops: nothing is closed from here on".to_owned(),
         What::Started => {
-            "the daemon is back, and closes what has ended, oldest first, each with its own usage"
+            "the daemon is back and closes what has ended, period by period, oldest first"
                 .to_owned()
         }
     }

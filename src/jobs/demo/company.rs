@@ -75,6 +75,11 @@ const fn habit(feature: &'static str, uses: (u32, u32), size: (u32, u32)) -> Hab
     Habit { feature, uses, size, step, weekends: false, reported }
 }
 
+/// Nobody in particular sends these.
+const fn messages(uses: (u32, u32), size: (u32, u32)) -> Habit {
+    Habit { reported: Reported::Inserted, ..habit(MESSAGES, uses, size) }
+}
+
 /// Minutes come in quarters.
 const fn minutes(uses: (u32, u32), size: (u32, u32)) -> Habit {
     let habit = habit(MINUTES, uses, size);
@@ -93,14 +98,14 @@ pub(super) const CUSTOMERS: [Customer; 12] = [
         anchor_day: 31,
         tier: "pro",
         people: &["anke", "jonas"],
-        habits: &[minutes((4, 8), (40, 200)), habit(EMAILS, (1, 4), (40, 160))],
+        habits: &[minutes((4, 8), (40, 164)), habit(EMAILS, (1, 4), (40, 160))],
         ..monthly("alster", "Alster Radio", "Europe/Berlin")
     },
     Customer {
         anchor_day: 15,
         tier: "pro",
         people: &["salma"],
-        habits: &[habit(MESSAGES, (2, 5), (3, 14))],
+        habits: &[messages((3, 6), (4, 15))],
         ..monthly("anfa", "Anfa Telecom", "Africa/Casablanca")
     },
     Customer {
@@ -111,9 +116,9 @@ pub(super) const CUSTOMERS: [Customer; 12] = [
         ..monthly("burrard", "Burrard Studios", "America/Vancouver")
     },
     Customer {
-        tier: "pro",
+        tier: "starter",
         people: &["olive"],
-        habits: &[minutes((2, 5), (20, 90))],
+        habits: &[minutes((1, 3), (8, 40))],
         ..monthly("fleet", "Fleet Street Press", "Europe/London")
     },
     Customer {
@@ -134,7 +139,7 @@ pub(super) const CUSTOMERS: [Customer; 12] = [
     Customer {
         tier: "business",
         people: &["carla", "dwight"],
-        habits: &[minutes((8, 14), (40, 200)), habit(MESSAGES, (4, 8), (5, 30))],
+        habits: &[minutes((8, 14), (40, 200)), messages((4, 8), (5, 30))],
         ..monthly("hudson", "Hudson Legal", "America/New_York")
     },
     Customer {

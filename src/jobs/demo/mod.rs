@@ -23,7 +23,7 @@ use crate::billing::instant::{InvalidInstant, OutOfRange};
 use crate::billing::quantity::Overflow;
 use crate::store::history::{self, Total};
 use crate::store::verify::{self, Rule};
-use crate::store::{Database, StoreError, claim};
+use crate::store::{Database, StoreError, claim, sample};
 use crate::tzdata::{TzData, UnknownZone};
 use life::Uses;
 pub use scene::{Boundary, FeatureClose, OrgClose, Scene};
@@ -99,6 +99,7 @@ pub async fn run(
     audience: &mut dyn Audience,
 ) -> Result<Outcome, Error> {
     let story = Story::of_2026()?;
+    sample::wait_for_disk(database, false).await?;
     company::open(database, tz, story.opens).await?;
     let stands = history::last_close(database).await?;
     let from = stands.unwrap_or(story.opens);
@@ -111,6 +112,7 @@ pub async fn run(
         periods_closed += clock.advance(audience).await?;
     }
     let Clock { parked, .. } = clock;
+    sample::wait_for_disk(database, true).await?;
     let totals = history::totals(database).await?;
     let rules = verify::rules(database).await?;
     Ok(Outcome { until, periods_closed, parked, totals, rules })
@@ -163,7 +165,10 @@ impl Clock<'_> {
         self.parked.extend(report.parked);
         if report.periods_closed > 0 || report.pack_entries > 0 {
             let closed = history::closed_at(self.database, self.now).await?;
-            let expired = history::expired(self.database, before, self.now).await?;
+            let expired = match report.pack_entries {
+                0 => Vec::new(),
+                _ => history::expired(self.database, before, self.now).await?,
+            };
             audience.sees(Scene::rollover(self.now, closed, expired));
         }
         Ok(report.periods_closed)

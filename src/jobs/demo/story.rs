@@ -8,8 +8,8 @@ use crate::store::{Database, sample};
 
 /// When the company opens its books …
 const OPENS: &str = "2026-01-05T00:00:00Z";
-/// … and up to when its story is told.
-const ENDS: &str = "2026-06-01T12:00:00Z";
+/// … and up to when its story is told: a boundary, so that the last close says that it is.
+const ENDS: &str = "2026-06-01T10:00:00Z";
 
 /// Something that happens at a moment.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -82,9 +82,9 @@ impl Story {
         let events = vec![
             event("2026-01-12T09:30:00Z", bought("alster", "minutes_transcribed", 900, None)?)?,
             event("2026-01-20T14:05:00Z", bought("fleet", "minutes_transcribed", 150, None)?)?,
-            event("2026-01-26T18:40:00Z", bought("ipanema", "minutes_transcribed", 400, None)?)?,
-            event("2026-02-17T10:15:00Z", bought("anfa", "sms_sent", 250, Some("2026-03-03"))?)?,
-            event("2026-02-18T10:20:00Z", bought("anfa", "sms_sent", 300, None)?)?,
+            event("2026-01-26T18:40:00Z", bought("ipanema", "minutes_transcribed", 1_200, None)?)?,
+            event("2026-02-17T10:15:00Z", bought("anfa", "sms_sent", 300, Some("2026-03-10"))?)?,
+            event("2026-02-18T10:20:00Z", bought("anfa", "sms_sent", 800, None)?)?,
             event("2026-02-20T21:00:00Z", bought("hudson", "sms_sent", 800, Some("2026-05-01"))?)?,
             event("2026-03-02T06:45:00Z", What::Booked { org: "howrah", tier: "pro" })?,
             event(
@@ -98,6 +98,7 @@ impl Story {
             event("2026-04-11T03:17:00Z", What::Stopped)?,
             event("2026-04-20T08:00:00Z", bought("tabwakea", "scrapes", 200, None)?)?,
             event("2026-05-05T08:00:00Z", What::Started)?,
+            event("2026-05-20T17:00:00Z", bought("burrard", "scrapes", 2_000, None)?)?,
         ];
         Ok(Self { opens: OPENS.parse()?, ends: ENDS.parse()?, events })
     }
