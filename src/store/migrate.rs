@@ -14,7 +14,7 @@ use crate::billing::Instant;
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Taken by a migrator for its transaction: "periodd" as a number.
-const LOCK: i64 = 0x7065_7269_6f64_64;
+const LOCK: i64 = 0x0070_6572_696f_6464;
 
 /// A migration, applied or not.
 #[derive(Debug, serde::Serialize)]
