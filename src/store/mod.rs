@@ -25,3 +25,6 @@ pub use error::StoreError;
 
 /// A connection to the database; other rooms pass it on and look no further.
 pub type Connection = sqlx::PgConnection;
+
+/// A transaction; dropped without a commit, it leaves nothing behind.
+pub type Transaction<'a> = sqlx::Transaction<'a, sqlx::Postgres>;

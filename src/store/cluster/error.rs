@@ -60,8 +60,8 @@ pub enum ClusterError {
     NoBinaries,
     /// The configured directory holds no server.
     #[error(
-        "There is no PostgreSQL server in {dir}: set [database] server_binaries to a directory that \
-         holds initdb, postgres and pg_ctl, or leave it unset to have it looked for"
+        "There is no PostgreSQL server in {dir}: set [database] server_binaries to a directory \
+         that holds initdb, postgres and pg_ctl, or leave it unset to have it looked for"
     )]
     NoBinariesIn {
         /// The configured directory.
