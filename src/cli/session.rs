@@ -154,7 +154,8 @@ impl Session {
     }
 }
 
-fn cluster_settings(config: &config::Config) -> Settings {
+/// Where the private cluster is, and how it is run.
+pub(super) fn cluster_settings(config: &config::Config) -> Settings {
     let mut settings = Settings::new(&config.daemon.state_dir);
     settings.socket_dir = Some(config.daemon.socket_dir.clone());
     settings.bin_dir.clone_from(&config.database.server_binaries);

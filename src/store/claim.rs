@@ -299,3 +299,19 @@ pub async fn of_zone(
     );
     Ok(page.fetch_all(connection).await?)
 }
+
+/// The earliest instant at which something falls due: the end of an open period, or the expiry of
+/// a pack that still holds something. It may have passed. `None` if nothing ever will.
+///
+/// # Errors
+/// As every read.
+pub async fn next_due(connection: &mut PgConnection) -> Result<Option<Instant>, StoreError> {
+    let next = sqlx::query_scalar!(
+        "select least((select min(o.current_period_end) from organizations o
+                       where o.parked_at is null),
+                      (select min(p.expires_at)
+                       from overage_packs p join organizations o on o.id = p.org_id
+                       where p.remaining > 0 and o.parked_at is null))"
+    );
+    Ok(next.fetch_one(connection).await?)
+}
