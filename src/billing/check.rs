@@ -43,7 +43,7 @@ impl fmt::Display for Fault {
             Self::EndsNotRising => f.write_str("the following ends do not rise"),
             Self::Unbalanced(period, usage) => write!(
                 f,
-                "{} in {period}: drawn {} + uncovered {} is not what {} used exceed the included by",
+                "{} in {period}: {} drawn + {} uncovered is not what {} used exceed included by",
                 usage.feature, usage.drawn, usage.uncovered, usage.used
             ),
             Self::UncoveredBesidePack(period, usage) => write!(
@@ -116,10 +116,9 @@ fn packs(plan: &Plan) -> Vec<Fault> {
     let mut faults = Vec::new();
     for entry in &plan.entries {
         let after = holds.get(&entry.pack).and_then(|held| held.minus(entry.quantity).ok());
-        let sound = after == Some(entry.remaining)
-            && !entry.remaining.is_negative()
-            && !(entry.kind == EntryKind::Expired && !entry.remaining.is_zero());
-        if !sound {
+        let adds_up = after == Some(entry.remaining) && !entry.remaining.is_negative();
+        let keeps_an_expired_rest = entry.kind == EntryKind::Expired && !entry.remaining.is_zero();
+        if !adds_up || keeps_an_expired_rest {
             faults.push(Fault::PackDoesNotAddUp(entry.pack));
         }
         holds.insert(entry.pack, entry.remaining);

@@ -8,6 +8,7 @@ use crate::config::{self, Config};
 use crate::jobs;
 use crate::store::cluster::{Cluster, Settings};
 use crate::store::{Database, migrate};
+use crate::telemetry::{self, Verbosity};
 use crate::tzdata::TzData;
 
 /// How a session treats the schema.
@@ -55,6 +56,8 @@ pub(super) fn with_config<T>(
     schema: Schema,
     command: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let verbosity = Verbosity { quiet: global.quiet, louder: global.verbose };
+    telemetry::init(&config.log, verbosity);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -72,15 +75,14 @@ pub(super) fn with_config<T>(
 impl Session {
     async fn open(config: Config, global: &Global, schema: Schema) -> Result<Self, Failure> {
         let configured = config.database_url().map_err(Failure::configuration)?;
-        let (cluster, url) = match &configured {
-            Some(url) => (None, url.reveal().to_owned()),
-            None => {
-                let settings = cluster_settings(&config);
-                let cluster = blocking(move || Cluster::open(&settings)).await?;
-                let cluster = cluster.map_err(Failure::unavailable)?;
-                let url = cluster.url();
-                (Some(cluster), url)
-            }
+        let (cluster, url) = if let Some(url) = &configured {
+            (None, url.reveal().to_owned())
+        } else {
+            let settings = cluster_settings(&config);
+            let cluster = blocking(move || Cluster::open(&settings)).await?;
+            let cluster = cluster.map_err(Failure::unavailable)?;
+            let url = cluster.url();
+            (Some(cluster), url)
         };
         let connections = config.database.max_connections;
         let database = Database::connect(&url, connections).await?;
@@ -152,7 +154,8 @@ impl Session {
     }
 }
 
-fn cluster_settings(config: &config::Config) -> Settings {
+/// Where the private cluster is, and how it is run.
+pub(super) fn cluster_settings(config: &config::Config) -> Settings {
     let mut settings = Settings::new(&config.daemon.state_dir);
     settings.socket_dir = Some(config.daemon.socket_dir.clone());
     settings.bin_dir.clone_from(&config.database.server_binaries);

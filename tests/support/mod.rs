@@ -2,6 +2,7 @@
 //!
 //! The server is the one that `scripts/with-postgresql` started.
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -159,6 +160,16 @@ impl TestDatabase {
     /// The binary on this database.
     pub fn periodd(&self, arguments: &[&str]) -> Answer {
         let mut command = self.command(arguments);
+        Answer::from(command.output().expect("the binary runs"))
+    }
+
+    /// The binary with a configuration of its own.
+    pub fn periodd_configured(&self, config: &str, arguments: &[&str]) -> Answer {
+        let file = self.directory.path().join("another.toml");
+        std::fs::write(&file, config).expect("the configuration is written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_periodd"));
+        command.arg("--config").arg(file).args(arguments);
+        command.env_remove("DATABASE_URL").env("NO_COLOR", "1");
         Answer::from(command.output().expect("the binary runs"))
     }
 
