@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::config::{Level, Log, LogFormat};
 
@@ -21,7 +21,8 @@ pub struct Verbosity {
 /// Begins to log. The first call of a process decides; later ones change nothing.
 pub fn init(log: &Log, verbosity: Verbosity) {
     let level = level(log.level, verbosity);
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
     let pretty = log.format == LogFormat::Pretty || (log.format == LogFormat::Auto && terminal);
     let started = if log.format == LogFormat::Json || (log.format == LogFormat::Auto && !terminal) {
@@ -32,6 +33,14 @@ pub fn init(log: &Log, verbosity: Verbosity) {
     };
     // A second start within a process (tests) finds the first one's subscriber in place.
     drop(started);
+}
+
+/// What is said at a level. That a connection turned out to be broken when it was handed back is
+/// no news: whoever worked on it has been told, or was done.
+fn filter(level: LevelFilter) -> EnvFilter {
+    let wants_details = level >= LevelFilter::DEBUG;
+    let driver = if wants_details { "" } else { ",sqlx_core::pool=error" };
+    EnvFilter::new(format!("{level}{driver}"))
 }
 
 /// The level in force: `--quiet` keeps errors, every `-v` is one step more.
