@@ -53,7 +53,8 @@ async fn org_with_everything() -> TestDatabase {
          from organizations o, users u,
               (values ('minutes_transcribed', 40, timestamptz '2026-05-15'),
                       ('Minutes_Transcribed', 60, '2026-05-25'), ('scrapes', 3, '2026-05-26'),
-                      ('minutes_transcribed', 333.25, '2026-06-10'), ('scrapes', 5, '2026-07-01T12:00Z'))
+                      ('minutes_transcribed', 333.25, '2026-06-10'),
+                      ('scrapes', 5, '2026-07-01T12:00Z'))
                   as m (feature, value, at)",
     )
     .await;
@@ -116,7 +117,7 @@ async fn a_connection_that_breaks_at_any_message_leaves_nothing_half_done() {
     let workers = (0..AT_ONCE).map(|_| tokio::spawn(trial.clone().work()));
     let mut ends = Ends::default();
     for worker in workers.collect::<Vec<_>>() {
-        ends.add(worker.await.expect("every point holds"));
+        ends.add(&worker.await.expect("every point holds"));
     }
     eprintln!("{tried} points over {} messages: {ends:?}", said.len());
     assert!(tried > 200, "only {tried} points: does the proxy see the whole rollover?");
@@ -148,7 +149,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn add(&mut self, other: Self) {
+    fn add(&mut self, other: &Self) {
         self.untouched += other.untouched;
         self.done_unheard += other.done_unheard;
         self.done += other.done;
