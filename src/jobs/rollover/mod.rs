@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::billing::timeline::Policy;
-use crate::store::{Database, StoreError, claim, packs};
+use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
 use page::Worker;
 pub use report::{Parked, Report};
@@ -67,7 +67,10 @@ pub async fn run(
     request: &Request,
     observer: Observer,
 ) -> Result<Report, StoreError> {
-    let report = Mutex::new(Report::default());
+    // An early close comes after the regular ones; and a dry run plans the same org each time
+    // that it finds it.
+    let twice = request.policy.early || request.dry_run;
+    let report = Mutex::new(if twice { Report::telling_apart() } else { Report::default() });
     let job = Job { database, tz, request, observer, report: &report };
     if request.dry_run {
         job.dry_run().await?;
@@ -98,26 +101,23 @@ impl Job<'_> {
             let now = self.now().await?;
             let mut connection = self.database.connection().await?;
             let pending = claim::pending(&mut connection, now, self.tz.release()).await?;
-            if pending.unseen_packs {
-                packs::adopt_unseen(&mut connection).await?;
-            }
+            let adopted = if pending.unseen_packs { adopt(&mut connection).await? } else { 0 };
             drop(connection);
             if matches!(self.request.scope, Scope::All) && !pending.any() {
                 return Ok(());
             }
             let moved = self.pass(&policy, now, pending.old_rules).await?;
-            match (&self.request.scope, moved) {
+            let left = std::mem::take(&mut self.report.lock().await.left);
+            if moved == 0 && left.is_empty() && !matches!(self.request.scope, Scope::All) {
                 // Nothing of what was asked for is due any more.
-                (Scope::Orgs(_) | Scope::Zone(_), 0) => return Ok(()),
-                (Scope::All, 0) if !pending.moves_nobody() => fruitless += 1,
-                _ => fruitless = 0,
+                return Ok(());
             }
+            // Ends that were only looked at under newer rules need not move anybody.
+            let looked = pending.old_rules && pending.moves_nobody();
+            let fruitful = moved > 0 || adopted > 0 || (looked && left.is_empty());
+            fruitless = if fruitful { 0 } else { fruitless + 1 };
             if fruitless == FRUITLESS_PASSES {
-                return Err(StoreError::Failed(
-                    "orgs stay due although nothing keeps them from being closed; \
-                     `periodd doctor` may tell why"
-                        .to_owned(),
-                ));
+                return Err(stays_due(&left));
             }
         }
     }
@@ -154,7 +154,7 @@ impl Job<'_> {
         now: Instant,
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
-        let mut worker = Worker::new(self.tz, policy, now);
+        let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
         loop {
             let Some(ids) = walk.lock().await.next(&mut connection).await? else { return Ok(()) };
             let tally = worker.roll_over(&mut connection, &ids).await?;
@@ -174,10 +174,10 @@ impl Job<'_> {
         let policy = Policy { max_periods: usize::MAX, ..self.request.policy.clone() };
         let mut walk = Walk::new(&self.request.scope, policy.early, now, self.request.batch_size);
         let mut connection = self.database.connection().await?;
-        let mut worker = Worker::new(self.tz, &policy, now);
+        let mut worker = Worker::new(self.tz, &policy, now, self.real(now).await?).foreseeing();
         while let Some(ids) = walk.next(&mut connection).await? {
             let planned = worker.plan_only(&mut connection, &ids).await?;
-            self.report.lock().await.preview(planned);
+            self.report.lock().await.preview(planned, now);
         }
         Ok(())
     }
@@ -188,4 +188,29 @@ impl Job<'_> {
             None => self.database.now().await,
         }
     }
+
+    /// The database's clock, which is business time too unless `--at` says otherwise.
+    async fn real(&self, now: Instant) -> Result<Instant, StoreError> {
+        match self.request.at {
+            Some(_) => self.database.now().await,
+            None => Ok(now),
+        }
+    }
+}
+
+/// Enters packs that applications inserted by themselves in the ledger. Returns how many entries
+/// that took; none where somebody else was at the same rows, which the next pass sees to.
+async fn adopt(connection: &mut Connection) -> Result<u64, StoreError> {
+    match packs::adopt_unseen(connection).await {
+        Err(StoreError::Conflict(_)) => Ok(0),
+        other => other,
+    }
+}
+
+fn stays_due(left: &[(Uuid, String)]) -> StoreError {
+    let why = left.first().map_or_else(
+        || "nothing seems to keep them from being closed".to_owned(),
+        |(org, why)| format!("every attempt on org {org} met a conflict: {why}"),
+    );
+    StoreError::Failed(format!("orgs stay due, and {why}; `periodd doctor` may tell more"))
 }
