@@ -6,4 +6,5 @@ pub mod clock;
 pub mod config;
 pub mod jobs;
 pub mod store;
+pub mod telemetry;
 pub mod tzdata;

@@ -43,7 +43,7 @@ impl fmt::Display for Fault {
             Self::EndsNotRising => f.write_str("the following ends do not rise"),
             Self::Unbalanced(period, usage) => write!(
                 f,
-                "{} in {period}: drawn {} + uncovered {} is not what {} used exceed the included by",
+                "{} in {period}: {} drawn + {} uncovered is not what {} used exceed included by",
                 usage.feature, usage.drawn, usage.uncovered, usage.used
             ),
             Self::UncoveredBesidePack(period, usage) => write!(

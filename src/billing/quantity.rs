@@ -93,6 +93,10 @@ impl Quantity {
     /// The same number as a decimal, without trailing zeros.
     #[must_use]
     pub fn decimal(self) -> Decimal {
+        // Most quantities are whole; the others are worth a division per trailing zero.
+        if self.0 % MILLIONTHS == 0 {
+            return Decimal::from_i128_with_scale(self.0 / MILLIONTHS, 0);
+        }
         Decimal::from_i128_with_scale(self.0, SCALE).normalize()
     }
 }

@@ -93,8 +93,8 @@ impl Pack {
 /// A moment at which packs pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Packs expire at this instant.
-    Expiry(Instant),
+    /// Packs expire at this instant, in this period.
+    Expiry(Instant, Period),
     /// The period closes at its end.
     Close(Period),
 }
@@ -104,21 +104,31 @@ impl Moment {
     #[must_use]
     pub const fn at(self) -> Instant {
         match self {
-            Self::Expiry(at) => at,
+            Self::Expiry(at, _) => at,
             Self::Close(period) => period.end,
         }
     }
 
-    /// May this pack pay at this moment? At an expiry it must exist by then, and the expiring
-    /// pack itself still pays; at a close it must overlap the period that closes.
-    fn lets_pay(self, pack: &Pack) -> bool {
-        let outlives = |at: Instant| pack.expires_at.is_none_or(|expires_at| expires_at > at);
+    /// The period that pays.
+    #[must_use]
+    pub const fn period(self) -> Period {
         match self {
-            Self::Expiry(at) => {
-                pack.purchased_at <= at && (outlives(at) || pack.expires_at == Some(at))
-            }
-            Self::Close(period) => pack.purchased_at < period.end && outlives(period.start),
+            Self::Expiry(_, period) | Self::Close(period) => period,
         }
+    }
+
+    /// May this pack pay at this moment? It must have been bought before the period's end; at an
+    /// expiry it must exist by then, and the expiring pack itself still pays; at a close it must
+    /// have outlived the period's start.
+    fn lets_pay(self, pack: &Pack) -> bool {
+        let bought_in_time = pack.purchased_at < self.period().end;
+        bought_in_time
+            && match self {
+                Self::Expiry(at, _) => {
+                    pack.purchased_at <= at && (!pack.expired(at) || pack.expires_at == Some(at))
+                }
+                Self::Close(period) => !pack.expired(period.start),
+            }
     }
 }
 
@@ -201,25 +211,22 @@ impl Account {
         let mut drawn: Vec<(usize, Quantity)> = Vec::new();
         for Draw { pack, quantity, .. } in ledger {
             let Some(index) = position(pack) else { continue };
-            // What was given back lowers what was drawn last from the same pack.
-            match drawn.iter_mut().rfind(|(of, _)| *of == index && quantity.is_negative()) {
-                Some((_, held)) => *held = Quantity::sum([*held, quantity]).unwrap_or_default(),
-                None => drawn.push((index, quantity)),
+            if quantity.is_negative() {
+                take_back(&mut drawn, index, quantity);
+            } else {
+                drawn.push((index, quantity));
             }
         }
         drawn.retain(|(_, quantity)| quantity.is_positive());
         Self { packs, drawn }
     }
 
-    /// Expiries of packs that still hold something, up to and including `until`; sorted, each once.
+    /// The next expiry of a pack that holds something, up to and including `until`. Ask again
+    /// after it is settled: settling one empties packs, and may give back to others.
     #[must_use]
-    pub fn expiries(&self, until: Instant) -> Vec<Instant> {
+    pub fn next_expiry(&self, until: Instant) -> Option<Instant> {
         let holding = self.packs.iter().filter(|pack| pack.remaining.is_positive());
-        let mut expiries: Vec<Instant> =
-            holding.filter_map(|pack| pack.expires_at).filter(|at| *at <= until).collect();
-        expiries.sort_unstable();
-        expiries.dedup();
-        expiries
+        holding.filter_map(|pack| pack.expires_at).filter(|at| *at <= until).min()
     }
 
     /// Pays for `overage` (all of the period's so far) at `moment`, and appends what that does
@@ -230,10 +237,10 @@ impl Account {
     pub fn settle(
         &mut self,
         moment: Moment,
-        period_start: Instant,
         overage: Quantity,
         ledger: &mut Vec<Entry>,
     ) -> Result<Settled, Overflow> {
+        let period_start = moment.period().start;
         let mut book = Book { at: moment.at(), period_start, ledger };
         let due = overage.minus(self.drawn_so_far()?)?;
         if due.is_negative() {
@@ -241,7 +248,7 @@ impl Account {
         } else {
             self.draw(due, moment, &mut book)?;
         }
-        if let Moment::Expiry(at) = moment {
+        if let Moment::Expiry(at, _) = moment {
             self.write_off(at, &mut book)?;
         }
         let drawn = self.drawn_so_far()?;
@@ -273,6 +280,15 @@ impl Account {
     pub fn usable(&self, moment: Moment) -> Result<Quantity, Overflow> {
         let usable = self.packs.iter().filter(|pack| moment.lets_pay(pack));
         Quantity::sum(usable.map(|pack| pack.remaining))
+    }
+
+    /// What the packs hold that are usable at an instant.
+    ///
+    /// # Errors
+    /// [`Overflow`] from 10^22 units on.
+    pub fn usable_at(&self, at: Instant) -> Result<Quantity, Overflow> {
+        let usable = |pack: &&Pack| pack.purchased_at <= at && !pack.expired(at);
+        Quantity::sum(self.packs.iter().filter(usable).map(|pack| pack.remaining))
     }
 
     /// What was drawn in the period under way.
@@ -329,6 +345,16 @@ impl Account {
             }
         }
         Ok(())
+    }
+}
+
+/// Lowers what was drawn from a pack by what the ledger says was given back, last drawn first.
+fn take_back(drawn: &mut [(usize, Quantity)], pack: usize, given_back: Quantity) {
+    let mut rest = given_back.millionths();
+    for (_, held) in drawn.iter_mut().rev().filter(|(index, _)| *index == pack) {
+        let left = held.millionths() + rest;
+        rest = left.min(0);
+        *held = Quantity::from_millionths(left.max(0)).unwrap_or_default();
     }
 }
 

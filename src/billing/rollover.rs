@@ -199,10 +199,11 @@ impl OrgSnapshot {
 }
 
 /// The usage that has to be read before a pack is settled: an expiry that has passed, strictly
-/// inside a period that closes or is open.
+/// inside a period that closes or is open. A pack that holds nothing now may be given back to
+/// before it expires.
 #[must_use]
 pub fn cut(timeline: &Timeline, pack: &Pack, now: Instant) -> Option<Cut> {
-    let until = pack.expires_at.filter(|at| *at <= now && pack.remaining.is_positive())?;
+    let until = pack.expires_at.filter(|at| *at <= now)?;
     let mut periods = timeline.due.iter().chain([&timeline.open.period]);
     let period = periods.find(|period| period.start < until && until < period.end)?;
     Some(Cut { feature: pack.feature.clone(), from: period.start, until })
@@ -416,7 +417,7 @@ impl<'a> Books<'a> {
             let used = self.snapshot.used(feature, period);
             let included = self.snapshot.included(&self.standing.tier, feature);
             let overage = included.overage(used)?;
-            let settled = account.settle(moment, period.start, overage, &mut self.ledger)?;
+            let settled = account.settle(moment, overage, &mut self.ledger)?;
             if !used.is_zero() || !settled.drawn.is_zero() {
                 features.push(ClosedUsage {
                     feature: feature.clone(),
@@ -435,10 +436,11 @@ impl<'a> Books<'a> {
     }
 
     /// Settles every pack that expires inside the period, up to and including `until`: at the
-    /// period's very end, too, for such a pack was usable through all of it.
+    /// period's very end, too, for such a pack was usable through all of it. A pack that holds
+    /// nothing any more when its time comes is no reason to settle anything.
     fn settle_expiries(&mut self, period: Period, until: Instant) -> Result<(), Reason> {
         for (feature, account) in &mut self.accounts {
-            for at in account.expiries(until.min(period.end)) {
+            while let Some(at) = account.next_expiry(until.min(period.end)) {
                 if at <= period.start {
                     account.expire(at, period.start, &mut self.ledger)?;
                     continue;
@@ -451,7 +453,7 @@ impl<'a> Books<'a> {
                 };
                 let included = self.snapshot.included(&self.standing.tier, feature);
                 let overage = included.overage(used)?;
-                account.settle(Moment::Expiry(at), period.start, overage, &mut self.ledger)?;
+                account.settle(Moment::Expiry(at, period), overage, &mut self.ledger)?;
             }
         }
         Ok(())
@@ -463,7 +465,7 @@ impl<'a> Books<'a> {
         let Some((_, account)) = self.accounts.iter().find(|(name, _)| &**name == MINUTES) else {
             return Ok(Quantity::ZERO);
         };
-        let usable = account.usable(Moment::Expiry(now))?;
+        let usable = account.usable_at(now)?;
         let included = self.snapshot.included(&self.standing.tier, MINUTES);
         let used = self.snapshot.used(MINUTES, period);
         let drawn = account.drawn_so_far()?;

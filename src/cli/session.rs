@@ -8,6 +8,7 @@ use crate::config::{self, Config};
 use crate::jobs;
 use crate::store::cluster::{Cluster, Settings};
 use crate::store::{Database, migrate};
+use crate::telemetry::{self, Verbosity};
 use crate::tzdata::TzData;
 
 /// How a session treats the schema.
@@ -55,6 +56,8 @@ pub(super) fn with_config<T>(
     schema: Schema,
     command: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let verbosity = Verbosity { quiet: global.quiet, louder: global.verbose };
+    telemetry::init(&config.log, verbosity);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -151,7 +154,8 @@ impl Session {
     }
 }
 
-fn cluster_settings(config: &config::Config) -> Settings {
+/// Where the private cluster is, and how it is run.
+pub(super) fn cluster_settings(config: &config::Config) -> Settings {
     let mut settings = Settings::new(&config.daemon.state_dir);
     settings.socket_dir = Some(config.daemon.socket_dir.clone());
     settings.bin_dir.clone_from(&config.database.server_binaries);

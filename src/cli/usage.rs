@@ -11,7 +11,8 @@ use crate::store::usage::{self, NewUsage};
 
 const NOTES: &str = "Examples:
   periodd usage record --org acme --feature minutes_transcribed --quantity 12.5
-  periodd usage record --org acme --feature sms_sent --quantity 1 --key msg-77 --used-at 2026-05-01T09:30:00Z
+  periodd usage record --org acme --feature sms_sent --quantity 1 --key msg-77 \\
+    --used-at 2026-05-01T09:30:00Z
   periodd usage record --org acme --feature sms_sent --quantity 3 --correction";
 
 /// What `periodd usage` is asked.
@@ -78,7 +79,7 @@ async fn record(session: &Session, args: &Record) -> Result<(), Failure> {
     let used_at = args.used_at.unwrap_or(now);
     if used_at > now {
         return Err(Failure::refused(format!(
-            "--used-at {used_at} lies in the future (it is {now}); usage is recorded when it happens"
+            "--used-at {used_at} lies in the future (it is {now}): record usage when it happens"
         )));
     }
     let quantity = if args.correction {

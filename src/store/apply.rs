@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::Transaction;
 use super::error::StoreError;
 use super::snapshot::{OrgUsage, Window};
 use super::usage;
@@ -63,30 +64,39 @@ pub struct Stamp<'a> {
     pub tzdb: &'a str,
 }
 
-/// Applies a page of plans, and returns the orgs that moved. An org that does not stand as its
-/// plan expects is left alone.
+/// Begins the transaction in which a page is read and applied.
+///
+/// It does not scan tables: a page is found through keys, and a plan made while a table was still
+/// empty must not stay in use when it has a million rows.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] when something but an org's row did not move as planned; nothing of
-/// the page is written then.
+/// As every statement.
+pub async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_>, StoreError> {
+    use sqlx::Connection;
+    Ok(connection.begin_with("begin; set local enable_seqscan = off").await?)
+}
+
+/// Applies a page of plans within its transaction, and returns the orgs that moved. An org that
+/// does not stand as its plan expects is left alone.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when something but an org's row did not move as planned: the
+/// transaction has to be dropped then.
 pub async fn apply(
     connection: &mut PgConnection,
     page: &[Planned],
     stamp: Stamp<'_>,
 ) -> Result<HashSet<Uuid>, StoreError> {
-    use sqlx::Connection;
-    let mut transaction = connection.begin().await?;
-    let moved = move_orgs(&mut transaction, page, stamp).await?;
+    let moved = move_orgs(connection, page, stamp).await?;
     let page: Vec<&Planned> = page.iter().filter(|p| moved.contains(&p.plan.org)).collect();
-    move_ends(&mut transaction, &page, stamp).await?;
-    count(&mut transaction, &page, stamp.now).await?;
-    close_periods(&mut transaction, &page, stamp).await?;
-    write_usage(&mut transaction, &page).await?;
-    move_packs(&mut transaction, &page).await?;
-    write_entries(&mut transaction, &page).await?;
-    change_standing(&mut transaction, &page).await?;
-    reset_users(&mut transaction, &page).await?;
-    transaction.commit().await?;
+    move_ends(connection, &page, stamp).await?;
+    count(connection, &page, stamp.now).await?;
+    close_periods(connection, &page, stamp).await?;
+    write_usage(connection, &page).await?;
+    move_packs(connection, &page).await?;
+    write_entries(connection, &page).await?;
+    change_standing(connection, &page).await?;
+    reset_users(connection, &page).await?;
     Ok(moved)
 }
 
@@ -272,14 +282,14 @@ async fn close_periods(
     stamp: Stamp<'_>,
 ) -> Result<(), StoreError> {
     let (mut orgs, mut starts, mut ends, mut follows) = (vec![], vec![], vec![], vec![]);
-    let (mut zones, mut tiers) = (Vec::<String>::new(), Vec::<String>::new());
+    let (mut zones, mut tiers) = (Vec::<&str>::new(), Vec::<&str>::new());
     for (planned, close) in closes(page) {
         orgs.push(planned.plan.org);
         starts.push(close.period.start);
         ends.push(close.period.end);
         follows.push(close.follows);
-        zones.push(planned.source.time_zone.clone());
-        tiers.push(close.tier.clone());
+        zones.push(&planned.source.time_zone);
+        tiers.push(&close.tier);
     }
     if orgs.is_empty() {
         return Ok(());
@@ -294,8 +304,8 @@ async fn close_periods(
         &starts,
         &ends,
         &follows as &[Option<Instant>],
-        &zones,
-        &tiers,
+        &zones as &[&str],
+        &tiers as &[&str],
         stamp.tzdb,
         stamp.now
     )
@@ -305,12 +315,12 @@ async fn close_periods(
 }
 
 async fn write_usage(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
-    let (mut orgs, mut features, mut starts) = (vec![], Vec::<String>::new(), vec![]);
+    let (mut orgs, mut features, mut starts) = (vec![], Vec::<&str>::new(), vec![]);
     let (mut used, mut included, mut drawn, mut uncovered) = (vec![], vec![], vec![], vec![]);
     for (planned, close) in closes(page) {
         for usage in &close.features {
             orgs.push(planned.plan.org);
-            features.push(usage.feature.to_string());
+            features.push(&usage.feature);
             starts.push(close.period.start);
             used.push(usage.used);
             included.push(usage.included.column());
@@ -327,7 +337,7 @@ async fn write_usage(connection: &mut PgConnection, page: &[&Planned]) -> Result
          select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::numeric[],
                               $5::numeric[], $6::numeric[], $7::numeric[])",
         &orgs,
-        &features,
+        &features as &[&str],
         &starts,
         &used,
         &included as &[Option<Quantity>],
@@ -378,14 +388,14 @@ async fn move_packs(connection: &mut PgConnection, page: &[&Planned]) -> Result<
 
 async fn write_entries(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
     let (mut orgs, mut packs, mut seqs) = (vec![], vec![], vec![]);
-    let (mut kinds, mut quantities, mut ats) = (Vec::<String>::new(), vec![], vec![]);
+    let (mut kinds, mut quantities, mut ats) = (Vec::<&str>::new(), vec![], vec![]);
     let (mut starts, mut remaining) = (vec![], vec![]);
     for planned in page {
         for entry in &planned.plan.entries {
             orgs.push(planned.plan.org);
             packs.push(entry.pack);
             seqs.push(entry.seq);
-            kinds.push(entry.kind.name().to_owned());
+            kinds.push(entry.kind.name());
             quantities.push(entry.quantity);
             ats.push(entry.at);
             starts.push(entry.period_start);
@@ -403,7 +413,7 @@ async fn write_entries(connection: &mut PgConnection, page: &[&Planned]) -> Resu
         &orgs,
         &packs,
         &seqs,
-        &kinds,
+        &kinds as &[&str],
         &quantities,
         &ats,
         &starts,

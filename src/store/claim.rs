@@ -98,7 +98,18 @@ impl DueKey {
     pub const FIRST: Self = Self { end: Instant::MIN, id: Uuid::nil() };
 }
 
-/// The next page of orgs whose period has ended, after `after`.
+/// A page of due orgs, and the place of its last one.
+#[derive(Debug)]
+pub struct DuePage {
+    /// The orgs.
+    pub ids: Vec<Uuid>,
+    /// Where the next page begins; `None` for an empty page.
+    pub last: Option<DueKey>,
+}
+
+/// The next page of orgs whose period has ended, after `after` and not beyond `until`.
+///
+/// The page comes as one row of arrays: a row per org would cost the client more than all else.
 ///
 /// # Errors
 /// As every read.
@@ -106,22 +117,30 @@ pub async fn due(
     connection: &mut PgConnection,
     now: Instant,
     after: DueKey,
+    until: Option<DueKey>,
     limit: i64,
-) -> Result<Vec<DueKey>, StoreError> {
-    let page = sqlx::query_as!(
-        DueKey,
-        r#"select o.current_period_end as "end!", o.id
-           from organizations o
-           where o.parked_at is null and o.current_period_end <= $1
-             and (o.current_period_end, o.id) > ($2, $3)
-           order by o.current_period_end, o.id
-           limit $4"#,
+) -> Result<DuePage, StoreError> {
+    let until = until.unwrap_or(DueKey { end: now, id: Uuid::max() });
+    let page = sqlx::query!(
+        r#"select coalesce(array_agg(d.id), '{}') as "ids!", max(d.end) as "end",
+                  (array_agg(d.id order by d.end desc, d.id desc))[1] as id
+           from (select o.current_period_end as "end", o.id
+                 from organizations o
+                 where o.parked_at is null and o.current_period_end <= $1
+                   and (o.current_period_end, o.id) > ($2, $3)
+                   and (o.current_period_end, o.id) <= ($4, $5)
+                 order by o.current_period_end, o.id
+                 limit $6) d"#,
         now,
         after.end,
         after.id,
+        until.end,
+        until.id,
         limit
     );
-    Ok(page.fetch_all(connection).await?)
+    let page = page.fetch_one(connection).await?;
+    let last = page.end.zip(page.id).map(|(end, id)| DueKey { end, id });
+    Ok(DuePage { ids: page.ids, last })
 }
 
 /// A place among the due orgs that depends on `instant` and `id`, which the caller draws at
@@ -283,4 +302,20 @@ pub async fn of_zone(
         limit
     );
     Ok(page.fetch_all(connection).await?)
+}
+
+/// The earliest instant at which something falls due: the end of an open period, or the expiry of
+/// a pack that still holds something. It may have passed. `None` if nothing ever will.
+///
+/// # Errors
+/// As every read.
+pub async fn next_due(connection: &mut PgConnection) -> Result<Option<Instant>, StoreError> {
+    let next = sqlx::query_scalar!(
+        "select least((select min(o.current_period_end) from organizations o
+                       where o.parked_at is null),
+                      (select min(p.expires_at)
+                       from overage_packs p join organizations o on o.id = p.org_id
+                       where p.remaining > 0 and o.parked_at is null))"
+    );
+    Ok(next.fetch_one(connection).await?)
 }

@@ -40,8 +40,8 @@ impl Database {
     /// Connects to a PostgreSQL URL with up to `connections` connections.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] for a URL that cannot be used, [`StoreError::Unavailable`] when
-    /// nobody answers there.
+    /// [`StoreError::Configuration`] for a URL that cannot be used, [`StoreError::Unavailable`]
+    /// when nobody answers there.
     pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
         let options = options(url)?;
         let pool = PgPoolOptions::new()
@@ -49,17 +49,19 @@ impl Database {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with(options.clone());
-        let database = Self { pool };
-        // A pool hides "connection refused" behind its own time-out, so the first connection is
-        // made directly: its error is the true one.
-        let first = sqlx::ConnectOptions::connect(&options).await;
-        match first {
-            Ok(connection) => {
-                drop(connection);
-                Ok(database)
-            }
-            Err(error) => Err(unreachable(&options, &error)),
+        // A pool hides "connection refused" behind its own time-out, and tries until then.
+        if let Err(error) = knock(&options).await {
+            return Err(unreachable(&options, &error.into()));
         }
+        match pool.acquire().await {
+            Ok(connection) => drop(connection),
+            Err(sqlx::Error::PoolTimedOut) => {
+                let error = sqlx::ConnectOptions::connect(&options).await.err();
+                return Err(unreachable(&options, &error.unwrap_or(sqlx::Error::PoolTimedOut)));
+            }
+            Err(error) => return Err(unreachable(&options, &error)),
+        }
+        Ok(Self { pool })
     }
 
     /// A connection of one's own.
@@ -88,6 +90,24 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Does anybody listen there?
+async fn knock(options: &PgConnectOptions) -> std::io::Result<()> {
+    let (host, port) = (options.get_host(), options.get_port());
+    let directory = options.get_socket().cloned();
+    let directory = directory.or_else(|| host.starts_with('/').then(|| host.into()));
+    let attempt = async {
+        match directory {
+            Some(directory) => {
+                let socket = directory.join(format!(".s.PGSQL.{port}"));
+                tokio::net::UnixStream::connect(socket).await.map(drop)
+            }
+            None => tokio::net::TcpStream::connect((host, port)).await.map(drop),
+        }
+    };
+    let bounded = tokio::time::timeout(ACQUIRE_TIMEOUT, attempt).await;
+    bounded.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
 fn unreachable(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {
@@ -132,7 +152,9 @@ fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     }
     let mode = if local && !chosen { PgSslMode::Disable } else { options.get_ssl_mode() };
     let mode = if local { mode } else { PgSslMode::VerifyFull };
-    Ok(options.ssl_mode(mode).application_name("periodd"))
+    let options = options.ssl_mode(mode).application_name("periodd");
+    // Statements are no events of ours, and their values may be anything.
+    Ok(sqlx::ConnectOptions::disable_statement_logging(options))
 }
 
 /// The names of a URL's query parameters.

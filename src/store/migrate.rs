@@ -30,8 +30,8 @@ pub struct Migration {
 /// Applies what is missing, and returns the migrations that were applied now.
 ///
 /// # Errors
-/// [`StoreError::Configuration`] when the database is newer than this binary, or when a migration that
-/// was applied is not the one that this binary knows under its number.
+/// [`StoreError::Configuration`] when the database is newer than this binary, or when a migration
+/// that was applied is not the one that this binary knows under its number.
 pub async fn migrate(
     database: &Database,
     months: &[zones::ZoneMonths],
@@ -50,7 +50,9 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
     sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await?;
     // Functions pin the search path of their creation; the caller's own schema has no place in it.
     sqlx::raw_sql(
-        "do $$ begin perform set_config('search_path', current_schema() || ', pg_temp', true); end $$;
+        "do $$ begin
+             perform set_config('search_path', current_schema() || ', pg_temp', true);
+         end $$;
          create table if not exists periodd_migrations (
              version bigint primary key,
              description text not null,
@@ -59,7 +61,7 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
          comment on table periodd_migrations is 'Migrations that were applied to this database.';
          comment on column periodd_migrations.version is 'The migration''s number.';
          comment on column periodd_migrations.description is 'What it brought.';
-         comment on column periodd_migrations.checksum is 'Of its text, so that a changed one is noticed.';
+         comment on column periodd_migrations.checksum is 'Of its text: a change is noticed.';
          comment on column periodd_migrations.applied_at is 'When it was applied.';",
     )
     .execute(&mut *connection)
@@ -184,7 +186,8 @@ pub async fn require_current(database: &Database) -> Result<(), StoreError> {
             refuse_foreign(&known)
         }
         std::cmp::Ordering::Less => Err(StoreError::Outdated(format!(
-            "the database is at migration {version}, this program needs {}: run `periodd db migrate`",
+            "the database is at migration {version}, this program needs {}: \
+             run `periodd db migrate`",
             latest()
         ))),
     }

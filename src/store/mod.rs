@@ -9,12 +9,15 @@ pub mod claim;
 pub mod cluster;
 pub mod database;
 pub mod error;
+pub mod history;
 pub mod migrate;
 pub mod orgs;
 pub mod packs;
+pub mod sample;
 pub mod snapshot;
 mod types;
 pub mod usage;
+pub mod verify;
 pub mod zones;
 
 pub use database::Database;
@@ -22,3 +25,6 @@ pub use error::StoreError;
 
 /// A connection to the database; other rooms pass it on and look no further.
 pub type Connection = sqlx::PgConnection;
+
+/// A transaction; dropped without a commit, it leaves nothing behind.
+pub type Transaction<'a> = sqlx::Transaction<'a, sqlx::Postgres>;

@@ -5,7 +5,7 @@
 //! applied, tells of packs granted or refunded since. Uncounted metrics come before counters: a
 //! metric that someone counts in between is seen twice, which the apply notices, and never missed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::PgConnection;
@@ -16,22 +16,13 @@ use crate::billing::quota::{Draw, Feature, Included, Pack};
 use crate::billing::rollover::{Cut, OrgState, Standing, StoredPeriod, TierLimits, Usage};
 use crate::billing::{Instant, LocalDate, Period, Quantity};
 
-/// An org's row, with hints about what else there is to read.
-#[expect(clippy::struct_excessive_bools, reason = "independent hints, each saves a statement")]
+/// An org's row.
 #[derive(Debug)]
 pub struct OrgRow {
     /// What plans read.
     pub state: OrgState,
     /// The stored following ends are missing or came from another calendar.
     pub has_stale_ends: bool,
-    /// There are metrics that were never counted.
-    pub has_uncounted: bool,
-    /// There are draws in the open period.
-    pub has_draws: bool,
-    /// There are packs that hold something.
-    pub has_packs: bool,
-    /// There are overrides of what the tier includes.
-    pub has_overrides: bool,
 }
 
 /// The rows of those orgs of a page that are not parked.
@@ -53,18 +44,7 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
                    or (o.time_zone, o.cycle, o.anchor_day, o.anchor_month)
                       is distinct from (o.ends_time_zone, o.ends_cycle,
                                         o.ends_anchor_day, o.ends_anchor_month))
-                      as "has_stale_ends!",
-                  exists (select from usage_metrics m
-                          where m.organization_id = o.id and m.counted_at is null)
-                      as "has_uncounted!",
-                  exists (select from overage_entries e
-                          where e.org_id = o.id and e.period_start = o.current_period_start
-                            and e.kind = 'drawn')
-                      as "has_draws!",
-                  exists (select from overage_packs p where p.org_id = o.id and p.remaining <> 0)
-                      as "has_packs!",
-                  exists (select from limit_overrides l where l.org_id = o.id)
-                      as "has_overrides!"
+                      as "has_stale_ends!"
            from organizations o
            where o.id = any($1) and o.parked_at is null"#,
         ids
@@ -72,7 +52,6 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
     Ok(rows.fetch_all(connection).await?.into_iter().map(OrgRow::from).collect())
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "the columns of one statement")]
 struct Row {
     id: Uuid,
     slug: String,
@@ -96,10 +75,6 @@ struct Row {
     subscription_ends_at: Option<Instant>,
     last_closed_end: Option<Instant>,
     has_stale_ends: bool,
-    has_uncounted: bool,
-    has_draws: bool,
-    has_packs: bool,
-    has_overrides: bool,
 }
 
 impl From<Row> for OrgRow {
@@ -136,10 +111,6 @@ impl From<Row> for OrgRow {
                 overage_minutes_written: row.overage_minutes_written,
             },
             has_stale_ends: row.has_stale_ends,
-            has_uncounted: row.has_uncounted,
-            has_draws: row.has_draws,
-            has_packs: row.has_packs,
-            has_overrides: row.has_overrides,
         }
     }
 }
@@ -201,6 +172,22 @@ impl Features {
         self.0.insert(name, feature.clone());
         feature
     }
+}
+
+/// Which orgs of a page have metrics that were never counted; most have none.
+///
+/// # Errors
+/// As every read.
+pub async fn orgs_with_uncounted(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+) -> Result<HashSet<Uuid>, StoreError> {
+    let orgs = sqlx::query_scalar!(
+        "select distinct m.organization_id from usage_metrics m
+         where m.organization_id = any($1) and m.counted_at is null",
+        orgs
+    );
+    Ok(orgs.fetch_all(connection).await?.into_iter().collect())
 }
 
 /// Sums the metrics per feature within windows that were never counted.
@@ -285,16 +272,24 @@ pub async fn counters(
     features: &mut Features,
 ) -> Result<Vec<OrgUsage>, StoreError> {
     let (orgs, starts): (Vec<Uuid>, Vec<Instant>) = since.iter().copied().unzip();
-    let rows = sqlx::query_as!(
-        UsageRow,
-        "select c.org_id, c.feature, c.period_start, c.used
-         from unnest($1::uuid[], $2::timestamptz[]) as s (org_id, period_start)
-         join usage_counters c on c.org_id = s.org_id and c.period_start >= s.period_start",
+    // One row of arrays: there is a counter per org and feature, too many to take one by one.
+    let columns = sqlx::query!(
+        r#"select coalesce(array_agg(c.org_id), '{}') as "orgs!",
+                  coalesce(array_agg(c.feature), '{}') as "features!",
+                  coalesce(array_agg(c.period_start), '{}') as "starts!",
+                  coalesce(array_agg(c.used), '{}') as "used!"
+           from unnest($1::uuid[], $2::timestamptz[]) as s (org_id, period_start)
+           join usage_counters c on c.org_id = s.org_id and c.period_start >= s.period_start"#,
         &orgs,
         &starts
     );
-    let rows = rows.fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|row| row.into_usage(features)).collect())
+    let columns = columns.fetch_one(connection).await?;
+    let usage =
+        columns.orgs.into_iter().zip(columns.features).zip(columns.starts).zip(columns.used);
+    let usage = usage.map(|(((org, feature), period_start), used)| {
+        (org, Usage { feature: features.name(feature), period_start, used })
+    });
+    Ok(usage.collect())
 }
 
 /// Sums metrics of one feature each, from a period's start to an expiry inside it.
@@ -361,32 +356,52 @@ pub async fn packs(
     besides: &[Uuid],
     features: &mut Features,
 ) -> Result<Vec<(Uuid, Pack)>, StoreError> {
-    let rows = sqlx::query!(
-        r#"select p.org_id as "org_id!", p.id as "id!", p.feature as "feature!",
-                  p.remaining as "remaining!", p.purchased_at as "purchased_at!", p.expires_at,
-                  p.entries as "entries!"
+    let holding = sqlx::query_as!(
+        PackRow,
+        r#"select p.org_id, p.id, p.feature, p.remaining as "remaining!", p.purchased_at,
+                  p.expires_at, p.entries
            from overage_packs p
-           where p.org_id = any($1) and p.remaining <> 0 and (p.entries > 0 or p.remaining < 0)
-           union all
-           select p.org_id, p.id, p.feature, p.remaining, p.purchased_at, p.expires_at, p.entries
-           from overage_packs p
-           where p.org_id = any($1) and p.id = any($2) and p.remaining = 0"#,
-        orgs,
-        besides
+           where p.org_id = any($1) and p.remaining <> 0 and (p.entries > 0 or p.remaining < 0)"#,
+        orgs
     );
-    let rows = rows.fetch_all(connection).await?;
-    let packs = rows.into_iter().map(|row| {
+    let mut rows = holding.fetch_all(&mut *connection).await?;
+    if !besides.is_empty() {
+        let spent = sqlx::query_as!(
+            PackRow,
+            r#"select p.org_id, p.id, p.feature, p.remaining as "remaining!", p.purchased_at,
+                      p.expires_at, p.entries
+               from overage_packs p
+               where p.org_id = any($1) and p.id = any($2) and p.remaining = 0"#,
+            orgs,
+            besides
+        );
+        rows.extend(spent.fetch_all(connection).await?);
+    }
+    Ok(rows.into_iter().map(|row| row.into_pack(features)).collect())
+}
+
+struct PackRow {
+    org_id: Uuid,
+    id: Uuid,
+    feature: String,
+    remaining: Quantity,
+    purchased_at: Instant,
+    expires_at: Option<Instant>,
+    entries: i32,
+}
+
+impl PackRow {
+    fn into_pack(self, features: &mut Features) -> (Uuid, Pack) {
         let pack = Pack {
-            id: row.id,
-            feature: features.name(row.feature),
-            remaining: row.remaining,
-            purchased_at: row.purchased_at,
-            expires_at: row.expires_at,
-            entries: row.entries,
+            id: self.id,
+            feature: features.name(self.feature),
+            remaining: self.remaining,
+            purchased_at: self.purchased_at,
+            expires_at: self.expires_at,
+            entries: self.entries,
         };
-        (row.org_id, pack)
-    });
-    Ok(packs.collect())
+        (self.org_id, pack)
+    }
 }
 
 /// The overrides of orgs.

@@ -163,6 +163,16 @@ impl TestDatabase {
         Answer::from(command.output().expect("the binary runs"))
     }
 
+    /// The binary with a configuration of its own.
+    pub fn periodd_configured(&self, config: &str, arguments: &[&str]) -> Answer {
+        let file = self.directory.path().join("another.toml");
+        std::fs::write(&file, config).expect("the configuration is written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_periodd"));
+        command.arg("--config").arg(file).args(arguments);
+        command.env_remove("DATABASE_URL").env("NO_COLOR", "1");
+        Answer::from(command.output().expect("the binary runs"))
+    }
+
     /// The binary on this database, not started yet.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_periodd"));

@@ -1,6 +1,6 @@
 //! One page of orgs: read, plan, check, apply; and what to do when one of the four fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,18 +127,22 @@ impl<'a> Worker<'a> {
         ids: &[Uuid],
         tally: &mut Tally,
     ) -> Result<Vec<Uuid>, StoreError> {
-        let Decision { planned, parkings } = self.decide(connection, ids).await?;
-        self.park(connection, parkings, tally).await?;
-        if planned.is_empty() {
-            return Ok(Vec::new());
-        }
+        let mut transaction = apply::begin(connection).await?;
+        let Decision { planned, parkings } = self.decide(&mut transaction, ids).await?;
+        let parked = self.park(&mut transaction, parkings).await?;
         let stamp = Stamp { now: self.now, tzdb: self.tz.release() };
-        let moved = apply::apply(connection, &planned, stamp).await?;
+        let moved = if planned.is_empty() {
+            HashSet::new()
+        } else {
+            apply::apply(&mut transaction, &planned, stamp).await?
+        };
+        transaction.commit().await?;
         let (applied, missed): (Vec<_>, Vec<_>) =
             planned.iter().partition(|planned| moved.contains(&planned.plan.org));
         for planned in applied {
             tally.applied(&planned.plan);
         }
+        tally.parked.extend(parked);
         Ok(missed.iter().map(|planned| planned.plan.org).collect())
     }
 
@@ -204,16 +208,14 @@ impl<'a> Worker<'a> {
         &self,
         connection: &mut Connection,
         parkings: Vec<(Parking, String)>,
-        tally: &mut Tally,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Parked>, StoreError> {
         if parkings.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let rows: Vec<Parking> = parkings.iter().map(|(parking, _)| parking.clone()).collect();
         let parked = apply::park(connection, &rows, self.now).await?;
         let ours = parkings.into_iter().filter(|(parking, _)| parked.contains(&parking.org));
-        tally.parked.extend(ours.map(|(parking, slug)| parked_as(&parking, slug)));
-        Ok(())
+        Ok(ours.map(|(parking, slug)| parked_as(&parking, slug)).collect())
     }
 
     async fn park_unreadable(
@@ -227,7 +229,8 @@ impl<'a> Worker<'a> {
         let slugs = snapshot::slugs(connection, ids).await?;
         let name = |org: &Uuid| slugs.get(org).cloned().unwrap_or_else(|| org.to_string());
         let parkings = ids.iter().map(|org| (parking(org), name(org))).collect();
-        self.park(connection, parkings, tally).await
+        tally.parked.extend(self.park(connection, parkings).await?);
+        Ok(())
     }
 }
 

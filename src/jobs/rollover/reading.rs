@@ -69,12 +69,9 @@ impl Reader<'_> {
         let counters = snapshot::counters(self.connection, &since, self.features).await?;
         facts.add(counters, |org, usage| org.counters.push(usage));
         self.packs(drafts, &mut facts).await?;
-        let overridden = orgs(drafts, |row| row.has_overrides);
-        if !overridden.is_empty() {
-            let rows = snapshot::overrides(self.connection, &overridden, self.features).await?;
-            let rows = rows.into_iter().map(|(org, feature, included)| (org, (feature, included)));
-            facts.add(rows, |org, row| org.overrides.push(row));
-        }
+        let rows = snapshot::overrides(self.connection, &ids(drafts), self.features).await?;
+        let rows = rows.into_iter().map(|(org, feature, included)| (org, (feature, included)));
+        facts.add(rows, |org, row| org.overrides.push(row));
         Ok(facts)
     }
 
@@ -85,6 +82,7 @@ impl Reader<'_> {
         drafts: &[(OrgRow, Timeline)],
         facts: &mut Facts,
     ) -> Result<(), StoreError> {
+        let waiting = snapshot::orgs_with_uncounted(self.connection, &ids(drafts)).await?;
         let (mut fresh, mut again, mut split) = (Vec::new(), Vec::new(), Vec::new());
         for (row, timeline) in drafts {
             let org = row.state.id;
@@ -97,7 +95,7 @@ impl Reader<'_> {
                             split.push(window);
                         }
                     }
-                    _ if row.has_uncounted => fresh.push(window),
+                    _ if waiting.contains(&org) => fresh.push(window),
                     _ => {}
                 }
             }
@@ -125,21 +123,13 @@ impl Reader<'_> {
         facts: &mut Facts,
     ) -> Result<(), StoreError> {
         let Self { connection, features, now } = self;
-        let with_draws = drafts.iter().filter(|(row, _)| row.has_draws);
-        let open_periods: Vec<(Uuid, Instant)> = with_draws
-            .filter_map(|(row, _)| Some((row.state.id, row.state.period?.period.start)))
-            .collect();
-        let mut paid_already = Vec::new();
-        if !open_periods.is_empty() {
-            let draws = snapshot::draws(connection, &open_periods).await?;
-            paid_already.extend(draws.iter().map(|(_, draw)| draw.pack));
-            facts.add(draws, |org, draw| org.draws.push(draw));
-        }
-        let holders = orgs(drafts, |row| row.has_packs || row.has_draws);
-        if holders.is_empty() {
-            return Ok(());
-        }
-        let packs = snapshot::packs(connection, &holders, &paid_already, features).await?;
+        let open_of =
+            |(row, _): &(OrgRow, Timeline)| Some((row.state.id, row.state.period?.period.start));
+        let open_periods: Vec<(Uuid, Instant)> = drafts.iter().filter_map(open_of).collect();
+        let draws = snapshot::draws(connection, &open_periods).await?;
+        let paid_already: Vec<Uuid> = draws.iter().map(|(_, draw)| draw.pack).collect();
+        facts.add(draws, |org, draw| org.draws.push(draw));
+        let packs = snapshot::packs(connection, &ids(drafts), &paid_already, features).await?;
         let timelines: HashMap<Uuid, &Timeline> =
             drafts.iter().map(|(row, timeline)| (row.state.id, timeline)).collect();
         let cut = |org: &Uuid, pack| rollover::cut(timelines.get(org)?, pack, *now);
@@ -157,8 +147,8 @@ impl Reader<'_> {
     }
 }
 
-fn orgs(drafts: &[(OrgRow, Timeline)], which: fn(&OrgRow) -> bool) -> Vec<Uuid> {
-    drafts.iter().filter(|(row, _)| which(row)).map(|(row, _)| row.state.id).collect()
+fn ids(drafts: &[(OrgRow, Timeline)]) -> Vec<Uuid> {
+    drafts.iter().map(|(row, _)| row.state.id).collect()
 }
 
 impl Facts {

@@ -138,10 +138,10 @@ impl Walk {
                 claim::with_expired_packs(connection, self.now, after, limit).await?
             }
             Over::Due | Over::DueFromAnywhere => {
-                let mut page = claim::due(connection, self.now, stretch.after, limit).await?;
-                page.retain(|key| stretch.until.is_none_or(|until| *key <= until));
-                stretch.after.end = page.last().map_or(stretch.after.end, |key| key.end);
-                page.into_iter().map(|key| key.id).collect()
+                let Stretch { after, until, .. } = *stretch;
+                let page = claim::due(connection, self.now, after, until, limit).await?;
+                stretch.after = page.last.unwrap_or(after);
+                return Ok(page.ids);
             }
         };
         stretch.after.id = ids.last().copied().unwrap_or(after);

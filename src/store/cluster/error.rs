@@ -60,8 +60,8 @@ pub enum ClusterError {
     NoBinaries,
     /// The configured directory holds no server.
     #[error(
-        "There is no PostgreSQL server in {dir}: set [database] server_binaries to a directory that \
-         holds initdb, postgres and pg_ctl, or leave it unset to have it looked for"
+        "There is no PostgreSQL server in {dir}: set [database] server_binaries to a directory \
+         that holds initdb, postgres and pg_ctl, or leave it unset to have it looked for"
     )]
     NoBinariesIn {
         /// The configured directory.
@@ -165,6 +165,12 @@ pub enum ClusterError {
         there: PathBuf,
         /// Where it was expected.
         here: PathBuf,
+    },
+    /// What is to be erased is in use.
+    #[error("The server of {data} is used by another process: end that first, then try again")]
+    InUse {
+        /// The data directory.
+        data: PathBuf,
     },
     /// The last to leave could not stop the server.
     #[error("PostgreSQL could not be stopped ({output}); {log} may say why")]
