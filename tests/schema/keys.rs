@@ -28,7 +28,8 @@ async fn every_unique_key_of_an_orgs_data_contains_the_orgs_id() {
              sharded",
         ),
         (
-            "create unique index by_key on usage_metrics (idempotency_key) include (organization_id)",
+            "create unique index by_key on usage_metrics (idempotency_key)
+                 include (organization_id)",
             "usage_metrics: the key by_key must contain organization_id, or the table cannot be \
              sharded",
         ),

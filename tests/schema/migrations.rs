@@ -32,7 +32,8 @@ async fn inventory(test: &TestDatabase) -> Vec<String> {
         "select 'table' as kind, c.relname as name, c.relkind from pg_class c
          where c.relnamespace = 'public'::regnamespace
          union all
-         select 'function', proname, prokind from pg_proc where pronamespace = 'public'::regnamespace
+         select 'function', proname, prokind from pg_proc
+         where pronamespace = 'public'::regnamespace
          order by 1, 2",
     )
     .await
@@ -199,7 +200,8 @@ async fn a_migrator_that_dies_at_any_moment_leaves_all_or_nothing() {
         until(
             &mut onlooker,
             "select count(*) > 0 from pg_stat_activity
-             where datname = current_database() and application_name = 'periodd' and xact_start is not null",
+             where datname = current_database() and application_name = 'periodd'
+               and xact_start is not null",
         )
         .await;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(..60))).await;

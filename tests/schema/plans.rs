@@ -48,7 +48,8 @@ async fn many_orgs() -> TestDatabase {
                 array[start + interval '60 days', start + interval '90 days'],
                 'Europe/Berlin', 'monthly', 1, 1, '2026e'
          from generate_series(1, 20000) as i,
-              lateral (select '2026-05-01Z'::timestamptz + (i % 200) * interval '3 hours') as s (start);
+              lateral (select '2026-05-01Z'::timestamptz + (i % 200) * interval '3 hours')
+                  as s (start);
          update organizations set current_period_end = null, current_period_start = null
          where slug in ('org-7', 'org-77');
          update organizations set next_period_ends = null where slug in ('org-8', 'org-88');
@@ -59,12 +60,14 @@ async fn many_orgs() -> TestDatabase {
          insert into usage_counters (org_id, feature, period_start, period_end)
              select id, f, '2026-05-01Z', '2026-06-01Z'
              from organizations, unnest(array['scrapes', 'sms_sent']) as f;
-         insert into usage_metrics (organization_id, metric_type, metric_value, created_at, counted_at)
+         insert into usage_metrics
+             (organization_id, metric_type, metric_value, created_at, counted_at)
              select id, 'scrapes', 1, '2026-05-01Z'::timestamptz + n * interval '1 day',
                     case when slug not like '%99' or n < 3 then now() end
              from organizations, generate_series(1, 4) as n;
          insert into overage_packs (org_id, feature, quantity, remaining, expires_at, entries)
-             select id, 'scrapes', 5, 5, case when slug like '%5' then now() + interval '1 day' end, 1
+             select id, 'scrapes', 5, 5,
+                    case when slug like '%5' then now() + interval '1 day' end, 1
              from organizations where slug like '%5' or slug like '%0';
          insert into overage_entries (org_id, pack_id, seq, kind, quantity, remaining, period_start)
              select org_id, id, seq, kind, 1, 4, '2026-05-01Z'
