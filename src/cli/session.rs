@@ -75,15 +75,14 @@ pub(super) fn with_config<T>(
 impl Session {
     async fn open(config: Config, global: &Global, schema: Schema) -> Result<Self, Failure> {
         let configured = config.database_url().map_err(Failure::configuration)?;
-        let (cluster, url) = match &configured {
-            Some(url) => (None, url.reveal().to_owned()),
-            None => {
-                let settings = cluster_settings(&config);
-                let cluster = blocking(move || Cluster::open(&settings)).await?;
-                let cluster = cluster.map_err(Failure::unavailable)?;
-                let url = cluster.url();
-                (Some(cluster), url)
-            }
+        let (cluster, url) = if let Some(url) = &configured {
+            (None, url.reveal().to_owned())
+        } else {
+            let settings = cluster_settings(&config);
+            let cluster = blocking(move || Cluster::open(&settings)).await?;
+            let cluster = cluster.map_err(Failure::unavailable)?;
+            let url = cluster.url();
+            (Some(cluster), url)
         };
         let connections = config.database.max_connections;
         let database = Database::connect(&url, connections).await?;

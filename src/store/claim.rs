@@ -10,6 +10,7 @@ use super::error::StoreError;
 use crate::billing::Instant;
 
 /// What there is to do for a pass.
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent questions")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pending {
     /// Periods that have ended.

@@ -123,13 +123,13 @@ impl Reader<'_> {
         facts: &mut Facts,
     ) -> Result<(), StoreError> {
         let Self { connection, features, now } = self;
-        let open =
+        let open_of =
             |(row, _): &(OrgRow, Timeline)| Some((row.state.id, row.state.period?.period.start));
-        let open: Vec<(Uuid, Instant)> = drafts.iter().filter_map(open).collect();
-        let draws = snapshot::draws(connection, &open).await?;
-        let drawn: Vec<Uuid> = draws.iter().map(|(_, draw)| draw.pack).collect();
+        let open_periods: Vec<(Uuid, Instant)> = drafts.iter().filter_map(open_of).collect();
+        let draws = snapshot::draws(connection, &open_periods).await?;
+        let paid_already: Vec<Uuid> = draws.iter().map(|(_, draw)| draw.pack).collect();
         facts.add(draws, |org, draw| org.draws.push(draw));
-        let packs = snapshot::packs(connection, &ids(drafts), &drawn, features).await?;
+        let packs = snapshot::packs(connection, &ids(drafts), &paid_already, features).await?;
         let timelines: HashMap<Uuid, &Timeline> =
             drafts.iter().map(|(row, timeline)| (row.state.id, timeline)).collect();
         let cut = |org: &Uuid, pack| rollover::cut(timelines.get(org)?, pack, *now);
