@@ -380,6 +380,30 @@ pub async fn packs(
     Ok(rows.into_iter().map(|row| row.into_pack(features)).collect())
 }
 
+/// The packs of orgs that applications inserted by themselves and nobody has entered in the
+/// ledger yet, as they will stand once that is done: see [`super::packs::adopt_unseen`].
+///
+/// # Errors
+/// As every read.
+pub async fn unseen_packs(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+    features: &mut Features,
+) -> Result<Vec<(Uuid, Pack)>, StoreError> {
+    let rows = sqlx::query_as!(
+        PackRow,
+        r#"select p.org_id, p.id, p.feature, coalesce(p.remaining, p.quantity) as "remaining!",
+                  p.purchased_at, p.expires_at,
+                  case when coalesce(p.remaining, p.quantity) = p.quantity then 1 else 2 end
+                      as "entries!"
+           from overage_packs p
+           where p.org_id = any($1) and p.entries = 0 and coalesce(p.remaining, p.quantity) > 0"#,
+        orgs
+    );
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| row.into_pack(features)).collect())
+}
+
 struct PackRow {
     org_id: Uuid,
     id: Uuid,
