@@ -116,10 +116,9 @@ fn packs(plan: &Plan) -> Vec<Fault> {
     let mut faults = Vec::new();
     for entry in &plan.entries {
         let after = holds.get(&entry.pack).and_then(|held| held.minus(entry.quantity).ok());
-        let sound = after == Some(entry.remaining)
-            && !entry.remaining.is_negative()
-            && !(entry.kind == EntryKind::Expired && !entry.remaining.is_zero());
-        if !sound {
+        let adds_up = after == Some(entry.remaining) && !entry.remaining.is_negative();
+        let keeps_an_expired_rest = entry.kind == EntryKind::Expired && !entry.remaining.is_zero();
+        if !adds_up || keeps_an_expired_rest {
             faults.push(Fault::PackDoesNotAddUp(entry.pack));
         }
         holds.insert(entry.pack, entry.remaining);

@@ -72,7 +72,13 @@ impl Zone {
     /// The instant written as local time with its offset: `2026-05-01T00:00:00+02:00`.
     #[must_use]
     pub fn local(&self, at: Instant) -> String {
-        at.timestamp().to_zoned(self.rules.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
+        self.local_as(at, "%Y-%m-%dT%H:%M:%S%.f%:z")
+    }
+
+    /// The instant written as local time, by a pattern of `strftime`: `%a %b %d %H:%M`.
+    #[must_use]
+    pub fn local_as(&self, at: Instant, pattern: &str) -> String {
+        at.timestamp().to_zoned(self.rules.clone()).strftime(pattern).to_string()
     }
 
     /// The local date at an instant.

@@ -225,12 +225,13 @@ impl Account {
         Self { packs, drawn, last_draw }
     }
 
-    /// The next expiry of a pack that holds something, up to and including `until`. Ask again
-    /// after it is settled: settling one empties packs, and may give back to others.
+    /// The next expiry after `after` of a pack that holds something, up to and including `until`.
+    /// Ask again after it is settled: settling one empties packs, and may give back to others.
     #[must_use]
-    pub fn next_expiry(&self, until: Instant) -> Option<Instant> {
+    pub fn next_expiry(&self, after: Instant, until: Instant) -> Option<Instant> {
         let holding = self.packs.iter().filter(|pack| pack.remaining.is_positive());
-        holding.filter_map(|pack| pack.expires_at).filter(|at| *at <= until).min()
+        let expiries = holding.filter_map(|pack| pack.expires_at);
+        expiries.filter(|at| after < *at && *at <= until).min()
     }
 
     /// Pays for `overage` (all of the period's so far) at `moment`, and appends what that does

@@ -441,7 +441,9 @@ impl<'a> Books<'a> {
     /// nothing any more when its time comes is no reason to settle anything.
     fn settle_expiries(&mut self, period: Period, until: Instant) -> Result<(), Reason> {
         for (feature, account) in &mut self.accounts {
-            while let Some(at) = account.next_expiry(until.min(period.end)) {
+            let mut settled = Instant::MIN;
+            while let Some(at) = account.next_expiry(settled, until.min(period.end)) {
+                settled = at;
                 if at <= period.start {
                     account.expire(at, period.start, &mut self.ledger)?;
                     continue;

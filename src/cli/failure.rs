@@ -159,6 +159,16 @@ impl From<jobs::orgs::Error> for Failure {
     }
 }
 
+impl From<jobs::demo::Error> for Failure {
+    fn from(error: jobs::demo::Error) -> Self {
+        match error {
+            jobs::demo::Error::Store(error) => error.into(),
+            jobs::demo::Error::Org(error) => error.into(),
+            other => Self::failed(other),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "periodd: {}", self.message)

@@ -11,6 +11,7 @@ use crate::billing::Instant;
 use crate::clock;
 
 mod db;
+mod demo;
 mod failure;
 mod orgs;
 pub mod output;
@@ -100,6 +101,13 @@ pub enum Command {
     /// Prints the period that contains the time given by --at (any time; by default now) and the
     /// ones after it. Boundaries are midnights in the zone, from the newest tz database at hand.
     Periods(periods::Args),
+    /// Run a sample company through several months, in a state directory of its own
+    ///
+    /// A dozen customers in a dozen time zones, on a private PostgreSQL cluster that is made for
+    /// it: nothing that is there already is touched. A clock runs through five months in seconds,
+    /// and the same rollover as everywhere closes what falls due, with daylight saving, packs that
+    /// are drawn and expire, changes of tier and zone, and an outage that is caught up.
+    Demo(demo::Args),
 }
 
 impl Cli {
@@ -116,6 +124,7 @@ impl Cli {
             Command::Packs(args) => packs::run(&args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
+            Command::Demo(args) => demo::run(&args, &global),
         }
     }
 }

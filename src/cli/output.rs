@@ -74,6 +74,25 @@ impl Screen {
         })
     }
 
+    /// Writes a part of a long answer to stdout at once, for people alone: nothing in other
+    /// formats, which are one document, and nothing with `--quiet`.
+    ///
+    /// # Errors
+    /// As [`Screen::show`].
+    pub fn tell(&self, page: &Page) -> Result<(), Failure> {
+        if self.quiet || self.format != Format::Table {
+            return Ok(());
+        }
+        let text = page.render(self.width, self.colour);
+        self.write(|stdout| stdout.write_all(text.as_bytes()))
+    }
+
+    /// Columns of the terminal; `None` where there is no terminal.
+    #[must_use]
+    pub fn width(&self) -> Option<u16> {
+        self.width
+    }
+
     /// Writes to stdout through a buffer, and flushes it; for answers too long to hold.
     ///
     /// # Errors
@@ -126,7 +145,7 @@ pub struct Page(Vec<Block>);
 
 #[derive(Clone, Debug)]
 enum Block {
-    Line(Cell),
+    Line(Vec<Cell>),
     Table(Table),
 }
 
@@ -139,8 +158,14 @@ impl Page {
 
     /// Adds a line of text; an empty one separates.
     #[must_use]
-    pub fn line(mut self, text: impl Into<Cell>) -> Self {
-        self.0.push(Block::Line(text.into()));
+    pub fn line(self, text: impl Into<Cell>) -> Self {
+        self.parts([text.into()])
+    }
+
+    /// Adds a line of several parts, each in its own tone, one right after the other.
+    #[must_use]
+    pub fn parts(mut self, parts: impl IntoIterator<Item = Cell>) -> Self {
+        self.0.push(Block::Line(parts.into_iter().collect()));
         self
     }
 
@@ -157,7 +182,7 @@ impl Page {
         let mut text = String::new();
         for block in &self.0 {
             match block {
-                Block::Line(line) => text.push_str(&line.paint(colour)),
+                Block::Line(parts) => text.extend(parts.iter().map(|part| part.paint(colour))),
                 Block::Table(table) => text.push_str(&table.draw(width, colour).trim_fmt()),
             }
             text.push('\n');

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             confirm_early(session, &scope, global.yes).await?;
         }
         let request = request(&session.config.rollover, scope, args, at);
-        let progress = Progress::new(session);
+        let progress = Progress::observer(session);
         let report = rollover::run(&session.database, &session.tz, &request, progress).await?;
         let exit = exit(&report, args.dry_run);
         session.screen.show(&Answer { dry_run: args.dry_run, report })?;
@@ -154,7 +154,7 @@ impl Progress {
     /// Milliseconds between two lines where there is no terminal.
     const INTERVAL: u64 = 10_000;
 
-    pub(super) fn new(session: &Session) -> rollover::Observer {
+    pub(super) fn observer(session: &Session) -> rollover::Observer {
         let screen = session.screen.clone();
         let started = std::time::Instant::now();
         if std::io::stderr().is_terminal() {

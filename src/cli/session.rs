@@ -75,15 +75,14 @@ pub(super) fn with_config<T>(
 impl Session {
     async fn open(config: Config, global: &Global, schema: Schema) -> Result<Self, Failure> {
         let configured = config.database_url().map_err(Failure::configuration)?;
-        let (cluster, url) = match &configured {
-            Some(url) => (None, url.reveal().to_owned()),
-            None => {
-                let settings = cluster_settings(&config);
-                let cluster = blocking(move || Cluster::open(&settings)).await?;
-                let cluster = cluster.map_err(Failure::unavailable)?;
-                let url = cluster.url();
-                (Some(cluster), url)
-            }
+        let (cluster, url) = if let Some(url) = &configured {
+            (None, url.reveal().to_owned())
+        } else {
+            let settings = cluster_settings(&config);
+            let cluster = blocking(move || Cluster::open(&settings)).await?;
+            let cluster = cluster.map_err(Failure::unavailable)?;
+            let url = cluster.url();
+            (Some(cluster), url)
         };
         let connections = config.database.max_connections;
         let database = Database::connect(&url, connections).await?;
@@ -155,7 +154,8 @@ impl Session {
     }
 }
 
-fn cluster_settings(config: &config::Config) -> Settings {
+/// Where the private cluster is, and how it is run.
+pub(super) fn cluster_settings(config: &config::Config) -> Settings {
     let mut settings = Settings::new(&config.daemon.state_dir);
     settings.socket_dir = Some(config.daemon.socket_dir.clone());
     settings.bin_dir.clone_from(&config.database.server_binaries);

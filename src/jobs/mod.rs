@@ -1,5 +1,6 @@
 //! The verbs: each reads, has `billing` decide, has `store` write, and reports.
 
+pub mod demo;
 pub mod orgs;
 pub mod rollover;
 pub mod zones;

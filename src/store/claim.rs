@@ -10,6 +10,7 @@ use super::error::StoreError;
 use crate::billing::Instant;
 
 /// What there is to do for a pass.
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent questions")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pending {
     /// Periods that have ended.
@@ -36,6 +37,9 @@ impl Pending {
 
 /// Asks, in one round trip, whether there is anything to do.
 ///
+/// Each question takes the first entry of its index. Asked by `exists`, the database takes stale
+/// ends to be common, and reads the whole table only to find that there are none.
+///
 /// # Errors
 /// As every read.
 pub async fn pending(
@@ -46,22 +50,23 @@ pub async fn pending(
     let pending = sqlx::query_as!(
         Pending,
         r#"select
-            exists (select from organizations o
-                    where o.parked_at is null and o.current_period_end <= $1) as "due!",
+            coalesce((select min(o.current_period_end) from organizations o
+                      where o.parked_at is null) <= $1, false) as "due!",
             exists (select from organizations o
                     where o.parked_at is null
                       and (o.current_period_start is null or o.current_period_end is null))
                 as "unopened!",
-            exists (select from organizations o
-                    where o.parked_at is null
-                      and (o.next_period_ends is null
-                           or (o.time_zone, o.cycle, o.anchor_day, o.anchor_month)
-                              is distinct from (o.ends_time_zone, o.ends_cycle,
-                                                o.ends_anchor_day, o.ends_anchor_month)))
-                as "stale_ends!",
-            exists (select from overage_packs p join organizations o on o.id = p.org_id
-                    where p.remaining > 0 and p.expires_at <= $1 and o.parked_at is null)
-                as "expired_packs!",
+            coalesce((select true from organizations o
+                      where o.parked_at is null
+                        and (o.next_period_ends is null
+                             or (o.time_zone, o.cycle, o.anchor_day, o.anchor_month)
+                                is distinct from (o.ends_time_zone, o.ends_cycle,
+                                                  o.ends_anchor_day, o.ends_anchor_month))
+                      order by o.id limit 1), false) as "stale_ends!",
+            coalesce((select p.expires_at
+                      from overage_packs p join organizations o on o.id = p.org_id
+                      where p.remaining > 0 and p.expires_at is not null and o.parked_at is null
+                      order by p.expires_at limit 1) <= $1, false) as "expired_packs!",
             exists (select from overage_packs p
                     where p.entries = 0 and coalesce(p.remaining, 0) >= 0) as "unseen_packs!",
             coalesce((select f.value from periodd_facts f where f.name = 'tzdb_release'), '') < $2
@@ -309,4 +314,20 @@ pub async fn of_zone(
         limit
     );
     Ok(page.fetch_all(connection).await?)
+}
+
+/// The earliest instant at which something falls due: the end of an open period, or the expiry of
+/// a pack that still holds something. It may have passed. `None` if nothing ever will.
+///
+/// # Errors
+/// As every read.
+pub async fn next_due(connection: &mut PgConnection) -> Result<Option<Instant>, StoreError> {
+    let next = sqlx::query_scalar!(
+        "select least((select min(o.current_period_end) from organizations o
+                       where o.parked_at is null),
+                      (select min(p.expires_at)
+                       from overage_packs p join organizations o on o.id = p.org_id
+                       where p.remaining > 0 and o.parked_at is null))"
+    );
+    Ok(next.fetch_one(connection).await?)
 }

@@ -14,7 +14,7 @@ use crate::billing::Instant;
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Taken by a migrator for its transaction: "periodd" as a number.
-const LOCK: i64 = 0x7065_7269_6f64_64;
+const LOCK: i64 = 0x0070_6572_696f_6464;
 
 /// A migration, applied or not.
 #[derive(Debug, serde::Serialize)]
@@ -73,9 +73,8 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
         if known.iter().any(|known| known.version == migration.version) {
             continue;
         }
-        sqlx::raw_sql(migration.sql.clone()).execute(&mut *connection).await.map_err(|error| {
-            StoreError::Failed(format!("migration {}: {error}", migration.version))
-        })?;
+        let done = sqlx::raw_sql(migration.sql.clone()).execute(&mut *connection).await;
+        done.map_err(|error| failed(migration.version, error))?;
         let row: (Instant,) = sqlx::query_as(
             "insert into periodd_migrations (version, description, checksum)
              values ($1, $2, $3) returning applied_at",
@@ -92,6 +91,14 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
         });
     }
     Ok(applied)
+}
+
+/// What a migration failed with: a lost connection stays what it is, for it may be tried again.
+fn failed(migration: i64, error: sqlx::Error) -> StoreError {
+    match StoreError::from(error) {
+        unavailable @ StoreError::Unavailable(_) => unavailable,
+        other => StoreError::Failed(format!("migration {migration}: {other}")),
+    }
 }
 
 /// A migration as the database remembers it.

@@ -9,12 +9,15 @@ pub mod claim;
 pub mod cluster;
 pub mod database;
 pub mod error;
+pub mod history;
 pub mod migrate;
 pub mod orgs;
 pub mod packs;
+pub mod sample;
 pub mod snapshot;
 mod types;
 pub mod usage;
+pub mod verify;
 pub mod zones;
 
 pub use database::Database;

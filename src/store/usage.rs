@@ -160,3 +160,72 @@ pub async fn record(database: &Database, usage: &NewUsage) -> Result<Uuid, Store
     );
     Ok(metric.fetch_one(database.pool()).await?)
 }
+
+/// Columns of usage for `unnest`.
+struct UsageColumns<'a> {
+    orgs: Vec<Uuid>,
+    features: Vec<&'a str>,
+    quantities: Vec<Quantity>,
+    users: Vec<Option<Uuid>>,
+    used_at: Vec<Instant>,
+    keys: Vec<Option<&'a str>>,
+}
+
+impl<'a> From<&'a [NewUsage]> for UsageColumns<'a> {
+    fn from(usage: &'a [NewUsage]) -> Self {
+        Self {
+            orgs: usage.iter().map(|one| one.org).collect(),
+            features: usage.iter().map(|one| one.feature.as_str()).collect(),
+            quantities: usage.iter().map(|one| one.quantity).collect(),
+            users: usage.iter().map(|one| one.user).collect(),
+            used_at: usage.iter().map(|one| one.used_at).collect(),
+            keys: usage.iter().map(|one| one.key.as_deref()).collect(),
+        }
+    }
+}
+
+/// Records usage unconditionally, as [`record`] does, all of it in one transaction and one round
+/// trip. Returns the metrics' ids.
+///
+/// # Errors
+/// As [`record`]; then nothing is recorded.
+pub async fn record_all(database: &Database, usage: &[NewUsage]) -> Result<Vec<Uuid>, StoreError> {
+    let columns = UsageColumns::from(usage);
+    let metrics = sqlx::query_scalar!(
+        r#"select record_usage(u.org_id, u.feature, u.quantity, u.user_id, u.used_at, u.key)
+                  as "id!"
+           from unnest($1::uuid[], $2::text[], $3::numeric[], $4::uuid[], $5::timestamptz[],
+                       $6::text[]) as u (org_id, feature, quantity, user_id, used_at, key)"#,
+        &columns.orgs,
+        &columns.features as &[&str],
+        &columns.quantities,
+        &columns.users as &[Option<Uuid>],
+        &columns.used_at,
+        &columns.keys as &[Option<&str>]
+    );
+    Ok(metrics.fetch_all(database.pool()).await?)
+}
+
+/// Inserts metrics and nothing else: they stay uncounted until someone counts them. Returns how
+/// many were new, for a repeated key is inserted once.
+///
+/// # Errors
+/// As every write; [`StoreError::Unprocessable`] for an org that does not exist.
+pub async fn insert_metrics(database: &Database, usage: &[NewUsage]) -> Result<u64, StoreError> {
+    let columns = UsageColumns::from(usage);
+    let inserted = sqlx::query!(
+        "insert into usage_metrics (organization_id, metric_type, metric_value, user_id,
+                                    created_at, idempotency_key)
+         select * from unnest($1::uuid[], $2::text[], $3::numeric[], $4::uuid[],
+                              $5::timestamptz[], $6::text[])
+         on conflict (organization_id, idempotency_key) where idempotency_key is not null
+             do nothing",
+        &columns.orgs,
+        &columns.features as &[&str],
+        &columns.quantities,
+        &columns.users as &[Option<Uuid>],
+        &columns.used_at,
+        &columns.keys as &[Option<&str>]
+    );
+    Ok(inserted.execute(database.pool()).await?.rows_affected())
+}

@@ -108,8 +108,8 @@ fn outcome(
 ) -> Outcome {
     let minutes = shelves.iter().find(|shelf| shelf.feature == MINUTES).expect("minutes");
     let known = |at: Instant| scenario.everything_is_known || at <= now;
-    let uses = scenario.uses.iter().filter(|u| u.feature == MINUTES && open.contains(u.at));
-    let used = uses.filter(|u| known(u.at)).map(|u| u.units).sum();
+    let inside = scenario.uses.iter().filter(|u| u.feature == MINUTES && open.contains(u.at));
+    let used = inside.filter(|u| known(u.at)).map(|u| u.units).sum();
     Outcome {
         used_minutes: used,
         purchased_minutes: minutes.purchased_remaining(scenario, &standing.tier, used, now),

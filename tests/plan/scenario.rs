@@ -83,7 +83,7 @@ pub(crate) struct Pick {
 }
 
 pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
-    let pick = || {
+    let instant = || {
         let nudge = prop_oneof![4 => Just(0_i8), 1 => Just(1), 1 => Just(-1)];
         (0..6_usize, nudge).prop_map(|(which, nudge)| Pick { which, nudge })
     };
@@ -104,13 +104,13 @@ pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
         vec(grants(), TIERS.len()),
         vec(option::weighted(0.2, grant()), FEATURES.len()),
         0..TIERS.len(),
-        option::weighted(0.3, (0..TIERS.len(), option::of(pick()))),
-        option::weighted(0.2, pick()),
+        option::weighted(0.3, (0..TIERS.len(), option::of(instant()))),
+        option::weighted(0.2, instant()),
     );
-    let uses = vec((feature(), pick(), -9..12_i8), 0..14);
-    let pack = (feature(), 1..12_u8, pick(), option::weighted(0.7, pick()), any::<u8>());
+    let uses = vec((feature(), instant(), -9..12_i8), 0..14);
+    let pack = (feature(), 1..12_u8, instant(), option::weighted(0.7, instant()), any::<u8>());
     let packs = vec(pack, 0..7);
-    let looks = (vec((pick(), 1..=12_usize), 0..8), (0..=6_u8, 0..8_u8, 1..=12_usize));
+    let looks = (vec((instant(), 1..=12_usize), 0..8), (0..=6_u8, 0..8_u8, 1..=12_usize));
     (calendar, pool, 0..4_usize, granted, uses, packs, looks, any::<bool>()).prop_map(
         |(calendar, pool, scale, granted, uses, packs, looks, everything_is_known)| {
             let (place, days_later, schedule, moved_to, knows_its_end_date, starts_late) = calendar;

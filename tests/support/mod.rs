@@ -2,6 +2,7 @@
 //!
 //! The server is the one that `scripts/with-postgresql` started.
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -1,7 +1,7 @@
 //! The rollover: due orgs → plan → check → apply → report.
 //!
-//! Passes walk over pages of orgs ([`walk`]); a page is read, planned, checked and applied in one
-//! transaction ([`page`]). A schedule, a person at the terminal and a dry run take the same way;
+//! Passes walk over pages of orgs (`walk`); a page is read, planned, checked and applied in one
+//! transaction (`page`). A schedule, a person at the terminal and a dry run take the same way;
 //! a dry run only stops before the apply.
 
 mod page;

@@ -148,14 +148,17 @@ impl<'a> Worker<'a> {
         let Decision { planned, parkings } = self.decide(&mut transaction, ids).await?;
         let parked = self.park(&mut transaction, parkings).await?;
         let stamp = Stamp { now: self.now, counted_at: self.real, tzdb: self.tz.release() };
-        let moved = match planned.is_empty() {
-            true => HashSet::new(),
-            false => apply::apply(&mut transaction, &planned, stamp).await?,
+        let moved = if planned.is_empty() {
+            HashSet::new()
+        } else {
+            apply::apply(&mut transaction, &planned, stamp).await?
         };
         transaction.commit().await?;
         let (applied, missed): (Vec<_>, Vec<_>) =
             planned.iter().partition(|planned| moved.contains(&planned.plan.org));
-        applied.iter().for_each(|planned| tally.applied(&planned.plan, self.now));
+        for planned in applied {
+            tally.applied(&planned.plan, self.now);
+        }
         tally.parked.extend(parked);
         Ok(missed.iter().map(|planned| planned.plan.org).collect())
     }

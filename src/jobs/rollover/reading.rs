@@ -125,14 +125,14 @@ impl Reader<'_> {
         facts: &mut Facts,
     ) -> Result<(), StoreError> {
         let Self { connection, features, now, foresee_packs } = self;
-        let open =
+        let open_of =
             |(row, _): &(OrgRow, Timeline)| Some((row.state.id, row.state.period?.period.start));
-        let open: Vec<(Uuid, Instant)> = drafts.iter().filter_map(open).collect();
-        let draws = snapshot::draws(connection, &open).await?;
-        let drawn: Vec<Uuid> = draws.iter().map(|(_, draw)| draw.pack).collect();
+        let open_periods: Vec<(Uuid, Instant)> = drafts.iter().filter_map(open_of).collect();
+        let draws = snapshot::draws(connection, &open_periods).await?;
+        let paid_already: Vec<Uuid> = draws.iter().map(|(_, draw)| draw.pack).collect();
         facts.add(draws, |org, draw| org.draws.push(draw));
         let orgs = ids(drafts);
-        let mut packs = snapshot::packs(connection, &orgs, &drawn, features).await?;
+        let mut packs = snapshot::packs(connection, &orgs, &paid_already, features).await?;
         if *foresee_packs {
             packs.extend(snapshot::unseen_packs(connection, &orgs, features).await?);
         }

@@ -43,7 +43,7 @@ enum Over {
 }
 
 impl Over {
-    fn from_the_start(self) -> Stretch {
+    fn begun(self) -> Stretch {
         Stretch { over: self, after: DueKey::FIRST, until: None }
     }
 }
@@ -59,14 +59,14 @@ impl Walk {
                 vec![Over::Unopened, Over::DueFromAnywhere, Over::StaleEnds, Over::ExpiredPacks]
             }
         };
-        let stretches = stretches.into_iter().map(Over::from_the_start).collect();
+        let stretches = stretches.into_iter().map(Over::begun).collect();
         Self { now, limit: limit.max(1), stretches }
     }
 
     /// Has this walk look, besides, at ends that came from a tz database release older than this.
     pub(super) fn mind_old_rules(&mut self, release: &str) {
         let release = release.to_owned();
-        self.stretches.push_back(Over::OldRules { release }.from_the_start());
+        self.stretches.push_back(Over::OldRules { release }.begun());
     }
 
     /// The next page of orgs; `None` at the end of the walk.

@@ -166,6 +166,12 @@ pub enum ClusterError {
         /// Where it was expected.
         here: PathBuf,
     },
+    /// What is to be erased is in use.
+    #[error("The server of {data} is used by another process: end that first, then try again")]
+    InUse {
+        /// The data directory.
+        data: PathBuf,
+    },
     /// The last to leave could not stop the server.
     #[error("PostgreSQL could not be stopped ({output}); {log} may say why")]
     Stop {

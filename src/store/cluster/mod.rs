@@ -112,6 +112,30 @@ impl Cluster {
         started.map(|()| cluster)
     }
 
+    /// Erases the cluster's data; what else is in the state directory stays. A server that was
+    /// left behind is stopped first. Blocks.
+    ///
+    /// # Errors
+    /// [`ClusterError::InUse`] if another process uses the cluster; nothing is erased then.
+    pub fn erase(settings: &Settings) -> Result<(), ClusterError> {
+        let layout = Layout::new(settings)?;
+        if !layout.data.exists() {
+            return Ok(());
+        }
+        let users = lock_file(&layout, &layout.users_lock)?;
+        // It has left from the start: there is nothing to stop when it is dropped.
+        let cluster = Self { settings: settings.clone(), layout, users, left: true };
+        let data = &cluster.layout.data;
+        if !cluster.is_last()? {
+            return Err(ClusterError::InUse { data: data.clone() });
+        }
+        if cluster.layout.pid_file().exists() {
+            Server::new(&cluster.layout, &cluster.settings)?.stop()?;
+        }
+        // The locks stay: whoever waits for one finds no data then, and makes it anew.
+        std::fs::remove_dir_all(data).map_err(ClusterError::state_dir(data))
+    }
+
     /// The directory of the socket.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {

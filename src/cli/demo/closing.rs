@@ -1,0 +1,148 @@
+//! The end of the story: what everything adds up to, and how to go on.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::super::orgs::or_unlimited;
+use super::super::output::{Cell, Output, Page, Table, Tone};
+use super::home::Home;
+use crate::billing::{Instant, Quantity};
+use crate::jobs::demo::{Outcome, Scene};
+use crate::store::history::Total;
+
+/// The whole answer.
+#[derive(Serialize)]
+pub(super) struct Document<'a> {
+    state_dir: String,
+    config: String,
+    from: Option<Instant>,
+    #[serde(flatten)]
+    outcome: Outcome,
+    sound: bool,
+    scenes: Vec<Scene>,
+    commands: &'a [String],
+}
+
+impl<'a> Document<'a> {
+    pub(super) fn new(
+        home: &Home,
+        from: Option<Instant>,
+        scenes: Vec<Scene>,
+        outcome: Outcome,
+        commands: &'a Commands,
+    ) -> Self {
+        let sound = outcome.is_sound();
+        let config = home.configuration().display().to_string();
+        let state_dir = home.directory();
+        Self { state_dir, config, from, outcome, sound, scenes, commands: &commands.0 }
+    }
+}
+
+impl Output for Document<'_> {
+    fn page(&self) -> Page {
+        let Outcome { until, periods_closed, parked, totals, rules } = &self.outcome;
+        let day = until.timestamp().strftime("%-d %B %Y");
+        let title = format!("{periods_closed} periods closed; what all closed periods add up to");
+        let mut page = Page::new().line("").line(Cell::text(title).tone(Tone::Title)).line("");
+        let legend = "carried: left in packs; uncovered: neither included nor paid for by a pack";
+        page = page.table(table(totals)).line(Cell::text(legend).tone(Tone::Faint)).line("");
+        for org in parked {
+            let sentence = format!("parked: {}, because {}", org.slug, org.reason);
+            page = page.line(Cell::text(sentence).tone(Tone::Bad));
+        }
+        for rule in rules.iter().filter(|rule| rule.broken_by > 0) {
+            let sentence = format!("broken: {} ({} rows)", rule.rule, rule.broken_by);
+            page = page.line(Cell::text(sentence).tone(Tone::Bad));
+        }
+        if self.sound {
+            let rules = rules.len();
+            let [first, second] = [
+                format!("The books of {day} are right, by {rules} rules: periods touch, usage is"),
+                "the sum of its metrics, and every unit of every pack is accounted for.".to_owned(),
+            ];
+            page = page.line(Cell::text(first).tone(Tone::Good));
+            page = page.line(Cell::text(second).tone(Tone::Good));
+        }
+        page
+    }
+}
+
+fn table(totals: &[Total]) -> Table {
+    let mut table =
+        Table::new(["org", "feature", "used", "included", "drawn", "carried", "uncovered"]);
+    let mut last = "";
+    for total in totals {
+        let org = if total.org == last { "" } else { total.org.as_str() };
+        last = &total.org;
+        let amount = |quantity: Quantity, tone| {
+            let tone = if quantity.is_zero() { Tone::Faint } else { tone };
+            Cell::number(quantity).tone(tone)
+        };
+        table.row([
+            Cell::text(org),
+            Cell::text(total.feature.as_deref().unwrap_or("nothing yet")),
+            Cell::number(total.used),
+            Cell::number(or_unlimited(total.included)),
+            amount(total.drawn, Tone::Good),
+            amount(total.carried, Tone::Plain),
+            amount(total.uncovered, Tone::Warning),
+        ]);
+    }
+    table
+}
+
+/// Command lines to go on with, ready to be pasted.
+pub(super) struct Commands(Vec<String>);
+
+impl Commands {
+    pub(super) fn new(home: &Home, until: Instant) -> Self {
+        let program = program();
+        let config = quoted(&home.configuration().display().to_string());
+        let at = until.plus(jiff::SignedDuration::from_hours(31 * 24)).unwrap_or(until);
+        let on_it = [
+            "orgs list".to_owned(),
+            "orgs show alster".to_owned(),
+            "packs list --org anfa".to_owned(),
+            format!("rollover --dry-run --at {at}"),
+            "db url".to_owned(),
+        ];
+        let mut lines: Vec<String> =
+            on_it.iter().map(|rest| format!("{program} --config {config} {rest}")).collect();
+        let directory = match home.asked() {
+            Some(directory) => format!(" --state-dir {}", quoted(&directory)),
+            None => String::new(),
+        };
+        lines.push(format!("{program} demo{directory}"));
+        Self(lines)
+    }
+
+    /// The commands, under a sentence.
+    pub(super) fn page(&self) -> Page {
+        let page = Page::new().line("").line(Cell::text("Go on with").tone(Tone::Title));
+        self.0.iter().fold(page, |page, line| page.line(format!("  {line}")))
+    }
+}
+
+/// The program as a shell here finds it again.
+fn program() -> String {
+    let called = std::env::args().next().unwrap_or_else(|| "periodd".to_owned());
+    let here = std::env::current_dir().ok();
+    let below =
+        here.and_then(|here| Path::new(&called).strip_prefix(here).ok().map(Path::to_owned));
+    let short = match below {
+        Some(below) if below.components().count() == 1 => format!("./{}", below.display()),
+        Some(below) => below.display().to_string(),
+        None => called,
+    };
+    quoted(&short)
+}
+
+/// A word as a shell reads it whole.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

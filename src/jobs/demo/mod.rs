@@ -1,0 +1,176 @@
+//! The demo: a sample company whose clock runs through months in seconds.
+//!
+//! Nothing here knows a rule of billing. The clock goes from one moment to the next at which
+//! something falls due or happens; at each, the uses of the stretch before are written as
+//! applications write them, and then the rollover runs, the same one as everywhere, at that
+//! moment of business time.
+//!
+//! The database itself says how far the story is told, so a run that was interrupted is taken up
+//! by the next one, and a story that has ended goes on as everyday life.
+
+mod company;
+mod life;
+mod scene;
+mod story;
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::{orgs, rollover};
+use crate::billing::Instant;
+use crate::billing::instant::{InvalidInstant, OutOfRange};
+use crate::billing::quantity::Overflow;
+use crate::store::history::{self, Total};
+use crate::store::verify::{self, Rule};
+use crate::store::{Database, StoreError, claim, sample};
+use crate::tzdata::{TzData, UnknownZone};
+use life::Uses;
+pub use scene::{Boundary, FeatureClose, OrgClose, Scene};
+use story::Story;
+pub use story::{Event, What};
+
+/// How far the clock runs once the story has been told: three months.
+const EVERYDAY: SignedDuration = SignedDuration::from_hours(92 * 24);
+
+/// What a run of the demo is told as it goes on.
+pub trait Audience {
+    /// The company is open, and the clock stands at `from`. `again`: an earlier run got it there.
+    fn begins(&mut self, from: Instant, until: Instant, again: bool);
+    /// Something happened.
+    fn sees(&mut self, scene: Scene);
+}
+
+/// Why the demo cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A customer cannot be added.
+    #[error("{0}")]
+    Org(#[from] orgs::Error),
+    /// The tz database lacks a customer's zone.
+    #[error("{0}")]
+    Zone(#[from] UnknownZone),
+    /// A moment of the story is none.
+    #[error("{0}")]
+    Moment(#[from] InvalidInstant),
+    /// The calendar ends.
+    #[error("{0}")]
+    OutOfRange(#[from] OutOfRange),
+    /// A quantity leaves its range.
+    #[error("{0}")]
+    Overflow(#[from] Overflow),
+}
+
+/// What a run of the demo left behind.
+#[derive(Debug, serde::Serialize)]
+pub struct Outcome {
+    /// Business time at its end.
+    pub until: Instant,
+    /// Periods that this run closed.
+    pub periods_closed: usize,
+    /// Orgs that this run had to park: none, unless somebody damaged a row.
+    pub parked: Vec<rollover::Parked>,
+    /// What all closed periods add up to.
+    pub totals: Vec<Total>,
+    /// The rules that the books were checked against.
+    pub rules: Vec<Rule>,
+}
+
+impl Outcome {
+    /// Does every rule hold?
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.rules.iter().all(|rule| rule.broken_by == 0)
+    }
+}
+
+/// Runs the demo on a migrated database, from where its clock stands. `request` says how its
+/// rollovers run.
+///
+/// # Errors
+/// [`Error`], a sentence each.
+pub async fn run(
+    database: &Database,
+    tz: &TzData,
+    request: &rollover::Request,
+    audience: &mut dyn Audience,
+) -> Result<Outcome, Error> {
+    let story = Story::of_2026()?;
+    sample::wait_for_disk(database, false).await?;
+    company::open(database, tz, story.opens).await?;
+    let stands = history::last_close(database).await?;
+    let from = stands.unwrap_or(story.opens);
+    let until = if from < story.ends { story.ends } else { from.plus(EVERYDAY)? };
+    audience.begins(from, until, stands.is_some());
+    let mut clock =
+        Clock { database, tz, request, story: &story, now: from, until, parked: vec![] };
+    let mut periods_closed = 0;
+    while clock.now < until {
+        periods_closed += clock.advance(audience).await?;
+    }
+    let Clock { parked, .. } = clock;
+    sample::wait_for_disk(database, true).await?;
+    let totals = history::totals(database).await?;
+    let rules = verify::rules(database).await?;
+    Ok(Outcome { until, periods_closed, parked, totals, rules })
+}
+
+/// Business time, and everything that moves with it.
+struct Clock<'a> {
+    database: &'a Database,
+    tz: &'a TzData,
+    request: &'a rollover::Request,
+    story: &'a Story,
+    now: Instant,
+    until: Instant,
+    parked: Vec<rollover::Parked>,
+}
+
+impl Clock<'_> {
+    /// Goes to the next moment, and lets happen what happens there. Returns how many periods
+    /// were closed.
+    async fn advance(&mut self, audience: &mut dyn Audience) -> Result<usize, Error> {
+        let mut connection = self.database.connection().await?;
+        let due = claim::next_due(&mut connection).await?;
+        drop(connection);
+        let acts = due.map(|at| self.story.awake_from(at.max(self.now)));
+        let story = self.story;
+        let event = story.next(self.now).filter(|event| event.at <= self.until);
+        let moments = [acts, event.map(|event| event.at)].into_iter().flatten();
+        let next = moments.min().unwrap_or(self.until).min(self.until);
+        Uses::between(self.tz, self.now, next)?.report(self.database).await?;
+        let before = std::mem::replace(&mut self.now, next);
+        if let Some(event) = event.filter(|event| event.at == next) {
+            event.happen(self.database).await?;
+            audience.sees(Scene::Event(event.clone()));
+        }
+        if self.story.awake_from(next) != next {
+            return Ok(0);
+        }
+        self.roll_over(before, audience).await
+    }
+
+    /// The sweep that the daemon makes each minute, at the minute that matters.
+    async fn roll_over(
+        &mut self,
+        before: Instant,
+        audience: &mut dyn Audience,
+    ) -> Result<usize, Error> {
+        let request = rollover::Request { at: Some(self.now), ..self.request.clone() };
+        let observer: rollover::Observer = Arc::new(|_| ());
+        let report = rollover::run(self.database, self.tz, &request, observer).await?;
+        self.parked.extend(report.parked);
+        if report.periods_closed > 0 || report.pack_entries > 0 {
+            let closed = history::closed_at(self.database, self.now).await?;
+            let expired = match report.pack_entries {
+                0 => Vec::new(),
+                _ => history::expired(self.database, before, self.now).await?,
+            };
+            audience.sees(Scene::rollover(self.now, closed, expired));
+        }
+        Ok(report.periods_closed)
+    }
+}

@@ -1,0 +1,172 @@
+//! Rows that applications write by themselves, written here for the sample company: limits, people,
+//! and what a customer changes about their org.
+
+use uuid::Uuid;
+
+use super::database::Database;
+use super::error::StoreError;
+use crate::billing::{Instant, Quantity};
+
+/// Has commits wait for the disk, or not: what a sample loses in a power cut can be made again.
+/// It holds on the connection that is used here and on every later one; what is committed stays
+/// whole either way.
+///
+/// # Errors
+/// As every write.
+pub async fn wait_for_disk(database: &Database, wait: bool) -> Result<(), StoreError> {
+    let mut connection = database.connection().await?;
+    if wait {
+        let role = sqlx::query!("alter role current_user reset synchronous_commit");
+        role.execute(&mut *connection).await?;
+        let here = sqlx::query!("reset synchronous_commit");
+        here.execute(&mut *connection).await?;
+    } else {
+        let role = sqlx::query!("alter role current_user set synchronous_commit = off");
+        role.execute(&mut *connection).await?;
+        let here = sqlx::query!("set synchronous_commit = off");
+        here.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// What a tier includes of a feature; `None` is unlimited.
+pub type Limit = (&'static str, &'static str, Option<i64>);
+
+/// Writes what tiers include, where nothing is written yet.
+///
+/// # Errors
+/// As every write.
+pub async fn tier_limits(database: &Database, limits: &[Limit]) -> Result<(), StoreError> {
+    let tiers: Vec<&str> = limits.iter().map(|(tier, _, _)| *tier).collect();
+    let features: Vec<&str> = limits.iter().map(|(_, feature, _)| *feature).collect();
+    let included: Vec<Option<Quantity>> =
+        limits.iter().map(|(_, _, included)| included.map(Quantity::units)).collect();
+    let written = sqlx::query!(
+        "insert into tier_limits (tier, feature, included)
+         select * from unnest($1::text[], $2::text[], $3::numeric[])
+         on conflict do nothing",
+        &tiers as &[&str],
+        &features as &[&str],
+        &included as &[Option<Quantity>]
+    );
+    written.execute(database.pool()).await?;
+    Ok(())
+}
+
+/// Grants one org something else than its tier includes, unless it was granted already.
+///
+/// # Errors
+/// As every write.
+pub async fn override_limit(
+    database: &Database,
+    org: Uuid,
+    feature: &str,
+    included: Quantity,
+) -> Result<(), StoreError> {
+    let written = sqlx::query!(
+        "insert into limit_overrides (org_id, feature, included) values ($1, $2, $3)
+         on conflict do nothing",
+        org,
+        feature,
+        included
+    );
+    written.execute(database.pool()).await?;
+    Ok(())
+}
+
+/// A person who uses what an org pays for.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The user's id.
+    pub id: Uuid,
+    /// Who pays.
+    pub org: Uuid,
+    /// Where the user is reached.
+    pub email: String,
+}
+
+/// Adds users, and the address that gets each org's emails; who is there already is left alone.
+///
+/// # Errors
+/// As every write.
+pub async fn people(
+    database: &Database,
+    users: &[Person],
+    contacts: &[(Uuid, String)],
+) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
+    let orgs: Vec<Uuid> = users.iter().map(|user| user.org).collect();
+    let emails: Vec<&str> = users.iter().map(|user| user.email.as_str()).collect();
+    let contact_orgs: Vec<Uuid> = contacts.iter().map(|(org, _)| *org).collect();
+    let addresses: Vec<&str> = contacts.iter().map(|(_, email)| email.as_str()).collect();
+    let written = sqlx::query!(
+        "with added as (
+             insert into users (id, organization_id, email)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[])
+             on conflict do nothing)
+         insert into org_contacts (org_id, email)
+         select * from unnest($4::uuid[], $5::text[])
+         on conflict do nothing",
+        &ids,
+        &orgs,
+        &emails as &[&str],
+        &contact_orgs,
+        &addresses as &[&str]
+    );
+    written.execute(database.pool()).await?;
+    Ok(())
+}
+
+/// Moves an org to another time zone; it holds from the end of the open period.
+///
+/// # Errors
+/// As every write.
+pub async fn move_to_zone(
+    database: &Database,
+    org: Uuid,
+    time_zone: &str,
+) -> Result<(), StoreError> {
+    let written =
+        sqlx::query!("update organizations set time_zone = $2 where id = $1", org, time_zone);
+    written.execute(database.pool()).await?;
+    Ok(())
+}
+
+/// Books another tier for an org, from the first boundary at or after `from` on.
+///
+/// # Errors
+/// As every write; [`StoreError::Unprocessable`] for a tier that does not exist.
+pub async fn book_tier(
+    database: &Database,
+    org: Uuid,
+    tier: &str,
+    from: Instant,
+) -> Result<(), StoreError> {
+    let written = sqlx::query!(
+        "update organizations
+         set next_subscription_tier = $2, next_subscription_tier_at = $3 where id = $1",
+        org,
+        tier,
+        from
+    );
+    written.execute(database.pool()).await?;
+    Ok(())
+}
+
+/// Ends an org's subscription at the first boundary at or after `ends_at`.
+///
+/// # Errors
+/// As every write.
+pub async fn end_subscription(
+    database: &Database,
+    org: Uuid,
+    ends_at: Instant,
+) -> Result<(), StoreError> {
+    let written = sqlx::query!(
+        "update organizations set subscription_ends_at = $2 where id = $1",
+        org,
+        ends_at
+    );
+    written.execute(database.pool()).await?;
+    Ok(())
+}
