@@ -1,6 +1,6 @@
 //! Reading a page: what the plans of its orgs depend on, sorted by org.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -129,7 +129,8 @@ impl Reader<'_> {
             |(row, _): &(OrgRow, Timeline)| Some((row.state.id, row.state.period?.period.start));
         let open_periods: Vec<(Uuid, Instant)> = drafts.iter().filter_map(open_of).collect();
         let draws = snapshot::draws(connection, &open_periods).await?;
-        let paid_already: Vec<Uuid> = draws.iter().map(|(_, draw)| draw.pack).collect();
+        let paid_already: BTreeSet<(Uuid, Uuid)> =
+            draws.iter().map(|(org, draw)| (*org, draw.pack)).collect();
         facts.add(draws, |org, draw| org.draws.push(draw));
         let orgs = ids(drafts);
         let mut packs = snapshot::packs(connection, &orgs, &paid_already, features).await?;
