@@ -22,13 +22,13 @@ insert into features (feature, unit) values
 
 create table subscription_tiers (
     code text primary key,
-    name text not null,
+    name text,
     monthly_price_cents bigint not null default 0 check (monthly_price_cents >= 0),
     currency text not null default 'USD' check (currency ~ '^[A-Z]{3}$')
 );
 comment on table subscription_tiers is 'What customers subscribe to.';
 comment on column subscription_tiers.code is 'The tier''s code, such as pro; organizations refer to it.';
-comment on column subscription_tiers.name is 'The tier''s name for people.';
+comment on column subscription_tiers.name is 'The tier''s name for people; null: its code.';
 comment on column subscription_tiers.monthly_price_cents is 'Price per month in the currency''s smallest unit.';
 comment on column subscription_tiers.currency is 'ISO 4217 code.';
 
@@ -90,7 +90,9 @@ create table organizations (
         check (used_minutes > '-Infinity' and used_minutes < 'Infinity' and used_minutes = round(used_minutes, 6)),
     overage_minutes numeric not null default 0
         check (overage_minutes >= 0 and overage_minutes < 'Infinity' and overage_minutes = round(overage_minutes, 6)),
-    overage_minutes_written numeric,
+    overage_minutes_written numeric
+        check (overage_minutes_written >= 0 and overage_minutes_written < 'Infinity'
+               and overage_minutes_written = round(overage_minutes_written, 6)),
     parked_at timestamptz,
     parked_reason text,
     revision bigint not null default 0,
@@ -160,7 +162,8 @@ create table users (
     subscription_status text,
     usage_this_month numeric not null default 0
         check (usage_this_month > '-Infinity' and usage_this_month < 'Infinity' and usage_this_month = round(usage_this_month, 6)),
-    plan_limits_scrapes numeric check (plan_limits_scrapes >= 0 and plan_limits_scrapes < 'Infinity'),
+    plan_limits_scrapes numeric
+        check (plan_limits_scrapes >= 0 and plan_limits_scrapes < 'Infinity' and plan_limits_scrapes = round(plan_limits_scrapes, 6)),
     created_at timestamptz not null default now(),
     primary key (organization_id, id)
 )

@@ -40,11 +40,12 @@ create table overage_entries (
     pack_id uuid not null,
     seq integer not null check (seq > 0),
     kind text not null check (kind in ('granted', 'drawn', 'expired', 'refunded')),
-    quantity numeric not null
+    quantity numeric not null default 0
         check (quantity > '-Infinity' and quantity < 'Infinity' and quantity = round(quantity, 6)),
-    at timestamptz not null,
+    at timestamptz not null default now(),
     period_start timestamptz,
-    remaining numeric not null check (remaining >= 0),
+    remaining numeric not null default 0
+        check (remaining >= 0 and remaining < 'Infinity' and remaining = round(remaining, 6)),
     recorded_at timestamptz not null default now(),
     primary key (org_id, pack_id, seq),
     foreign key (org_id, pack_id) references overage_packs (org_id, id)

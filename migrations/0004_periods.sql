@@ -5,10 +5,10 @@ create table billing_periods (
     period_start timestamptz not null,
     period_end timestamptz not null,
     follows timestamptz,
-    time_zone text not null,
-    tzdb_version text not null,
-    tier text not null,
-    closed_at timestamptz not null,
+    time_zone text,
+    tzdb_version text,
+    tier text not null default 'free',
+    closed_at timestamptz not null default now(),
     recorded_at timestamptz not null default now(),
     primary key (org_id, period_start),
     unique (org_id, period_end),
@@ -24,8 +24,8 @@ comment on column billing_periods.org_id is 'The org.';
 comment on column billing_periods.period_start is 'The first instant inside.';
 comment on column billing_periods.period_end is 'The first instant after.';
 comment on column billing_periods.follows is 'The end of the period before, which is this one''s start; null for the org''s first.';
-comment on column billing_periods.time_zone is 'The org''s zone when it closed.';
-comment on column billing_periods.tzdb_version is 'The tz database release in use when it closed.';
+comment on column billing_periods.time_zone is 'The org''s zone when it closed; null where that is not known any more.';
+comment on column billing_periods.tzdb_version is 'The tz database release in use when it closed; null where that is not known.';
 comment on column billing_periods.tier is 'The tier that granted in it.';
 comment on column billing_periods.closed_at is 'When it closed, in business time.';
 comment on column billing_periods.recorded_at is 'When the row was written.';
@@ -34,10 +34,14 @@ create table billing_period_usage (
     org_id uuid not null,
     feature text not null,
     period_start timestamptz not null,
-    used numeric not null check (used > '-Infinity' and used < 'Infinity' and used = round(used, 6)),
-    included numeric check (included >= 0 and included < 'Infinity'),
-    drawn numeric not null check (drawn >= 0),
-    uncovered numeric not null check (uncovered >= 0),
+    used numeric not null default 0
+        check (used > '-Infinity' and used < 'Infinity' and used = round(used, 6)),
+    included numeric
+        check (included >= 0 and included < 'Infinity' and included = round(included, 6)),
+    drawn numeric not null default 0
+        check (drawn >= 0 and drawn < 'Infinity' and drawn = round(drawn, 6)),
+    uncovered numeric not null default 0
+        check (uncovered >= 0 and uncovered < 'Infinity' and uncovered = round(uncovered, 6)),
     primary key (org_id, period_start, feature),
     foreign key (org_id, period_start) references billing_periods (org_id, period_start),
     check (drawn + uncovered = greatest(0, used - coalesce(included, used)))
@@ -57,11 +61,14 @@ create table billing_adjustments (
     period_start timestamptz not null,
     seq integer not null check (seq > 0),
     kind text not null check (kind in ('late', 'set_aside')),
-    used numeric not null check (used > '-Infinity' and used < 'Infinity' and used = round(used, 6)),
-    drawn numeric not null check (drawn > '-Infinity' and drawn < 'Infinity'),
-    uncovered numeric not null check (uncovered > '-Infinity' and uncovered < 'Infinity'),
-    reason text not null,
-    decided_at timestamptz not null,
+    used numeric not null default 0
+        check (used > '-Infinity' and used < 'Infinity' and used = round(used, 6)),
+    drawn numeric not null default 0
+        check (drawn > '-Infinity' and drawn < 'Infinity' and drawn = round(drawn, 6)),
+    uncovered numeric not null default 0
+        check (uncovered > '-Infinity' and uncovered < 'Infinity' and uncovered = round(uncovered, 6)),
+    reason text,
+    decided_at timestamptz not null default now(),
     recorded_at timestamptz not null default now(),
     primary key (org_id, period_start, feature, seq),
     foreign key (org_id, period_start) references billing_periods (org_id, period_start)
@@ -81,7 +88,7 @@ comment on column billing_adjustments.recorded_at is 'When the row was written.'
 
 create table periodd_moved_ends (
     org_id uuid not null references organizations (id),
-    moved_at timestamptz not null,
+    moved_at timestamptz not null default now(),
     before timestamptz not null,
     after timestamptz not null,
     tzdb_before text,

@@ -1,9 +1,9 @@
 //! The rollover's speed, as ratios within one run: `make bench`.
 //!
 //! Every workload runs on a fresh copy of the same database, in turn with its baseline, on a
-//! server that waits for the disk (`fsync` and `synchronous_commit` on). The table goes to stdout and,
-//! with `--write`, to `docs/benchmarks.md`. `PERIODD_BENCH_ORGS` and `PERIODD_BENCH_RUNS` make it
-//! smaller.
+//! server that waits for the disk (`fsync` and `synchronous_commit` on). The table goes to stdout
+//! and, with `--write`, to `docs/benchmarks.md`. `PERIODD_BENCH_ORGS` and `PERIODD_BENCH_RUNS` make
+//! it smaller.
 
 mod measure;
 mod report;

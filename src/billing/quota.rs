@@ -189,6 +189,8 @@ pub struct Account {
     packs: Vec<Pack>,
     /// Index into `packs` and quantity, in the order drawn, for the period under way.
     drawn: Vec<(usize, Quantity)>,
+    /// The latest moment at which the period under way has drawn.
+    last_draw: Option<Instant>,
 }
 
 /// How one moment ended.
@@ -208,6 +210,8 @@ impl Account {
         let position = |pack: Uuid| packs.iter().position(|candidate| candidate.id == pack);
         // Within one moment packs are drawn in their order, so (moment, order) is the order drawn.
         ledger.sort_by_key(|draw| (draw.at, position(draw.pack)));
+        ledger.retain(|draw| position(draw.pack).is_some());
+        let last_draw = ledger.iter().map(|draw| draw.at).max();
         let mut drawn: Vec<(usize, Quantity)> = Vec::new();
         for Draw { pack, quantity, .. } in ledger {
             let Some(index) = position(pack) else { continue };
@@ -218,7 +222,7 @@ impl Account {
             }
         }
         drawn.retain(|(_, quantity)| quantity.is_positive());
-        Self { packs, drawn }
+        Self { packs, drawn, last_draw }
     }
 
     /// The next expiry after `after` of a pack that holds something, up to and including `until`.
@@ -233,6 +237,9 @@ impl Account {
     /// Pays for `overage` (all of the period's so far) at `moment`, and appends what that does
     /// to `ledger`. At an expiry, the rest of the packs that expire is written off.
     ///
+    /// A pack may come to light after its expiry, when later moments have drawn already: these
+    /// draws are no surplus of the earlier moment, and nothing is given back at it.
+    ///
     /// # Errors
     /// [`Overflow`] from 10^22 units on.
     pub fn settle(
@@ -244,10 +251,11 @@ impl Account {
         let period_start = moment.period().start;
         let mut book = Book { at: moment.at(), period_start, ledger };
         let due = overage.minus(self.drawn_so_far()?)?;
-        if due.is_negative() {
-            self.give_back(Quantity::ZERO.minus(due)?, &mut book)?;
-        } else {
+        let is_past = self.last_draw.is_some_and(|last| last > moment.at());
+        if !due.is_negative() {
             self.draw(due, moment, &mut book)?;
+        } else if !is_past {
+            self.give_back(Quantity::ZERO.minus(due)?, &mut book)?;
         }
         if let Moment::Expiry(at, _) = moment {
             self.write_off(at, &mut book)?;
@@ -272,6 +280,7 @@ impl Account {
     /// Begins the next period: what was drawn so far belongs to a closed one.
     pub fn next_period(&mut self) {
         self.drawn.clear();
+        self.last_draw = None;
     }
 
     /// What the packs that may pay at `moment` still hold.
@@ -314,6 +323,7 @@ impl Account {
                 due = due.minus(part)?;
                 book.write(pack, EntryKind::Drawn, part)?;
                 self.drawn.push((index, part));
+                self.last_draw = self.last_draw.max(Some(book.at));
             }
         }
         Ok(())

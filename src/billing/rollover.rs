@@ -102,17 +102,18 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// What applies from `boundary` on: an ended subscription, else a tier to come.
+    /// What applies from `boundary` on: an ended subscription, else a tier to come. A tier to come
+    /// that is due at the same boundary goes with the subscription; a later one was sold for then.
     fn at_boundary(&mut self, boundary: Instant, ended_tier: &str) {
         let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= boundary);
         if self.ends_at.is_some() && is_due(self.ends_at) {
-            *self = Self {
-                tier: ended_tier.to_owned(),
-                next_tier: None,
-                next_tier_at: None,
-                status: Some("canceled".to_owned()),
-                ends_at: None,
-            };
+            ended_tier.clone_into(&mut self.tier);
+            self.status = Some("canceled".to_owned());
+            self.ends_at = None;
+            if is_due(self.next_tier_at) {
+                self.next_tier = None;
+                self.next_tier_at = None;
+            }
         } else if is_due(self.next_tier_at)
             && let Some(next) = self.next_tier.take()
         {

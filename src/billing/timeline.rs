@@ -69,7 +69,7 @@ impl Timeline {
         let next_ends = calendar.following_ends(open.end)?;
         let mut timeline = Self { due, open, next_ends, recount: None };
         let recount = |from, splits_a_counter| Some(Recount { from, splits_a_counter });
-        timeline.recount = if early {
+        timeline.recount = if early && timeline.due.len() == 1 {
             recount(open.period.start, true)
         } else if policy.catch_up == CatchUp::Collapse && timeline.due.len() > 1 {
             recount(timeline.due[0].end, false)

@@ -330,3 +330,9 @@ impl<T: Into<String>> From<T> for Cell {
         Self { text: text.into(), tone: Tone::Plain, right: false }
     }
 }
+
+/// A number with its noun: `1 org`, `2 orgs`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}

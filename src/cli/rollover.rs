@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 use super::orgs::or_unlimited;
-use super::output::{Cell, Output, Page, Table, Tone};
+use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
@@ -173,7 +173,8 @@ impl Progress {
 }
 
 fn line(report: &Report) -> String {
-    format!("rollover: {} orgs, {} periods closed", report.orgs, report.periods_closed)
+    let (orgs, periods) = (counted(report.orgs, "org"), counted(report.periods_closed, "period"));
+    format!("rollover: {orgs}, {periods} closed")
 }
 
 #[derive(serde::Serialize)]
@@ -204,7 +205,8 @@ impl Output for Answer {
         }
         let verb = if self.dry_run { "would close" } else { "closed" };
         let opened = if *opened == 0 { String::new() } else { format!(", {opened} of them new") };
-        page.line(format!("{verb} {periods_closed} periods of {orgs} orgs{opened}"))
+        let periods = counted(*periods_closed, "period");
+        page.line(format!("{verb} {periods} of {}{opened}", counted(*orgs, "org")))
     }
 }
 

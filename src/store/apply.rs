@@ -60,6 +60,8 @@ pub struct Parking {
 pub struct Stamp<'a> {
     /// Business time.
     pub now: Instant,
+    /// Real time: when metrics are counted.
+    pub counted_at: Instant,
     /// The tz database release that the ends come from.
     pub tzdb: &'a str,
 }
@@ -90,7 +92,7 @@ pub async fn apply(
     let moved = move_orgs(connection, page, stamp).await?;
     let page: Vec<&Planned> = page.iter().filter(|p| moved.contains(&p.plan.org)).collect();
     move_ends(connection, &page, stamp).await?;
-    count(connection, &page, stamp.now).await?;
+    count(connection, &page, stamp.counted_at).await?;
     close_periods(connection, &page, stamp).await?;
     write_usage(connection, &page).await?;
     move_packs(connection, &page).await?;
@@ -141,7 +143,8 @@ async fn move_orgs(
                           next_from, next_upto, cohort)
              on c.cohort = p.cohort
            where o.id = p.id
-             and o.current_period_end is not distinct from p.expected_end
+             and (o.current_period_end is not distinct from p.expected_end
+                  or (o.current_period_start is null and p.expected_end is null))
              and o.revision = p.revision
              and o.overage_minutes = p.overage_expected
              and o.parked_at is null

@@ -28,21 +28,17 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Is there anything?
+    /// Is there nothing that takes a walk over orgs? Packs to enter in the ledger take none.
     #[must_use]
-    pub fn any(self) -> bool {
-        self != Self::default()
-    }
-
-    /// Is there nothing for which an org has to move? Packs to enter in the ledger and ends to
-    /// look at may leave every org as it is.
-    #[must_use]
-    pub fn moves_nobody(self) -> bool {
-        Self { unseen_packs: false, old_rules: false, ..self } == Self::default()
+    pub fn is_quiet(self) -> bool {
+        Self { unseen_packs: false, ..self } == Self::default()
     }
 }
 
 /// Asks, in one round trip, whether there is anything to do.
+///
+/// Each question takes the first entry of its index. Asked by `exists`, the database takes stale
+/// ends to be common, and reads the whole table only to find that there are none.
 ///
 /// # Errors
 /// As every read.
@@ -54,22 +50,23 @@ pub async fn pending(
     let pending = sqlx::query_as!(
         Pending,
         r#"select
-            exists (select from organizations o
-                    where o.parked_at is null and o.current_period_end <= $1) as "due!",
+            coalesce((select min(o.current_period_end) from organizations o
+                      where o.parked_at is null) <= $1, false) as "due!",
             exists (select from organizations o
                     where o.parked_at is null
                       and (o.current_period_start is null or o.current_period_end is null))
                 as "unopened!",
-            exists (select from organizations o
-                    where o.parked_at is null
-                      and (o.next_period_ends is null
-                           or (o.time_zone, o.cycle, o.anchor_day, o.anchor_month)
-                              is distinct from (o.ends_time_zone, o.ends_cycle,
-                                                o.ends_anchor_day, o.ends_anchor_month)))
-                as "stale_ends!",
-            exists (select from overage_packs p join organizations o on o.id = p.org_id
-                    where p.remaining > 0 and p.expires_at <= $1 and o.parked_at is null)
-                as "expired_packs!",
+            coalesce((select true from organizations o
+                      where o.parked_at is null
+                        and (o.next_period_ends is null
+                             or (o.time_zone, o.cycle, o.anchor_day, o.anchor_month)
+                                is distinct from (o.ends_time_zone, o.ends_cycle,
+                                                  o.ends_anchor_day, o.ends_anchor_month))
+                      order by o.id limit 1), false) as "stale_ends!",
+            coalesce((select p.expires_at
+                      from overage_packs p join organizations o on o.id = p.org_id
+                      where p.remaining > 0 and p.expires_at is not null and o.parked_at is null
+                      order by p.expires_at limit 1) <= $1, false) as "expired_packs!",
             exists (select from overage_packs p
                     where p.entries = 0 and coalesce(p.remaining, 0) >= 0) as "unseen_packs!",
             coalesce((select f.value from periodd_facts f where f.name = 'tzdb_release'), '') < $2
@@ -272,8 +269,21 @@ pub async fn with_expired_packs(
     Ok(page.fetch_all(connection).await?)
 }
 
-/// The next page of orgs, of a time zone or of all, that have a period to close or to open; with
-/// `open_too`, also those whose period is still open.
+/// Locks an org's row until the transaction ends: for an org that others change faster than a
+/// plan of it is made. Only ever one org at a time, so that nobody waits in a circle.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the lock cannot be had.
+pub async fn lock(connection: &mut PgConnection, org: Uuid) -> Result<(), StoreError> {
+    sqlx::query!("select from organizations where id = $1 for no key update", org)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The next page of orgs, of a time zone or of all, that have something to be done: a period to
+/// close or to open, ends to compute, a pack to settle; with `open_too`, also those whose period
+/// is still open.
 ///
 /// # Errors
 /// As every read.
@@ -289,7 +299,13 @@ pub async fn of_zone(
         "select o.id from organizations o
          where o.parked_at is null and ($1::text is null or o.time_zone = $1) and o.id > $2
            and ($3 or o.current_period_end <= $4
-                or o.current_period_start is null or o.current_period_end is null)
+                or o.current_period_start is null or o.current_period_end is null
+                or o.next_period_ends is null
+                or (o.time_zone, o.cycle, o.anchor_day, o.anchor_month)
+                   is distinct from (o.ends_time_zone, o.ends_cycle,
+                                     o.ends_anchor_day, o.ends_anchor_month)
+                or exists (select from overage_packs p
+                           where p.org_id = o.id and p.remaining > 0 and p.expires_at <= $4))
          order by o.id limit $5",
         time_zone,
         after,

@@ -39,8 +39,11 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::Unavailable("no connection could be had in time".to_owned())
             }
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => {
-                Self::Unprocessable(error.to_string())
+            // What is wrong with the value, without the column's number in some statement of ours.
+            sqlx::Error::ColumnDecode { source, .. }
+            | sqlx::Error::Decode(source)
+            | sqlx::Error::Encode(source) => {
+                Self::Unprocessable(format!("a row holds a value that cannot be read: {source}"))
             }
             _ => Self::Failed(error.to_string()),
         }

@@ -40,8 +40,9 @@ pub struct ClosedRow {
 pub async fn closed_at(database: &Database, at: Instant) -> Result<Vec<ClosedRow>, StoreError> {
     let rows = sqlx::query_as!(
         ClosedRow,
-        r#"select o.slug as org, o.cycle, b.time_zone, b.period_start as start,
-                  b.period_end as "end", b.tier,
+        r#"select o.slug as org, o.cycle,
+                  coalesce(b.time_zone, o.time_zone) as "time_zone!",
+                  b.period_start as start, b.period_end as "end", b.tier,
                   coalesce((select n.tier from billing_periods n
                             where n.org_id = b.org_id and n.follows = b.period_end),
                            o.subscription_tier) as "tier_after!",
@@ -53,7 +54,7 @@ pub async fn closed_at(database: &Database, at: Instant) -> Result<Vec<ClosedRow
                 on u.org_id = b.org_id and u.period_start = b.period_start
            left join features f on f.feature = u.feature
            where b.closed_at = $1
-           order by b.period_end, b.time_zone, o.slug, u.feature"#,
+           order by b.period_end, 3, o.slug, u.feature"#,
         at
     );
     Ok(rows.fetch_all(database.pool()).await?)

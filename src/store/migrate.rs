@@ -73,9 +73,8 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
         if known.iter().any(|known| known.version == migration.version) {
             continue;
         }
-        sqlx::raw_sql(migration.sql.clone()).execute(&mut *connection).await.map_err(|error| {
-            StoreError::Failed(format!("migration {}: {error}", migration.version))
-        })?;
+        let done = sqlx::raw_sql(migration.sql.clone()).execute(&mut *connection).await;
+        done.map_err(|error| failed(migration.version, error))?;
         let row: (Instant,) = sqlx::query_as(
             "insert into periodd_migrations (version, description, checksum)
              values ($1, $2, $3) returning applied_at",
@@ -92,6 +91,14 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
         });
     }
     Ok(applied)
+}
+
+/// What a migration failed with: a lost connection stays what it is, for it may be tried again.
+fn failed(migration: i64, error: sqlx::Error) -> StoreError {
+    match StoreError::from(error) {
+        unavailable @ StoreError::Unavailable(_) => unavailable,
+        other => StoreError::Failed(format!("migration {migration}: {other}")),
+    }
 }
 
 /// A migration as the database remembers it.

@@ -5,7 +5,7 @@
 //! applied, tells of packs granted or refunded since. Uncounted metrics come before counters: a
 //! metric that someone counts in between is seen twice, which the apply notices, and never missed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::PgConnection;
@@ -353,7 +353,7 @@ pub async fn draws(
 pub async fn packs(
     connection: &mut PgConnection,
     orgs: &[Uuid],
-    besides: &[Uuid],
+    besides: &BTreeSet<(Uuid, Uuid)>,
     features: &mut Features,
 ) -> Result<Vec<(Uuid, Pack)>, StoreError> {
     let holding = sqlx::query_as!(
@@ -366,17 +366,44 @@ pub async fn packs(
     );
     let mut rows = holding.fetch_all(&mut *connection).await?;
     if !besides.is_empty() {
+        // Pairs, for two lists would be tried each with each.
+        let (orgs, ids): (Vec<Uuid>, Vec<Uuid>) = besides.iter().copied().unzip();
         let spent = sqlx::query_as!(
             PackRow,
             r#"select p.org_id, p.id, p.feature, p.remaining as "remaining!", p.purchased_at,
                       p.expires_at, p.entries
-               from overage_packs p
-               where p.org_id = any($1) and p.id = any($2) and p.remaining = 0"#,
-            orgs,
-            besides
+               from unnest($1::uuid[], $2::uuid[]) as b (org_id, id)
+               join overage_packs p on p.org_id = b.org_id and p.id = b.id
+               where p.remaining = 0"#,
+            &orgs,
+            &ids
         );
         rows.extend(spent.fetch_all(connection).await?);
     }
+    Ok(rows.into_iter().map(|row| row.into_pack(features)).collect())
+}
+
+/// The packs of orgs that applications inserted by themselves and nobody has entered in the
+/// ledger yet, as they will stand once that is done: see [`super::packs::adopt_unseen`].
+///
+/// # Errors
+/// As every read.
+pub async fn unseen_packs(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+    features: &mut Features,
+) -> Result<Vec<(Uuid, Pack)>, StoreError> {
+    let rows = sqlx::query_as!(
+        PackRow,
+        r#"select p.org_id, p.id, p.feature, coalesce(p.remaining, p.quantity) as "remaining!",
+                  p.purchased_at, p.expires_at,
+                  case when coalesce(p.remaining, p.quantity) = p.quantity then 1 else 2 end
+                      as "entries!"
+           from overage_packs p
+           where p.org_id = any($1) and p.entries = 0 and coalesce(p.remaining, p.quantity) > 0"#,
+        orgs
+    );
+    let rows = rows.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| row.into_pack(features)).collect())
 }
 

@@ -110,6 +110,9 @@ impl Encode<'_, Postgres> for Quantity {
 
 impl Decode<'_, Postgres> for Quantity {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
-        Ok(Self::try_from(Decimal::decode(value)?)?)
+        // The library's own words name its type, which says nothing to whoever reads them.
+        let decimal = Decimal::decode(value);
+        let decimal = decimal.map_err(|_| "a quantity is no decimal number below 10^22")?;
+        Ok(Self::try_from(decimal)?)
     }
 }

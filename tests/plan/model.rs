@@ -80,10 +80,12 @@ pub(crate) fn live(
 /// What happens to tier and subscription at a boundary.
 fn cross(standing: &mut Standing, boundary: Instant) {
     if standing.ends_at.is_some_and(|ends_at| boundary >= ends_at) {
+        // A tier that is to come later stays: it was sold for then.
+        let later = standing.next_tier_at.filter(|at| *at > boundary);
         *standing = Standing {
             tier: TIERS[2].to_owned(),
-            next_tier: None,
-            next_tier_at: None,
+            next_tier: standing.next_tier.take().filter(|_| later.is_some()),
+            next_tier_at: later,
             status: Some("canceled".to_owned()),
             ends_at: None,
         };

@@ -163,13 +163,14 @@ fn periods(scenario: &Scenario) -> impl Iterator<Item = Period> {
     (0..scenario.boundaries.len() - 1).map(|number| scenario.period(number))
 }
 
-type Lines = BTreeMap<String, [Option<Quantity>; 4]>;
+/// Feature → used, included, drawn, uncovered.
+type FeaturesTold = BTreeMap<String, [Option<Quantity>; 4]>;
 
 /// An outcome in words and numbers that model and memory share: period, tier, feature → used,
 /// included, drawn, uncovered; pack → left and moves; the rest.
 #[derive(PartialEq, Debug)]
 struct Told {
-    closed: Vec<(Period, String, Lines)>,
+    closed: Vec<(Period, String, FeaturesTold)>,
     packs: BTreeMap<Uuid, (Quantity, BTreeMap<model::Move, Quantity>)>,
     open: Period,
     next_ends: Vec<Instant>,

@@ -59,7 +59,7 @@ async fn an_early_close_first_catches_up_with_what_is_due() {
     used(&test, "acme", "300", "2026-06-20T00:00:00Z").await;
     let report = rollover(&test, "2026-06-15T00:00:00Z", &["--org", "acme", "--early"]);
     let report = report.exits(0).json();
-    assert_eq!(report["periods_closed"], 2);
+    assert_eq!((&report["orgs"], &report["periods_closed"]), (&1.into(), &2.into()));
     assert_eq!(
         closed(&test, "acme").await,
         ["2026-06-01T00:00:00Z 100 500 0 0", "2026-06-15T00:00:00Z 200 500 0 0"]

@@ -1,4 +1,5 @@
 //! The rollover against a real database: stories with their worked numbers.
+#![allow(clippy::unwrap_used, reason = "a helper that fails, fails its test")]
 
 #[path = "../support/mod.rs"]
 mod support;

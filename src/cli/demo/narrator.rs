@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::Failure;
-use super::super::output::{Cell, Format, Page, Screen, Tone};
+use super::super::output::{Cell, Format, Page, Screen, Tone, counted};
 use crate::billing::{Instant, Quantity, Zone};
 use crate::jobs::demo::{Audience, Boundary, Event, OrgClose, Scene, What};
 use crate::store::history::ExpiredRow;
@@ -332,9 +332,4 @@ fn words(what: &What) -> String {
                 .to_owned()
         }
     }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
 }

@@ -69,8 +69,8 @@ impl Scene {
     pub(super) fn rollover(at: Instant, rows: Vec<ClosedRow>, expired: Vec<ExpiredRow>) -> Self {
         let mut boundaries: Vec<Boundary> = Vec::new();
         for row in rows {
-            let same = |last: &&mut Boundary| last.at == row.end && last.time_zone == row.time_zone;
-            if boundaries.last_mut().filter(same).is_none() {
+            let same = |last: &Boundary| last.at == row.end && last.time_zone == row.time_zone;
+            if !boundaries.last().is_some_and(same) {
                 let time_zone = row.time_zone.clone();
                 boundaries.push(Boundary { at: row.end, time_zone, orgs: Vec::new() });
             }

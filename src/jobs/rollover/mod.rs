@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::billing::timeline::Policy;
-use crate::store::{Database, StoreError, claim, packs};
+use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
 use page::Worker;
 pub use report::{Parked, Report};
@@ -67,7 +67,10 @@ pub async fn run(
     request: &Request,
     observer: Observer,
 ) -> Result<Report, StoreError> {
-    let report = Mutex::new(Report::default());
+    // An early close comes after the regular ones; and a dry run plans the same org each time
+    // that it finds it.
+    let twice = request.policy.early || request.dry_run;
+    let report = Mutex::new(if twice { Report::telling_apart() } else { Report::default() });
     let job = Job { database, tz, request, observer, report: &report };
     if request.dry_run {
         job.dry_run().await?;
@@ -94,30 +97,36 @@ impl Job<'_> {
     async fn regular_passes(&self) -> Result<(), StoreError> {
         let policy = Policy { early: false, ..self.request.policy.clone() };
         let mut fruitless = 0;
+        let mut has_adopted = false;
         loop {
             let now = self.now().await?;
             let mut connection = self.database.connection().await?;
             let pending = claim::pending(&mut connection, now, self.tz.release()).await?;
             if pending.unseen_packs {
-                packs::adopt_unseen(&mut connection).await?;
+                adopt(&mut connection).await?;
             }
             drop(connection);
-            if matches!(self.request.scope, Scope::All) && !pending.any() {
-                return Ok(());
+            if matches!(self.request.scope, Scope::All) && pending.is_quiet() {
+                if !pending.unseen_packs || has_adopted {
+                    return Ok(());
+                }
+                // One of them may have expired already. Whoever goes on inserting packs does not
+                // keep the run from its end.
+                has_adopted = true;
+                continue;
             }
             let moved = self.pass(&policy, now, pending.old_rules).await?;
-            match (&self.request.scope, moved) {
+            let (left, missed) = self.report.lock().await.take_left_and_missed();
+            if moved + missed + left.len() == 0 && !matches!(self.request.scope, Scope::All) {
                 // Nothing of what was asked for is due any more.
-                (Scope::Orgs(_) | Scope::Zone(_), 0) => return Ok(()),
-                (Scope::All, 0) if !pending.moves_nobody() => fruitless += 1,
-                _ => fruitless = 0,
+                return Ok(());
             }
+            // Others may have moved what this pass went for; and ends that were only looked at
+            // under newer rules need not move anybody.
+            let well = left.is_empty() && (missed > 0 || pending.old_rules);
+            fruitless = if moved > 0 || well { 0 } else { fruitless + 1 };
             if fruitless == FRUITLESS_PASSES {
-                return Err(StoreError::Failed(
-                    "orgs stay due although nothing keeps them from being closed; \
-                     `periodd doctor` may tell why"
-                        .to_owned(),
-                ));
+                return Err(stays_due(&left));
             }
         }
     }
@@ -154,7 +163,7 @@ impl Job<'_> {
         now: Instant,
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
-        let mut worker = Worker::new(self.tz, policy, now);
+        let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
         loop {
             let Some(ids) = walk.lock().await.next(&mut connection).await? else { return Ok(()) };
             let tally = worker.roll_over(&mut connection, &ids).await?;
@@ -174,10 +183,10 @@ impl Job<'_> {
         let policy = Policy { max_periods: usize::MAX, ..self.request.policy.clone() };
         let mut walk = Walk::new(&self.request.scope, policy.early, now, self.request.batch_size);
         let mut connection = self.database.connection().await?;
-        let mut worker = Worker::new(self.tz, &policy, now);
+        let mut worker = Worker::new(self.tz, &policy, now, self.real(now).await?).foreseeing();
         while let Some(ids) = walk.next(&mut connection).await? {
             let planned = worker.plan_only(&mut connection, &ids).await?;
-            self.report.lock().await.preview(planned);
+            self.report.lock().await.preview(planned, now);
         }
         Ok(())
     }
@@ -188,4 +197,29 @@ impl Job<'_> {
             None => self.database.now().await,
         }
     }
+
+    /// The database's clock, which is business time too unless `--at` says otherwise.
+    async fn real(&self, now: Instant) -> Result<Instant, StoreError> {
+        match self.request.at {
+            Some(_) => self.database.now().await,
+            None => Ok(now),
+        }
+    }
+}
+
+/// Enters packs that applications inserted by themselves in the ledger; where somebody else is at
+/// the same rows, the next pass sees to them.
+async fn adopt(connection: &mut Connection) -> Result<(), StoreError> {
+    match packs::adopt_unseen(connection).await {
+        Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
+        Err(other) => Err(other),
+    }
+}
+
+fn stays_due(left: &[(Uuid, String)]) -> StoreError {
+    let why = left.first().map_or_else(
+        || "nothing seems to keep them from being closed".to_owned(),
+        |(org, why)| format!("every attempt on org {org} met a conflict: {why}"),
+    );
+    StoreError::Failed(format!("orgs stay due, and {why}; `periodd doctor` may tell more"))
 }

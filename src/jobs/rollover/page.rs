@@ -14,13 +14,16 @@ use crate::billing::timeline::{Policy, Timeline};
 use crate::billing::{Calendar, Cycle, Instant, Zone};
 use crate::store::apply::{self, EndsSource, Parking, Planned, Stamp};
 use crate::store::snapshot::{self, Features};
-use crate::store::{Connection, StoreError};
+use crate::store::{Connection, StoreError, claim};
 use crate::tzdata::TzData;
 
 /// Conflicts in a row on the same page before it is taken apart: many orgs at once are fast, few
 /// at once get through.
 const CONFLICTS_PER_PAGE: u32 = 2;
-/// Conflicts in a row on a single org before the run fails: by then it is no coincidence.
+/// Conflicts in a row on a single org before its row is locked: whoever sells packs to it without
+/// a pause then waits for the rollover, and not the rollover for a pause.
+const CONFLICTS_BEFORE_LOCK: u32 = 3;
+/// Conflicts in a row on a single org before a pass leaves it to the next one.
 const CONFLICTS_PER_ORG: u32 = 20;
 /// The longest pause after a conflict with a single org; each is drawn at random below it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -30,7 +33,12 @@ pub(super) struct Worker<'a> {
     tz: &'a TzData,
     policy: &'a Policy,
     ended_tier: Arc<str>,
+    /// Business time.
     now: Instant,
+    /// The database's clock when the pass began.
+    real: Instant,
+    /// Packs that nobody has entered in the ledger yet pay as if they had been.
+    foresee_packs: bool,
     zones: HashMap<String, Result<Zone, Reason>>,
     features: Features,
 }
@@ -49,10 +57,16 @@ struct Decision {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant) -> Self {
+    pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
         let ended_tier = policy.ended_tier.as_str().into();
         let (zones, features) = (HashMap::new(), Features::default());
-        Self { tz, policy, ended_tier, now, zones, features }
+        Self { tz, policy, ended_tier, now, real, foresee_packs: false, zones, features }
+    }
+
+    /// A worker for dry runs, which enter no packs in the ledger and still have to foresee what
+    /// those pay.
+    pub(super) fn foreseeing(self) -> Self {
+        Self { foresee_packs: true, ..self }
     }
 
     /// Rolls a page over. A conflict reads it again; a row that cannot be processed falls back to
@@ -65,15 +79,17 @@ impl<'a> Worker<'a> {
         let mut tally = Tally::default();
         let mut batches = vec![Batch { ids: ids.to_vec(), conflicts: 0 }];
         while let Some(Batch { ids, conflicts }) = batches.pop() {
-            match self.attempt(connection, &ids, &mut tally).await {
+            let lock = ids.len() == 1 && conflicts >= CONFLICTS_BEFORE_LOCK;
+            match self.attempt(connection, &ids, lock, &mut tally).await {
                 Ok(missed) if missed.is_empty() => {}
                 Ok(missed) => {
                     tally.missed += missed.len();
-                    batches.push(Batch { ids: missed, conflicts });
+                    let why = "its row does not stand as it was read";
+                    batches.extend(after_conflict(missed, conflicts, why, &mut tally).await);
                 }
-                Err(StoreError::Conflict(_)) => {
+                Err(StoreError::Conflict(why)) => {
                     tally.conflicts += 1;
-                    batches.extend(after_conflict(ids, conflicts).await?);
+                    batches.extend(after_conflict(ids, conflicts, &why, &mut tally).await);
                 }
                 Err(StoreError::Unprocessable(_)) if ids.len() > 1 => {
                     batches.extend(halves(ids, 0));
@@ -107,11 +123,8 @@ impl<'a> Worker<'a> {
                     batches.extend(halves(ids, 0).into_iter().map(|batch| batch.ids));
                 }
                 Err(StoreError::Unprocessable(reason)) => {
-                    parked.extend(ids.iter().map(|org| Parked {
-                        org: *org,
-                        slug: org.to_string(),
-                        reason: reason.clone(),
-                    }));
+                    let parkings = unreadable(connection, &ids, &reason).await?.into_iter();
+                    parked.extend(parkings.map(|(parking, slug)| parked_as(&parking, slug)));
                 }
                 Err(other) => return Err(other),
             }
@@ -119,18 +132,22 @@ impl<'a> Worker<'a> {
         Ok((plans, parked))
     }
 
-    /// Reads, plans, checks and applies once. Returns the orgs that did not move, to be looked
-    /// at again.
+    /// Reads, plans, checks and applies once; with `lock`, while nobody else may change the row.
+    /// Returns the orgs that did not move, to be looked at again.
     async fn attempt(
         &mut self,
         connection: &mut Connection,
         ids: &[Uuid],
+        lock: bool,
         tally: &mut Tally,
     ) -> Result<Vec<Uuid>, StoreError> {
         let mut transaction = apply::begin(connection).await?;
+        if let ([org], true) = (ids, lock) {
+            claim::lock(&mut transaction, *org).await?;
+        }
         let Decision { planned, parkings } = self.decide(&mut transaction, ids).await?;
         let parked = self.park(&mut transaction, parkings).await?;
-        let stamp = Stamp { now: self.now, tzdb: self.tz.release() };
+        let stamp = Stamp { now: self.now, counted_at: self.real, tzdb: self.tz.release() };
         let moved = if planned.is_empty() {
             HashSet::new()
         } else {
@@ -140,7 +157,7 @@ impl<'a> Worker<'a> {
         let (applied, missed): (Vec<_>, Vec<_>) =
             planned.iter().partition(|planned| moved.contains(&planned.plan.org));
         for planned in applied {
-            tally.applied(&planned.plan);
+            tally.applied(&planned.plan, self.now);
         }
         tally.parked.extend(parked);
         Ok(missed.iter().map(|planned| planned.plan.org).collect())
@@ -161,7 +178,8 @@ impl<'a> Worker<'a> {
                 Err(reason) => decision.park(&row.state, &reason),
             }
         }
-        let mut reader = Reader { connection, features: &mut self.features, now: self.now };
+        let (now, foresee_packs) = (self.now, self.foresee_packs);
+        let mut reader = Reader { connection, features: &mut self.features, now, foresee_packs };
         let mut facts = reader.read(&drafts).await?;
         for (row, timeline) in drafts {
             let (has_stale_ends, revision) = (row.has_stale_ends, row.state.revision);
@@ -225,10 +243,7 @@ impl<'a> Worker<'a> {
         reason: String,
         tally: &mut Tally,
     ) -> Result<(), StoreError> {
-        let parking = |org: &Uuid| Parking { org: *org, revision: None, reason: reason.clone() };
-        let slugs = snapshot::slugs(connection, ids).await?;
-        let name = |org: &Uuid| slugs.get(org).cloned().unwrap_or_else(|| org.to_string());
-        let parkings = ids.iter().map(|org| (parking(org), name(org))).collect();
+        let parkings = unreadable(connection, ids, &reason).await?;
         tally.parked.extend(self.park(connection, parkings).await?);
         Ok(())
     }
@@ -253,25 +268,41 @@ fn halves(mut ids: Vec<Uuid>, conflicts: u32) -> Vec<Batch> {
     vec![Batch { ids, conflicts }, Batch { ids: rest, conflicts }]
 }
 
+/// The parkings of orgs whose rows cannot be read, with their names.
+async fn unreadable(
+    connection: &mut Connection,
+    ids: &[Uuid],
+    reason: &str,
+) -> Result<Vec<(Parking, String)>, StoreError> {
+    let slugs = snapshot::slugs(connection, ids).await?;
+    let parking = |org: &Uuid| Parking { org: *org, revision: None, reason: reason.to_owned() };
+    let name = |org: &Uuid| slugs.get(org).cloned().unwrap_or_else(|| org.to_string());
+    Ok(ids.iter().map(|org| (parking(org), name(org))).collect())
+}
+
 /// What to try after a conflict: the same page again, then its halves; a single org after a
-/// pause drawn at random, so that two that collide do not collide in step.
-async fn after_conflict(ids: Vec<Uuid>, conflicts: u32) -> Result<Vec<Batch>, StoreError> {
+/// pause drawn at random, so that two that collide do not collide in step. An org that conflicts
+/// again and again is left to the next pass: it must not keep the others from being closed.
+async fn after_conflict(
+    ids: Vec<Uuid>,
+    conflicts: u32,
+    why: &str,
+    tally: &mut Tally,
+) -> Vec<Batch> {
     let conflicts = conflicts + 1;
     if ids.len() > 1 {
-        return Ok(if conflicts < CONFLICTS_PER_PAGE {
+        return if conflicts < CONFLICTS_PER_PAGE {
             vec![Batch { ids, conflicts }]
         } else {
             halves(ids, 0)
-        });
+        };
     }
     if conflicts == CONFLICTS_PER_ORG {
-        return Err(StoreError::Conflict(format!(
-            "org {:?} changed under {conflicts} attempts in a row",
-            ids.first()
-        )));
+        tally.left.extend(ids.into_iter().map(|org| (org, why.to_owned())));
+        return Vec::new();
     }
     tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
-    Ok(vec![Batch { ids, conflicts }])
+    vec![Batch { ids, conflicts }]
 }
 
 impl Decision {

@@ -1,6 +1,6 @@
 //! Reading a page: what the plans of its orgs depend on, sorted by org.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -18,6 +18,8 @@ pub(super) struct Reader<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) features: &'a mut Features,
     pub(super) now: Instant,
+    /// Read packs that nobody has entered in the ledger yet as if they had been.
+    pub(super) foresee_packs: bool,
 }
 
 /// What was read for a page, to be taken out org by org.
@@ -122,14 +124,19 @@ impl Reader<'_> {
         drafts: &[(OrgRow, Timeline)],
         facts: &mut Facts,
     ) -> Result<(), StoreError> {
-        let Self { connection, features, now } = self;
+        let Self { connection, features, now, foresee_packs } = self;
         let open_of =
             |(row, _): &(OrgRow, Timeline)| Some((row.state.id, row.state.period?.period.start));
         let open_periods: Vec<(Uuid, Instant)> = drafts.iter().filter_map(open_of).collect();
         let draws = snapshot::draws(connection, &open_periods).await?;
-        let paid_already: Vec<Uuid> = draws.iter().map(|(_, draw)| draw.pack).collect();
+        let paid_already: BTreeSet<(Uuid, Uuid)> =
+            draws.iter().map(|(org, draw)| (*org, draw.pack)).collect();
         facts.add(draws, |org, draw| org.draws.push(draw));
-        let packs = snapshot::packs(connection, &ids(drafts), &paid_already, features).await?;
+        let orgs = ids(drafts);
+        let mut packs = snapshot::packs(connection, &orgs, &paid_already, features).await?;
+        if *foresee_packs {
+            packs.extend(snapshot::unseen_packs(connection, &orgs, features).await?);
+        }
         let timelines: HashMap<Uuid, &Timeline> =
             drafts.iter().map(|(row, timeline)| (row.state.id, timeline)).collect();
         let cut = |org: &Uuid, pack| rollover::cut(timelines.get(org)?, pack, *now);

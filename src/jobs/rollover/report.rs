@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use crate::billing::Quantity;
 use crate::billing::rollover::{ClosedUsage, Plan};
+use crate::billing::{Instant, Quantity};
 
 /// What a rollover did.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Report {
-    /// Orgs whose row moved.
+    /// Orgs that this run has brought up to now: each counts once, however many passes it took.
     pub orgs: usize,
     /// Periods that were closed.
     pub periods_closed: usize,
@@ -25,6 +25,18 @@ pub struct Report {
     /// What a dry run would do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plans: Vec<Plan>,
+    /// Moves of orgs' rows: one that takes several passes moves several times.
+    #[serde(skip)]
+    moves: usize,
+    /// Orgs that the last pass left alone, with why.
+    #[serde(skip)]
+    left: Vec<(Uuid, String)>,
+    /// Orgs that others had moved before the last pass came to them.
+    #[serde(skip)]
+    missed: usize,
+    /// May an org come up to now twice? Then the orgs are remembered, to count each once.
+    #[serde(skip)]
+    tells_apart: bool,
     #[serde(skip)]
     seen: HashSet<Uuid>,
 }
@@ -43,7 +55,9 @@ pub struct Parked {
 /// What one page did.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    pub(super) orgs: usize,
+    pub(super) moves: usize,
+    /// Orgs that are up to now.
+    pub(super) finished: Vec<Uuid>,
     pub(super) periods_closed: usize,
     pub(super) opened: usize,
     pub(super) pack_entries: usize,
@@ -51,11 +65,15 @@ pub(super) struct Tally {
     pub(super) parked: Vec<Parked>,
     /// Orgs that someone else had moved.
     pub(super) missed: usize,
+    /// Orgs that are left to the next pass, with why.
+    pub(super) left: Vec<(Uuid, String)>,
 }
 
 impl Tally {
-    pub(super) fn applied(&mut self, plan: &Plan) {
-        self.orgs += 1;
+    pub(super) fn applied(&mut self, plan: &Plan, now: Instant) {
+        self.moves += 1;
+        // An org with more to close moves again in the next pass, and counts then.
+        self.finished.extend((plan.open.end > now).then_some(plan.org));
         self.periods_closed += plan.closes.len();
         self.opened += usize::from(plan.expected.period_end.is_none());
         self.pack_entries += plan.entries.len();
@@ -68,27 +86,44 @@ impl Tally {
 }
 
 impl Report {
-    /// Orgs that moved or were parked.
+    /// A report of a run in which an org may come up to now more than once.
+    pub(super) fn telling_apart() -> Self {
+        Self { tells_apart: true, ..Self::default() }
+    }
+
+    /// How often orgs moved or were parked: what tells a pass that did something.
     #[must_use]
     pub fn touched(&self) -> usize {
-        self.orgs + self.parked.len()
+        self.moves + self.parked.len()
     }
 
     pub(super) fn add(&mut self, tally: Tally) {
-        self.orgs += tally.orgs;
+        self.moves += tally.moves;
+        self.orgs += if self.tells_apart {
+            tally.finished.into_iter().filter(|org| self.seen.insert(*org)).count()
+        } else {
+            tally.finished.len()
+        };
         self.periods_closed += tally.periods_closed;
         self.opened += tally.opened;
         self.pack_entries += tally.pack_entries;
         self.conflicts += tally.conflicts;
         self.parked.extend(tally.parked);
+        self.left.extend(tally.left);
+        self.missed += tally.missed;
+    }
+
+    /// Takes out what the last pass left alone, and how often others were faster than it.
+    pub(super) fn take_left_and_missed(&mut self) -> (Vec<(Uuid, String)>, usize) {
+        (std::mem::take(&mut self.left), std::mem::take(&mut self.missed))
     }
 
     /// Takes the plans and parkings of a dry run; an org that several walks find counts once.
-    pub(super) fn preview(&mut self, (plans, parked): (Vec<Plan>, Vec<Parked>)) {
+    pub(super) fn preview(&mut self, (plans, parked): (Vec<Plan>, Vec<Parked>), now: Instant) {
         for plan in plans {
-            if self.seen.insert(plan.org) {
+            if !self.seen.contains(&plan.org) {
                 let mut tally = Tally::default();
-                tally.applied(&plan);
+                tally.applied(&plan, now);
                 self.add(tally);
                 self.plans.push(plan);
             }

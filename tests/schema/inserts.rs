@@ -1,0 +1,142 @@
+//! A row may be inserted with what its writer knows; everything else has a default or is null.
+
+use sqlx::Connection;
+
+use crate::support::TestDatabase;
+use crate::tables;
+
+const ORG: &str = "00000000-0000-0000-0000-000000000001";
+const PACK: &str = "00000000-0000-0000-0000-000000000002";
+
+/// A row of every table with what its writer knows and nothing else, in an order in which they
+/// can be inserted.
+pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
+    let period = "'2026-05-01T00:00:00Z', '2026-06-01T00:00:00Z'";
+    let start = "'2026-05-01T00:00:00Z'";
+    vec![
+        ("features", "feature, unit", "'steps', 'steps'".into()),
+        ("subscription_tiers", "code", "'gold'".into()),
+        ("tier_limits", "tier, feature, included", "'gold', 'steps', 5".into()),
+        ("pack_offers", "code, feature, quantity", "'more', 'steps', 5".into()),
+        // Only the id is more than a writer has to say: the rows below refer to it.
+        (
+            "organizations",
+            "id, slug, name, time_zone",
+            format!("'{ORG}', 'acme', 'Acme', 'Europe/Berlin'"),
+        ),
+        ("users", "organization_id, email", format!("'{ORG}', 'a@example.com'")),
+        ("org_contacts", "org_id, email", format!("'{ORG}', 'b@example.com'")),
+        ("limit_overrides", "org_id, feature, included", format!("'{ORG}', 'steps', 7")),
+        (
+            "usage_metrics",
+            "organization_id, metric_type, metric_value",
+            format!("'{ORG}', 'Steps', 1"),
+        ),
+        (
+            "usage_counters",
+            "org_id, feature, period_start, period_end",
+            format!("'{ORG}', 'steps', {period}"),
+        ),
+        (
+            "feature_usage",
+            "organization_id, user_id, feature, period_start, period_end",
+            format!("'{ORG}', '{ORG}', 'steps', {period}"),
+        ),
+        ("overage_packs", "id, org_id, feature", format!("'{PACK}', '{ORG}', 'steps'")),
+        (
+            "overage_entries",
+            "org_id, pack_id, seq, kind",
+            format!("'{ORG}', '{PACK}', 1, 'granted'"),
+        ),
+        ("billing_periods", "org_id, period_start, period_end", format!("'{ORG}', {period}")),
+        (
+            "billing_period_usage",
+            "org_id, feature, period_start",
+            format!("'{ORG}', 'steps', {start}"),
+        ),
+        (
+            "billing_adjustments",
+            "org_id, feature, period_start, seq, kind",
+            format!("'{ORG}', 'steps', {start}, 1, 'late'"),
+        ),
+        (
+            "periodd_moved_ends",
+            "org_id, before, after, tzdb_after",
+            format!("'{ORG}', {period}, '2026e'"),
+        ),
+        ("periodd_facts", "name, value", "'colour', 'blue'".into()),
+        ("periodd_migrations", "version, description, checksum", "-1, 'none', ''".into()),
+        ("periodd_zone_months", "time_zone, starts, tzdb_version", "'Nowhere', '{}', ''".into()),
+    ]
+}
+
+/// Inserts the smallest row of every table.
+pub(crate) async fn insert_smallest_rows(test: &TestDatabase) {
+    for (table, columns, values) in smallest_rows() {
+        test.sql(&format!("insert into {table} ({columns}) values ({values})")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_may_be_inserted_with_what_its_writer_knows() {
+    let test = TestDatabase::new().await;
+    insert_smallest_rows(&test).await;
+    let mut tried: Vec<&str> = smallest_rows().iter().map(|(table, ..)| *table).collect();
+    tried.sort_unstable();
+    assert_eq!(tables::all(&test).await, tried, "a new table's smallest row belongs in this list");
+}
+
+#[tokio::test]
+async fn defaults_are_what_the_contract_says() {
+    let test = TestDatabase::new().await;
+    insert_smallest_rows(&test).await;
+    let org = "select cycle, anchor_day, anchor_month, subscription_tier, used_minutes,
+                      overage_minutes, current_period_start, parked_at from organizations";
+    assert_eq!(test.rows(org).await, ["monthly 1 1 free 0 0 - -"]);
+    let metric = "select created_at = recorded_at and created_at > now() - interval '1 hour',
+                         counted_at, user_id from usage_metrics";
+    assert_eq!(test.rows(metric).await, ["true - -"]);
+    let pack = "select quantity, remaining, purchased_at > now() - interval '1 hour', expires_at
+                from overage_packs";
+    assert_eq!(test.rows(pack).await, ["0 - true -"]);
+    let counter = "select used, sync_status, discrepancy_count from usage_counters";
+    assert_eq!(test.rows(counter).await, ["0 pending 0"]);
+    assert_eq!(test.rows("select usage_this_month, plan from users").await, ["0 -"]);
+}
+
+#[tokio::test]
+async fn what_writers_must_know_is_refused_when_it_is_missing() {
+    let test = TestDatabase::new().await;
+    let mut connection = test.connect().await;
+    for statement in [
+        "insert into organizations (slug, name) values ('acme', 'Acme')",
+        "insert into organizations (slug, time_zone) values ('acme', 'UTC')",
+        "insert into users (email) values ('a@example.com')",
+        "insert into usage_metrics (metric_type, metric_value) values ('steps', 1)",
+    ] {
+        let mut transaction = connection.begin().await.expect("a transaction");
+        let refused = sqlx::raw_sql(statement).execute(&mut *transaction).await;
+        let code = refused
+            .expect_err(statement)
+            .into_database_error()
+            .and_then(|error| error.code().map(std::borrow::Cow::into_owned));
+        assert_eq!(code.as_deref(), Some("23502"), "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn the_views_can_be_written_to() {
+    let test = TestDatabase::new().await;
+    test.sql(
+        "insert into organisations (slug, name, time_zone) values ('acme', 'Acme', 'UTC');
+         update organisations set name = 'Acme Ltd' where slug = 'acme';
+         insert into usage_events (organization_id, metric_type, metric_value)
+             select id, 'scrapes', 2 from organisations",
+    )
+    .await;
+    assert_eq!(test.rows("select slug, name from organizations").await, ["acme Acme Ltd"]);
+    assert_eq!(
+        test.rows("select metric_type, metric_value from usage_metrics").await,
+        ["scrapes 2"]
+    );
+}

@@ -1,0 +1,228 @@
+//! Migrations: once each, whoever else migrates; all or nothing, whatever happens meanwhile.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, PgConnection};
+
+use crate::support::{Answer, TestDatabase};
+
+/// What `periodd db migrate` takes for its transaction: "periodd" as a number.
+const LOCK: i64 = 0x0070_6572_696f_6464;
+/// How long a process may take to get somewhere before a test gives up.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn files() -> usize {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    std::fs::read_dir(folder).expect("migrations").count()
+}
+
+fn start(test: &TestDatabase) -> Child {
+    let mut command: Command = test.command(&["--format", "json", "db", "migrate"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+}
+
+fn answer(child: Child) -> Answer {
+    child.wait_with_output().expect("an answer").into()
+}
+
+/// Everything in the schema, to compare.
+async fn inventory(test: &TestDatabase) -> Vec<String> {
+    test.rows(
+        "select 'table' as kind, c.relname as name, c.relkind from pg_class c
+         where c.relnamespace = 'public'::regnamespace
+         union all
+         select 'function', proname, prokind from pg_proc
+         where pronamespace = 'public'::regnamespace
+         order by 1, 2",
+    )
+    .await
+}
+
+/// Asks again and again until the answer is yes.
+async fn until(connection: &mut PgConnection, question: &str) {
+    let began = Instant::now();
+    loop {
+        let (yes,): (bool,) = sqlx::query_as(sqlx::AssertSqlSafe(question.to_owned()))
+            .fetch_one(&mut *connection)
+            .await
+            .expect("an answer");
+        if yes {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "this did not come true: {question}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn two_migrators_at_once_apply_each_migration_once() {
+    let test = TestDatabase::empty().await;
+    let mut gate = test.connect().await;
+    let mut held = gate.begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *held).await.unwrap();
+    let both = [start(&test), start(&test)];
+    let mut onlooker = test.connect().await;
+    until(
+        &mut onlooker,
+        "select count(*) = 2 from pg_locks
+         where locktype = 'advisory' and not granted
+           and database = (select oid from pg_database where datname = current_database())",
+    )
+    .await;
+    held.commit().await.unwrap();
+    let mut applied: Vec<usize> = Vec::new();
+    for child in both {
+        let answer = answer(child).exits(0);
+        applied.push(answer.json().as_array().expect("a list of migrations").len());
+    }
+    applied.sort_unstable();
+    assert_eq!(applied, [0, files()], "one applies everything, the other finds nothing to do");
+    let known = test.rows("select count(*) from periodd_migrations").await;
+    assert_eq!(known, [files().to_string()]);
+}
+
+#[tokio::test]
+async fn migrating_again_changes_nothing_and_keeps_edits_of_seeds() {
+    let test = TestDatabase::new().await;
+    test.sql(
+        "update subscription_tiers set monthly_price_cents = 9900, name = 'Professional'
+             where code = 'pro';
+         delete from subscription_tiers where code = 'business';
+         update features set unit = 'texts' where feature = 'sms_sent';
+         insert into tier_limits values ('pro', 'scrapes', 10)",
+    )
+    .await;
+    let seeds = "select * from subscription_tiers order by 1";
+    let (before, schema) = (test.rows(seeds).await, inventory(&test).await);
+    assert_eq!(
+        before,
+        ["free Free 0 USD", "pro Professional 9900 USD", "starter Starter 2900 USD"]
+    );
+    let answer = test.periodd(&["--format", "json", "db", "migrate"]).exits(0);
+    assert_eq!(answer.json(), serde_json::json!([]));
+    assert_eq!(test.rows(seeds).await, before);
+    assert_eq!(test.rows("select unit from features where feature = 'sms_sent'").await, ["texts"]);
+    assert_eq!(test.rows("select included from tier_limits").await, ["10"]);
+    assert_eq!(inventory(&test).await, schema);
+}
+
+#[tokio::test]
+async fn a_database_that_is_newer_than_the_binary_is_left_alone() {
+    let test = TestDatabase::new().await;
+    test.sql("insert into periodd_migrations values (9999, 'from tomorrow', '')").await;
+    for command in [
+        &["db", "migrate"][..],
+        &["db", "status"],
+        &["rollover"],
+        &["orgs", "list"],
+        &["orgs", "add", "acme", "--name", "Acme", "--zone", "UTC"],
+    ] {
+        let answer = test.periodd(command).exits(78);
+        let sentence = format!(
+            "periodd: the database is newer than this program: it has migration 9999, this \
+             program ends at {}; install the newer periodd\n",
+            files()
+        );
+        assert_eq!((answer.stderr, answer.stdout), (sentence, String::new()), "{command:?}");
+    }
+    assert_eq!(test.rows("select count(*) from organizations").await, ["0"]);
+}
+
+#[tokio::test]
+async fn a_migration_with_another_text_is_refused() {
+    let test = TestDatabase::new().await;
+    test.sql("update periodd_migrations set checksum = 'other' where version = 2").await;
+    let schema = inventory(&test).await;
+    for command in [["db", "migrate"], ["db", "status"]] {
+        let answer = test.periodd(&command).exits(78);
+        assert_eq!(
+            answer.stderr,
+            "periodd: migration 2 was applied with another text than this program's; install the \
+             periodd that applied it\n"
+        );
+    }
+    assert_eq!(inventory(&test).await, schema);
+}
+
+#[tokio::test]
+async fn a_database_without_the_schema_says_what_to_run() {
+    let test = TestDatabase::empty().await;
+    let answer = test.periodd(&["rollover"]).exits(78);
+    assert!(answer.stderr.contains("run `periodd db migrate`"), "{}", answer.stderr);
+    assert_eq!(inventory(&test).await, Vec::<String>::new());
+}
+
+/// Ends the migrator's connection when it has made its n-th change of the schema. The count is a
+/// sequence: it stays when the transaction goes.
+const GUILLOTINE: &str = "
+    create schema chaos;
+    create sequence chaos.step;
+    create table chaos.fatal (step bigint);
+    create function chaos.strike() returns event_trigger language plpgsql as $$
+    begin
+        if nextval('chaos.step') = (select step from chaos.fatal) then
+            perform pg_terminate_backend(pg_backend_pid());
+        end if;
+    end $$;
+    create event trigger guillotine on ddl_command_end execute function chaos.strike();";
+
+#[tokio::test]
+async fn a_migrator_that_dies_between_statements_leaves_nothing_behind() {
+    let test = TestDatabase::empty().await;
+    let untouched = inventory(&test).await;
+    test.sql(GUILLOTINE).await;
+    test.sql("insert into chaos.fatal values (1)").await;
+    let mut died = 0;
+    loop {
+        test.sql("select setval('chaos.step', 1, false)").await;
+        let answer = test.periodd(&["db", "migrate"]);
+        if answer.code == 0 {
+            break;
+        }
+        assert_eq!(answer.code, 69, "{}", answer.stderr);
+        assert_eq!(inventory(&test).await, untouched, "after {died} deaths");
+        died += 1;
+        test.sql("update chaos.fatal set step = step + 13").await;
+    }
+    assert!(died >= 10, "there are more statements than that: {died}");
+    let known = test.rows("select count(*) from periodd_migrations").await;
+    assert_eq!(known, [files().to_string()]);
+}
+
+#[tokio::test]
+async fn a_migrator_that_dies_at_any_moment_leaves_all_or_nothing() {
+    let test = TestDatabase::empty().await;
+    let untouched = inventory(&test).await;
+    let mut onlooker = test.connect().await;
+    for _ in 0..8 {
+        let child = start(&test);
+        until(
+            &mut onlooker,
+            "select count(*) > 0 from pg_stat_activity
+             where datname = current_database() and application_name = 'periodd'
+               and xact_start is not null",
+        )
+        .await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(..60))).await;
+        sqlx::raw_sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and application_name = 'periodd'
+               and xact_start is not null",
+        )
+        .execute(&mut onlooker)
+        .await
+        .unwrap();
+        let answer = answer(child);
+        assert!([0, 69].contains(&answer.code), "{answer:?}");
+        if answer.code == 0 {
+            break;
+        }
+        let now = inventory(&test).await;
+        let finished = now.contains(&"table periodd_migrations r".to_owned());
+        assert!(now == untouched || finished, "{now:#?}");
+    }
+    test.periodd(&["db", "migrate"]).exits(0);
+    let known = test.rows("select count(*) from periodd_migrations").await;
+    assert_eq!(known, [files().to_string()]);
+}

@@ -1,0 +1,159 @@
+//! How the database goes about each statement once there are many orgs: through an index.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::statements::{Statement, of_the_store};
+use crate::support::TestDatabase;
+
+/// Tables that grow with the number of orgs, or faster.
+const LARGE: [&str; 9] = [
+    "billing_period_usage",
+    "billing_periods",
+    "feature_usage",
+    "organizations",
+    "overage_entries",
+    "overage_packs",
+    "usage_counters",
+    "usage_metrics",
+    "users",
+];
+/// What may read a large table from end to end, by a piece of its text, and why.
+const MAY_SCAN: [(&str, &str); 3] = [
+    ("select count(*) as \"count!\" from organizations", "how many orgs a person is asked about"),
+    ("where $1::uuid is null or o.id = $1", "lists every org, or shows one"),
+    ("where $1::uuid is null or p.org_id = $1", "lists every pack, or those of one org"),
+];
+/// What has to go through an index, by a piece of its text.
+const BY_INDEX: [(&str, &str); 8] = [
+    ("as \"due!\"", "organizations_due"),
+    ("as \"unopened!\"", "organizations_unopened"),
+    ("as \"stale_ends!\"", "organizations_stale_ends"),
+    ("as \"expired_packs!\"", "overage_packs_expiring"),
+    ("(o.current_period_end, o.id) > ($2, $3)", "organizations_due"),
+    ("is null)\n           and o.id > $1", "organizations_unopened"),
+    ("o.ends_anchor_month))\n           and o.id > $1", "organizations_stale_ends"),
+    ("with stamped as", "usage_metrics_uncounted"),
+];
+
+/// Twenty thousand orgs as they are found in the middle of a month: few are due, few metrics are
+/// uncounted, a fifth hold packs.
+async fn many_orgs() -> TestDatabase {
+    let test = TestDatabase::new().await;
+    test.sql(
+        "insert into organizations
+             (slug, name, time_zone, current_period_start, current_period_end, next_period_ends,
+              ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month, ends_tzdb_version)
+         select 'org-' || i, 'Org ' || i, 'Europe/Berlin', start, start + interval '30 days',
+                array[start + interval '60 days', start + interval '90 days'],
+                'Europe/Berlin', 'monthly', 1, 1, '2026e'
+         from generate_series(1, 20000) as i,
+              lateral (select '2026-05-01Z'::timestamptz + (i % 200) * interval '3 hours')
+                  as s (start);
+         update organizations set current_period_end = null, current_period_start = null
+         where slug in ('org-7', 'org-77');
+         update organizations set next_period_ends = null where slug in ('org-8', 'org-88');
+         insert into users (organization_id, email) select id, slug || '@example.com'
+             from organizations;
+         insert into feature_usage (organization_id, user_id, feature, period_start, period_end)
+             select organization_id, id, 'scrapes', '2026-05-01Z', '2026-06-01Z' from users;
+         insert into usage_counters (org_id, feature, period_start, period_end)
+             select id, f, '2026-05-01Z', '2026-06-01Z'
+             from organizations, unnest(array['scrapes', 'sms_sent']) as f;
+         insert into usage_metrics
+             (organization_id, metric_type, metric_value, created_at, counted_at)
+             select id, 'scrapes', 1, '2026-05-01Z'::timestamptz + n * interval '1 day',
+                    case when slug not like '%99' or n < 3 then now() end
+             from organizations, generate_series(1, 4) as n;
+         insert into overage_packs (org_id, feature, quantity, remaining, expires_at, entries)
+             select id, 'scrapes', 5, 5,
+                    case when slug like '%5' then now() + interval '1 day' end, 1
+             from organizations where slug like '%5' or slug like '%0';
+         insert into overage_entries (org_id, pack_id, seq, kind, quantity, remaining, period_start)
+             select org_id, id, seq, kind, 1, 4, '2026-05-01Z'
+             from overage_packs, (values (1, 'granted'), (2, 'drawn')) as e (seq, kind);
+         insert into billing_periods (org_id, period_start, period_end)
+             select id, '2026-04-01Z', '2026-05-01Z' from organizations;
+         insert into billing_period_usage (org_id, feature, period_start)
+             select org_id, 'scrapes', period_start from billing_periods;",
+    )
+    .await;
+    test.sql("vacuum analyze").await;
+    test
+}
+
+/// The plan for values that are not known yet, as a long-lived connection uses it.
+async fn plan(connection: &mut PgConnection, statement: &Statement) -> Value {
+    let nulls = vec!["null"; statement.parameters].join(", ");
+    let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+    let run = async |connection: &mut PgConnection, sql: String| {
+        let script = sqlx::AssertSqlSafe(sql);
+        sqlx::raw_sql(script).execute(connection).await.expect("the statement can be prepared")
+    };
+    run(connection, format!("prepare asked as {}", statement.query)).await;
+    let explain = format!("explain (format json) execute asked{nulls}");
+    let (plan,): (Value,) = sqlx::query_as(sqlx::AssertSqlSafe(explain))
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap_or_else(|error| panic!("{error}\nin {}", statement.query));
+    run(connection, "deallocate asked".to_owned()).await;
+    plan
+}
+
+/// Every node of a plan.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let mut found = vec![];
+    let mut pending = vec![plan];
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::Array(values) => pending.extend(values),
+            Value::Object(map) => {
+                if map.contains_key("Node Type") {
+                    found.push(value);
+                }
+                pending.extend(map.values());
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn scanned(plan: &Value) -> Vec<&str> {
+    let scans = nodes(plan).into_iter().filter(|node| node["Node Type"] == "Seq Scan");
+    let tables = scans.filter_map(|node| node["Relation Name"].as_str());
+    tables.filter(|table| LARGE.contains(table)).collect()
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_large_table_from_end_to_end() {
+    let test = many_orgs().await;
+    let mut connection = test.connect().await;
+    sqlx::raw_sql("set plan_cache_mode = force_generic_plan")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let statements = of_the_store();
+    let mut faults = Vec::new();
+    for statement in &statements {
+        let plan = plan(&mut connection, statement).await;
+        let scanned = scanned(&plan);
+        let may = MAY_SCAN.iter().any(|(piece, _)| statement.query.contains(piece));
+        if !scanned.is_empty() && !may {
+            faults.push(format!("{scanned:?} scanned by\n{}", statement.query));
+        }
+    }
+    assert!(
+        faults.is_empty(),
+        "{}\nmend the statement, or name it in MAY_SCAN and say why",
+        faults.join("\n\n")
+    );
+    for (piece, index) in BY_INDEX {
+        let statement = statements.iter().find(|statement| statement.query.contains(piece));
+        let statement = statement.unwrap_or_else(|| panic!("no statement says {piece}"));
+        let plan = plan(&mut connection, statement).await;
+        let used = nodes(&plan).into_iter().any(|node| node["Index Name"] == index);
+        assert!(used, "{index} is not used\n{}\n{plan:#}", statement.query);
+    }
+}

@@ -1,0 +1,64 @@
+//! Every table, and whose data it holds. A new table belongs in one of these lists: the rules of
+//! sharding depend on which.
+
+use crate::support::TestDatabase;
+
+/// Tables of an org's data, with the column that names the org: they shard by it.
+pub(crate) const ORG_TABLES: [(&str, &str); 13] = [
+    ("organizations", "id"),
+    ("users", "organization_id"),
+    ("org_contacts", "org_id"),
+    ("limit_overrides", "org_id"),
+    ("usage_metrics", "organization_id"),
+    ("usage_counters", "org_id"),
+    ("feature_usage", "organization_id"),
+    ("overage_packs", "org_id"),
+    ("overage_entries", "org_id"),
+    ("billing_periods", "org_id"),
+    ("billing_period_usage", "org_id"),
+    ("billing_adjustments", "org_id"),
+    ("periodd_moved_ends", "org_id"),
+];
+
+/// Small tables that every shard reads: copied everywhere.
+pub(crate) const REFERENCE_TABLES: [&str; 4] =
+    ["features", "subscription_tiers", "tier_limits", "pack_offers"];
+
+/// periodd's own books: in one place, and never joined with an org's data.
+pub(crate) const CONTROL_TABLES: [&str; 3] =
+    ["periodd_facts", "periodd_migrations", "periodd_zone_months"];
+
+/// Unique on purpose without the org's id: a slug and a user's id are unique over all orgs.
+pub(crate) const UNIQUE_OVER_ALL_ORGS: [&str; 2] = ["organizations_slug_key", "users_id_key"];
+
+/// `org_tables (name, org_id)` as a common table expression.
+pub(crate) fn org_tables() -> String {
+    let rows = ORG_TABLES.map(|(table, column)| format!("('{table}', '{column}')"));
+    format!("org_tables (name, org_id) as (values {})", rows.join(", "))
+}
+
+pub(crate) fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
+}
+
+/// Every table that there is.
+pub(crate) async fn all(test: &TestDatabase) -> Vec<String> {
+    test.rows(
+        "select relname from pg_class
+         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') order by 1",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn every_table_is_known_by_whose_data_it_holds() {
+    let test = TestDatabase::new().await;
+    let orgs = ORG_TABLES.map(|(table, _)| table);
+    let mut known = [&orgs[..], &REFERENCE_TABLES, &CONTROL_TABLES].concat();
+    known.sort_unstable();
+    assert_eq!(
+        all(&test).await,
+        known,
+        "a new table belongs in one of the lists in tests/schema/tables.rs"
+    );
+}
