@@ -28,17 +28,10 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Is there anything?
+    /// Is there nothing that takes a walk over orgs? Packs to enter in the ledger take none.
     #[must_use]
-    pub fn any(self) -> bool {
-        self != Self::default()
-    }
-
-    /// Is there nothing for which an org has to move? Packs to enter in the ledger and ends to
-    /// look at may leave every org as it is.
-    #[must_use]
-    pub fn moves_nobody(self) -> bool {
-        Self { unseen_packs: false, old_rules: false, ..self } == Self::default()
+    pub fn is_quiet(self) -> bool {
+        Self { unseen_packs: false, ..self } == Self::default()
     }
 }
 

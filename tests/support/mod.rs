@@ -83,6 +83,20 @@ impl TestDatabase {
         Self::made_from("template1").await
     }
 
+    /// Another database with everything that is in this one. Whoever is connected to this one is
+    /// cut off: PostgreSQL copies a database only while nobody uses it.
+    pub async fn copy(&self) -> Self {
+        self.database.close().await;
+        let mut server = maintenance().await;
+        let cut_off = format!(
+            "select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity
+             where datname = '{}'",
+            self.name
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(cut_off)).execute(&mut server).await.unwrap();
+        Self::made_from(&self.name).await
+    }
+
     async fn made_from(template: &str) -> Self {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let mut server = maintenance().await;
@@ -147,6 +161,45 @@ impl TestDatabase {
             cells.collect::<Vec<_>>().join(" ")
         };
         rows.iter().map(line).collect()
+    }
+
+    /// Everything that a rollover writes, as text: one line per row, without the real time at
+    /// which it was written.
+    pub async fn contents(&self) -> Vec<String> {
+        self.rows(&format!("select * from ({}) t order by name, row::text", Self::all())).await
+    }
+
+    /// The same in one line per table, for tables that are large: rows, and a digest of them.
+    pub async fn digests(&self) -> Vec<String> {
+        let digest = "md5(string_agg(md5(row::text), '' order by md5(row::text)))";
+        let query = format!(
+            "select name, count(*), {digest} from ({}) t group by 1 order by 1",
+            Self::all()
+        );
+        self.rows(&query).await
+    }
+
+    /// A query for every row that a rollover may write.
+    fn all() -> String {
+        let tables = [
+            "billing_adjustments",
+            "billing_period_usage",
+            "billing_periods",
+            "feature_usage",
+            "features",
+            "organizations",
+            "overage_entries",
+            "overage_packs",
+            "periodd_facts",
+            "periodd_moved_ends",
+            "usage_counters",
+            "usage_metrics",
+            "users",
+        ];
+        let table = |name| {
+            format!("select '{name}' as name, to_jsonb(t) - 'recorded_at' as row from {name} t")
+        };
+        tables.map(table).join(" union all ")
     }
 
     /// Runs every invariant under `tests/invariants`: each lists what breaks it.

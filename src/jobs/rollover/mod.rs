@@ -97,25 +97,34 @@ impl Job<'_> {
     async fn regular_passes(&self) -> Result<(), StoreError> {
         let policy = Policy { early: false, ..self.request.policy.clone() };
         let mut fruitless = 0;
+        let mut has_adopted = false;
         loop {
             let now = self.now().await?;
             let mut connection = self.database.connection().await?;
             let pending = claim::pending(&mut connection, now, self.tz.release()).await?;
-            let adopted = if pending.unseen_packs { adopt(&mut connection).await? } else { 0 };
+            if pending.unseen_packs {
+                adopt(&mut connection).await?;
+            }
             drop(connection);
-            if matches!(self.request.scope, Scope::All) && !pending.any() {
-                return Ok(());
+            if matches!(self.request.scope, Scope::All) && pending.is_quiet() {
+                if !pending.unseen_packs || has_adopted {
+                    return Ok(());
+                }
+                // One of them may have expired already. Whoever goes on inserting packs does not
+                // keep the run from its end.
+                has_adopted = true;
+                continue;
             }
             let moved = self.pass(&policy, now, pending.old_rules).await?;
-            let left = std::mem::take(&mut self.report.lock().await.left);
-            if moved == 0 && left.is_empty() && !matches!(self.request.scope, Scope::All) {
+            let (left, missed) = self.report.lock().await.take_left_and_missed();
+            if moved + missed + left.len() == 0 && !matches!(self.request.scope, Scope::All) {
                 // Nothing of what was asked for is due any more.
                 return Ok(());
             }
-            // Ends that were only looked at under newer rules need not move anybody.
-            let looked = pending.old_rules && pending.moves_nobody();
-            let fruitful = moved > 0 || adopted > 0 || (looked && left.is_empty());
-            fruitless = if fruitful { 0 } else { fruitless + 1 };
+            // Others may have moved what this pass went for; and ends that were only looked at
+            // under newer rules need not move anybody.
+            let well = left.is_empty() && (missed > 0 || pending.old_rules);
+            fruitless = if moved > 0 || well { 0 } else { fruitless + 1 };
             if fruitless == FRUITLESS_PASSES {
                 return Err(stays_due(&left));
             }
@@ -198,12 +207,12 @@ impl Job<'_> {
     }
 }
 
-/// Enters packs that applications inserted by themselves in the ledger. Returns how many entries
-/// that took; none where somebody else was at the same rows, which the next pass sees to.
-async fn adopt(connection: &mut Connection) -> Result<u64, StoreError> {
+/// Enters packs that applications inserted by themselves in the ledger; where somebody else is at
+/// the same rows, the next pass sees to them.
+async fn adopt(connection: &mut Connection) -> Result<(), StoreError> {
     match packs::adopt_unseen(connection).await {
-        Err(StoreError::Conflict(_)) => Ok(0),
-        other => other,
+        Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
+        Err(other) => Err(other),
     }
 }
 

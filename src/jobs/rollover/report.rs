@@ -30,7 +30,10 @@ pub struct Report {
     moves: usize,
     /// Orgs that the last pass left alone, with why.
     #[serde(skip)]
-    pub(super) left: Vec<(Uuid, String)>,
+    left: Vec<(Uuid, String)>,
+    /// Orgs that others had moved before the last pass came to them.
+    #[serde(skip)]
+    missed: usize,
     /// May an org come up to now twice? Then the orgs are remembered, to count each once.
     #[serde(skip)]
     tells_apart: bool,
@@ -107,6 +110,12 @@ impl Report {
         self.conflicts += tally.conflicts;
         self.parked.extend(tally.parked);
         self.left.extend(tally.left);
+        self.missed += tally.missed;
+    }
+
+    /// Takes out what the last pass left alone, and how often others were faster than it.
+    pub(super) fn take_left_and_missed(&mut self) -> (Vec<(Uuid, String)>, usize) {
+        (std::mem::take(&mut self.left), std::mem::take(&mut self.missed))
     }
 
     /// Takes the plans and parkings of a dry run; an org that several walks find counts once.
