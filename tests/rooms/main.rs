@@ -3,6 +3,7 @@
 //! Nothing imports upward: the rules know nobody, the store knows the rules, jobs know both, and
 //! only the surfaces know the jobs. A rule that is broken says where, and what to do.
 
+mod map;
 mod source;
 
 use std::fs;
