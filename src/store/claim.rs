@@ -325,9 +325,10 @@ pub async fn next_due(connection: &mut PgConnection) -> Result<Option<Instant>, 
     let next = sqlx::query_scalar!(
         "select least((select min(o.current_period_end) from organizations o
                        where o.parked_at is null),
-                      (select min(p.expires_at)
+                      (select p.expires_at
                        from overage_packs p join organizations o on o.id = p.org_id
-                       where p.remaining > 0 and o.parked_at is null))"
+                       where p.remaining > 0 and p.expires_at is not null and o.parked_at is null
+                       order by p.expires_at limit 1))"
     );
     Ok(next.fetch_one(connection).await?)
 }

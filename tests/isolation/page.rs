@@ -1,6 +1,6 @@
 //! An org that is due, and its plan: read through the store's own functions, as a pass does.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use periodd::billing::check::check;
@@ -63,7 +63,8 @@ pub(crate) async fn plan(connection: &mut Connection) -> Planned {
     let counters = snapshot::counters(connection, &since, features).await.expect("counters");
     let open = row.state.period.expect("a period").period.start;
     let draws = snapshot::draws(connection, &[(org, open)]).await.expect("draws");
-    let packs = snapshot::packs(connection, &[org], &[], features).await.expect("packs");
+    let packs =
+        snapshot::packs(connection, &[org], &BTreeSet::new(), features).await.expect("packs");
     let snapshot = OrgSnapshot {
         usage: sums(counters.into_iter().chain(counted.iter().cloned()).map(|(_, usage)| usage)),
         used_before: [].into(),
@@ -121,7 +122,7 @@ pub(crate) async fn apply(
     planned: &Planned,
 ) -> Result<HashSet<Uuid>, StoreError> {
     let tz = TzData::newest();
-    let stamp = Stamp { now: now(), tzdb: tz.release() };
+    let stamp = Stamp { now: now(), counted_at: now(), tzdb: tz.release() };
     apply::apply(connection, std::slice::from_ref(planned), stamp).await
 }
 

@@ -23,9 +23,10 @@ fn plan() -> Plan {
         feature: MINUTES,
         units,
         at: start,
+        known: start,
         expires_at: expires_at.map(instant),
     };
-    let used = |at, units| Use { feature: MINUTES, at: instant(at), units };
+    let used = |at, units| Use { feature: MINUTES, at: instant(at), known: start, units };
     let tier = "free".to_owned();
     let scenario = Scenario {
         zone: "UTC",

@@ -26,16 +26,26 @@ pub(crate) struct Memory {
     /// What the org's row shows of minutes used.
     pub(crate) used_minutes: Quantity,
     calendar: Calendar,
-    uses: Vec<(Feature, Instant, Quantity)>,
+    uses: Vec<Metric>,
     limits: Arc<TierLimits>,
     overrides: Vec<(Feature, Included)>,
     everything_is_known: bool,
 }
 
-/// A pack, and how much was granted with it.
+/// What was used of a feature when, and since when that is known.
+#[derive(Clone)]
+struct Metric {
+    feature: Feature,
+    at: Instant,
+    known: Instant,
+    quantity: Quantity,
+}
+
+/// A pack, how much was granted with it, and since when it is known.
 #[derive(Clone)]
 pub(crate) struct Held {
     pub(crate) pack: Pack,
+    known: Instant,
     pub(crate) granted: Quantity,
 }
 
@@ -56,6 +66,12 @@ impl Memory {
         }
         let overrides = scenario.overrides.iter();
         let uses = scenario.uses.iter();
+        let metric = |used: &crate::scenario::Use| Metric {
+            feature: used.feature.into(),
+            at: used.at,
+            known: used.known,
+            quantity: scenario.quantity(used.units),
+        };
         Self {
             org: org(scenario),
             packs: packs(scenario),
@@ -63,7 +79,7 @@ impl Memory {
             closed: Vec::new(),
             used_minutes: Quantity::ZERO,
             calendar: scenario.calendar(),
-            uses: uses.map(|u| (u.feature.into(), u.at, scenario.quantity(u.units))).collect(),
+            uses: uses.map(metric).collect(),
             limits: Arc::new(limits),
             overrides: overrides.map(|(name, units)| ((*name).into(), included(*units))).collect(),
             everything_is_known: scenario.everything_is_known,
@@ -163,23 +179,30 @@ impl Memory {
         self.ledger.push(entry.clone());
     }
 
+    /// What those entries took out of a pack.
+    pub(crate) fn gone(&self, held: &Held, which: impl Fn(&Entry) -> bool) -> Quantity {
+        let own = self.ledger.iter().filter(|entry| entry.pack == held.pack.id && which(entry));
+        Quantity::sum(own.map(|entry| entry.quantity)).expect("in range")
+    }
+
     fn held(&mut self, pack: Uuid) -> &mut Held {
         self.packs.iter_mut().find(|held| held.pack.id == pack).expect("a pack of this org")
     }
 
-    fn is_known(&self, at: Instant, now: Instant) -> bool {
-        self.everything_is_known || at <= now
+    fn is_known(&self, known: Instant, now: Instant) -> bool {
+        self.everything_is_known || known <= now
     }
 
     /// Packs that hold something, and those that the open period has drawn from.
     fn packs_to_read(&self, now: Instant) -> Vec<Pack> {
         let drawn = self.draws();
-        let is_read = |pack: &&Pack| {
+        let is_read = |held: &&Held| {
+            let Held { pack, known, .. } = held;
             let matters =
                 !pack.remaining.is_zero() || drawn.iter().any(|draw| draw.pack == pack.id);
-            matters && self.is_known(pack.purchased_at, now)
+            matters && self.is_known(*known, now)
         };
-        self.packs.iter().map(|held| &held.pack).filter(is_read).cloned().collect()
+        self.packs.iter().filter(is_read).map(|held| held.pack.clone()).collect()
     }
 
     /// What the open period has drawn, by instant, pack and place in the pack's ledger.
@@ -209,11 +232,13 @@ impl Memory {
 
     /// The sum of what was used of a feature in a period; `None` where nothing was.
     fn used(&self, feature: &str, period: Period, now: Instant) -> Option<Quantity> {
-        let counts = |(name, at, _): &&(Feature, Instant, Quantity)| {
-            &**name == feature && period.contains(*at) && self.is_known(*at, now)
+        let counts = |metric: &&Metric| {
+            &*metric.feature == feature
+                && period.contains(metric.at)
+                && self.is_known(metric.known, now)
         };
         let used: Vec<Quantity> =
-            self.uses.iter().filter(counts).map(|(_, _, quantity)| *quantity).collect();
+            self.uses.iter().filter(counts).map(|metric| metric.quantity).collect();
         (!used.is_empty()).then(|| Quantity::sum(used).expect("in range"))
     }
 }
@@ -254,7 +279,7 @@ fn packs(scenario: &Scenario) -> Vec<Held> {
             expires_at: purchase.expires_at,
             entries: 1,
         };
-        Held { pack, granted }
+        Held { pack, granted, known: purchase.known }
     };
     scenario.packs.iter().map(held).collect()
 }

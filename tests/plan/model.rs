@@ -77,24 +77,20 @@ pub(crate) fn live(
     panic!("the scenario's boundaries end before {now}")
 }
 
-/// What happens to tier and subscription at a boundary.
+/// What happens to tier and subscription at a boundary. Where both are due, the subscription has
+/// ended, and the tier to come with it; one that was sold for later is not touched.
 fn cross(standing: &mut Standing, boundary: Instant) {
-    if standing.ends_at.is_some_and(|ends_at| boundary >= ends_at) {
-        // A tier that is to come later stays: it was sold for then.
-        let later = standing.next_tier_at.filter(|at| *at > boundary);
-        *standing = Standing {
-            tier: TIERS[2].to_owned(),
-            next_tier: standing.next_tier.take().filter(|_| later.is_some()),
-            next_tier_at: later,
-            status: Some("canceled".to_owned()),
-            ends_at: None,
-        };
-    } else if let Some(next) = &standing.next_tier
-        && standing.next_tier_at.is_none_or(|at| boundary >= at)
-    {
-        standing.tier.clone_from(next);
-        standing.next_tier = None;
+    let is_due = standing.next_tier_at.is_none_or(|at| boundary >= at);
+    let next = if is_due { standing.next_tier.take() } else { None };
+    if is_due {
         standing.next_tier_at = None;
+    }
+    if standing.ends_at.is_some_and(|ends_at| boundary >= ends_at) {
+        TIERS[2].clone_into(&mut standing.tier);
+        standing.status = Some("canceled".to_owned());
+        standing.ends_at = None;
+    } else if let Some(next) = next {
+        standing.tier = next;
     }
 }
 

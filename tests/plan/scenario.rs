@@ -66,6 +66,8 @@ pub(crate) struct Recipe {
     looks: Vec<(Pick, usize)>,
     last_look: (u8, u8, usize),
     everything_is_known: bool,
+    /// When uses and packs come to light, where that is not at once.
+    delays: Vec<Pick>,
 }
 
 /// Cycle, anchor day, anchor month in the schema's words.
@@ -111,8 +113,10 @@ pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
     let pack = (feature(), 1..12_u8, instant(), option::weighted(0.7, instant()), any::<u8>());
     let packs = vec(pack, 0..7);
     let looks = (vec((instant(), 1..=12_usize), 0..8), (0..=6_u8, 0..8_u8, 1..=12_usize));
-    (calendar, pool, 0..4_usize, granted, uses, packs, looks, any::<bool>()).prop_map(
-        |(calendar, pool, scale, granted, uses, packs, looks, everything_is_known)| {
+    let known = (any::<bool>(), vec(instant(), 4));
+    (calendar, pool, 0..4_usize, granted, uses, packs, looks, known).prop_map(
+        |(calendar, pool, scale, granted, uses, packs, looks, known)| {
+            let (everything_is_known, delays) = known;
             let (place, days_later, schedule, moved_to, knows_its_end_date, starts_late) = calendar;
             let (tiers, overrides, tier, next_tier, ends_at) = granted;
             let (looks, last_look) = looks;
@@ -135,6 +139,7 @@ pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
                 looks,
                 last_look,
                 everything_is_known,
+                delays,
             }
         },
     )
@@ -154,6 +159,8 @@ fn schedules() -> impl Strategy<Value = Schedule> {
 pub(crate) struct Use {
     pub(crate) feature: &'static str,
     pub(crate) at: Instant,
+    /// When it was written down.
+    pub(crate) known: Instant,
     pub(crate) units: i64,
 }
 
@@ -164,6 +171,8 @@ pub(crate) struct Purchase {
     pub(crate) feature: &'static str,
     pub(crate) units: i64,
     pub(crate) at: Instant,
+    /// When it was written down.
+    pub(crate) known: Instant,
     pub(crate) expires_at: Option<Instant>,
 }
 
@@ -235,6 +244,23 @@ impl Scenario {
         }
     }
 
+    /// The same, but uses and packs come to light late, and not in order.
+    pub(crate) fn late(recipe: &Recipe) -> Self {
+        let mut scenario = Self::of(recipe);
+        let pool: Vec<Instant> =
+            recipe.pool.iter().map(|at| within(&scenario.boundaries, *at)).collect();
+        let mut delays = recipe.delays.iter().cycle().map(|pick| pool[pick.which]);
+        let mut known = |at: Instant| delays.next().map_or(at, |delay| at.max(delay));
+        for used in &mut scenario.uses {
+            used.known = known(used.at);
+        }
+        for pack in &mut scenario.packs {
+            pack.known = known(pack.at);
+        }
+        scenario.everything_is_known = false;
+        scenario
+    }
+
     pub(crate) fn quantity(&self, units: i64) -> Quantity {
         Quantity::from_millionths(i128::from(units) * self.scale).expect("in range")
     }
@@ -282,6 +308,7 @@ fn uses(recipe: &Recipe, pick: impl Fn(Pick) -> Instant) -> Vec<Use> {
     let row = |(feature, at, units): &(usize, Pick, i8)| Use {
         feature: FEATURES[*feature],
         at: pick(*at),
+        known: pick(*at),
         units: i64::from(*units),
     };
     recipe.uses.iter().map(row).collect()
@@ -295,6 +322,7 @@ fn purchases(recipe: &Recipe, pick: impl Fn(Pick) -> Instant) -> Vec<Purchase> {
             feature: FEATURES[*feature],
             units: i64::from(*units),
             at,
+            known: at,
             // The schema has no pack that expires before it is bought.
             expires_at: expires.map(|expires| pick(expires).max(moved(at, 1))),
         }

@@ -18,12 +18,14 @@ fn day((month, day): Day) -> Instant {
 }
 
 fn may(uses: &[(i64, Day)], packs: &[Bought]) -> Memory {
-    let usage = |&(units, at): &(i64, Day)| Use { feature: MINUTES, at: day(at), units };
+    let usage =
+        |&(units, at): &(i64, Day)| Use { feature: MINUTES, at: day(at), known: day(at), units };
     let purchase = |(place, &(units, at, expires)): (usize, &Bought)| Purchase {
         id: Uuid::from_u128(place as u128),
         feature: MINUTES,
         units,
         at: day(at),
+        known: day(at),
         expires_at: expires.map(day),
     };
     let tier = "free".to_owned();
