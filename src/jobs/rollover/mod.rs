@@ -5,6 +5,7 @@
 //! a dry run only stops before the apply.
 
 mod page;
+mod planning;
 mod reading;
 mod report;
 mod walk;
@@ -155,7 +156,8 @@ impl Job<'_> {
         Ok(self.report.lock().await.touched() - before)
     }
 
-    /// Takes page after page of the walk, on a connection of its own.
+    /// Takes page after page of the walk, on a connection of its own; reads each before the one
+    /// ahead of it is written, so that there is something to plan while the database writes.
     async fn work(
         &self,
         walk: &Mutex<Walk>,
@@ -164,16 +166,25 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
-        loop {
-            let Some(ids) = walk.lock().await.next(&mut connection).await? else { return Ok(()) };
-            let tally = worker.roll_over(&mut connection, &ids).await?;
-            if tally.collided(ids.len()) {
+        let Some(ids) = walk.lock().await.next(&mut connection).await? else { return Ok(()) };
+        let first = worker.look_at(&mut connection, ids).await?;
+        let mut at_hand = Some(worker.decide(first).await?);
+        while let Some(page) = at_hand {
+            let size = page.size();
+            let next = match walk.lock().await.next(&mut connection).await? {
+                Some(ids) => Some(worker.look_at(&mut connection, ids).await?),
+                None => None,
+            };
+            let (tally, decided) = worker.roll_over(&mut connection, page, next).await?;
+            at_hand = decided;
+            if tally.collided(size) {
                 walk.lock().await.jump(&mut connection).await?;
             }
             let mut report = self.report.lock().await;
             report.add(tally);
             (self.observer)(&report);
         }
+        Ok(())
     }
 
     /// Plans everything in scope, and applies nothing. One plan shows what several passes would
