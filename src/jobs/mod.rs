@@ -4,3 +4,4 @@ pub mod demo;
 pub mod orgs;
 pub mod rollover;
 pub mod zones;
+pub mod stop;
