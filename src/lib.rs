@@ -4,6 +4,7 @@ pub mod billing;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod jobs;
 pub mod store;
 pub mod telemetry;
