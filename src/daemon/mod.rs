@@ -1,0 +1,3 @@
+//! The daemon: what `periodd run` is made of.
+
+pub mod notify;
