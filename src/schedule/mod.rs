@@ -6,5 +6,7 @@
 pub mod rule;
 pub mod timetable;
 
-pub use rule::{Decision, Policy, Reason, Running, Settlement, Skip, Standing, decide};
+pub use rule::{
+    Decision, Policy, Reason, Running, Settlement, Skip, Standing, decide, decide_boundary, due_at,
+};
 pub use timetable::Timetable;

@@ -179,10 +179,39 @@ pub fn due_at(occurrence: Instant, jitter: Duration, seed: i64) -> Instant {
     occurrence.plus(SignedDuration::from_micros(delay)).unwrap_or(occurrence)
 }
 
-/// The finaliser of SplitMix64: neighbours in, strangers out.
+/// The finaliser of `SplitMix64`: neighbours in, strangers out.
 fn scattered(value: u64) -> u64 {
     let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)
+}
+
+/// Decides about the boundary that falls due next: the end of a period, of which the database says
+/// when the earliest is. One that is settled and still due is left to the sweep.
+#[must_use]
+pub fn decide_boundary(standing: &Standing, next_due: Option<Instant>, now: Instant) -> Decision {
+    match (standing.running, &standing.paused) {
+        (Some(running), None) if running.abandoned => {
+            return Decision::TakeOver(running.occurrence);
+        }
+        // A rollover goes on until nothing is due: what falls due meanwhile is its own.
+        (Some(_), _) => return Decision::Wait(None),
+        (None, _) => {}
+    }
+    let Some(due) = next_due.filter(|due| *due > standing.settled) else {
+        return Decision::Wait(None);
+    };
+    if due > now {
+        return Decision::Wait(Some(due));
+    }
+    Decision::Settle(match &standing.paused {
+        Some(why) => {
+            let (reason, because) = (Reason::Paused, Some(why.clone()));
+            let skip = Skip { first: due, last: due, count: 1, reason, because };
+            Settlement { upto: due, skip: Some(skip), run: None }
+        }
+        // It closes whatever is due, so all boundaries up to now are settled with it.
+        None => Settlement { upto: now, skip: None, run: Some(due) },
+    })
 }

@@ -46,9 +46,13 @@ pub struct Run {
 }
 
 /// Counts are kept as text here, and are JSON for whoever reads them.
+#[expect(clippy::ref_option, reason = "serde hands the field over like this")]
 fn as_json<S: serde::Serializer>(counts: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
-    let value: Option<serde_json::Value> =
-        counts.as_deref().map(serde_json::from_str).transpose().map_err(serde::ser::Error::custom)?;
+    let value: Option<serde_json::Value> = counts
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(serde::ser::Error::custom)?;
     serde::Serialize::serialize(&value, to)
 }
 

@@ -130,36 +130,59 @@ pub struct Skipped {
     pub because: Option<String>,
 }
 
-/// Occurrences up to `upto` that are settled now: some left out, one begun.
-#[derive(Debug)]
-pub struct Settled<'a> {
-    /// Whose.
-    pub lane: Lane<'a>,
-    /// The token that the decision was made on.
-    pub token: i64,
-    /// The last occurrence that is settled.
+/// Leaves occurrences out, if the row still stands as it was read. Returns the token that it has
+/// now; `None` when another process was first.
+///
+/// # Errors
+/// As every write.
+pub async fn leave_out(
+    connection: &mut PgConnection,
+    lane: Lane<'_>,
+    token: i64,
+    skipped: &Skipped,
+    replica: &str,
+) -> Result<Option<i64>, StoreError> {
+    let moved = sqlx::query_scalar!(
+        "with moved as (
+             update periodd_schedules s set settled = $5, token = s.token + 1
+             where s.job = $1 and s.trigger = $2 and s.token = $3
+             returning s.token),
+         skipped as (
+             insert into periodd_runs
+                 (job, trigger, occurrence, last_occurrence, occurrences, outcome, reason,
+                  replica, finished_at, error)
+             select $1, $2, $4::timestamptz, nullif($5, $4::timestamptz), $6, 'skipped', $7, $8,
+                    now(), $9
+             from moved)
+         select token from moved",
+        lane.job,
+        lane.trigger.name(),
+        token,
+        skipped.first,
+        skipped.last,
+        skipped.count,
+        skipped.reason,
+        replica,
+        skipped.because
+    );
+    Ok(moved.fetch_optional(connection).await?)
+}
+
+/// A run to be begun.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning<'a> {
+    /// Its occurrence.
+    pub occurrence: Instant,
+    /// Every occurrence up to here is settled with it.
     pub upto: Instant,
-    /// Those that are left out.
-    pub skip: Option<Skipped>,
-    /// The one that begins, and when.
-    pub run: Option<(Instant, Instant)>,
-    /// Milliseconds from when it was due to when it begins.
+    /// Now.
+    pub started_at: Instant,
+    /// Milliseconds from when it was due to now.
     pub lateness_ms: i64,
-    /// Who settles it.
+    /// Who runs it.
     pub replica: &'a str,
     /// How long nobody else may take it over, in seconds.
     pub lease_secs: f64,
-}
-
-/// What became of an attempt to settle occurrences.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// Another process was first.
-    Taken,
-    /// It is in the ledger, and nothing was to be begun.
-    Settled,
-    /// A run has begun.
-    Begun(Held),
 }
 
 /// A run that this process holds.
@@ -171,61 +194,42 @@ pub struct Held {
     pub token: i64,
 }
 
-/// Settles occurrences, if the row still stands as it was read: all of it in one statement.
+/// Begins a run, if the row still stands as it was read and nothing of it is running. `None` when
+/// another process was first.
 ///
 /// # Errors
 /// As every write.
-pub async fn settle(
+pub async fn begin(
     connection: &mut PgConnection,
-    settled: &Settled<'_>,
-) -> Result<Outcome, StoreError> {
-    let Settled { lane, token, upto, skip, run, lateness_ms, replica, lease_secs } = settled;
-    let row = sqlx::query!(
-        r#"with clock as (
-               select now() as now, now() + make_interval(secs => $6) as lease_until),
+    lane: Lane<'_>,
+    token: i64,
+    beginning: Beginning<'_>,
+) -> Result<Option<Held>, StoreError> {
+    let held = sqlx::query_as!(
+        Held,
+        r#"with clock as (select now() + make_interval(secs => $9) as lease_until),
            moved as (
                update periodd_schedules s
-               set settled = $4, token = s.token + 1,
-                   running = coalesce($7, s.running),
-                   run_token = case when $7 is null then s.run_token else s.token + 1 end,
-                   replica = case when $7::timestamptz is null then s.replica else $5 end,
-                   lease_until =
-                       case when $7 is null then s.lease_until else clock.lease_until end
+               set settled = $5, token = s.token + 1, running = $4, run_token = s.token + 1,
+                   replica = $8, lease_until = clock.lease_until
                from clock
-               where s.job = $1 and s.trigger = $2 and s.token = $3
-                 and ($7 is null or s.running is null)
-               returning s.token),
-           skipped as (
-               insert into periodd_runs
-                   (job, trigger, occurrence, last_occurrence, occurrences, outcome, reason,
-                    replica, finished_at, error)
-               select $1, $2, $10, nullif($11, $10), $12, 'skipped', $13, $5, clock.now, $14
-               from moved, clock where $10::timestamptz is not null),
-           begun as (
-               insert into periodd_runs
-                   (job, trigger, occurrence, outcome, replica, token, started_at, lateness_ms)
-               select $1, $2, $7, 'running', $5, moved.token, $8, $9
-               from moved where $7 is not null
-               returning id)
-           select moved.token, (select id from begun) as run from moved"#,
+               where s.job = $1 and s.trigger = $2 and s.token = $3 and s.running is null
+               returning s.token)
+           insert into periodd_runs
+               (job, trigger, occurrence, outcome, replica, token, started_at, lateness_ms)
+           select $1, $2, $4, 'running', $8, moved.token, $6, $7 from moved
+           returning id as run, token as "token!""#,
         lane.job,
         lane.trigger.name(),
         token,
-        upto,
-        replica,
-        lease_secs,
-        run.map(|(occurrence, _)| occurrence) as Option<Instant>,
-        run.map(|(_, started)| started) as Option<Instant>,
-        lateness_ms,
-        skip.as_ref().map(|skip| skip.first) as Option<Instant>,
-        skip.as_ref().map(|skip| skip.last) as Option<Instant>,
-        skip.as_ref().map_or(1, |skip| skip.count),
-        skip.as_ref().map(|skip| skip.reason),
-        skip.as_ref().and_then(|skip| skip.because.as_deref())
+        beginning.occurrence,
+        beginning.upto,
+        beginning.started_at,
+        beginning.lateness_ms,
+        beginning.replica,
+        beginning.lease_secs
     );
-    let Some(row) = row.fetch_optional(connection).await? else { return Ok(Outcome::Taken) };
-    let begun = row.run.map(|run| Outcome::Begun(Held { run, token: row.token }));
-    Ok(begun.unwrap_or(Outcome::Settled))
+    Ok(held.fetch_optional(connection).await?)
 }
 
 /// Takes over a run whose lease has run out, if the row still stands as it was read.
