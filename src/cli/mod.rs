@@ -19,6 +19,7 @@ pub mod output;
 mod packs;
 mod periods;
 mod rollover;
+mod run;
 mod session;
 mod usage;
 
@@ -84,6 +85,11 @@ impl Global {
 /// The verbs.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Run the daemon: close every period on time, and whatever else is scheduled
+    ///
+    /// Works until it is told to stop, on its own or beside others on the same database. What its
+    /// schedules are is configuration; `periodd schedule next` shows them.
+    Run(run::Args),
     /// Close what has ended, open what comes next; what is past is caught up
     ///
     /// The same code, guards and ledger as the schedule's. Safe to repeat and safe beside a
@@ -121,6 +127,7 @@ impl Cli {
     pub fn run(self) -> Result<Exit, Failure> {
         let Self { global, command } = self;
         match command {
+            Command::Run(args) => run::run(&args, &global),
             Command::Rollover(args) => rollover::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),

@@ -11,7 +11,6 @@ use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
-use crate::billing::timeline::{CatchUp, Policy};
 use crate::config;
 use crate::jobs::rollover::{self, Report, Request, Scope};
 use crate::store::orgs;
@@ -91,24 +90,9 @@ pub(super) fn request(
 
 /// What the configuration says about every rollover.
 pub(super) fn standing_request(config: &config::Rollover, early: bool) -> Request {
-    let policy = Policy {
-        catch_up: match config.catch_up {
-            config::CatchUp::Replay => CatchUp::Replay,
-            config::CatchUp::Collapse => CatchUp::Collapse,
-            config::CatchUp::Halt => CatchUp::Halt,
-        },
-        max_periods: config.max_periods_per_pass as usize,
-        ended_tier: config.ended_tier.clone(),
-        early,
-    };
-    Request {
-        scope: Scope::All,
-        policy,
-        batch_size: config.batch_size as usize,
-        connections: config.connections as usize,
-        at: None,
-        dry_run: false,
-    }
+    let mut request = Request::standing(config);
+    request.policy.early = early;
+    request
 }
 
 /// No schedule closes a period early, so a person has to mean it.

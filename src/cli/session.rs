@@ -4,9 +4,10 @@
 use super::output::Screen;
 use super::{Failure, Global};
 use crate::billing::Instant;
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::daemon::cluster_settings;
 use crate::jobs;
-use crate::store::cluster::{Cluster, Settings};
+use crate::store::cluster::Cluster;
 use crate::store::{Database, migrate};
 use crate::telemetry::{self, Verbosity};
 use crate::tzdata::TzData;
@@ -152,14 +153,6 @@ impl Session {
             None => Ok(self.database.now().await?),
         }
     }
-}
-
-/// Where the private cluster is, and how it is run.
-pub(super) fn cluster_settings(config: &config::Config) -> Settings {
-    let mut settings = Settings::new(&config.daemon.state_dir);
-    settings.socket_dir = Some(config.daemon.socket_dir.clone());
-    settings.bin_dir.clone_from(&config.database.server_binaries);
-    settings
 }
 
 async fn blocking<T: Send + 'static>(

@@ -3,4 +3,5 @@
 pub mod demo;
 pub mod orgs;
 pub mod rollover;
+pub mod stop;
 pub mod zones;

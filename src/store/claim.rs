@@ -332,3 +332,34 @@ pub async fn next_due(connection: &mut PgConnection) -> Result<Option<Instant>, 
     );
     Ok(next.fetch_one(connection).await?)
 }
+
+/// Orgs of one zone whose period ends at an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Falling {
+    /// The zone.
+    pub time_zone: String,
+    /// How many.
+    pub orgs: i64,
+}
+
+/// How many orgs' periods end at an instant, by zone; counted up to `most` orgs, for on the first
+/// of a month they may be everybody.
+///
+/// # Errors
+/// As every read.
+pub async fn falling(
+    connection: &mut PgConnection,
+    at: Instant,
+    most: i64,
+) -> Result<Vec<Falling>, StoreError> {
+    let falling = sqlx::query_as!(
+        Falling,
+        r#"select f.time_zone, count(*) as "orgs!"
+           from (select o.time_zone from organizations o
+                 where o.parked_at is null and o.current_period_end = $1 limit $2) f
+           group by 1 order by 2 desc, 1"#,
+        at,
+        most
+    );
+    Ok(falling.fetch_all(connection).await?)
+}

@@ -10,6 +10,7 @@ use super::{Exit, Failure, Global, load};
 use crate::cli::output::{Cell, Format, Output, Page, Screen, Table, Tone};
 use crate::cli::session;
 use crate::config::{Config, ConfigError, Source, Transport};
+use crate::daemon::cluster_settings;
 use crate::store::cluster::Cluster;
 use crate::store::{Database, migrate};
 
@@ -74,7 +75,7 @@ type Found = Result<String, Failure>;
 async fn database(config: &Config) -> Found {
     let (what, url) = match config.database_url().map_err(Failure::configuration)? {
         Some(url) => ("the database that is configured", url.reveal().to_owned()),
-        None => match Cluster::look(&session::cluster_settings(config)) {
+        None => match Cluster::look(&cluster_settings(config)) {
             Ok(Some(url)) => ("the private cluster", url),
             Ok(None) => return Ok("the private cluster does not run, and can be started".into()),
             Err(error) => return Err(Failure::unavailable(error)),
