@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::{Exit, Failure, Global, load};
 use crate::cli::output::{Cell, Format, Output, Page, Screen, Table, Tone};
-use crate::cli::session;
 use crate::config::{Config, ConfigError, Source, Transport};
 use crate::daemon::cluster_settings;
 use crate::store::cluster::Cluster;
