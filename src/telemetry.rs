@@ -123,8 +123,7 @@ fn is_stream(stream: &str, (device, inode): (u64, u64)) -> bool {
 fn filter(level: LevelFilter) -> EnvFilter {
     let wants_details = level >= LevelFilter::DEBUG;
     let others = if wants_details { "" } else { ",sqlx_core::pool=error,tokio_cron_scheduler=warn" };
-    // No wish for more may bring what a driver would tell of its messages to the database.
-    EnvFilter::new(format!("{level}{others},sqlx=info,rustls=info"))
+    EnvFilter::new(format!("{level}{others}"))
 }
 
 /// The level in force: `--quiet` keeps errors, every `-v` is one step more.

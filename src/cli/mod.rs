@@ -20,6 +20,8 @@ mod packs;
 mod periods;
 mod rollover;
 mod run;
+mod runs;
+mod schedule;
 mod session;
 mod usage;
 
@@ -103,6 +105,10 @@ pub enum Command {
     Packs(packs::Args),
     /// Write, judge, show and describe the configuration
     Config(config::Args),
+    /// List and show what ran, and what was left out
+    Runs(runs::Args),
+    /// Show when jobs run next; pause and resume them
+    Schedule(schedule::Args),
     /// See to the database's schema
     Db(db::Args),
     /// Print the boundaries of any schedule; needs no database
@@ -133,6 +139,8 @@ impl Cli {
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
             Command::Config(args) => config::run(&args, &global),
+            Command::Runs(args) => runs::run(&args, &global),
+            Command::Schedule(args) => schedule::run(&args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),

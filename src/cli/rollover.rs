@@ -12,6 +12,7 @@ use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
 use crate::config;
+use crate::daemon::work::{Job, rollover_counts};
 use crate::jobs::rollover::{self, Report, Request, Scope};
 use crate::store::orgs;
 
@@ -48,11 +49,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             confirm_early(session, &scope, global.yes).await?;
         }
         let request = request(&session.config.rollover, scope, args, at);
-        let progress = Progress::observer(session);
-        let report = rollover::run(&session.database, &session.tz, &request, progress).await?;
-        let exit = exit(&report, args.dry_run);
-        session.screen.show(&Answer { dry_run: args.dry_run, report })?;
-        Ok(exit)
+        session
+            .recorded(Job::Rollover, args.dry_run, async || {
+                let (database, tz) = (&session.database, &session.tz);
+                let progress = Progress::observer(session);
+                let report = rollover::run(database, tz, &request, progress).await?;
+                let (exit, counts) = (exit(&report, args.dry_run), rollover_counts(&report));
+                session.screen.show(&Answer { dry_run: args.dry_run, report })?;
+                Ok((exit, counts))
+            })
+            .await
     })
 }
 

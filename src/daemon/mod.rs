@@ -22,6 +22,7 @@ pub mod work;
 
 pub use home::cluster_settings;
 pub use service::{Leave, Options, run_until_stopped};
+pub use setting::scheduled;
 
 use crate::config::ConfigError;
 use crate::store::StoreError;

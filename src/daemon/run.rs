@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ pub type Work = Arc<
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
     held: Arc<Mutex<HashMap<i64, Assignment>>>,
+    ended: Arc<AtomicU64>,
 }
 
 impl Runs {
@@ -77,6 +79,17 @@ impl Runs {
     #[must_use]
     pub fn under_way(&self) -> Vec<Assignment> {
         self.lock().values().cloned().collect()
+    }
+
+    /// How many have ended so far.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn remove(&self, run: i64) {
+        self.lock().remove(&run);
+        self.ended.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Asks every run to end.
@@ -142,7 +155,7 @@ impl Runner {
         let work = work(assignment.clone());
         self.tasks.spawn(async move {
             see_through(&database, &assignment, work).await;
-            runs.lock().remove(&assignment.held.run);
+            runs.remove(assignment.held.run);
             ended.notify_one();
         });
     }

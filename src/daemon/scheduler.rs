@@ -135,8 +135,9 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
                 };
                 match decision {
                     Decision::Wait(until) => {
-                        let known = earliest.into_iter().chain(until);
-                        earliest = known.min();
+                        // A run of another process may be abandoned before that.
+                        let lease = rows[at].lease_left().and_then(|left| now.plus(left).ok());
+                        earliest = earliest.into_iter().chain(until).chain(lease).min();
                     }
                     Decision::Settle(settlement) => {
                         // The next one is asked for in another step.
@@ -163,7 +164,7 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
     fn standing(&self, rows: &[Row], lane: Lane<'_>, row: &Row) -> Standing {
         let running = |row: &Row, lane| {
             // What runs here is not abandoned, however long the database was away.
-            let abandoned = row.abandoned && !self.runner.runs().holds(lane);
+            let abandoned = row.is_abandoned() && !self.runner.runs().holds(lane);
             row.running.map(|occurrence| Running { occurrence, abandoned })
         };
         let own = running(row, lane);
@@ -218,7 +219,7 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
         let held = schedules::begin(connection, lane, row.token, beginning).await?;
         let Some(held) = held else { return Ok(false) };
         row.running = Some(occurrence);
-        row.abandoned = false;
+        row.lease_until = row.read_at.plus(self.setting.lease.try_into().unwrap_or_default()).ok();
         self.start(job, lane, held, occurrence, lateness);
         Ok(true)
     }

@@ -188,19 +188,29 @@ impl Daemon {
             if self.newer.swap(false, std::sync::atomic::Ordering::AcqRel) {
                 self.adopt(&self.config.clone()).await?;
             }
-            let Some(stepped) = self.step().await? else { break };
-            let wait = match stepped {
-                Ok(next) => self.stepped(next).await,
-                Err(error) => self.survive(&error).await,
+            let ended = self.runs.ended();
+            let stepped = match self.is_reachable().await {
+                Ok(()) => self.step().await?,
+                Err(error) => Some(Err(error)),
             };
-            self.rest(Instant::now() + wait).await;
+            let wait = match stepped {
+                Some(Ok(next)) => self.stepped(next).await,
+                Some(Err(error)) => self.survive(error).await,
+                None => break,
+            };
+            self.rest(Instant::now() + wait, ended).await;
         }
         self.drain().await
     }
 
-    /// Sleeps until the deadline, a run's end or a word of the operator.
-    async fn rest(&self, deadline: Instant) {
-        let running = self.runs.under_way().len();
+    /// During an outage: is it over? Asking the pool would take its time each time.
+    async fn is_reachable(&self) -> Result<(), StoreError> {
+        if self.outage.is_on() { self.home.database.reachable().await } else { Ok(()) }
+    }
+
+    /// Sleeps until the deadline, a run's end or a word of the operator. So many had `ended` when
+    /// the last step began.
+    async fn rest(&self, deadline: Instant, ended: u64) {
         loop {
             self.pulse.beat();
             let beat = (Instant::now() + PATIENCE).min(deadline);
@@ -211,7 +221,7 @@ impl Daemon {
             }
             let newer = self.newer.load(std::sync::atomic::Ordering::Acquire);
             // A tick is no reason by itself.
-            if Instant::now() >= deadline || newer || self.runs.under_way().len() < running {
+            if Instant::now() >= deadline || newer || self.runs.ended() != ended {
                 return;
             }
         }
@@ -233,7 +243,10 @@ impl Daemon {
                     return Ok(Some(stepped));
                 }
                 () = self.asked.stopped() => return self.finish_step(task).await,
-                () = sleep(PATIENCE) => self.pulse.beat(),
+                () = sleep(PATIENCE) => {
+                    self.pulse.beat();
+                    self.outage.slow();
+                }
             }
         }
     }
@@ -275,10 +288,15 @@ impl Daemon {
     }
 
     /// What to do when the database is away, and how long to wait.
-    async fn survive(&mut self, error: &StoreError) -> Duration {
-        let wait = self.outage.failed(error);
+    async fn survive(&mut self, error: StoreError) -> Duration {
+        let is_outage = matches!(error, StoreError::Unavailable(_));
+        let error = match self.home.database.reachable().await {
+            Err(reason) if is_outage => reason,
+            _ => error,
+        };
+        let wait = self.outage.failed(&error);
         self.said = None;
-        if matches!(error, StoreError::Unavailable(_)) {
+        if is_outage {
             self.notifier.status("the database is away; runs wait until it is back");
             let home = Arc::clone(&self.home);
             let revived = tokio::spawn(async move { home.revive().await });

@@ -42,7 +42,7 @@ pub(super) fn setting(config: &Config, tz: &TzData, work: Work) -> Result<Settin
 ///
 /// # Errors
 /// As [`setting`].
-pub(super) fn scheduled(job: Job, config: &Config, tz: &TzData) -> Result<Scheduled, UnknownZone> {
+pub fn scheduled(job: Job, config: &Config, tz: &TzData) -> Result<Scheduled, UnknownZone> {
     let schedule = job.schedule(config);
     let zone = tz.zone(schedule.time_zone.as_str())?;
     let timetable = schedule.enabled.then(|| Timetable::new(&schedule.cron, zone));

@@ -47,15 +47,24 @@ pub(super) async fn keep(database: Database, rules: Rules, newer: impl Fn() + Se
         if rules.look() {
             newer();
         }
-        let filled = fill(&database, &rules.get()).await;
-        if let Err(error) = &filled {
-            tracing::debug!(%error, "the zones' months could not be filled");
-        }
-        sleep(if filled.is_ok() { EVERY } else { RETRY }).await;
+        // In a task of its own: this loop is dropped when the daemon stops.
+        let filled = tokio::spawn(fill(database.clone(), rules.get())).await;
+        let is_filled = match filled {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the zones' months could not be filled");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "filling the zones' months broke off");
+                false
+            }
+        };
+        sleep(if is_filled { EVERY } else { RETRY }).await;
     }
 }
 
-async fn fill(database: &Database, tz: &TzData) -> Result<(), StoreError> {
+async fn fill(database: Database, tz: TzData) -> Result<(), StoreError> {
     let now = database.now().await?;
-    jobs::zones::refill(database, tz, now).await
+    jobs::zones::refill(&database, &tz, now).await
 }

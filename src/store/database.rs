@@ -104,6 +104,15 @@ impl Database {
         Ok(sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&self.pool).await?)
     }
 
+    /// Does anybody listen there? A pool hides that behind its own time-out.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], with the reason.
+    pub async fn reachable(&self) -> Result<(), StoreError> {
+        let options = self.pool.connect_options();
+        knock(&options).await.map_err(|error| unreachable(&options, &error.into()))
+    }
+
     /// Closes every connection, waiting for those that are in use.
     pub async fn close(&self) {
         self.pool.close().await;

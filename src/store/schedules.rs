@@ -5,6 +5,7 @@
 //! held under a lease in the database's own time. When that runs out, another process may take the
 //! run over, under a newer token; the older one is then refused whatever it says ("fencing").
 
+use jiff::SignedDuration;
 use sqlx::PgConnection;
 
 use super::error::StoreError;
@@ -60,10 +61,27 @@ pub struct Row {
     pub running: Option<Instant>,
     /// Who runs it.
     pub replica: Option<String>,
-    /// Has the runner's lease run out?
-    pub abandoned: bool,
+    /// Until when nobody else may take it over.
+    pub lease_until: Option<Instant>,
+    /// When the row was read, by the database's clock: what the lease is compared with.
+    pub read_at: Instant,
     /// What to move the row from.
     pub token: i64,
+}
+
+impl Row {
+    /// Has the runner's lease run out?
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.lease_until.is_some_and(|until| until <= self.read_at)
+    }
+
+    /// How long the runner's lease still lasts; `None` without one that does.
+    #[must_use]
+    pub fn lease_left(&self) -> Option<SignedDuration> {
+        let left = self.lease_until?.since(self.read_at);
+        left.is_positive().then_some(left)
+    }
 }
 
 /// Makes rows for schedules that are new, and lets those whose line changed begin anew: nothing
@@ -109,7 +127,7 @@ pub async fn all(connection: &mut PgConnection) -> Result<Vec<Row>, StoreError> 
     let rows = sqlx::query_as!(
         Row,
         r#"select job, trigger, line, seed, settled, paused_at, pause_reason, running, replica,
-                  coalesce(lease_until <= now(), false) as "abandoned!", token
+                  lease_until, now() as "read_at!", token
            from periodd_schedules order by job, trigger desc"#
     );
     Ok(rows.fetch_all(connection).await?)
