@@ -10,6 +10,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::billing::Instant;
 use crate::clock;
 
+mod config;
 mod db;
 mod demo;
 mod failure;
@@ -102,6 +103,8 @@ pub enum Command {
     Usage(usage::Args),
     /// Grant and list packs of overage
     Packs(packs::Args),
+    /// Write, judge, show and describe the configuration
+    Config(config::Args),
     /// List and show what ran, and what was left out
     Runs(runs::Args),
     /// Show when jobs run next; pause and resume them
@@ -135,6 +138,7 @@ impl Cli {
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
+            Command::Config(args) => config::run(&args, &global),
             Command::Runs(args) => runs::run(&args, &global),
             Command::Schedule(args) => schedule::run(&args, &global),
             Command::Db(args) => db::run(&args, &global),
