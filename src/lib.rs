@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod jobs;
+pub mod mail;
 pub mod store;
 pub mod telemetry;
 pub mod tzdata;
