@@ -13,5 +13,5 @@ pub mod rollover;
 pub mod timeline;
 
 pub use instant::{Instant, LocalDate};
-pub use period::{Boundary, Calendar, Cycle, Period, Zone};
+pub use period::{Boundary, Calendar, Cycle, LocalTime, Period, Zone};
 pub use quantity::Quantity;
