@@ -131,7 +131,8 @@ async fn move_orgs(
                ends_tzdb_version = $18,
                used_minutes = p.used_minutes,
                overage_minutes = p.overage_minutes,
-               overage_minutes_written = p.overage_written
+               overage_minutes_written = p.overage_written,
+               overage_minutes_granted = 0
            from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::timestamptz[], $5::bigint[],
                        $6::numeric[], $7::numeric[], $8::numeric[], $9::numeric[])
                     as p (id, cohort, opens, expected_end, revision,
