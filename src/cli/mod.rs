@@ -19,6 +19,7 @@ mod packs;
 mod periods;
 mod rollover;
 mod session;
+mod sync;
 mod usage;
 
 pub use failure::{Exit, Failure};
@@ -88,6 +89,11 @@ pub enum Command {
     /// The same code, guards and ledger as the schedule's. Safe to repeat and safe beside a
     /// running daemon: what is closed already is left alone.
     Rollover(rollover::Args),
+    /// Count what waits; with --full or --org also look for drift, and mend it
+    ///
+    /// `usage_metrics` is the truth, everything else is derived from it and must say so when it
+    /// lies. Safe to repeat, and safe beside a running daemon.
+    Sync(sync::Args),
     /// Add, list and show orgs
     Orgs(orgs::Args),
     /// Record usage
@@ -119,6 +125,7 @@ impl Cli {
         let Self { global, command } = self;
         match command {
             Command::Rollover(args) => rollover::run(&args, &global),
+            Command::Sync(args) => sync::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),

@@ -2,5 +2,7 @@
 
 pub mod demo;
 pub mod orgs;
+pub mod retention;
 pub mod rollover;
+pub mod sync;
 pub mod zones;

@@ -262,7 +262,7 @@ async fn count(
     if windows.is_empty() {
         return Ok(());
     }
-    let mut counted = usage::count(connection, &windows, now).await?;
+    let mut counted = usage::count(connection, &windows, now).await?.usage;
     let mut expected: Vec<OrgUsage> =
         page.iter().flat_map(|p| p.expects_to_count.iter().cloned()).collect();
     let order = |(org, usage): &OrgUsage| (*org, usage.period_start, usage.feature.clone());
