@@ -9,11 +9,13 @@ use uuid::Uuid;
 use super::orgs::or_unlimited;
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
+use super::sync::targets;
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
 use crate::billing::timeline::{CatchUp, Policy};
 use crate::config;
 use crate::jobs::rollover::{self, Report, Request, Scope};
+use crate::jobs::sync::besides_defaults;
 use crate::store::orgs;
 
 const NOTES: &str = "Examples:
@@ -49,6 +51,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             confirm_early(session, &scope, global.yes).await?;
         }
         let request = request(&session.config.rollover, scope, args, at);
+        let derived = besides_defaults(&targets(session).await?);
+        let request = Request { derived, ..request };
         let progress = Progress::observer(session);
         let report = rollover::run(&session.database, &session.tz, &request, progress).await?;
         let exit = exit(&report, args.dry_run);
@@ -108,6 +112,7 @@ pub(super) fn standing_request(config: &config::Rollover, early: bool) -> Reques
         connections: config.connections as usize,
         at: None,
         dry_run: false,
+        derived: Arc::from([]),
     }
 }
 

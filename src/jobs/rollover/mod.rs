@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::billing::timeline::Policy;
+use crate::store::derived::Target;
 use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
 use page::Worker;
@@ -51,6 +52,8 @@ pub struct Request {
     pub at: Option<Instant>,
     /// Plan only.
     pub dry_run: bool,
+    /// Derived columns besides the three that every rollover writes.
+    pub derived: Arc<[Target]>,
 }
 
 /// Who is told how far a run is, after every page.
@@ -164,6 +167,7 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
+        worker.also_write(&self.request.derived);
         loop {
             let Some(ids) = walk.lock().await.next(&mut connection).await? else { return Ok(()) };
             let tally = worker.roll_over(&mut connection, &ids).await?;

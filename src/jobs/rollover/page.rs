@@ -12,7 +12,9 @@ use crate::billing::check::check;
 use crate::billing::rollover::{self, OrgState, Plan, Reason};
 use crate::billing::timeline::{Policy, Timeline};
 use crate::billing::{Calendar, Cycle, Instant, Zone};
+use crate::jobs::sync;
 use crate::store::apply::{self, EndsSource, Parking, Planned, Stamp};
+use crate::store::derived::Target;
 use crate::store::snapshot::{self, Features};
 use crate::store::{Connection, StoreError, claim};
 use crate::tzdata::TzData;
@@ -41,6 +43,8 @@ pub(super) struct Worker<'a> {
     foresee_packs: bool,
     zones: HashMap<String, Result<Zone, Reason>>,
     features: Features,
+    /// Derived columns besides those that the plan writes.
+    derived: &'a [Target],
 }
 
 /// Orgs that are tried together, and how often they met a conflict.
@@ -60,7 +64,13 @@ impl<'a> Worker<'a> {
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
         let ended_tier = policy.ended_tier.as_str().into();
         let (zones, features) = (HashMap::new(), Features::default());
-        Self { tz, policy, ended_tier, now, real, foresee_packs: false, zones, features }
+        let derived = &[];
+        Self { tz, policy, ended_tier, now, real, foresee_packs: false, zones, features, derived }
+    }
+
+    /// Has this worker write these columns, too, wherever an org moves.
+    pub(super) fn also_write(&mut self, derived: &'a [Target]) {
+        self.derived = derived;
     }
 
     /// A worker for dry runs, which enter no packs in the ledger and still have to foresee what
@@ -153,6 +163,10 @@ impl<'a> Worker<'a> {
         } else {
             apply::apply(&mut transaction, &planned, stamp).await?
         };
+        if !self.derived.is_empty() && !moved.is_empty() {
+            let moved: Vec<Uuid> = moved.iter().copied().collect();
+            sync::follow(&mut transaction, self.derived, &moved, self.now).await?;
+        }
         transaction.commit().await?;
         let (applied, missed): (Vec<_>, Vec<_>) =
             planned.iter().partition(|planned| moved.contains(&planned.plan.org));

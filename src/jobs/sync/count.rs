@@ -70,7 +70,7 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         match stuck {
             None => {}
-            Some(Stuck::Busy(org, _)) => self.tell(|report| report.left.push(org)),
+            Some(Stuck::Busy(org)) => self.tell(|report| report.left.push(org)),
             Some(Stuck::Unprocessable(org, why)) => self.park(connection, org, why, pass).await?,
         }
         Ok(())
@@ -97,8 +97,7 @@ async fn count_once(
         let first = windows.iter().find(|window| window.org == waiting.org);
         first.is_none_or(|window| waiting.first < window.period.start)
     };
-    let early: Vec<Uuid> =
-        waiting.iter().filter(starts_later).map(|waiting| waiting.org).collect();
+    let early: Vec<Uuid> = waiting.iter().filter(starts_later).map(|waiting| waiting.org).collect();
     let mut before = 0;
     if !early.is_empty() {
         before = counting::stamp_before_first(&mut transaction, &early, pass.real).await?;
