@@ -5,7 +5,10 @@
 //! replay after an outage and a property test the same thing as the real run.
 
 pub mod check;
+pub mod derived;
+pub mod drift;
 pub mod instant;
+pub mod late;
 pub mod period;
 pub mod quantity;
 pub mod quota;

@@ -2,6 +2,8 @@
 
 pub mod demo;
 pub mod orgs;
+pub mod retention;
 pub mod rollover;
 pub mod stop;
+pub mod sync;
 pub mod zones;

@@ -4,16 +4,23 @@
 //! the row that really moved, so that anything may be tried again, half-way or by two at once.
 //! None of them computes a boundary: boundaries are values from `billing`.
 
+pub mod adjust;
 pub mod apply;
+pub mod audit;
 pub mod claim;
 pub mod cluster;
+pub mod counting;
 pub mod database;
+pub mod derived;
+pub mod drift;
 pub mod error;
 pub mod history;
 pub mod migrate;
 pub mod orgs;
 pub mod packs;
 pub mod runs;
+pub mod pending;
+pub mod retention;
 pub mod sample;
 pub mod schedules;
 pub mod snapshot;

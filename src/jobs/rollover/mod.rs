@@ -19,6 +19,7 @@ use super::stop::Stop;
 use crate::billing::Instant;
 use crate::billing::timeline::{CatchUp, Policy};
 use crate::config;
+use crate::store::derived::Target;
 use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
 use page::Worker;
@@ -54,6 +55,8 @@ pub struct Request {
     pub at: Option<Instant>,
     /// Plan only.
     pub dry_run: bool,
+    /// Derived columns besides the three that every rollover writes.
+    pub derived: Arc<[Target]>,
     /// Asks the run to end with the pages that it is at.
     pub stop: Stop,
 }
@@ -79,6 +82,7 @@ impl Request {
             connections: config.connections as usize,
             at: None,
             dry_run: false,
+            derived: Arc::from([]),
             stop: Stop::default(),
         }
     }
@@ -200,6 +204,7 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
+        worker.also_write(&self.request.derived);
         let Some(ids) = self.next(walk, &mut connection).await? else { return Ok(()) };
         let first = worker.look_at(&mut connection, ids).await?;
         let mut at_hand = Some(worker.decide(first).await?);
