@@ -4,14 +4,18 @@
 //! the row that really moved, so that anything may be tried again, half-way or by two at once.
 //! None of them computes a boundary: boundaries are values from `billing`.
 
+pub mod alerts;
 pub mod apply;
 pub mod claim;
 pub mod cluster;
+pub mod contacts;
 pub mod database;
 pub mod error;
 pub mod history;
+pub mod letters;
 pub mod migrate;
 pub mod orgs;
+pub mod outbox;
 pub mod packs;
 pub mod sample;
 pub mod snapshot;
