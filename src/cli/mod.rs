@@ -10,6 +10,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::billing::Instant;
 use crate::clock;
 
+mod alerts;
 mod db;
 mod demo;
 mod failure;
@@ -94,6 +95,8 @@ pub enum Command {
     Usage(usage::Args),
     /// Grant and list packs of overage
     Packs(packs::Args),
+    /// Look for crossed thresholds, send what is due, see what became of emails
+    Alerts(alerts::Args),
     /// See to the database's schema
     Db(db::Args),
     /// Print the boundaries of any schedule; needs no database
@@ -122,6 +125,7 @@ impl Cli {
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
+            Command::Alerts(args) => alerts::run(&args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),

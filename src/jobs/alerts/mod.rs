@@ -64,7 +64,7 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
     let mut since = alerts::since(&mut connection, now, real, &fingerprint).await?;
     // Before any counter is read: what moves later is found again by the next pass.
     let moved = alerts::moved_limits(&mut connection).await?;
-    since.everything |= moved.concerns_everybody();
+    since.everything |= moved.concerns_everybody() || request.full;
     let mut pass = Pass { request, now, report: Report::default() };
     pass.report.everything = since.everything;
     if since.everything {

@@ -14,6 +14,8 @@ pub struct Request {
     pub watched: Watched,
     /// Are emails sent at all? Otherwise alerts are only recorded.
     pub mails: bool,
+    /// Look at everything, rather than at what moved.
+    pub full: bool,
     /// Business time; `None` reads the database's clock.
     pub at: Option<Instant>,
 }
@@ -25,6 +27,7 @@ impl Request {
         Self {
             watched: Watched::of(config),
             mails: config.mail.transport != config::Transport::None,
+            full: false,
             at: None,
         }
     }
@@ -56,9 +59,10 @@ impl Watched {
             thresholds: config.alerts.thresholds.0.clone(),
             basis: word(config.alerts.basis),
         };
-        let own = config.features.iter().filter(|feature| {
-            feature.thresholds.is_some() || feature.basis.is_some()
-        });
+        let own = config
+            .features
+            .iter()
+            .filter(|feature| feature.thresholds.is_some() || feature.basis.is_some());
         let features = own.map(|feature| {
             let thresholds = feature.thresholds.as_ref().map(|own| own.0.clone());
             let watching = Watching {

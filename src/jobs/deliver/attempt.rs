@@ -71,10 +71,10 @@ impl Outcome {
             Self::Postponed(why) | Self::Unreachable(why) => {
                 (State::Due, failed, again, Some(why.clone()))
             }
-            Self::LockedOut(why) => (State::Due, email.attempts, wait(1, chance), Some(why.clone())),
-            Self::GivenUp(why) => {
-                (State::GivenUp, failed, SignedDuration::ZERO, Some(why.clone()))
+            Self::LockedOut(why) => {
+                (State::Due, email.attempts, wait(1, chance), Some(why.clone()))
             }
+            Self::GivenUp(why) => (State::GivenUp, failed, SignedDuration::ZERO, Some(why.clone())),
             Self::NoSuchAddress(why) => {
                 (State::Suppressed, failed, SignedDuration::ZERO, Some(why.clone()))
             }

@@ -79,10 +79,8 @@ impl Composer<'_> {
         let mut used = letters::used_by_day(connection, &asked).await?.into_iter();
         let letters = facts.iter().zip(windows).map(|(facts, window)| {
             let (zone, window) = window?;
-            let Used { days, is_older } = used.next().unwrap_or(Used {
-                days: Vec::new(),
-                is_older: false,
-            });
+            let Used { days, is_older } =
+                used.next().unwrap_or(Used { days: Vec::new(), is_older: false });
             self.letter(facts, &zone, &window, &History { days, is_older }, &on_sale)
         });
         Ok(letters.collect())

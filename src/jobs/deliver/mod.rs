@@ -129,6 +129,9 @@ pub async fn run(
 ) -> Result<Report, StoreError> {
     let report = Mutex::new(Report::default());
     give_up_ended(database, request, &report).await?;
+    if !post.carries() {
+        return Ok(report.into_inner());
+    }
     let workers = (0..WORKERS.min(post.concurrency()))
         .map(|_| async { Worker::new(database, tz, post, request, &report).work().await });
     let worked = futures_util::future::try_join_all(workers).await;

@@ -7,7 +7,7 @@ use super::compose::{Composer, Words};
 use crate::billing::Instant;
 use crate::config::{self, Config, ConfigError};
 use crate::mail::templates::TemplateError;
-use crate::mail::transport::{Directory, Login, Settings, Smtp, Tls, Unusable};
+use crate::mail::transport::{Login, Settings, Tls, Unusable};
 use crate::mail::{Email, Envelope, Letter, RenderError, SendError, Sender, Templates, Transport};
 use crate::mail::{render, samples};
 use crate::store::letters::Facts;
@@ -52,14 +52,18 @@ impl Post {
                 unsubscribe_url: mail.unsubscribe_url.clone(),
             },
             transport: match mail.transport {
-                config::Transport::Smtp => Transport::Smtp(Smtp::new(settings(config)?)?),
-                config::Transport::Directory => {
-                    Transport::Directory(Directory::new(mail.directory.clone()))
-                }
+                config::Transport::Smtp => Transport::smtp(settings(config)?)?,
+                config::Transport::Directory => Transport::directory(mail.directory.clone()),
                 config::Transport::None => Transport::None,
             },
             words: Words::of(config),
         })
+    }
+
+    /// Does it carry emails anywhere? Otherwise those that are queued wait for one that does.
+    #[must_use]
+    pub const fn carries(&self) -> bool {
+        !matches!(self.transport, Transport::None)
     }
 
     pub(super) const fn words(&self) -> &Words {

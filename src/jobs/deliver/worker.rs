@@ -129,12 +129,10 @@ impl<'a> Worker<'a> {
     async fn claim(&self, connection: &mut Connection) -> Result<Hand, StoreError> {
         match self.claim_together(connection, i64::from(self.request.claim)).await {
             // One of them cannot even be read: take them one by one, to find it.
-            Err(StoreError::Unprocessable(_)) => {
-                match self.claim_together(connection, 1).await {
-                    Err(StoreError::Unprocessable(why)) => self.set_aside(connection, &why).await,
-                    other => other,
-                }
-            }
+            Err(StoreError::Unprocessable(_)) => match self.claim_together(connection, 1).await {
+                Err(StoreError::Unprocessable(why)) => self.set_aside(connection, &why).await,
+                other => other,
+            },
             other => other,
         }
     }
@@ -191,9 +189,8 @@ impl<'a> Worker<'a> {
                         dated: now,
                         letter,
                     };
-                    text.map(kept).map_err(|why| {
-                        Outcome::GivenUp(format!("it cannot be composed: {why}"))
-                    })
+                    text.map(kept)
+                        .map_err(|why| Outcome::GivenUp(format!("it cannot be composed: {why}")))
                 };
                 composed.insert(facts.id, kept);
             }
