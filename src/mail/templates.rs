@@ -75,6 +75,13 @@ impl Templates {
         Ok(templates)
     }
 
+    /// Is there a folder of that name, for a feature that wants letters of its own?
+    #[must_use]
+    pub fn has_folder(&self, folder: &str) -> bool {
+        let is_in = |name: &str| name.rsplit('/').nth(1) == Some(folder);
+        folder == ALERT || self.files.keys().any(|name| is_in(name))
+    }
+
     /// Renders the three parts, each from the nearest template that there is.
     pub(super) fn render(
         &self,
@@ -134,13 +141,13 @@ impl Templates {
                     self.add_directory(&path, &place, depth + 1)?;
                 }
             } else if depth > 0 && Path::new(&name).extension().is_some_and(is_template) {
-                self.add_file(&path, &name, place)?;
+                self.add_file(&path, &name, &place)?;
             }
         }
         Ok(())
     }
 
-    fn add_file(&mut self, path: &Path, name: &str, place: String) -> Result<(), TemplateError> {
+    fn add_file(&mut self, path: &Path, name: &str, place: &str) -> Result<(), TemplateError> {
         // Nobody would notice that a misspelt file is never used.
         if ![SUBJECT, TEXT, HTML].contains(&name) && !name.starts_with('_') {
             return Err(TemplateError(format!(
@@ -152,8 +159,8 @@ impl Templates {
         let source = fs::read_to_string(path).map_err(|why| {
             TemplateError(format!("{}: the template cannot be read: {why}", path.display()))
         })?;
-        self.files.insert(place.clone(), path.display().to_string());
-        self.add(&place, source)
+        self.files.insert(place.to_owned(), path.display().to_string());
+        self.add(place, source)
     }
 
     /// Renders every template of every letter in every language with every sample.
