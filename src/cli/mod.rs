@@ -11,6 +11,7 @@ use crate::billing::Instant;
 use crate::clock;
 
 mod config;
+mod alerts;
 mod db;
 mod demo;
 mod failure;
@@ -115,6 +116,8 @@ pub enum Command {
     Runs(runs::Args),
     /// Show when jobs run next; pause and resume them
     Schedule(schedule::Args),
+    /// Look for crossed thresholds, send what is due, see what became of emails
+    Alerts(alerts::Args),
     /// See to the database's schema
     Db(db::Args),
     /// Print the boundaries of any schedule; needs no database
@@ -148,6 +151,7 @@ impl Cli {
             Command::Config(args) => config::run(&args, &global),
             Command::Runs(args) => runs::run(&args, &global),
             Command::Schedule(args) => schedule::run(&args, &global),
+            Command::Alerts(args) => alerts::run(&args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),
