@@ -322,9 +322,6 @@ as $$
 declare
     v_now constant timestamptz := now();
     v_feature constant text := lower(p_feature);
-    v_org uuid;
-    v_plan text;
-    v_status text;
     v_at record;
     v_metric uuid;
 begin
@@ -338,14 +335,18 @@ begin
     end if;
 
     for v_try in 1 .. 100 loop
-        select u.organization_id, u.plan, u.subscription_status
-          into v_org, v_plan, v_status from users u where u.id = p_user_id;
+        select u.organization_id as org, u.plan as own_plan, u.subscription_status as own_status, s.*
+          into v_at
+        from users u cross join lateral periodd_standing(u.organization_id, v_feature, v_now) s
+        where u.id = p_user_id;
         if not found then
             raise exception 'there is no user %', p_user_id using errcode = 'PB002';
         end if;
-        select s.* into v_at from periodd_standing(v_org, v_feature, v_now) s;
         if not v_at.is_all then
-            select a.* into v_at from periodd_allowance(v_org, v_feature, v_now) a;
+            select u.organization_id as org, u.plan as own_plan, u.subscription_status as own_status, a.*
+              into v_at
+            from users u cross join lateral periodd_allowance(u.organization_id, v_feature, v_now) a
+            where u.id = p_user_id;
         end if;
         if not v_at.is_granted then
             if v_feature is null or not exists (select from features f where f.feature = v_feature) then
@@ -355,14 +356,14 @@ begin
         if v_at.period_start is null then
             perform periodd_refuse_period(v_at.open_start, v_at.open_end);
         end if;
-        plan := coalesce(v_plan, v_at.tier);
-        subscription_status := coalesce(v_status, v_at.subscription_status);
+        plan := coalesce(v_at.own_plan, v_at.tier);
+        subscription_status := coalesce(v_at.own_status, v_at.subscription_status);
         effective_limit := v_at.included + v_at.drawn + v_at.usable;
         new_usage := v_at.used;
         if p_idempotency_key is not null then
             allowed := exists (
                 select from usage_metrics m
-                where m.organization_id = v_org and m.idempotency_key = p_idempotency_key);
+                where m.organization_id = v_at.org and m.idempotency_key = p_idempotency_key);
             if allowed then
                 return;
             end if;
@@ -374,7 +375,7 @@ begin
 
         with org_counter as (
             insert into usage_counters as c (org_id, feature, period_start, period_end, used, updated_at)
-            values (v_org, v_feature, v_at.period_start, v_at.period_end, p_amount, v_now)
+            values (v_at.org, v_feature, v_at.period_start, v_at.period_end, p_amount, v_now)
             on conflict (org_id, period_start, feature) do update
                 set used = c.used + excluded.used, sync_status = 'pending', updated_at = excluded.updated_at
                 where effective_limit is null or c.used + excluded.used <= effective_limit
@@ -382,14 +383,14 @@ begin
         metric as (
             insert into usage_metrics (organization_id, user_id, metric_type, metric_value,
                                        created_at, recorded_at, counted_at, idempotency_key)
-            select v_org, p_user_id, v_feature, p_amount, v_at.at, v_now, v_now, p_idempotency_key
+            select v_at.org, p_user_id, v_feature, p_amount, v_at.at, v_now, v_now, p_idempotency_key
             from org_counter
             on conflict (organization_id, idempotency_key) where idempotency_key is not null do nothing
             returning id),
         user_counter as (
             insert into feature_usage as c
                 (organization_id, user_id, feature, period_start, period_end, usage_count, updated_at)
-            select v_org, p_user_id, v_feature, v_at.period_start, v_at.period_end, p_amount, v_now
+            select v_at.org, p_user_id, v_feature, v_at.period_start, v_at.period_end, p_amount, v_now
             from metric
             on conflict (organization_id, user_id, period_start, feature) do update
                 set usage_count = c.usage_count + excluded.usage_count,
@@ -398,7 +399,7 @@ begin
         derived as (
             update users u set usage_this_month = n.usage_count
             from user_counter n
-            where v_feature = 'scrapes' and u.organization_id = v_org and u.id = p_user_id)
+            where v_feature = 'scrapes' and u.organization_id = v_at.org and u.id = p_user_id)
         select c.used, m.id into new_usage, v_metric
         from org_counter c left join metric m on true;
         if not found then
@@ -407,7 +408,7 @@ begin
         end if;
         if v_metric is not null and exists (
             select from organizations o
-            where o.id = v_org and o.revision = v_at.revision
+            where o.id = v_at.org and o.revision = v_at.revision
               and o.current_period_start = v_at.open_start and o.current_period_end = v_at.open_end
         ) then
             return;
@@ -416,17 +417,17 @@ begin
         -- The key was used meanwhile, or packs or the period changed before the counter was held:
         -- as if nothing had been done, and decided anew.
         update usage_counters c set used = c.used - p_amount
-        where c.org_id = v_org and c.period_start = v_at.period_start and c.feature = v_feature;
+        where c.org_id = v_at.org and c.period_start = v_at.period_start and c.feature = v_feature;
         if v_metric is not null then
             update feature_usage c set usage_count = c.usage_count - p_amount
-            where c.organization_id = v_org and c.user_id = p_user_id
+            where c.organization_id = v_at.org and c.user_id = p_user_id
               and c.period_start = v_at.period_start and c.feature = v_feature;
             update users u set usage_this_month = u.usage_this_month - p_amount
-            where v_feature = 'scrapes' and u.organization_id = v_org and u.id = p_user_id;
-            delete from usage_metrics m where m.organization_id = v_org and m.id = v_metric;
+            where v_feature = 'scrapes' and u.organization_id = v_at.org and u.id = p_user_id;
+            delete from usage_metrics m where m.organization_id = v_at.org and m.id = v_metric;
         end if;
     end loop;
-    raise exception 'the packs and the period of org % change without a pause: try again', v_org
+    raise exception 'the packs and the period of org % change without a pause: try again', v_at.org
         using errcode = '40001';
 end
 $$;
