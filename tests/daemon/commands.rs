@@ -77,10 +77,12 @@ async fn what_comes_next_is_shown_per_zone_and_per_job() {
     test.sql(
         "insert into organizations (slug, name, time_zone, current_period_start,
                                     current_period_end)
-         select 'tokyo-' || i, 'Org', 'Asia/Tokyo', '2026-01-01Z', '2099-05-31 15:00Z'
+         select 'tokyo-' || i, 'Org', 'Asia/Tokyo', timestamptz '2026-01-01Z',
+                timestamptz '2099-05-31 15:00Z'
          from generate_series(1, 3) i
          union all
-         select 'berlin', 'Org', 'Europe/Berlin', '2026-01-01Z', '2099-05-31 22:00Z'",
+         select 'berlin', 'Org', 'Europe/Berlin', timestamptz '2026-01-01Z',
+                timestamptz '2099-05-31 22:00Z'",
     )
     .await;
     let next = test.periodd(&["--format", "json", "schedule", "next"]).exits(0).json();

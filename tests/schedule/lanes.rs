@@ -111,10 +111,11 @@ pub(crate) async fn replica(
 pub(crate) async fn settle(scheduler: &mut Scheduler<Hand>) -> Next {
     loop {
         let next = scheduler.step().await.expect("a step");
-        if !next.again {
-            scheduler.runner().wait().await;
+        let runner = scheduler.runner();
+        if !next.again && runner.runs().under_way().is_empty() {
             return next;
         }
+        runner.wait().await;
     }
 }
 

@@ -40,6 +40,29 @@ async fn five_thousand_occurrences_in_one_second_are_all_run_and_each_once() {
 }
 
 #[tokio::test]
+async fn two_and_then_five_replicas_run_two_hundred_occurrences_two_hundred_times() {
+    let test = TestDatabase::new().await;
+    let (hand, notes) = (Hand::at("2026-05-01T12:00:00Z"), Notes::default());
+    let jobs: Vec<Scheduled> =
+        (0..20).map(|n| job(&format!("job {n:02}"), "0 * * * * *", "UTC")).collect();
+    let setting = setting(jobs, notes.work());
+    let mut replicas = Vec::new();
+    for minute in 1..=10 {
+        while replicas.len() < if minute <= 5 { 2 } else { 5 } {
+            let name = format!("replica {}", replicas.len());
+            replicas.push(replica(&test, &hand, &name, setting.clone()).await);
+        }
+        hand.set(&format!("2026-05-01T12:{minute:02}:00Z"));
+        futures_util::future::join_all(replicas.iter_mut().map(settle)).await;
+    }
+    assert_eq!(notes.take().len(), 200);
+    let counts = "select outcome, count(*), count(distinct (job, occurrence)),
+                         count(distinct replica) > 2
+                  from periodd_runs group by 1";
+    assert_eq!(test.rows(counts).await, ["done 200 200 true"]);
+}
+
+#[tokio::test]
 async fn a_job_that_takes_longer_than_its_interval_never_overlaps_itself() {
     let test = TestDatabase::new().await;
     let hand = Hand::at("2026-05-01T12:00:00Z");
