@@ -237,8 +237,8 @@ impl Job<'_> {
             self.mend_locked(connection, org, pass).await?;
         }
         let orgs: Vec<Uuid> = orgs.into_iter().collect();
-        let charged = self.settle(connection, Some(&orgs), pass).await?;
-        self.charge(connection, charged, pass).await
+        let again = self.settle(connection, Some(&orgs), pass).await?;
+        self.once_more(connection, again, pass).await
     }
 
     /// Mends an org whose counters moved meanwhile, or lack a row: while they are locked, and the

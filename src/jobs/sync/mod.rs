@@ -30,8 +30,7 @@ use crate::store::{Connection, Database, StoreError, packs, snapshot};
 pub use derived::{besides_defaults, follow, targets};
 pub use report::{Audited, Late, Report, WithoutPack};
 
-/// Rounds of counting what late usage charged to open periods, before the rest is left to the next
-/// run.
+/// Rounds of looking again at orgs with late usage, before the rest is left to the next run.
 const ROUNDS: usize = 3;
 
 /// Which orgs a sync is for.
@@ -209,24 +208,24 @@ impl<'a> Job<'a> {
             Scope::Orgs(ids) => Some(ids.as_slice()),
         };
         self.count(&mut connection, orgs, pass).await?;
-        let charged = self.settle(&mut connection, orgs, pass).await?;
-        self.charge(&mut connection, charged, pass).await
+        let again = self.settle(&mut connection, orgs, pass).await?;
+        self.once_more(&mut connection, again, pass).await
     }
 
-    /// Counts what late usage charged to open periods.
-    async fn charge(
+    /// Counts what late usage charged to open periods, and shows what it left in the packs.
+    async fn once_more(
         &self,
         connection: &mut Connection,
-        charged: Vec<Uuid>,
+        orgs: Vec<Uuid>,
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let mut charged = charged;
+        let mut again = orgs;
         for _ in 0..ROUNDS {
-            if charged.is_empty() {
+            if again.is_empty() {
                 break;
             }
-            self.count(connection, Some(&charged), pass).await?;
-            charged = self.settle(connection, Some(&charged), pass).await?;
+            self.count(connection, Some(&again), pass).await?;
+            again = self.settle(connection, Some(&again), pass).await?;
         }
         Ok(())
     }
