@@ -1,6 +1,5 @@
 //! What the audience sees: events, and what each rollover closed, boundary by boundary.
 
-use super::company::CUSTOMERS;
 use super::story::Event;
 use crate::billing::{Instant, Quantity};
 use crate::jobs::sync::{self, Late};
@@ -93,9 +92,8 @@ pub struct FeatureClose {
 impl Scene {
     /// What an audit reports.
     pub(super) fn audit(at: Instant, report: sync::Report) -> Self {
-        let slug = |id| CUSTOMERS.iter().find(|c| c.id() == id).map_or("?", |c| c.slug).to_owned();
         let drift = report.drift.into_iter().map(|line| Drift {
-            org: slug(line.org),
+            org: line.slug,
             feature: line.feature,
             place: line.place,
             before: line.before,

@@ -345,6 +345,7 @@ fn moves_there_anyway(target: &Target, cell: &Cell, counters: &[CounterDrift]) -
 fn line(drift: &CounterDrift) -> Result<Mended, StoreError> {
     Ok(Mended {
         org: drift.org,
+        slug: drift.org.to_string(),
         subject: drift.user.unwrap_or(drift.org),
         feature: drift.feature.to_string(),
         period_start: drift.period_start,
@@ -362,6 +363,7 @@ fn mended(target: &Target, cell: &Cell, after: Quantity) -> Result<Mended, Store
     let is_purchased = target.copied == Copied::PurchasedRemaining;
     Ok(Mended {
         org: cell.org,
+        slug: cell.org.to_string(),
         subject: cell.key,
         feature: target.feature.clone(),
         period_start: cell.period_start,

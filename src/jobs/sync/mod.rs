@@ -128,7 +128,7 @@ pub async fn count(
     let job = Job::new(database, request, observer);
     let pass = job.pass().await?;
     job.counting(pass).await.map_err(unreadable)?;
-    Ok(job.done())
+    Ok(job.done().await?)
 }
 
 /// Counts, then audits; with `check` it only looks.
@@ -150,7 +150,7 @@ pub async fn audit(
         Error::Store(error) => unreadable(error).into(),
         other => other,
     })?;
-    Ok(job.done())
+    Ok(job.done().await?)
 }
 
 /// A table that is not there any more is no reason to migrate: the schema was looked at before.
@@ -263,9 +263,20 @@ impl<'a> Job<'a> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn done(self) -> Report {
+    /// The report, in order and with names for people.
+    async fn done(self) -> Result<Report, StoreError> {
         let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         report.purchases_without_pack.sort_by(|a, b| (&a.org, &a.column).cmp(&(&b.org, &b.column)));
-        report
+        if !report.drift.is_empty() {
+            let orgs: Vec<Uuid> = report.drift.iter().map(|line| line.org).collect();
+            let mut connection = self.database.connection().await?;
+            let slugs = snapshot::slugs(&mut connection, &orgs).await?;
+            for line in &mut report.drift {
+                if let Some(slug) = slugs.get(&line.org) {
+                    line.slug.clone_from(slug);
+                }
+            }
+        }
+        Ok(report)
     }
 }
