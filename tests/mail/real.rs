@@ -22,8 +22,8 @@ fn settings(port: u16, tls: Tls) -> Settings {
     }
 }
 
-fn login(password: &str) -> Option<Login> {
-    Some(Login { username: "periodd".to_owned(), password: password.to_owned() })
+fn login(password: &str) -> Login {
+    Login { username: "periodd".to_owned(), password: password.to_owned() }
 }
 
 fn email(number: usize) -> Email {
@@ -39,7 +39,7 @@ async fn emails_arrive_over_starttls_with_a_login_as_they_were_rendered() {
     let server = RealServer::start(Security::Starttls, Some(&certificates), login_there);
     let settings = Settings {
         ca_file: Some(certificates.ca_file()),
-        login: login("pass word"),
+        login: Some(login("pass word")),
         ..settings(server.port, Tls::Starttls)
     };
     let transport = Transport::smtp(settings).unwrap();
@@ -82,7 +82,7 @@ async fn a_wrong_password_is_the_configurations_fault_and_is_not_repeated_to_any
     let server = RealServer::start(Security::Starttls, Some(&certificates), Some(("periodd", "x")));
     let settings = Settings {
         ca_file: Some(certificates.ca_file()),
-        login: login("hunter2"),
+        login: Some(login("hunter2")),
         ..settings(server.port, Tls::Starttls)
     };
     assert!(!format!("{settings:?}").contains("hunter2"));
