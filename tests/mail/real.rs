@@ -43,6 +43,7 @@ async fn emails_arrive_over_starttls_with_a_login_as_they_were_rendered() {
         ..settings(server.port, Tls::Starttls)
     };
     let transport = Transport::smtp(settings).unwrap();
+    assert_eq!(transport.greet().await, Ok(format!("localhost:{}", server.port)));
     // The second one goes over the connection of the first.
     for number in 0..2 {
         let sent = transport.send(&email(number)).await.unwrap();
@@ -88,6 +89,7 @@ async fn a_wrong_password_is_the_configurations_fault_and_is_not_repeated_to_any
     assert!(!format!("{settings:?}").contains("hunter2"));
     let transport = Transport::smtp(settings.clone()).unwrap();
     let error = transport.send(&email(1)).await.unwrap_err();
+    assert_eq!(transport.greet().await, Err(error.clone()));
     let SendError::Credentials(sentence) = error else { panic!("{error:?}") };
     assert!(sentence.contains("does not accept the login: 535"), "{sentence}");
     assert!(!sentence.contains("hunter2"), "{sentence}");
