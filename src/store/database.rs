@@ -48,6 +48,14 @@ impl Database {
             .max_connections(connections.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
+            // A role that row-level security hides rows from is told so, instead of finding
+            // nothing. Of a pooler's connections this holds for whom it is handed on to: the same
+            // role, and the same owner.
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query!("set row_security = off").execute(connection).await.map(drop)
+                })
+            })
             .connect_lazy_with(options.clone());
         // A pool hides "connection refused" behind its own time-out, and tries until then.
         if let Err(error) = knock(&options).await {

@@ -167,9 +167,10 @@ pub async fn status(database: &Database) -> Result<Vec<Migration>, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::Outdated`] when it is not migrated, [`StoreError::Configuration`] when it is
-/// newer than this binary.
+/// newer than this binary, or when row-level security would hide rows from this connection.
 pub async fn require_current(database: &Database) -> Result<(), StoreError> {
     let mut connection = database.connection().await?;
+    require_owner(&mut connection).await?;
     let found: Result<(Option<i64>,), sqlx::Error> =
         sqlx::query_as("select max(version) from periodd_migrations")
             .fetch_one(&mut *connection)
@@ -191,6 +192,23 @@ pub async fn require_current(database: &Database) -> Result<(), StoreError> {
             latest()
         ))),
     }
+}
+
+/// Refuses a role that would see some of the rows, or none.
+async fn require_owner(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let found: Option<(bool, String, String)> = sqlx::query_as(
+        "select row_security_active(oid), current_user::text, pg_get_userbyid(relowner)::text
+         from pg_class where oid = to_regclass('organizations')",
+    )
+    .fetch_optional(connection)
+    .await?;
+    if let Some((true, role, owner)) = found {
+        return Err(StoreError::Configuration(format!(
+            "the role {role} does not own periodd's tables, so that row-level security hides rows \
+             from it: connect as {owner}, or `grant {owner} to {role}`"
+        )));
+    }
+    Ok(())
 }
 
 async fn is_migrated(connection: &mut PgConnection) -> Result<bool, StoreError> {

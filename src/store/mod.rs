@@ -13,6 +13,7 @@ pub mod history;
 pub mod migrate;
 pub mod orgs;
 pub mod packs;
+pub mod roles;
 pub mod sample;
 pub mod snapshot;
 mod types;

@@ -8,8 +8,9 @@ mod source;
 use std::path::{Path, PathBuf};
 
 /// Files with statements that the compiler does not check, and why.
-const UNCHECKED: [(&str, &str); 2] = [
+const UNCHECKED: [(&str, &str); 3] = [
     ("src/store/migrate.rs", "migrations, before there is a schema to check against"),
+    ("src/store/roles.rs", "roles that are made in it, and names from the catalogue"),
     ("src/store/zones.rs", "runs inside the migration that creates its table"),
 ];
 /// What sends a text as a statement, where it is not the macro of that name.
