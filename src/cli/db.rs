@@ -1,5 +1,6 @@
 //! `periodd db`: the schema, and how to connect.
 
+use super::import;
 use super::output::{Cell, Output, Page, Table};
 use super::session::{Schema, with_session};
 use super::{Exit, Failure, Global};
@@ -10,6 +11,8 @@ use crate::store::roles::{self, Audience, Grant};
 const NOTES: &str = "Examples:
   periodd db migrate
   periodd db migrate --with-roles --grant app=service_role --grant member=authenticated
+  periodd db import                  what would be adopted, and what is odd about it
+  periodd db import --apply && periodd db verify
   psql \"$(periodd db url)\"";
 
 /// What `periodd db` is asked.
@@ -28,6 +31,16 @@ enum Command {
     Migrate(Migrate),
     /// List the migrations, and when each was applied
     Status,
+    /// Adopt a database that was there before: a report first, and with `--apply` the deed
+    ///
+    /// Finds tables that applications made for themselves (orgs, users, metrics, counters), says
+    /// what is odd about them, and moves them over in one transaction. A table that is replaced
+    /// stays as NAME_legacy. Migrates, too: run it instead of `db migrate` on such a database.
+    Import(import::Args),
+    /// Check the books, the periods, and what was imported against what there was
+    ///
+    /// Exit 3 when something is not as it should be.
+    Verify,
     /// Print how applications connect to this database
     Url,
 }
@@ -75,6 +88,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 }
                 applied
             }
+            Command::Import(args) => return import::run(session, args, global).await,
+            Command::Verify => return import::verify(session).await,
             Command::Status => migrate::status(&session.database).await?,
             Command::Url => {
                 session.screen.show(&Url { url: session.url() })?;

@@ -39,9 +39,22 @@ pub async fn migrate(
 ) -> Result<Vec<Migration>, StoreError> {
     let mut connection = database.connection().await?;
     let mut transaction = connection.begin().await?;
-    let applied = apply_missing(&mut transaction).await?;
-    zones::fill(&mut transaction, months, release).await?;
+    let applied = within(&mut transaction, months, release).await?;
     transaction.commit().await?;
+    Ok(applied)
+}
+
+/// The same within a transaction that does more.
+///
+/// # Errors
+/// As [`migrate`].
+pub(super) async fn within(
+    connection: &mut PgConnection,
+    months: &[zones::ZoneMonths],
+    release: &str,
+) -> Result<Vec<Migration>, StoreError> {
+    let applied = apply_missing(connection).await?;
+    zones::fill(connection, months, release).await?;
     Ok(applied)
 }
 
@@ -95,8 +108,16 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
 
 /// What a migration failed with: a lost connection stays what it is, for it may be tried again.
 fn failed(migration: i64, error: sqlx::Error) -> StoreError {
+    let is_taken = error.as_database_error().is_some_and(|error| {
+        // A table, or an index of one.
+        error.code().as_deref() == Some("42P07")
+    });
     match StoreError::from(error) {
         unavailable @ StoreError::Unavailable(_) => unavailable,
+        other if is_taken => StoreError::Configuration(format!(
+            "{other}: the database has tables of its own under names that periodd needs; \
+             `periodd db import` says what is there and adopts it"
+        )),
         other => StoreError::Failed(format!("migration {migration}: {other}")),
     }
 }
