@@ -22,7 +22,7 @@ async fn document_000() {
             "00000000-0000-0000-0000-000000000003 252",
         ]
     );
-    let months = "select count(*), count(distinct period_start) from usage_counters
+    let months = "select count(*), count(distinct period_start) as months from usage_counters
                   where feature = 'sms_sent' and org_id::text like '%2'";
     assert_eq!(test.rows(months).await, ["5 5"]);
 }

@@ -121,6 +121,7 @@ pub async fn apply(
     }
     progress("point foreign keys of other tables at the new ones");
     undo::point(&mut transaction, &room.foreign_keys).await?;
+    undo::make_views(&mut transaction, &room.made_again).await?;
     progress("add up what there was and what there is");
     let after = after(adoption);
     sqlx::query(

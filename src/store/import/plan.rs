@@ -101,11 +101,14 @@ impl<'a> Draft<'a> {
         }
         let merged = format!(
             "select org_id, user_id, feature, min(period_start) as period_start,
-                    max(period_end) as period_end, sum(amount) as amount
+                    least(max(period_end), lead(min(period_start)) over (
+                        partition by org_id, user_id, feature order by min(period_start)))
+                        as period_end,
+                    date_trunc('month', period_start + interval '14 hours', 'UTC') as month,
+                    sum(amount) as amount
              from ({}) u
              where amount <> 0
-             group by org_id, user_id, feature,
-                      date_trunc('month', period_start + interval '14 hours', 'UTC')
+             group by org_id, user_id, feature, month
              having sum(amount) <> 0",
             self.usage.join(" union all ")
         );
@@ -131,8 +134,11 @@ impl<'a> Draft<'a> {
                      from merged),
                  counters as (
                      insert into usage_counters (org_id, feature, period_start, period_end, used)
-                     select org_id, feature, period_start, max(period_end), sum(amount)
-                     from merged where period_end <= now() group by 1, 2, 3)
+                     select org_id, feature, min(period_start),
+                            least(max(period_end), lead(min(period_start)) over (
+                                partition by org_id, feature order by min(period_start))),
+                            sum(amount)
+                     from merged where period_end <= now() group by org_id, feature, month)
                  insert into feature_usage (organization_id, user_id, feature, period_start,
                                             period_end, usage_count)
                  select org_id, user_id, feature, period_start, period_end, amount

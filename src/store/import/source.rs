@@ -47,7 +47,7 @@ impl<'a> Source<'a> {
     /// The first of these columns, as a quantity; without any, `null`.
     pub(super) fn quantity(self, names: &[&str]) -> String {
         self.raw(names).map_or("null::numeric".to_owned(), |(column, _)| {
-            format!("round({column}::numeric, 6)")
+            format!("trim_scale(round({column}::numeric, 6))")
         })
     }
 

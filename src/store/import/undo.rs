@@ -13,6 +13,8 @@ use crate::store::error::StoreError;
 pub(super) struct Room {
     pub(super) indexes: Vec<String>,
     pub(super) views: Vec<String>,
+    /// Those views that read our tables from now on.
+    pub(super) made_again: Vec<String>,
     pub(super) foreign_keys: Vec<String>,
 }
 
@@ -21,16 +23,14 @@ pub(super) async fn make_room(
     connection: &mut PgConnection,
     adoption: &Adoption,
 ) -> Result<Room, StoreError> {
-    let views: Vec<String> = sqlx::query_scalar(
-        "select 'create view ' || quote_ident(viewname) || ' as ' || definition
-         from pg_views where schemaname = current_schema() and viewname = any($1)",
-    )
-    .bind(&adoption.drops)
-    .fetch_all(&mut *connection)
-    .await?;
-    for view in &adoption.drops {
-        run(connection, "drop a view", &format!("drop view {}", quoted(view))).await?;
+    let views = views(connection, adoption).await?;
+    for (name, _) in views.iter().rev() {
+        run(connection, "drop a view", &format!("drop view {name}")).await?;
     }
+    let is_in_the_way = |name: &str| adoption.drops.iter().any(|drop| quoted(drop) == name);
+    let stay = views.iter().filter(|(name, _)| !is_in_the_way(name));
+    let made_again = stay.map(|(_, create)| create.clone()).collect();
+    let views = views.into_iter().map(|(_, create)| create).collect();
     let foreign_keys = foreign_keys(connection, &adoption.replaces).await?;
     let indexes: Vec<String> = sqlx::query_scalar(
         "select indexname from pg_indexes
@@ -45,7 +45,46 @@ pub(super) async fn make_room(
     for table in &adoption.replaces {
         rename(connection, "table", table, &legacy_name(table)).await?;
     }
-    Ok(Room { indexes, views, foreign_keys })
+    Ok(Room { indexes, views, made_again, foreign_keys })
+}
+
+/// The views that are in the way or that read what moves, each with the statement that makes it,
+/// in the order in which they can be made.
+async fn views(
+    connection: &mut PgConnection,
+    adoption: &Adoption,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let views = sqlx::query_as(
+        "with recursive readers (oid) as (
+             select oid from pg_class
+             where relnamespace = to_regnamespace(quote_ident(current_schema()))
+               and (relname = any($1) and relkind in ('r', 'p')
+                    or relname = any($2) and relkind = 'v')
+             union
+             select w.ev_class
+             from readers r
+             join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = r.oid
+                             and d.classid = 'pg_rewrite'::regclass
+             join pg_rewrite w on w.oid = d.objid)
+         select '\"' || c.relname || '\"',
+                'create view ' || c.oid::regclass || ' as ' || pg_get_viewdef(c.oid)
+         from readers r join pg_class c on c.oid = r.oid
+         where c.relkind = 'v' order by c.oid",
+    )
+    .bind(&adoption.replaces)
+    .bind(&adoption.drops);
+    Ok(views.fetch_all(connection).await?)
+}
+
+/// Makes the views again that read what was replaced: from our tables now.
+pub(super) async fn make_views(
+    connection: &mut PgConnection,
+    views: &[String],
+) -> Result<(), StoreError> {
+    for view in views {
+        run(connection, "make a view of the application's again, on the new tables", view).await?;
+    }
+    Ok(())
 }
 
 /// The foreign keys of tables that stay, to tables that move: statements that drop each and make
@@ -79,9 +118,24 @@ pub(super) async fn point(
     foreign_keys: &[String],
 ) -> Result<(), StoreError> {
     for key in foreign_keys {
-        run(connection, "a foreign key of another table", key).await?;
+        // Our table has one spelling; what is put back refers to the one that it had.
+        let has_british =
+            key.contains(" REFERENCES organisations(") && is_taken_by_a_view(connection).await?;
+        let key = if has_british {
+            key.replace(" REFERENCES organisations(", " REFERENCES organizations(")
+        } else {
+            key.clone()
+        };
+        run(connection, "a foreign key of another table", &key).await?;
     }
     Ok(())
+}
+
+async fn is_taken_by_a_view(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar(
+        "select exists (select from pg_class where oid = to_regclass('organisations') and relkind = 'v')",
+    );
+    Ok(found.fetch_one(connection).await?)
 }
 
 async fn rename(
