@@ -1,6 +1,6 @@
 //! `periodd db`: the schema, and how to connect.
 
-use super::import;
+use super::adoption;
 use super::output::{Cell, Output, Page, Table};
 use super::session::{Schema, with_session};
 use super::{Exit, Failure, Global};
@@ -36,7 +36,7 @@ enum Command {
     /// Finds tables that applications made for themselves (orgs, users, metrics, counters), says
     /// what is odd about them, and moves them over in one transaction. A table that is replaced
     /// stays as NAME_legacy. Migrates, too: run it instead of `db migrate` on such a database.
-    Import(import::Args),
+    Import(adoption::Args),
     /// Check the books, the periods, and what was imported against what there was
     ///
     /// Exit 3 when something is not as it should be.
@@ -88,8 +88,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 }
                 applied
             }
-            Command::Import(args) => return import::run(session, args, global).await,
-            Command::Verify => return import::verify(session).await,
+            Command::Import(args) => return adoption::run(session, args, global).await,
+            Command::Verify => return adoption::verify(session).await,
             Command::Status => migrate::status(&session.database).await?,
             Command::Url => {
                 session.screen.show(&Url { url: session.url() })?;

@@ -13,7 +13,7 @@ use crate::clock;
 mod db;
 mod demo;
 mod failure;
-mod import;
+mod adoption;
 mod orgs;
 pub mod output;
 mod packs;

@@ -5,13 +5,13 @@
 //! None of them computes a boundary: boundaries are values from `billing`.
 
 pub mod apply;
-pub mod catalogue;
+
 pub mod claim;
 pub mod cluster;
 pub mod database;
 pub mod error;
 pub mod history;
-pub mod import;
+pub mod adoption;
 pub mod migrate;
 pub mod orgs;
 pub mod packs;

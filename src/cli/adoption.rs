@@ -6,8 +6,8 @@ use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::rollover::{Progress, standing_request};
 use super::session::Session;
 use super::{Exit, Failure, Global};
-use crate::jobs::import::{self, Report, Verdict};
-use crate::store::import as adopted;
+use crate::jobs::adoption::{self, Report, Verdict};
+use crate::store::adoption as adopted;
 use crate::store::migrate;
 
 /// What `periodd db import` is asked.
@@ -49,7 +49,7 @@ pub(super) async fn run(session: &Session, args: &Args, global: &Global) -> Resu
         session.screen.show(&Done(format!("dropped {}", dropped.join(", "))))?;
         return Ok(Exit::Done);
     }
-    let Some(report) = import::report(&session.database, zone.name()).await? else {
+    let Some(report) = adoption::report(&session.database, zone.name()).await? else {
         session.screen.show(&Done("there is nothing to import".to_owned()))?;
         return Ok(Exit::Done);
     };
@@ -69,7 +69,7 @@ pub(super) async fn run(session: &Session, args: &Args, global: &Global) -> Resu
     let progress = |step: &str| screen.note(step);
     let observer = Progress::observer(session);
     let opened =
-        import::apply(&session.database, &session.tz, &report, &request, progress, observer);
+        adoption::apply(&session.database, &session.tz, &report, &request, progress, observer);
     let opened = opened.await?;
     session.screen.show(&report)?;
     session.screen.note("imported; `periodd db verify` compares it with what there was");
@@ -79,7 +79,7 @@ pub(super) async fn run(session: &Session, args: &Args, global: &Global) -> Resu
 /// Runs `db verify`.
 pub(super) async fn verify(session: &Session) -> Result<Exit, Failure> {
     migrate::require_current(&session.database).await?;
-    let verdict = import::verify(&session.database).await?;
+    let verdict = adoption::verify(&session.database).await?;
     session.screen.show(&verdict)?;
     Ok(if verdict.is_good() { Exit::Done } else { Exit::Found })
 }

@@ -5,7 +5,7 @@ use sqlx::{Connection, PgConnection};
 use super::plan::Adoption;
 use super::source::legacy_name;
 use super::{TABLES, run};
-use crate::store::catalogue::quoted;
+use crate::store::tables::quoted;
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 

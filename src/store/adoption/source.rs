@@ -1,6 +1,6 @@
 //! A table that is adopted: its columns as expressions of our types.
 
-use crate::store::catalogue::{Relation, literal, quoted};
+use crate::store::tables::{Relation, literal, quoted};
 
 /// A table under adoption, read under the alias `x`.
 #[derive(Debug, Clone, Copy)]

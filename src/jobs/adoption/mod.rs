@@ -5,7 +5,7 @@
 
 use super::rollover::{self, Observer, Request};
 use super::zones;
-use crate::store::import::{self, Adoption, Difference, Finding};
+use crate::store::adoption::{self, Adoption, Difference, Finding};
 use crate::store::verify::{self, Rule};
 use crate::store::{Database, StoreError};
 use crate::tzdata::TzData;
@@ -33,17 +33,17 @@ impl Report {
 /// As every read.
 pub async fn report(database: &Database, naive_zone: &str) -> Result<Option<Report>, StoreError> {
     let mut connection = database.connection().await?;
-    let Some(adoption) = import::look(&mut connection, naive_zone).await? else {
+    let Some(adoption) = adoption::look(&mut connection, naive_zone).await? else {
         return Ok(None);
     };
-    let found = import::findings(&mut connection, &adoption).await?;
+    let found = adoption::findings(&mut connection, &adoption).await?;
     Ok(Some(Report { adoption, found }))
 }
 
 /// Adopts what a report found, then opens and counts.
 ///
 /// # Errors
-/// As [`import::apply`]; an error of the rollover afterwards leaves the import done, and the next
+/// As [`adoption::apply`]; an error of the rollover afterwards leaves the import done, and the next
 /// rollover goes on.
 pub async fn apply(
     database: &Database,
@@ -55,7 +55,7 @@ pub async fn apply(
 ) -> Result<rollover::Report, StoreError> {
     let now = database.now().await?;
     let months = zones::months(tz, now);
-    import::apply(database, &report.adoption, &months, tz.release(), progress).await?;
+    adoption::apply(database, &report.adoption, &months, tz.release(), progress).await?;
     rollover::run(database, tz, request, observer).await
 }
 
@@ -85,6 +85,6 @@ pub async fn verify(database: &Database) -> Result<Verdict, StoreError> {
     let mut rules = verify::rules(database).await?;
     rules.extend(verify::periods(database).await?);
     let mut connection = database.connection().await?;
-    let differences = import::differences(&mut connection).await?;
+    let differences = adoption::differences(&mut connection).await?;
     Ok(Verdict { rules, differences })
 }

@@ -212,7 +212,7 @@ fn counters_of_months(
 ) {
     let (now, legacy) = (source.now(), source.legacy());
     let (start, end) = (source.instant(&START), source.end(&END));
-    let zone = crate::store::catalogue::literal(source.naive_zone);
+    let zone = crate::store::tables::literal(source.naive_zone);
     let org = if source.has(&ORG) {
         source.id(&ORG)
     } else {

@@ -2,7 +2,7 @@
 
 use super::source::{Source, legacy_name};
 use super::{people, usage};
-use crate::store::catalogue::{Catalogue, Relation, quoted};
+use crate::store::tables::{Catalogue, Relation, quoted};
 
 /// What was found in a database, and what adopting it does.
 #[derive(Debug, Clone, serde::Serialize)]

@@ -1,7 +1,7 @@
 //! Adopting a database that was there before: what it holds is told first, and then moved into
 //! our tables in one transaction. A table that is replaced stays as `NAME_legacy`.
 //!
-//! Everything that is executed here is built from names that [`super::catalogue`] has found.
+//! Everything that is executed here is built from names that [`super::tables`] has found.
 
 mod people;
 mod plan;
@@ -16,7 +16,7 @@ use plan::{Draft, STAMP};
 use source::legacy_name;
 use sqlx::{Connection, PgConnection};
 
-use super::catalogue::{Catalogue, literal, quoted};
+use super::tables::{Catalogue, literal, quoted};
 use super::database::Database;
 use super::error::StoreError;
 use super::migrate;
