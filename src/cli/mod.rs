@@ -15,6 +15,7 @@ mod config;
 mod db;
 mod demo;
 mod failure;
+mod adoption;
 mod orgs;
 pub mod output;
 mod packs;

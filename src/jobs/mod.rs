@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod deliver;
 pub mod demo;
+pub mod adoption;
 pub mod orgs;
 pub mod retention;
 pub mod rollover;
