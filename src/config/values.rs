@@ -396,8 +396,8 @@ fn check_https_url(text: &str) -> Result<(), String> {
 
 /// A folder's name, and no way out of the directory that it is in.
 fn check_folder(text: &str) -> Result<(), String> {
-    let is_sound = !text.is_empty()
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let is_sound =
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     is_sound.then_some(()).ok_or_else(|| {
         format!("`{text}` is no folder of templates; use letters, digits, `_` and `-`")
     })
