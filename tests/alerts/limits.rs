@@ -97,8 +97,6 @@ async fn a_pack_that_is_drawn_changes_nothing() {
     story.test.periodd(&rollover).exits(0);
     story.pass().await;
     assert!(story.told().await.is_empty());
-    let quantity = "select used - 650, 0 from usage_counters";
-    assert_eq!(story.test.rows(quantity).await, ["0 0"]);
     story.uses_and_passes("110").await;
     assert_eq!(story.told().await, ["80"], "760 of 950");
 }
@@ -107,6 +105,7 @@ async fn a_pack_that_is_drawn_changes_nothing() {
 async fn a_pack_that_expires_is_a_lower_limit_before_and_after_it_is_settled() {
     for settled in [false, true] {
         let mut story = Story::new().await;
+        story.at("2026-05-19T18:00:00Z");
         buys(&story, "300", "'2026-05-20Z'").await;
         story.uses_and_passes("570").await;
         story.sync().await;
@@ -117,7 +116,7 @@ async fn a_pack_that_expires_is_a_lower_limit_before_and_after_it_is_settled() {
         if settled {
             story.test.periodd(&["--at", "2026-05-20T00:00:00Z", "rollover"]).exits(0);
         }
-        assert!(!story.pass().await.everything || settled);
+        assert!(!story.pass().await.everything);
         assert_eq!(story.told().await, ["90!"]);
     }
 }
