@@ -7,7 +7,7 @@ use crate::inserts::insert_smallest_rows;
 use crate::support::TestDatabase;
 
 /// Columns in which a value below zero means something.
-const SIGNED: [&str; 10] = [
+const SIGNED: [&str; 12] = [
     "billing_adjustments.drawn",
     "billing_adjustments.uncovered",
     "billing_adjustments.used",
@@ -17,6 +17,8 @@ const SIGNED: [&str; 10] = [
     "overage_entries.quantity",
     // A pack below zero is a fault of whoever wrote it: its org is parked, with this as the reason.
     "overage_packs.remaining",
+    "periodd_alert_limits.used",
+    "periodd_alerts.used",
     "usage_counters.used",
     "usage_metrics.metric_value",
 ];
