@@ -6,8 +6,11 @@
 
 pub mod address;
 pub mod check;
+pub mod derived;
+pub mod drift;
 pub mod forecast;
 pub mod instant;
+pub mod late;
 pub mod offers;
 pub mod period;
 pub mod quantity;

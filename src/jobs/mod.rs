@@ -4,5 +4,8 @@ pub mod alerts;
 pub mod deliver;
 pub mod demo;
 pub mod orgs;
+pub mod retention;
 pub mod rollover;
+pub mod stop;
+pub mod sync;
 pub mod zones;

@@ -10,25 +10,21 @@ use crate::billing::{LocalDate, LocalTime, Quantity};
 #[must_use]
 pub fn letters() -> Vec<(Letter, bool)> {
     let units = Quantity::units;
+    let forecast =
+        |used_up_on, expected| Some(Forecast { used_up_on, expected_at_end: units(expected) });
     let warning = warning();
-    let offer = |count, code: &str| Recommended {
-        code: code.to_owned(),
-        count,
-        quantity: units(300),
-        price_cents: 1900,
-        currency: "USD".to_owned(),
-    };
     let full = Letter {
         threshold: 100,
         used: units(600),
         forecast: None,
-        offer: vec![],
+        offer: Vec::new(),
         ..warning.clone()
     };
     let packed = Letter {
         allowance: units(900),
         purchased_remaining: units(300),
-        offer: vec![offer(2, "minutes-300"), offer(1, "minutes-300-extra")],
+        forecast: forecast(Some(LocalDate(date(2026, 5, 27))), 1315),
+        offer: vec![offer("minutes-300", 1, 300, 1900), offer("minutes-60", 2, 60, 450)],
         ..warning.clone()
     };
     vec![
@@ -36,8 +32,8 @@ pub fn letters() -> Vec<(Letter, bool)> {
             Letter {
                 threshold: 80,
                 used: units(480),
-                forecast: Some(Forecast { used_up_on: None, expected_at_end: units(590) }),
-                offer: vec![],
+                forecast: forecast(None, 590),
+                offer: Vec::new(),
                 ..warning.clone()
             },
             true,
@@ -46,6 +42,7 @@ pub fn letters() -> Vec<(Letter, bool)> {
         (Letter { basis: Basis::Included, ..packed.clone() }, true),
         (
             Letter {
+                threshold: 80,
                 used: units(720),
                 drawn: units(120),
                 purchased_remaining: units(180),
@@ -56,11 +53,7 @@ pub fn letters() -> Vec<(Letter, bool)> {
         (Letter { threshold: 100, used: units(600), basis: Basis::Included, ..packed }, false),
         (Letter { used: units(640), ..full.clone() }, false),
         (
-            Letter {
-                forecast: warning.forecast.clone(),
-                offer: warning.offer.clone(),
-                ..full.clone()
-            },
+            Letter { forecast: forecast(None, 815), offer: warning.offer.clone(), ..full.clone() },
             false,
         ),
         (
@@ -69,6 +62,11 @@ pub fn letters() -> Vec<(Letter, bool)> {
         ),
         (warning, true),
     ]
+}
+
+fn offer(code: &str, count: u32, quantity: i64, price_cents: i64) -> Recommended {
+    let (code, currency) = (code.to_owned(), "USD".to_owned());
+    Recommended { code, count, quantity: Quantity::units(quantity), price_cents, currency }
 }
 
 /// The most usual letter: 570 of 600 minutes on 21 May.
@@ -97,13 +95,7 @@ pub fn warning() -> Letter {
             used_up_on: Some(LocalDate(date(2026, 5, 23))),
             expected_at_end: units(815),
         }),
-        offer: vec![Recommended {
-            code: "minutes-300".to_owned(),
-            count: 1,
-            quantity: units(300),
-            price_cents: 1900,
-            currency: "USD".to_owned(),
-        }],
+        offer: vec![offer("minutes-300", 1, 300, 1900)],
         composed_at: at("2026-05-21T14:05:00+02:00"),
     }
 }

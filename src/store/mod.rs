@@ -4,12 +4,17 @@
 //! the row that really moved, so that anything may be tried again, half-way or by two at once.
 //! None of them computes a boundary: boundaries are values from `billing`.
 
+pub mod adjust;
 pub mod alerts;
 pub mod apply;
+pub mod audit;
 pub mod claim;
 pub mod cluster;
 pub mod contacts;
+pub mod counting;
 pub mod database;
+pub mod derived;
+pub mod drift;
 pub mod error;
 pub mod history;
 pub mod letters;
@@ -17,7 +22,11 @@ pub mod migrate;
 pub mod orgs;
 pub mod outbox;
 pub mod packs;
+pub mod pending;
+pub mod retention;
+pub mod runs;
 pub mod sample;
+pub mod schedules;
 pub mod snapshot;
 mod types;
 pub mod usage;

@@ -31,6 +31,8 @@ pub(super) struct Fault {
     pub(super) step: Step,
     /// The three digits of the server's reply, if it gave one.
     pub(super) code: Option<u16>,
+    /// Was it us who would not go on, with what the server offers?
+    is_ours: bool,
     what: String,
 }
 
@@ -39,18 +41,19 @@ impl Fault {
         let code = error.status().map(u16::from);
         // The crate's own words ("permanent error (550)") say less than the server's.
         let what = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        Self { step, code, what }
+        Self { step, code, is_ours: error.is_client(), what }
     }
 
     /// A reply that is none at this point of the conversation.
     pub(super) fn unexpected(step: Step, reply: &smtp::response::Response) -> Self {
         let words: Vec<&str> = reply.message().collect();
-        Self { step, code: Some(u16::from(reply.code())), what: words.join(" ") }
+        let code = Some(u16::from(reply.code()));
+        Self { step, code, is_ours: false, what: words.join(" ") }
     }
 
     /// Something that was not said over the wire.
     pub(super) fn other(step: Step, what: impl fmt::Display) -> Self {
-        Self { step, code: None, what: what.to_string() }
+        Self { step, code: None, is_ours: false, what: what.to_string() }
     }
 
     /// Nothing was said for too long.
@@ -97,6 +100,9 @@ impl Fault {
         let what = clean(&self.what);
         match self.step {
             Step::Connect => SendError::Unreachable(format!("{server} cannot be reached: {what}")),
+            Step::Login if self.is_ours => {
+                SendError::Credentials(format!("{server} offers no login that we know: {what}"))
+            }
             Step::Login => SendError::Unreachable(format!("{server} does not log us in: {what}")),
             Step::From | Step::To | Step::Data => {
                 SendError::Temporary(format!("{server} broke off before it had the email: {what}"))
@@ -153,7 +159,8 @@ mod tests {
     use super::*;
 
     fn reply(step: Step, code: u16, what: &str) -> SendError {
-        Fault { step, code: Some(code), what: what.to_owned() }.judge("mail.example:25")
+        Fault { step, code: Some(code), is_ours: false, what: what.to_owned() }
+            .judge("mail.example:25")
     }
 
     #[test]
