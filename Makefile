@@ -26,10 +26,11 @@ lint:
 docs:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
-# Measured as it would run: every commit waits for the disk.
+# Measured as it would run: in a private cluster, where every commit waits for the disk.
 bench:
-	PERIODD_TEST_FSYNC=on scripts/with-postgresql $(CARGO) bench --locked
+	PERIODD_TEST_BINARIES=$$(scripts/postgresql-binaries) $(CARGO) bench --locked
 
 # The same, kept as docs/benchmarks.md.
 bench-page:
-	PERIODD_TEST_FSYNC=on scripts/with-postgresql $(CARGO) bench --locked --bench rollover -- --write
+	PERIODD_TEST_BINARIES=$$(scripts/postgresql-binaries) \
+		$(CARGO) bench --locked --bench rollover -- --write
