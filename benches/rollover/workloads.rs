@@ -106,18 +106,47 @@ fn per_second(rate: f64) -> String {
 async fn rollover(server: &Server, size: Size, results: &mut Results) {
     let copy = server.fresh("bench_statement").await;
     results.add("statement", rate(size.orgs, one_statement(&copy).await));
+    let written = fingerprint(&copy).await;
     copy.discard().await;
     for (connections, name) in [(1, "one"), (2, "two")] {
         let copy = server.fresh("bench_periodd").await;
         let run = periodd(&copy, connections, size.orgs).await;
         results.add(name, rate(size.orgs, run.elapsed));
         results.add("peak", run.peak);
+        assert_eq!(fingerprint(&copy).await, written, "the baseline writes what periodd writes");
         copy.discard().await;
     }
     let copy = server.fresh("bench_each").await;
     let sample = SAMPLE.min(size.orgs);
     results.add("each", rate(sample, per_customer(&copy, sample).await));
     copy.discard().await;
+}
+
+/// What a rollover wrote, in every table and column that it writes, but for the time of day and
+/// the tz database's release.
+async fn fingerprint(copy: &Copy<'_>) -> Vec<String> {
+    let mut connection = copy.connect().await;
+    let written = [
+        "select id, current_period_start, current_period_end, current_period_end_date,
+                next_period_ends, ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month,
+                used_minutes, overage_minutes, overage_minutes_written from organizations",
+        "select org_id, period_start, period_end, follows, time_zone, tier, closed_at
+         from billing_periods",
+        "select * from billing_period_usage",
+        "select id, remaining, entries from overage_packs",
+        "select org_id, pack_id, seq, kind, quantity, at, period_start, remaining
+         from overage_entries",
+    ];
+    let mut fingerprints = Vec::new();
+    for rows in written {
+        let query = format!(
+            "select count(*) || ' ' || coalesce(sum(hashtextextended(w::text, 0)::numeric), 0)
+             from ({rows}) as w"
+        );
+        let hash = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await;
+        fingerprints.push(hash.expect("a fingerprint"));
+    }
+    fingerprints
 }
 
 async fn one_statement(copy: &Copy<'_>) -> Duration {
