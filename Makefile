@@ -32,5 +32,6 @@ bench:
 
 # The same, kept as docs/benchmarks.md.
 bench-page:
+	$(CARGO) bench --locked --bench boundaries
 	PERIODD_TEST_BINARIES=$$(scripts/postgresql-binaries) \
 		$(CARGO) bench --locked --bench rollover -- --write

@@ -50,21 +50,34 @@ impl Table {
         for row in rows {
             let _ = writeln!(text, "| {} |", row.join(" | "));
         }
-        text.push_str(BOUNDARIES);
+        boundaries(&mut text);
         text
     }
 }
 
-/// Measured by a bench of its own, which prints its own table.
-const BOUNDARIES: &str = "
-Boundaries, by `cargo bench --bench boundaries` (medians of nine alternating runs; goal: at most
-twice jiff's own conversion of the same dates):
-
-| workload | periodd | jiff's conversion | ratio |
-|---|---|---|---|
-| first instant of a date | 28.5-36.4 ns | 39.7-47.5 ns | 0.72-0.77 |
-| next boundary of a schedule | 41.6-42.1 ns | 39.7-47.5 ns | 0.89-1.05 |
-";
+/// What `cargo bench --bench boundaries` measured last, if that was of this commit.
+fn boundaries(text: &mut String) {
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/bench-boundaries.json");
+    let kept = std::fs::read_to_string(file).unwrap_or_default();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap_or_default();
+    if kept["commit"] != commit() {
+        return;
+    }
+    for row in kept["rows"].as_array().into_iter().flatten() {
+        let nanoseconds = |name: &str| row[name].as_f64().unwrap_or(f64::NAN);
+        let jiff = nanoseconds("jiff");
+        for (name, what) in [("first", "first instant of a date"), ("following", "next boundary")] {
+            let (ours, cycle) = (nanoseconds(name), row["name"].as_str().unwrap_or_default());
+            let _ = writeln!(
+                text,
+                "| {what}, {cycle} | {ours:.1} ns | jiff's own conversion, {jiff:.1} ns | {:.2} | \
+                 ≤ 2 | {} |",
+                ours / jiff,
+                row["runs"]
+            );
+        }
+    }
+}
 
 /// The commit that is checked out.
 pub(crate) fn commit() -> String {

@@ -40,6 +40,10 @@ impl Results {
         let _ = std::fs::remove_file(file(workload));
     }
 
+    pub(crate) fn orgs(&self) -> u64 {
+        self.orgs
+    }
+
     pub(crate) fn add(&mut self, name: &str, value: f64) {
         eprintln!("  {name}: {value:.1}");
         self.values.entry(name.to_owned()).or_default().push(value);

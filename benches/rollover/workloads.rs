@@ -62,7 +62,8 @@ impl Workload {
                     ("one", "statement", statement, "≥ 0.8"),
                     ("two", "each", each, "≥ 9"),
                 ] {
-                    let what = format!("all due, {name} connection(s)");
+                    let s = if name == "one" { "" } else { "s" };
+                    let what = format!("{} due orgs, {name} connection{s}", results.orgs());
                     table.row(&what, rate(name), baseline, ratio(name, base), goal, runs);
                 }
                 let peak = format!("{:.0} MiB", results.largest("peak"));
