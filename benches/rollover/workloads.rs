@@ -130,7 +130,8 @@ async fn fingerprint(copy: &Copy<'_>) -> Vec<String> {
     let written = [
         "select id, current_period_start, current_period_end, current_period_end_date,
                 next_period_ends, ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month,
-                used_minutes, overage_minutes, overage_minutes_written from organizations",
+                used_minutes, overage_minutes, overage_minutes_written, overage_minutes_granted
+         from organizations",
         "select org_id, period_start, period_end, follows, time_zone, tier, closed_at
          from billing_periods",
         "select * from billing_period_usage",

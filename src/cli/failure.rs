@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::daemon;
 use crate::jobs;
 use crate::store::StoreError;
 
@@ -150,6 +151,17 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<daemon::Error> for Failure {
+    fn from(error: daemon::Error) -> Self {
+        match error {
+            daemon::Error::Store(error) => error.into(),
+            daemon::Error::Configuration(error) => Self::configuration(error),
+            daemon::Error::Unavailable(message) => Self::unavailable(message),
+            other => Self::failed(other),
+        }
+    }
+}
+
 impl From<jobs::orgs::Error> for Failure {
     fn from(error: jobs::orgs::Error) -> Self {
         match error {
@@ -164,6 +176,7 @@ impl From<jobs::demo::Error> for Failure {
         match error {
             jobs::demo::Error::Store(error) => error.into(),
             jobs::demo::Error::Org(error) => error.into(),
+            jobs::demo::Error::Sync(jobs::sync::Error::Store(error)) => error.into(),
             other => Self::failed(other),
         }
     }

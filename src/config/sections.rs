@@ -43,12 +43,14 @@ pub struct Daemon {
     /// `$XDG_STATE_HOME/periodd` or `~/.local/state/periodd`.
     #[schemars(extend("format" = "path"))]
     pub state_dir: PathBuf,
-    /// The directory of the private cluster's socket. Not set: `$RUNTIME_DIRECTORY`, or `run` in
-    /// the state directory.
+    /// The directory of the private cluster's socket. Not set: `$RUNTIME_DIRECTORY`, root's
+    /// `/run/periodd` beside a `state_dir` that is not set either, or `run` in the state directory.
     #[schemars(extend("format" = "path"))]
     pub socket_dir: PathBuf,
     /// How long running batches may take to finish after SIGTERM.
     pub drain_timeout: Wait,
+    /// How long a run stays with a process that does not move any more.
+    pub lease: Wait,
 }
 
 /// When each job runs.
@@ -275,6 +277,10 @@ pub struct Smtp {
     pub port: u16,
     /// How the connection is kept private.
     pub tls: Tls,
+    /// A file of certificates in PEM: the authorities that the server's certificate must come
+    /// from. Not set: the system's.
+    #[schemars(extend("format" = "path"))]
+    pub ca_file: Option<PathBuf>,
     /// The user to log in as. Not set: no login.
     pub username: Option<String>,
     /// The password, from the environment only.

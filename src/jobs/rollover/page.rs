@@ -10,7 +10,9 @@ use super::report::{Parked, Tally};
 use crate::billing::Instant;
 use crate::billing::rollover::Plan;
 use crate::billing::timeline::Policy;
+use crate::jobs::sync;
 use crate::store::apply::{self, Parking, Stamp};
+use crate::store::derived::Target;
 use crate::store::{Connection, StoreError, Transaction, claim, snapshot};
 use crate::tzdata::TzData;
 
@@ -29,6 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Worker<'a> {
     planner: Planner<'a>,
     stamp: Stamp<'a>,
+    /// Derived columns besides those that the plan writes.
+    derived: &'a [Target],
 }
 
 /// A page as it was read; nothing where its orgs cannot be read together.
@@ -60,7 +64,12 @@ impl<'a> Worker<'a> {
     /// `real` is the database's clock when the pass began.
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
         let stamp = Stamp { now, counted_at: real, tzdb: tz.release() };
-        Self { planner: Planner::new(tz, policy, now), stamp }
+        Self { planner: Planner::new(tz, policy, now), stamp, derived: &[] }
+    }
+
+    /// Has this worker write these columns, too, wherever an org moves.
+    pub(super) fn also_write(&mut self, derived: &'a [Target]) {
+        self.derived = derived;
     }
 
     /// A worker for dry runs.
@@ -232,6 +241,10 @@ impl<'a> Worker<'a> {
         } else {
             apply::apply(&mut transaction, &planned, self.stamp).await?
         };
+        if !self.derived.is_empty() && !moved.is_empty() {
+            let moved: Vec<Uuid> = moved.iter().copied().collect();
+            sync::follow(&mut transaction, self.derived, &moved, self.stamp.now).await?;
+        }
         transaction.commit().await?;
         let (applied, missed): (Vec<_>, Vec<_>) =
             planned.iter().partition(|planned| moved.contains(&planned.plan.org));

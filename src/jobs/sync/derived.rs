@@ -1,0 +1,358 @@
+//! Copies of counters: which derived columns there are, and writing those of counters that moved.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::batches::Batches;
+use super::count::is_conflict;
+use super::report::WithoutPack;
+use super::{Error, Job, Pass};
+use crate::billing::derived::{Copied, Due, Scope};
+use crate::billing::{Instant, Quantity};
+use crate::config;
+use crate::store::derived::{Cell, Change, Target, Wanted, Which};
+use crate::store::pending::{self, Pending};
+use crate::store::{Connection, Database, StoreError, adjust, apply, snapshot};
+
+/// Orgs of one page.
+pub(super) const ORGS_PER_PAGE: usize = 1_000;
+
+/// Looks the configured columns up in the database's catalogue.
+///
+/// # Errors
+/// [`Error::Derived`] for a name that is not there, or that cannot hold what it should.
+pub async fn targets(database: &Database, config: &config::Sync) -> Result<Vec<Target>, Error> {
+    let mut targets = Vec::with_capacity(config.derived.len());
+    for (place, derived) in config.derived.iter().enumerate() {
+        let wanted = Wanted {
+            table: derived.table.as_str().to_owned(),
+            column: derived.column.as_str().to_owned(),
+            key: derived.key.as_str().to_owned(),
+            feature: derived.feature.clone(),
+            scope: match derived.scope {
+                config::Scope::Org => Scope::Org,
+                config::Scope::User => Scope::User,
+            },
+            copied: match derived.quantity {
+                config::Copied::Used => Copied::Used,
+                config::Copied::PurchasedRemaining => Copied::PurchasedRemaining,
+                config::Copied::Percent => Copied::Percent,
+            },
+        };
+        match Target::find(database, &wanted).await? {
+            Ok(target) => targets.push(target),
+            Err(unfit) => {
+                let key = format!("sync.derived[{place}].{}", unfit.name);
+                return Err(Error::Derived { key, sentence: unfit.sentence });
+            }
+        }
+    }
+    Ok(targets)
+}
+
+/// Those columns that a rollover does not write by itself: see [`Target::is_default`].
+#[must_use]
+pub fn besides_defaults(targets: &[Target]) -> Arc<[Target]> {
+    targets.iter().filter(|target| !target.is_default()).cloned().collect()
+}
+
+/// What a cell should hold, as its column can hold it.
+pub(super) fn due(target: &Target, cell: &Cell) -> Result<Due, StoreError> {
+    let overflow = |overflow: crate::billing::quantity::Overflow| {
+        StoreError::Unprocessable(overflow.to_string())
+    };
+    let due = cell.standing.due(target.copied, cell.column).map_err(overflow)?;
+    let (value, written) = (target.fitted(due.value)?, target.fitted(due.written)?);
+    let is_damaged = due.is_damaged && cell.held != Some(value);
+    Ok(Due { value, written, is_damaged, ..due })
+}
+
+/// What has to be written for that; nothing where the cell says so already.
+pub(super) fn change(target: &Target, cell: &Cell, due: &Due) -> Option<Change> {
+    let known = cell.column.written.unwrap_or_default() == due.written;
+    let remembers = target.copied == Copied::Used || known && cell.column.granted.is_zero();
+    let is_right = cell.held == Some(due.value) && remembers;
+    (!is_right).then_some(Change { cell: *cell, value: due.value, written: due.written })
+}
+
+/// Writes what columns of orgs should hold, whatever they depend on: for a rollover, whose orgs
+/// have another open period now.
+///
+/// # Errors
+/// As every write.
+pub async fn follow(
+    connection: &mut Connection,
+    targets: &[Target],
+    orgs: &[Uuid],
+    now: Instant,
+) -> Result<(), StoreError> {
+    for target in targets {
+        let cells = target.read(connection, orgs, Which::All, now).await?;
+        let mut changes = Vec::new();
+        for cell in &cells {
+            changes.extend(change(target, cell, &due(target, cell)?));
+        }
+        target.write(connection, &changes).await?;
+    }
+    Ok(())
+}
+
+/// Which counter: org, user, feature, start of its period.
+type Key<'a> = (Uuid, Option<Uuid>, &'a str, Instant);
+
+fn key(counter: &Pending) -> Key<'_> {
+    (counter.org, counter.user, &counter.feature, counter.period_start)
+}
+
+impl Job<'_> {
+    /// Writes the copies of pending counters, everywhere or in some orgs, and sees to late usage.
+    /// Returns the orgs that are to be looked at again, because late usage moved something there.
+    pub(super) async fn settle(
+        &self,
+        connection: &mut Connection,
+        orgs: Option<&[Uuid]>,
+        pass: Pass,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut again = Vec::new();
+        if let Some(orgs) = orgs {
+            for page in orgs.chunks(ORGS_PER_PAGE) {
+                self.settle_page(connection, page, pass, &mut again).await?;
+            }
+            return Ok(again);
+        }
+        let mut after = Uuid::nil();
+        loop {
+            let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
+            let (orgs, last) = pending::orgs(connection, after, limit).await?;
+            let Some(last) = last else { return Ok(again) };
+            self.settle_page(connection, &orgs, pass, &mut again).await?;
+            after = last;
+        }
+    }
+
+    async fn settle_page(
+        &self,
+        connection: &mut Connection,
+        orgs: &[Uuid],
+        pass: Pass,
+        again: &mut Vec<Uuid>,
+    ) -> Result<(), StoreError> {
+        let mut batches = Batches::of(orgs.to_vec());
+        while let Some(batch) = batches.next() {
+            let done = self.settle_once(connection, &batch.ids, pass).await;
+            let late = match done {
+                Ok(late) => late,
+                Err(error) => {
+                    self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
+                    let stuck = batches.failed(batch, error).await?;
+                    self.set_aside(connection, stuck, pass).await?;
+                    continue;
+                }
+            };
+            for org in late {
+                self.late(connection, org, pass, again).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes copies once. Returns the orgs with late usage.
+    ///
+    /// Rows are locked in everybody's order: the org's, its counters, its users' counters, users.
+    /// A counter is only synced together with its copies, and only while it holds what they say.
+    async fn settle_once(
+        &self,
+        connection: &mut Connection,
+        orgs: &[Uuid],
+        pass: Pass,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut transaction = apply::begin(connection).await?;
+        let counters = pending::counters(&mut transaction, orgs).await?;
+        let (of_users, of_orgs): (Vec<&Pending>, Vec<&Pending>) =
+            counters.iter().partition(|counter| counter.user.is_some());
+        let mut copies = Copies::default();
+        let orgs_columns = self.columns(Scope::Org);
+        copies.read(&mut transaction, orgs_columns, &of_orgs, pass.now).await?;
+        copies.write(&mut transaction).await?;
+        let closed: Vec<&Pending> = counters.iter().filter(|counter| counter.is_closed).collect();
+        let late = late_counters(&mut transaction, &closed).await?;
+        let settled = |counter: &&Pending| {
+            !copies.moving.contains(&key(counter)) && !late.contains(&key(counter))
+        };
+        let of_orgs: Vec<&Pending> = of_orgs.into_iter().filter(settled).collect();
+        let mut synced = pending::set_orgs_synced(&mut transaction, &of_orgs, pass.real).await?;
+        synced += self.settle_users(&mut transaction, &of_users, &mut copies, pass).await?;
+        transaction.commit().await?;
+        let mut late: Vec<Uuid> = late.into_iter().map(|(org, ..)| org).collect();
+        late.sort_unstable();
+        late.dedup();
+        let Copies { written, sold, .. } = copies;
+        self.tell(|report| {
+            report.counters_synced += synced;
+            report.columns_written += written;
+        });
+        self.report_sold(connection, &sold).await?;
+        Ok(late)
+    }
+
+    fn columns(&self, scope: Scope) -> impl Iterator<Item = &Target> {
+        self.request.targets.iter().filter(move |target| target.scope == scope)
+    }
+
+    /// Users' counters first, for whoever uses something locks them before the user's row; one
+    /// whose copy is somebody else's work is pending again.
+    async fn settle_users<'a>(
+        &'a self,
+        connection: &mut Connection,
+        counters: &[&'a Pending],
+        copies: &mut Copies<'a>,
+        pass: Pass,
+    ) -> Result<u64, StoreError> {
+        if counters.is_empty() {
+            return Ok(0);
+        }
+        copies.read(connection, self.columns(Scope::User), counters, pass.now).await?;
+        let settled: Vec<&Pending> =
+            counters.iter().filter(|c| !copies.moving.contains(&key(c))).copied().collect();
+        let places = pending::set_users_synced(connection, &settled, pass.real).await?;
+        let synced: Vec<&Pending> =
+            places.iter().filter_map(|at| settled.get(*at)).copied().collect();
+        let keys: HashSet<Key<'_>> = synced.iter().map(|counter| key(counter)).collect();
+        copies.keep(&keys);
+        copies.write(connection).await?;
+        let again: Vec<&Pending> =
+            synced.into_iter().filter(|counter| copies.moving.contains(&key(counter))).collect();
+        if !again.is_empty() {
+            pending::set_users_pending(connection, &again).await?;
+        }
+        Ok((places.len() - again.len()) as u64)
+    }
+
+    /// Reports purchases without a pack, with the command that mends each.
+    pub(super) async fn report_sold(
+        &self,
+        connection: &mut Connection,
+        sold: &[(&Target, Uuid, Quantity)],
+    ) -> Result<(), StoreError> {
+        if sold.is_empty() {
+            return Ok(());
+        }
+        let orgs: Vec<Uuid> = sold.iter().map(|(_, org, _)| *org).collect();
+        let slugs = snapshot::slugs(connection, &orgs).await?;
+        for &(target, id, quantity) in sold {
+            let org = slugs.get(&id).cloned().unwrap_or_else(|| id.to_string());
+            let feature = target.feature.clone();
+            let mended_by = format!(
+                "periodd packs grant --org {org} --feature {feature} --quantity {quantity}"
+            );
+            let column = target.name.clone();
+            let line = WithoutPack { org, column, feature, quantity, mended_by };
+            self.tell(|report| report.without_pack(id, line));
+        }
+        Ok(())
+    }
+}
+
+/// The copies of some counters, on their way to be written.
+#[derive(Default)]
+struct Copies<'a> {
+    changes: Vec<(&'a Target, Vec<Change>)>,
+    /// Counters that moved since they were read, or whose copies did.
+    moving: HashSet<Key<'a>>,
+    /// Copies that were written.
+    written: u64,
+    /// What was sold without a pack.
+    sold: Vec<(&'a Target, Uuid, Quantity)>,
+}
+
+impl<'a> Copies<'a> {
+    /// Reads the copies of counters, and notes what they should say.
+    async fn read(
+        &mut self,
+        connection: &mut Connection,
+        targets: impl Iterator<Item = &'a Target>,
+        counters: &[&'a Pending],
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let by_key: HashMap<Key<'_>, &Pending> =
+            counters.iter().map(|counter| (key(counter), *counter)).collect();
+        for target in targets {
+            let mut orgs: Vec<Uuid> = counters
+                .iter()
+                .filter(|counter| counter.feature == target.feature)
+                .map(|counter| counter.org)
+                .collect();
+            orgs.dedup();
+            if orgs.is_empty() {
+                continue;
+            }
+            let cells = target.read(connection, &orgs, Which::Pending, now).await?;
+            let mut changes = Vec::new();
+            for cell in &cells {
+                let key = cell_key(target, cell);
+                // What others have written and read in between is left to the next look.
+                let stands = by_key.get(&key).is_some_and(|c| c.used == cell.standing.used);
+                if !stands {
+                    self.moving.insert(key);
+                    continue;
+                }
+                let due = due(target, cell)?;
+                if due.without_pack.is_positive() {
+                    self.sold.push((target, cell.org, due.without_pack));
+                }
+                changes.extend(change(target, cell, &due));
+            }
+            self.changes.push((target, changes));
+        }
+        Ok(())
+    }
+
+    /// Leaves only the copies of these counters to be written.
+    fn keep(&mut self, keys: &HashSet<Key<'_>>) {
+        for (target, changes) in &mut self.changes {
+            changes.retain(|change| keys.contains(&cell_key(target, &change.cell)));
+        }
+    }
+
+    /// Writes what is to be written, where it still is what was read.
+    async fn write(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+        for (target, changes) in std::mem::take(&mut self.changes) {
+            let moved = target.write(connection, &changes).await?;
+            let moved: HashSet<Uuid> = moved.into_iter().collect();
+            self.written += moved.len() as u64;
+            let stuck = changes.iter().filter(|change| !moved.contains(&change.cell.key));
+            self.moving.extend(stuck.map(|change| cell_key(target, &change.cell)));
+        }
+        Ok(())
+    }
+}
+
+/// The counter that a cell is a copy of.
+fn cell_key<'a>(target: &'a Target, cell: &Cell) -> Key<'a> {
+    let user = (target.scope == Scope::User).then_some(cell.key);
+    (cell.org, user, target.feature.as_str(), cell.period_start)
+}
+
+/// The counters of closed periods that hold something else than the books.
+async fn late_counters<'a>(
+    connection: &mut Connection,
+    closed: &[&'a Pending],
+) -> Result<HashSet<Key<'a>>, StoreError> {
+    if closed.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let books = adjust::closed(connection, closed).await?;
+    let by_key: HashMap<Key<'_>, Result<Quantity, _>> = books
+        .iter()
+        .map(|book| {
+            let key: Key<'_> = (book.org, None, &book.feature, book.closed.period.start);
+            (key, book.closed.charged.plus(book.closed.set_aside))
+        })
+        .collect();
+    let differs = |counter: &&&Pending| {
+        by_key.get(&key(counter)).is_some_and(|books| *books != Ok(counter.used))
+    };
+    Ok(closed.iter().filter(differs).map(|counter| key(counter)).collect())
+}
