@@ -10,16 +10,22 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::billing::Instant;
 use crate::clock;
 
+mod adoption;
+mod alerts;
+mod config;
 mod db;
 mod demo;
 mod failure;
-mod adoption;
 mod orgs;
 pub mod output;
 mod packs;
 mod periods;
 mod rollover;
+mod run;
+mod runs;
+mod schedule;
 mod session;
+mod sync;
 mod usage;
 
 pub use failure::{Exit, Failure};
@@ -84,17 +90,35 @@ impl Global {
 /// The verbs.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Run the daemon: close every period on time, and whatever else is scheduled
+    ///
+    /// Works until it is told to stop, on its own or beside others on the same database. What its
+    /// schedules are is configuration; `periodd schedule next` shows them.
+    Run(run::Args),
     /// Close what has ended, open what comes next; what is past is caught up
     ///
     /// The same code, guards and ledger as the schedule's. Safe to repeat and safe beside a
     /// running daemon: what is closed already is left alone.
     Rollover(rollover::Args),
+    /// Count what waits; with --full or --org also look for drift, and mend it
+    ///
+    /// `usage_metrics` is the truth, everything else is derived from it and must say so when it
+    /// lies. Safe to repeat, and safe beside a running daemon.
+    Sync(sync::Args),
     /// Add, list and show orgs
     Orgs(orgs::Args),
     /// Record usage
     Usage(usage::Args),
     /// Grant and list packs of overage
     Packs(packs::Args),
+    /// Write, judge, show and describe the configuration
+    Config(config::Args),
+    /// List and show what ran, and what was left out
+    Runs(runs::Args),
+    /// Show when jobs run next; pause and resume them
+    Schedule(schedule::Args),
+    /// Look for crossed thresholds, send what is due, see what became of emails
+    Alerts(alerts::Args),
     /// See to the database's schema
     Db(db::Args),
     /// Print the boundaries of any schedule; needs no database
@@ -119,10 +143,16 @@ impl Cli {
     pub fn run(self) -> Result<Exit, Failure> {
         let Self { global, command } = self;
         match command {
+            Command::Run(args) => run::run(&args, &global),
             Command::Rollover(args) => rollover::run(&args, &global),
+            Command::Sync(args) => sync::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
+            Command::Config(args) => config::run(&args, &global),
+            Command::Runs(args) => runs::run(&args, &global),
+            Command::Schedule(args) => schedule::run(&args, &global),
+            Command::Alerts(args) => alerts::run(&args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),

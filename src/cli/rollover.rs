@@ -9,11 +9,13 @@ use uuid::Uuid;
 use super::orgs::or_unlimited;
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
+use super::sync::targets;
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
-use crate::billing::timeline::{CatchUp, Policy};
 use crate::config;
+use crate::daemon::work::{Job, rollover_counts};
 use crate::jobs::rollover::{self, Report, Request, Scope};
+use crate::jobs::sync::besides_defaults;
 use crate::store::orgs;
 
 const NOTES: &str = "Examples:
@@ -49,11 +51,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             confirm_early(session, &scope, global.yes).await?;
         }
         let request = request(&session.config.rollover, scope, args, at);
-        let progress = Progress::observer(session);
-        let report = rollover::run(&session.database, &session.tz, &request, progress).await?;
-        let exit = exit(&report, args.dry_run);
-        session.screen.show(&Answer { dry_run: args.dry_run, report })?;
-        Ok(exit)
+        let derived = besides_defaults(&targets(session).await?);
+        let request = Request { derived, ..request };
+        session
+            .recorded(Job::Rollover, args.dry_run, async || {
+                let (database, tz) = (&session.database, &session.tz);
+                let progress = Progress::observer(session);
+                let report = rollover::run(database, tz, &request, progress).await?;
+                let (exit, counts) = (exit(&report, args.dry_run), rollover_counts(&report));
+                session.screen.show(&Answer { dry_run: args.dry_run, report })?;
+                Ok((exit, counts))
+            })
+            .await
     })
 }
 
@@ -91,24 +100,9 @@ pub(super) fn request(
 
 /// What the configuration says about every rollover.
 pub(super) fn standing_request(config: &config::Rollover, early: bool) -> Request {
-    let policy = Policy {
-        catch_up: match config.catch_up {
-            config::CatchUp::Replay => CatchUp::Replay,
-            config::CatchUp::Collapse => CatchUp::Collapse,
-            config::CatchUp::Halt => CatchUp::Halt,
-        },
-        max_periods: config.max_periods_per_pass as usize,
-        ended_tier: config.ended_tier.clone(),
-        early,
-    };
-    Request {
-        scope: Scope::All,
-        policy,
-        batch_size: config.batch_size as usize,
-        connections: config.connections as usize,
-        at: None,
-        dry_run: false,
-    }
+    let mut request = Request::standing(config);
+    request.policy.early = early;
+    request
 }
 
 /// No schedule closes a period early, so a person has to mean it.

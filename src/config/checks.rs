@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::Config;
 use super::layers::outranks_files;
@@ -20,6 +21,9 @@ pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
     checks.derived();
     checks.problems
 }
+
+/// A shorter lease would run out between two of its renewals on a machine that is merely busy.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 struct Checks<'a> {
     config: &'a Config,
@@ -81,6 +85,9 @@ impl Checks<'_> {
         for (path, _) in timeouts.into_iter().chain([smtp]).filter(|(_, t)| t.0.is_zero()) {
             self.blame(&[&path], "`timeout` must be longer than nothing");
         }
+        if self.config.daemon.lease.0 < SHORTEST_LEASE {
+            self.blame(&["daemon.lease"], "`lease` must be 1s or longer");
+        }
     }
 
     fn mail(&mut self) {
@@ -106,11 +113,13 @@ impl Checks<'_> {
             ),
             _ => {}
         }
-        if smtp.tls == Tls::None && smtp.username.is_some() && !self.is_smtp_near() {
-            self.blame(
-                &["mail.smtp.tls"],
-                "tls = \"none\" would send the password in the clear; use \"starttls\" or \"tls\"",
+        let is_used = self.config.mail.transport == Transport::Smtp && smtp.host.is_some();
+        if smtp.tls == Tls::None && !self.is_smtp_near() && (smtp.username.is_some() || is_used) {
+            let what = if smtp.username.is_some() { "the password" } else { "emails" };
+            let sentence = format!(
+                "tls = \"none\" would send {what} in the clear; use \"starttls\" or \"tls\""
             );
+            self.blame(&["mail.smtp.tls"], sentence);
         }
     }
 

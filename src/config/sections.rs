@@ -49,6 +49,8 @@ pub struct Daemon {
     pub socket_dir: PathBuf,
     /// How long running batches may take to finish after SIGTERM.
     pub drain_timeout: Wait,
+    /// How long a run stays with a process that does not move any more.
+    pub lease: Wait,
 }
 
 /// When each job runs.
@@ -275,6 +277,10 @@ pub struct Smtp {
     pub port: u16,
     /// How the connection is kept private.
     pub tls: Tls,
+    /// A file of certificates in PEM: the authorities that the server's certificate must come
+    /// from. Not set: the system's.
+    #[schemars(extend("format" = "path"))]
+    pub ca_file: Option<PathBuf>,
     /// The user to log in as. Not set: no login.
     pub username: Option<String>,
     /// The password, from the environment only.

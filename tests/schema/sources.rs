@@ -8,7 +8,14 @@ mod source;
 use std::path::{Path, PathBuf};
 
 /// Files with statements that the compiler does not check, and why.
-const UNCHECKED: [(&str, &str); 3] = [
+const UNCHECKED: [(&str, &str); 7] = [
+    ("src/store/adoption/mod.rs", "tables that others made, by names from the catalogue"),
+    ("src/store/adoption/undo.rs", "the same, and what made them as it was"),
+    ("src/store/database.rs", "ends what a dropped BEGIN left open; a transaction is no query"),
+    (
+        "src/store/derived.rs",
+        "tables and columns that the configuration names, and the catalogue has",
+    ),
     ("src/store/migrate.rs", "migrations, before there is a schema to check against"),
     ("src/store/roles.rs", "roles that are made in it, and names from the catalogue"),
     ("src/store/zones.rs", "runs inside the migration that creates its table"),

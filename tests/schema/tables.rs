@@ -4,7 +4,7 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 13] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 16] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
@@ -18,6 +18,9 @@ pub(crate) const ORG_TABLES: [(&str, &str); 13] = [
     ("billing_period_usage", "org_id"),
     ("billing_adjustments", "org_id"),
     ("periodd_moved_ends", "org_id"),
+    ("periodd_drift", "org_id"),
+    ("periodd_derived", "org_id"),
+    ("periodd_removed", "org_id"),
 ];
 
 /// Small tables that every shard reads: copied everywhere.
@@ -25,8 +28,16 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 3] =
-    ["periodd_facts", "periodd_migrations", "periodd_zone_months"];
+pub(crate) const CONTROL_TABLES: [&str; 8] = [
+    "periodd_audited",
+    "periodd_facts",
+    "periodd_import_sums",
+    "periodd_imports",
+    "periodd_migrations",
+    "periodd_runs",
+    "periodd_schedules",
+    "periodd_zone_months",
+];
 
 /// Unique on purpose without the org's id: a slug and a user's id are unique over all orgs.
 pub(crate) const UNIQUE_OVER_ALL_ORGS: [&str; 2] = ["organizations_slug_key", "users_id_key"];

@@ -5,6 +5,7 @@
 //! a dry run only stops before the apply.
 
 mod page;
+mod planning;
 mod reading;
 mod report;
 mod walk;
@@ -14,8 +15,11 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::stop::Stop;
 use crate::billing::Instant;
-use crate::billing::timeline::Policy;
+use crate::billing::timeline::{CatchUp, Policy};
+use crate::config;
+use crate::store::derived::Target;
 use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
 use page::Worker;
@@ -51,6 +55,37 @@ pub struct Request {
     pub at: Option<Instant>,
     /// Plan only.
     pub dry_run: bool,
+    /// Derived columns besides the three that every rollover writes.
+    pub derived: Arc<[Target]>,
+    /// Asks the run to end with the pages that it is at.
+    pub stop: Stop,
+}
+
+impl Request {
+    /// Everything that is due now, by what the configuration says about every rollover.
+    #[must_use]
+    pub fn standing(config: &config::Rollover) -> Self {
+        let policy = Policy {
+            catch_up: match config.catch_up {
+                config::CatchUp::Replay => CatchUp::Replay,
+                config::CatchUp::Collapse => CatchUp::Collapse,
+                config::CatchUp::Halt => CatchUp::Halt,
+            },
+            max_periods: config.max_periods_per_pass as usize,
+            ended_tier: config.ended_tier.clone(),
+            early: false,
+        };
+        Self {
+            scope: Scope::All,
+            policy,
+            batch_size: config.batch_size as usize,
+            connections: config.connections as usize,
+            at: None,
+            dry_run: false,
+            derived: Arc::from([]),
+            stop: Stop::default(),
+        }
+    }
 }
 
 /// Who is told how far a run is, after every page.
@@ -116,6 +151,10 @@ impl Job<'_> {
                 continue;
             }
             let moved = self.pass(&policy, now, pending.old_rules).await?;
+            if self.request.stop.is_set() {
+                self.report.lock().await.stopped = true;
+                return Ok(());
+            }
             let (left, missed) = self.report.lock().await.take_left_and_missed();
             if moved + missed + left.len() == 0 && !matches!(self.request.scope, Scope::All) {
                 // Nothing of what was asked for is due any more.
@@ -148,14 +187,15 @@ impl Job<'_> {
         let walk = Mutex::new(walk);
         let workers = (0..self.request.connections.max(1)).map(|_| self.work(&walk, policy, now));
         futures_util::future::try_join_all(workers).await?;
-        if old_rules {
+        if old_rules && !self.request.stop.is_set() {
             let mut connection = self.database.connection().await?;
             claim::remember_rules(&mut connection, self.tz.release()).await?;
         }
         Ok(self.report.lock().await.touched() - before)
     }
 
-    /// Takes page after page of the walk, on a connection of its own.
+    /// Takes page after page of the walk, on a connection of its own; reads each before the one
+    /// ahead of it is written, so that there is something to plan while the database writes.
     async fn work(
         &self,
         walk: &Mutex<Walk>,
@@ -164,16 +204,38 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
-        loop {
-            let Some(ids) = walk.lock().await.next(&mut connection).await? else { return Ok(()) };
-            let tally = worker.roll_over(&mut connection, &ids).await?;
-            if tally.collided(ids.len()) {
+        worker.also_write(&self.request.derived);
+        let Some(ids) = self.next(walk, &mut connection).await? else { return Ok(()) };
+        let first = worker.look_at(&mut connection, ids).await?;
+        let mut at_hand = Some(worker.decide(first).await?);
+        while let Some(page) = at_hand {
+            let size = page.size();
+            let next = match self.next(walk, &mut connection).await? {
+                Some(ids) => Some(worker.look_at(&mut connection, ids).await?),
+                None => None,
+            };
+            let (tally, decided) = worker.roll_over(&mut connection, page, next).await?;
+            at_hand = decided;
+            if tally.collided(size) {
                 walk.lock().await.jump(&mut connection).await?;
             }
             let mut report = self.report.lock().await;
             report.add(tally);
             (self.observer)(&report);
         }
+        Ok(())
+    }
+
+    /// The next page of the walk; none once the run has been asked to end.
+    async fn next(
+        &self,
+        walk: &Mutex<Walk>,
+        connection: &mut Connection,
+    ) -> Result<Option<Vec<Uuid>>, StoreError> {
+        if self.request.stop.is_set() {
+            return Ok(None);
+        }
+        walk.lock().await.next(connection).await
     }
 
     /// Plans everything in scope, and applies nothing. One plan shows what several passes would

@@ -16,10 +16,10 @@ use plan::{Draft, STAMP};
 use source::legacy_name;
 use sqlx::{Connection, PgConnection};
 
-use super::tables::{Catalogue, literal, quoted};
 use super::database::Database;
 use super::error::StoreError;
 use super::migrate;
+use super::tables::{Catalogue, literal, quoted};
 use super::zones::ZoneMonths;
 
 /// What applications call the column of an org's id.
@@ -28,13 +28,14 @@ const ORG: [&str; 3] = ["organization_id", "organisation_id", "org_id"];
 const USER: [&str; 1] = ["user_id"];
 
 /// The tables that applications share with us; a table of that name has to make room.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "billing_adjustments",
     "billing_period_usage",
     "billing_periods",
     "feature_usage",
     "features",
     "limit_overrides",
+    "org_alert_settings",
     "org_contacts",
     "organizations",
     "overage_entries",

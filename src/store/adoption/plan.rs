@@ -249,8 +249,8 @@ fn in_the_way(draft: &mut Draft<'_>) {
                 Step {
                     what: "keep the tiers that are there",
                     sql: format!(
-                        "insert into subscription_tiers (code) select lower(code::text) from {legacy}
-                         on conflict do nothing"
+                        "insert into subscription_tiers (code)
+                         select lower(code::text) from {legacy} on conflict do nothing"
                     ),
                 },
             );

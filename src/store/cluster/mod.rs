@@ -31,6 +31,7 @@ use std::time::Duration;
 
 pub use error::ClusterError;
 
+use binaries::Binaries;
 use layout::Layout;
 use owner::Owner;
 use server::{Server, Started, is_serving};
@@ -112,6 +113,32 @@ impl Cluster {
         started.map(|()| cluster)
     }
 
+    /// Looks at the cluster and leaves everything as it is: how to connect, if the server runs.
+    /// `None` says that it does not, and that a server was found that could be started.
+    ///
+    /// # Errors
+    /// [`ClusterError`], as [`Cluster::open`] would meet it.
+    pub fn look(settings: &Settings) -> Result<Option<String>, ClusterError> {
+        let layout = Layout::as_it_is(settings)?;
+        if is_serving(&layout)? {
+            return Ok(Some(url(&layout)));
+        }
+        let owner = Owner::of(&layout)?;
+        Binaries::find(settings, &owner, &layout.data, layout.version()?.as_deref())?;
+        Ok(None)
+    }
+
+    /// Starts the server again if it is not running, whoever killed it; true if it had to. Blocks.
+    ///
+    /// # Errors
+    /// [`ClusterError`] as for opening.
+    pub fn revive(&self) -> Result<bool, ClusterError> {
+        if is_serving(&self.layout)? {
+            return Ok(false);
+        }
+        self.start().map(|()| true)
+    }
+
     /// Erases the cluster's data; what else is in the state directory stays. A server that was
     /// left behind is stopped first. Blocks.
     ///
@@ -163,8 +190,7 @@ impl Cluster {
     /// How to connect, as a URL that libpq and sqlx read.
     #[must_use]
     pub fn url(&self) -> String {
-        let host = percent_encoded(&self.layout.socket_dir.to_string_lossy());
-        format!("postgresql:///{DATABASE}?host={host}&user={USER}")
+        url(&self.layout)
     }
 
     /// Leaves; the last to leave stops the server, unless it is to be kept running. Blocks.
@@ -255,6 +281,11 @@ fn lock_file(layout: &Layout, path: &Path) -> Result<File, ClusterError> {
         other => other,
     }
     .map_err(ClusterError::state_dir(path))
+}
+
+fn url(layout: &Layout) -> String {
+    let host = percent_encoded(&layout.socket_dir.to_string_lossy());
+    format!("postgresql:///{DATABASE}?host={host}&user={USER}")
 }
 
 fn percent_encoded(text: &str) -> String {
