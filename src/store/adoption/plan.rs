@@ -48,7 +48,7 @@ pub(super) struct Draft<'a> {
     usage: Vec<String>,
 }
 
-impl<'a> Draft<'a> {
+impl Draft<'_> {
     pub(super) fn replaces(&mut self, source: Source<'_>) {
         self.adoption.replaces.push(source.table.name.clone());
     }
