@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::outbox::{NOON, Outbox};
 use crate::smtp::RealServer;
 
-const ORGS: usize = 600;
+const ORGS: usize = 400;
 /// How often a process has to be killed at its work.
 const KILLS: usize = 100;
 /// Nothing here takes that long, unless something hangs.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(8);
 
 fn start(outbox: &Outbox) -> Child {
     let mut command = outbox.test.command(&["--at", NOON, "--quiet", "alerts", "run"]);
@@ -44,6 +44,11 @@ async fn killed_a_hundred_times_every_email_arrives_as_one_message() {
             outbox.test.sql("update usage_counters set used = 600").await;
         }
         let mut child = start(&outbox);
+        if kills >= KILLS {
+            // Enough of that: this one is left to finish the work.
+            assert!(child.wait().expect("it ends by itself").success());
+            continue;
+        }
         // Once it is at work …
         let ended = loop {
             if child.try_wait().expect("a child").is_some() {
@@ -64,16 +69,17 @@ async fn killed_a_hundred_times_every_email_arrives_as_one_message() {
             tokio::time::sleep(Duration::from_micros(500)).await;
         };
         if ended {
-            // There was nothing to do but to wait for what others, who are dead, had claimed.
-            if !is_full && kills < KILLS / 2 {
-                kills = KILLS / 2;
+            // It was through before anybody looked: then everybody reaches 100 %, and after that
+            // only the rest is left to be killed at.
+            if is_full && is_done(&outbox).await {
+                break;
             }
-            outbox.wait().await;
+            is_full = true;
+            outbox.test.sql("update usage_counters set used = 600").await;
             continue;
         }
-        // … it lives on for a random moment; later longer, so that the work gets done.
-        let longest = if kills < KILLS { 40_000 } else { 2_000_000 };
-        tokio::time::sleep(Duration::from_micros(fastrand::u64(..longest))).await;
+        // … it lives on for a random moment.
+        tokio::time::sleep(Duration::from_micros(fastrand::u64(..40_000))).await;
         child.kill().expect("it can be killed");
         kills += usize::from(child.wait().expect("it ended").code().is_none());
         // Nobody waits for the leases of the dead here: they run out.

@@ -23,8 +23,9 @@ const LARGE: [&str; 13] = [
     "users",
 ];
 /// What may read a large table from end to end, by a piece of its text, and why.
-const MAY_SCAN: [(&str, &str); 12] = [
+const MAY_SCAN: [(&str, &str); 13] = [
     ("select distinct on (e.time_zone)", "a person asks for every zone's next boundary"),
+    ("select exists (select from usage_metrics)", "stops at the first row"),
     ("select count(*) as \"count!\" from organizations", "how many orgs a person is asked about"),
     ("where $1::uuid is null or o.id = $1", "lists every org, or shows one"),
     ("where $1::uuid is null or p.org_id = $1", "lists every pack, or those of one org"),
@@ -38,7 +39,11 @@ const MAY_SCAN: [(&str, &str); 12] = [
     ("where a.state = 'waiting' and ($1::uuid is null", "lists what waits, of every org or of one"),
 ];
 /// What has to go through an index, by a piece of its text.
-const BY_INDEX: [(&str, &str); 16] = [
+const BY_INDEX: [(&str, &str); 20] = [
+    ("with waiting as materialized", "usage_metrics_uncounted"),
+    ("with pending as", "usage_counters_pending"),
+    ("width_bucket(m.created_at, o.bounds)", "usage_metrics_time"),
+    ("order by found_at limit $2", "periodd_drift_age"),
     ("as \"due!\"", "organizations_due"),
     ("as \"unopened!\"", "organizations_unopened"),
     ("as \"stale_ends!\"", "organizations_stale_ends"),
