@@ -30,6 +30,7 @@ pub mod runs;
 pub mod sample;
 pub mod schedules;
 pub mod snapshot;
+pub mod tables;
 mod types;
 pub mod usage;
 pub mod verify;
