@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::outbox::{NOON, Outbox};
 use crate::smtp::RealServer;
 
-const ORGS: usize = 400;
+const ORGS: usize = 1_000;
 /// How often a process has to be killed at its work.
 const KILLS: usize = 100;
 /// Nothing here takes that long, unless something hangs.
