@@ -77,7 +77,7 @@ async fn pass(session: &Session, full: bool) -> Result<Exit, Failure> {
     let at = session.business_time(false).await?;
     // What is wrong with the post is said before anything is recorded.
     let post = post(session)?;
-    let request = alerts::Request { at, full, ..alerts::Request::of(&session.config) };
+    let request = alerts::Request { full, at, ..alerts::Request::of(&session.config) };
     let alerts = alerts::run(&session.database, &request).await?;
     let request = deliver::Request { at, ..deliver::Request::of(&session.config) };
     let emails = deliver::run(&session.database, &session.tz, &post, &request).await?;

@@ -47,6 +47,8 @@ pub struct Report {
     pub emails: usize,
     /// Counters that another pass was judging at the same time.
     pub missed: usize,
+    /// Was it asked to end before it was through? Then the next pass looks at all of it again.
+    pub stopped: bool,
 }
 
 /// Makes one pass.
@@ -72,17 +74,28 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
         let mut candidates = std::pin::pin!(alerts::each(&mut connection, &watch, &since));
         let mut page = Vec::with_capacity(PAGE);
         while let Some(candidate) = candidates.try_next().await? {
+            if pass.is_stopped() {
+                break;
+            }
             page.push(candidate);
             if page.len() == PAGE {
                 pass.judge(&mut writer, std::mem::take(&mut page)).await?;
             }
         }
-        pass.judge(&mut writer, page).await?;
+        if !pass.is_stopped() {
+            pass.judge(&mut writer, page).await?;
+        }
     } else {
         let orgs = alerts::changed(&mut connection, &since).await?;
         for orgs in orgs.chunks(PAGE) {
+            if pass.is_stopped() {
+                break;
+            }
             pass.judge_orgs(&mut connection, &watch, &since, orgs).await?;
         }
+    }
+    if pass.report.stopped {
+        return Ok(pass.report);
     }
     alerts::remember_limits(&mut connection, &moved).await?;
     alerts::remember(&mut connection, &since, &fingerprint).await?;
@@ -96,6 +109,11 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    fn is_stopped(&mut self) -> bool {
+        self.report.stopped |= self.request.stop.is_set();
+        self.report.stopped
+    }
+
     async fn judge_orgs(
         &mut self,
         connection: &mut Connection,

@@ -69,7 +69,7 @@ impl<'a> Worker<'a> {
     pub(super) async fn work(&self) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut empty = 0;
-        while self.report.lock().await.goes_on() {
+        while self.goes_on().await {
             let hand = self.claim(&mut connection).await?;
             if !hand.emails.is_empty() || !hand.settled.is_empty() {
                 empty = 0;
@@ -85,6 +85,10 @@ impl<'a> Worker<'a> {
             sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
         }
         Ok(())
+    }
+
+    async fn goes_on(&self) -> bool {
+        !self.request.stop.is_set() && self.report.lock().await.goes_on()
     }
 
     /// Sends one email once more.
@@ -253,7 +257,7 @@ impl<'a> Worker<'a> {
     }
 
     async fn attempt(&self, hand: &Hand, email: &Claimed) -> Outcome {
-        if Ticks::now() > hand.begin_until || !self.report.lock().await.goes_on() {
+        if Ticks::now() > hand.begin_until || !self.goes_on().await {
             return Outcome::NotTried;
         }
         let outcome = match self.deliver(email).await {
