@@ -47,7 +47,8 @@ pub struct Report {
     pub emails: usize,
     /// Counters that another pass was judging at the same time.
     pub missed: usize,
-    /// Was it asked to end before it was through? Then the next pass looks at all of it again.
+    /// It was asked to end: the next pass looks at the same again.
+    #[serde(skip)]
     pub stopped: bool,
 }
 
@@ -78,6 +79,9 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
                 break;
             }
             page.push(candidate);
+            if request.stop.is_set() {
+                break;
+            }
             if page.len() == PAGE {
                 pass.judge(&mut writer, std::mem::take(&mut page)).await?;
             }
@@ -87,14 +91,13 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
         }
     } else {
         let orgs = alerts::changed(&mut connection, &since).await?;
-        for orgs in orgs.chunks(PAGE) {
-            if pass.is_stopped() {
-                break;
-            }
+        for orgs in orgs.chunks(PAGE).take_while(|_| !request.stop.is_set()) {
             pass.judge_orgs(&mut connection, &watch, &since, orgs).await?;
         }
     }
-    if pass.report.stopped {
+    if request.stop.is_set() {
+        // What was not looked at has to be found again.
+        pass.report.stopped = true;
         return Ok(pass.report);
     }
     alerts::remember_limits(&mut connection, &moved).await?;

@@ -19,7 +19,7 @@ pub struct Request {
     pub full: bool,
     /// Business time; `None` reads the database's clock.
     pub at: Option<Instant>,
-    /// Asked to end, it begins no further page.
+    /// Asks the pass to end with the page that it is at.
     pub stop: Stop,
 }
 

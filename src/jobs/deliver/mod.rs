@@ -45,7 +45,7 @@ pub struct Request {
     pub timeout: Duration,
     /// Business time, by which periods end; `None` reads the database's clock.
     pub at: Option<Instant>,
-    /// Asked to end, it begins no further email, and lets go of those that it has claimed.
+    /// Asks it to end with the emails that are on their way.
     pub stop: Stop,
 }
 

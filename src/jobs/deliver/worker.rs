@@ -65,6 +65,10 @@ impl<'a> Worker<'a> {
         Self { database, tz, post, request, report }
     }
 
+    async fn goes_on(&self) -> bool {
+        !self.request.stop.is_set() && self.report.lock().await.goes_on()
+    }
+
     /// Works until nothing is due, or there is no use in going on.
     pub(super) async fn work(&self) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
