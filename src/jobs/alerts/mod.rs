@@ -75,9 +75,6 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
         let mut candidates = std::pin::pin!(alerts::each(&mut connection, &watch, &since));
         let mut page = Vec::with_capacity(PAGE);
         while let Some(candidate) = candidates.try_next().await? {
-            if pass.is_stopped() {
-                break;
-            }
             page.push(candidate);
             if request.stop.is_set() {
                 break;
@@ -86,9 +83,7 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
                 pass.judge(&mut writer, std::mem::take(&mut page)).await?;
             }
         }
-        if !pass.is_stopped() {
-            pass.judge(&mut writer, page).await?;
-        }
+        pass.judge(&mut writer, page).await?;
     } else {
         let orgs = alerts::changed(&mut connection, &since).await?;
         for orgs in orgs.chunks(PAGE).take_while(|_| !request.stop.is_set()) {
@@ -112,11 +107,6 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn is_stopped(&mut self) -> bool {
-        self.report.stopped |= self.request.stop.is_set();
-        self.report.stopped
-    }
-
     async fn judge_orgs(
         &mut self,
         connection: &mut Connection,

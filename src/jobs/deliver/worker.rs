@@ -91,10 +91,6 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    async fn goes_on(&self) -> bool {
-        !self.request.stop.is_set() && self.report.lock().await.goes_on()
-    }
-
     /// Sends one email once more.
     pub(super) async fn send_again(&self, org: Uuid, id: Uuid) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
