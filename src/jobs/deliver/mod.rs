@@ -22,7 +22,7 @@ use crate::jobs::stop::Stop;
 use crate::store::{Database, StoreError, outbox};
 use crate::tzdata::TzData;
 use attempt::Outcome;
-pub use post::{Post, PostError, Preview};
+pub use post::{Post, PostError, Preview, Written};
 use worker::Worker;
 
 /// Emails that are given up in one statement.
