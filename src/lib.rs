@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon;
 pub mod jobs;
 pub mod schedule;
+pub mod mail;
 pub mod store;
 pub mod telemetry;
 pub mod tzdata;

@@ -11,6 +11,7 @@ use crate::billing::Instant;
 use crate::clock;
 
 mod config;
+mod alerts;
 mod db;
 mod demo;
 mod failure;
@@ -23,6 +24,7 @@ mod run;
 mod runs;
 mod schedule;
 mod session;
+mod sync;
 mod usage;
 
 pub use failure::{Exit, Failure};
@@ -97,6 +99,11 @@ pub enum Command {
     /// The same code, guards and ledger as the schedule's. Safe to repeat and safe beside a
     /// running daemon: what is closed already is left alone.
     Rollover(rollover::Args),
+    /// Count what waits; with --full or --org also look for drift, and mend it
+    ///
+    /// `usage_metrics` is the truth, everything else is derived from it and must say so when it
+    /// lies. Safe to repeat, and safe beside a running daemon.
+    Sync(sync::Args),
     /// Add, list and show orgs
     Orgs(orgs::Args),
     /// Record usage
@@ -109,6 +116,8 @@ pub enum Command {
     Runs(runs::Args),
     /// Show when jobs run next; pause and resume them
     Schedule(schedule::Args),
+    /// Look for crossed thresholds, send what is due, see what became of emails
+    Alerts(alerts::Args),
     /// See to the database's schema
     Db(db::Args),
     /// Print the boundaries of any schedule; needs no database
@@ -135,12 +144,14 @@ impl Cli {
         match command {
             Command::Run(args) => run::run(&args, &global),
             Command::Rollover(args) => rollover::run(&args, &global),
+            Command::Sync(args) => sync::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
             Command::Config(args) => config::run(&args, &global),
             Command::Runs(args) => runs::run(&args, &global),
             Command::Schedule(args) => schedule::run(&args, &global),
+            Command::Alerts(args) => alerts::run(&args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),

@@ -9,11 +9,13 @@ use uuid::Uuid;
 use super::orgs::or_unlimited;
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
+use super::sync::targets;
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
 use crate::config;
 use crate::daemon::work::{Job, rollover_counts};
 use crate::jobs::rollover::{self, Report, Request, Scope};
+use crate::jobs::sync::besides_defaults;
 use crate::store::orgs;
 
 const NOTES: &str = "Examples:
@@ -49,6 +51,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             confirm_early(session, &scope, global.yes).await?;
         }
         let request = request(&session.config.rollover, scope, args, at);
+        let derived = besides_defaults(&targets(session).await?);
+        let request = Request { derived, ..request };
         session
             .recorded(Job::Rollover, args.dry_run, async || {
                 let (database, tz) = (&session.database, &session.tz);

@@ -16,6 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::billing::Quantity;
+use crate::mail::address;
 use crate::tzdata::TzData;
 
 use super::duration::{Keep, Wait};
@@ -47,6 +48,7 @@ macro_rules! kinds {
                 $($format => text.parse::<$kind>().map(drop),)*
                 "database-url" => check_database_url(text),
                 "https-url" => check_https_url(text),
+                "template-folder" => check_folder(text),
                 "socket-address" => text.parse::<SocketAddr>().map(drop).map_err(|_| format!(
                     "`{text}` is no address to listen on; write IP:PORT, such as 127.0.0.1:9464"
                 )),
@@ -180,7 +182,7 @@ impl FromStr for Mailbox {
             None => (None, text),
         };
         let has_sound_name = !name.is_some_and(|n| n.contains(['<', '>', '"', '\\']));
-        if !has_sound_name || !is_address(address) || text.contains(char::is_control) {
+        if !has_sound_name || address::check(address).is_err() || text.contains(char::is_control) {
             return Err(refused());
         }
         let name = name.filter(|name| !name.is_empty()).map(str::to_owned);
@@ -190,23 +192,6 @@ impl FromStr for Mailbox {
 
 fn unquoted(name: &str) -> &str {
     name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(name)
-}
-
-/// A plain address: dotted words, `@`, a host name. Quoted local parts and address literals are
-/// legal and used by nobody who sends invoices.
-fn is_address(address: &str) -> bool {
-    let Some((local, host)) = address.split_once('@') else { return false };
-    let is_local = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
-    let is_host = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let words = |text: &str, accepted: &dyn Fn(char) -> bool| {
-        text.split('.').all(|word| (1..=63).contains(&word.len()) && word.chars().all(accepted))
-    };
-    let has_edge_hyphen = |label: &str| label.starts_with('-') || label.ends_with('-');
-    address.len() <= 254
-        && local.len() <= 64
-        && words(local, &is_local)
-        && words(host, &is_host)
-        && !host.split('.').any(has_edge_hyphen)
 }
 
 impl fmt::Display for Mailbox {
@@ -406,6 +391,15 @@ fn check_https_url(text: &str) -> Result<(), String> {
         && !text.contains(char::is_whitespace);
     is_sound.then_some(()).ok_or_else(|| {
         format!("`{text}` is no https address; one-click unsubscription works over https only")
+    })
+}
+
+/// A folder's name, and no way out of the directory that it is in.
+fn check_folder(text: &str) -> Result<(), String> {
+    let is_sound =
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    is_sound.then_some(()).ok_or_else(|| {
+        format!("`{text}` is no folder of templates; use letters, digits, `_` and `-`")
     })
 }
 

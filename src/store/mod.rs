@@ -4,16 +4,27 @@
 //! the row that really moved, so that anything may be tried again, half-way or by two at once.
 //! None of them computes a boundary: boundaries are values from `billing`.
 
+pub mod adjust;
+pub mod alerts;
 pub mod apply;
+pub mod audit;
 pub mod claim;
 pub mod cluster;
+pub mod counting;
+pub mod contacts;
 pub mod database;
+pub mod derived;
+pub mod drift;
 pub mod error;
 pub mod history;
+pub mod letters;
 pub mod migrate;
 pub mod orgs;
+pub mod outbox;
 pub mod packs;
 pub mod runs;
+pub mod pending;
+pub mod retention;
 pub mod sample;
 pub mod schedules;
 pub mod snapshot;
