@@ -10,8 +10,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::billing::Instant;
 use crate::clock;
 
-mod config;
 mod alerts;
+mod config;
 mod db;
 mod demo;
 mod failure;

@@ -107,7 +107,7 @@ struct Standing {
 }
 
 fn standings(session: &Session, rows: &[Row]) -> Result<Vec<Standing>, Failure> {
-    Job::available().map(|job| standing(session, rows, job)).collect()
+    Job::ALL.into_iter().map(|job| standing(session, rows, job)).collect()
 }
 
 fn standing(session: &Session, rows: &[Row], job: Job) -> Result<Standing, Failure> {
@@ -213,7 +213,7 @@ async fn next(
     });
     let boundaries = boundaries.collect();
     let now = session.now().await?;
-    let jobs = Job::available().map(|job| upcoming(session, rows, job, now));
+    let jobs = Job::ALL.into_iter().map(|job| upcoming(session, rows, job, now));
     Ok(Next { boundaries, jobs: jobs.collect::<Result<_, _>>()? })
 }
 

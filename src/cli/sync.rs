@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
+use crate::daemon::work::{Job, counts};
 use crate::jobs::sync::{self, Error, Report, Request, Scope};
 use crate::store::derived::Target;
 use crate::store::orgs;
@@ -61,20 +62,26 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             force: args.force,
             ..standing_request(session).await?
         };
-        let progress = observer(session);
-        let report = if audits {
-            sync::audit(&session.database, &request, progress).await
-        } else {
-            sync::count(&session.database, &request, progress).await
-        };
-        let report = report.map_err(|error| failure(session, error))?;
-        let exit = match (args.check && report.drift_found > 0, report.parked.is_empty()) {
-            (true, _) => Exit::Found,
-            (false, false) => Exit::Partly,
-            (false, true) => Exit::Done,
-        };
-        session.screen.show(&Answer { check: args.check, report })?;
-        Ok(exit)
+        let job = if audits { Job::Audit } else { Job::Sync };
+        session
+            .recorded(job, args.check, async || {
+                let progress = observer(session);
+                let report = if audits {
+                    sync::audit(&session.database, &request, progress).await
+                } else {
+                    sync::count(&session.database, &request, progress).await
+                };
+                let report = report.map_err(|error| failure(session, error))?;
+                let exit = match (args.check && report.drift_found > 0, report.parked.is_empty()) {
+                    (true, _) => Exit::Found,
+                    (false, false) => Exit::Partly,
+                    (false, true) => Exit::Done,
+                };
+                let counts = counts(&report);
+                session.screen.show(&Answer { check: args.check, report })?;
+                Ok((exit, counts))
+            })
+            .await
     })
 }
 

@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::event;
-use super::work::Done;
+use super::work::{Done, Error};
 use crate::billing;
 use crate::jobs::stop::{Stop, Why};
 use crate::store::schedules::{self, Ended, Held, Lane, Trigger};
@@ -55,9 +55,7 @@ impl Assignment {
 
 /// Does the work of an assignment.
 pub type Work = Arc<
-    dyn Fn(Assignment) -> Pin<Box<dyn Future<Output = Result<Done, StoreError>> + Send>>
-        + Send
-        + Sync,
+    dyn Fn(Assignment) -> Pin<Box<dyn Future<Output = Result<Done, Error>> + Send>> + Send + Sync,
 >;
 
 /// The runs that this process has under way.
@@ -176,7 +174,7 @@ impl Runner {
 /// Waits for the work to end, and says what the ledger is to be told.
 async fn see_through(
     run: &Assignment,
-    work: impl Future<Output = Result<Done, StoreError>> + Send + 'static,
+    work: impl Future<Output = Result<Done, Error>> + Send + 'static,
 ) -> Option<Ended> {
     let began = Instant::now();
     let mut task = tokio::spawn(work);
@@ -194,7 +192,7 @@ async fn see_through(
 }
 
 /// What the ledger is to be told; `None`: that the run is given back, to be taken over.
-fn ended(run: &Assignment, result: Result<Result<Done, StoreError>, JoinError>) -> Option<Ended> {
+fn ended(run: &Assignment, result: Result<Result<Done, Error>, JoinError>) -> Option<Ended> {
     let why = run.stop.why();
     match result {
         Ok(Ok(Done { stopped: true, .. })) if why == Some(Why::Draining) => None,

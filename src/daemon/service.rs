@@ -371,7 +371,7 @@ impl Daemon {
     }
 
     fn jobs(&self) -> String {
-        let jobs = super::work::Job::available();
+        let jobs = super::work::Job::ALL.into_iter();
         let config = self.config.get();
         let enabled = jobs.filter(|job| job.schedule(&config).enabled).map(super::work::Job::name);
         enabled.collect::<Vec<_>>().join(" ")

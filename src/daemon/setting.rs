@@ -8,7 +8,7 @@ use super::upkeep::Rules;
 use super::work::{Job, Means};
 use crate::config::{Config, Missed};
 use crate::schedule::{Policy, Timetable};
-use crate::store::{Database, StoreError};
+use crate::store::Database;
 use crate::tzdata::{TzData, UnknownZone};
 
 /// The configuration in force, for everybody who needs it.
@@ -34,7 +34,7 @@ impl InForce {
 /// # Errors
 /// [`UnknownZone`] for a zone that the tz database does not have any more.
 pub(super) fn setting(config: &Config, tz: &TzData, work: Work) -> Result<Setting, UnknownZone> {
-    let jobs = Job::available().map(|job| scheduled(job, config, tz));
+    let jobs = Job::ALL.into_iter().map(|job| scheduled(job, config, tz));
     Ok(Setting { jobs: jobs.collect::<Result<_, _>>()?, work, lease: config.daemon.lease.0 })
 }
 
@@ -66,8 +66,7 @@ pub(super) fn work(config: InForce, rules: Rules, database: Database) -> Work {
         };
         Box::pin(async move {
             let Some(job) = Job::named(&assignment.job) else {
-                let sentence = format!("there is no job `{}`", assignment.job);
-                return Err(StoreError::Invalid(sentence));
+                return Err(format!("there is no job `{}`", assignment.job).into());
             };
             job.run(means).await
         })

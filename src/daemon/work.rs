@@ -4,12 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::config::{Config, Schedule};
-use crate::jobs::rollover;
+use crate::jobs::deliver::Post;
 use crate::jobs::stop::Stop;
-use crate::store::{Database, StoreError};
+use crate::jobs::{alerts, deliver, retention, rollover, sync};
+use crate::store::Database;
 use crate::tzdata::TzData;
 
 /// What a schedule can start.
@@ -34,17 +36,16 @@ impl Job {
     pub const ALL: [Self; 6] =
         [Self::Rollover, Self::Sync, Self::Audit, Self::Alerts, Self::Deliver, Self::Retention];
 
-    /// The code of each job; a job without any is not scheduled.
-    fn verb(self) -> Option<Verb> {
+    /// The code of each job.
+    fn verb(self) -> Verb {
         match self {
-            Self::Rollover => Some(|means| Box::pin(roll_over(means))),
-            Self::Sync | Self::Audit | Self::Alerts | Self::Deliver | Self::Retention => None,
+            Self::Rollover => |means| Box::pin(roll_over(means)),
+            Self::Sync => |means| Box::pin(count(means)),
+            Self::Audit => |means| Box::pin(audit(means)),
+            Self::Alerts => |means| Box::pin(alert(means)),
+            Self::Deliver => |means| Box::pin(deliver(means)),
+            Self::Retention => |means| Box::pin(retain(means)),
         }
-    }
-
-    /// The jobs that this program can run.
-    pub fn available() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|job| job.verb().is_some())
     }
 
     /// As `[schedule.NAME]`, the ledger and the command line have it.
@@ -82,16 +83,16 @@ impl Job {
     /// Runs the job.
     ///
     /// # Errors
-    /// [`StoreError`] as the job has it; a job that this program cannot run is refused.
-    pub async fn run(self, means: Means) -> Result<Done, StoreError> {
-        match self.verb() {
-            Some(verb) => verb(means).await,
-            None => Err(StoreError::Invalid(format!("this periodd cannot run `{}`", self.name()))),
-        }
+    /// As the job has it.
+    pub async fn run(self, means: Means) -> Result<Done, Error> {
+        self.verb()(means).await
     }
 }
 
-type Verb = fn(Means) -> Pin<Box<dyn Future<Output = Result<Done, StoreError>> + Send>>;
+/// Why a job failed: a sentence for the ledger.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+type Verb = fn(Means) -> Pin<Box<dyn Future<Output = Result<Done, Error>> + Send>>;
 
 /// What a job works with.
 #[derive(Clone, Debug)]
@@ -115,25 +116,71 @@ pub struct Done {
     pub stopped: bool,
 }
 
-async fn roll_over(means: Means) -> Result<Done, StoreError> {
+impl Done {
+    /// A job that went to its end.
+    fn with(report: &impl serde::Serialize) -> Self {
+        Self { counts: counts(report), stopped: false }
+    }
+}
+
+async fn roll_over(means: Means) -> Result<Done, Error> {
     let Means { config, tz, database, stop } = means;
-    let request = rollover::Request { stop, ..rollover::Request::standing(&config.rollover) };
+    let derived = sync::besides_defaults(&sync::targets(&database, &config.sync).await?);
+    let standing = rollover::Request::standing(&config.rollover);
+    let request = rollover::Request { stop, derived, ..standing };
     let report = rollover::run(&database, &tz, &request, Arc::new(|_| {})).await?;
     for parked in &report.parked {
         tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
     }
-    Ok(Done { counts: rollover_counts(&report), stopped: report.stopped })
+    Ok(Done { counts: counts(&report), stopped: report.stopped })
 }
 
-/// A rollover in numbers, as the ledger keeps it.
+async fn count(means: Means) -> Result<Done, Error> {
+    let request = sync_request(&means).await?;
+    let report = sync::count(&means.database, &request, Arc::new(|_| {})).await?;
+    Ok(Done::with(&report))
+}
+
+async fn audit(means: Means) -> Result<Done, Error> {
+    let request = sync_request(&means).await?;
+    let report = sync::audit(&means.database, &request, Arc::new(|_| {})).await?;
+    Ok(Done::with(&report))
+}
+
+async fn sync_request(means: &Means) -> Result<sync::Request, Error> {
+    let targets = sync::targets(&means.database, &means.config.sync).await?;
+    Ok(sync::Request::standing(&means.config.sync, targets.into(), Uuid::new_v4()))
+}
+
+async fn alert(means: Means) -> Result<Done, Error> {
+    let request = alerts::Request::of(&means.config);
+    Ok(Done::with(&alerts::run(&means.database, &request).await?))
+}
+
+async fn deliver(means: Means) -> Result<Done, Error> {
+    let Means { config, tz, database, .. } = means;
+    let (post, request) = (Post::of(&config)?, deliver::Request::of(&config));
+    let report = deliver::run(&database, &tz, &post, &request).await?;
+    match report.locked_out.as_ref().or(report.unreachable.as_ref()) {
+        Some(why) => Err(why.clone().into()),
+        None => Ok(Done::with(&report)),
+    }
+}
+
+async fn retain(means: Means) -> Result<Done, Error> {
+    let config = &means.config;
+    let request = retention::Request::standing(&config.retention, &config.sync);
+    Ok(Done::with(&retention::run(&means.database, &request).await?))
+}
+
+/// A report in numbers, as the ledger keeps it: what is counted, and how long its lists are.
 #[must_use]
-pub fn rollover_counts(report: &rollover::Report) -> serde_json::Value {
-    json!({
-        "orgs": report.orgs,
-        "periods_closed": report.periods_closed,
-        "opened": report.opened,
-        "pack_entries": report.pack_entries,
-        "conflicts": report.conflicts,
-        "parked": report.parked.len(),
-    })
+pub fn counts(report: &impl serde::Serialize) -> Value {
+    let Ok(Value::Object(fields)) = serde_json::to_value(report) else { return Map::new().into() };
+    let numbers = fields.into_iter().filter_map(|(name, value)| match value {
+        Value::Number(number) => Some((name, Value::Number(number))),
+        Value::Array(list) => Some((name, list.len().into())),
+        _ => None,
+    });
+    numbers.collect::<Map<_, _>>().into()
 }

@@ -11,7 +11,7 @@ use super::sync;
 use crate::billing::Instant;
 use crate::billing::instant::OutOfRange;
 use crate::config::{self, Keep};
-use crate::store::{Database, StoreError, audit, drift, retention};
+use crate::store::{Database, StoreError, audit, drift, outbox, retention, runs};
 
 /// Rows of one batch.
 const ROWS: i64 = 5_000;
@@ -25,6 +25,10 @@ pub struct Request {
     pub metrics_keep: Keep,
     /// How long the drift log is kept.
     pub drift_keep: Keep,
+    /// How long emails that were sent or given up are kept.
+    pub emails_keep: Keep,
+    /// How long records of runs are kept.
+    pub runs_keep: Keep,
     /// How long after a close late usage is still charged to the period.
     pub grace: SignedDuration,
     /// Business time; `None` reads the database's clock.
@@ -36,8 +40,8 @@ impl Request {
     #[must_use]
     pub fn standing(config: &config::Retention, sync: &config::Sync) -> Self {
         let grace = sync::rules(sync).grace;
-        let config::Retention { metrics_keep, drift_keep, .. } = *config;
-        Self { metrics_keep, drift_keep, grace, at: None }
+        let config::Retention { metrics_keep, drift_keep, emails_keep, runs_keep } = *config;
+        Self { metrics_keep, drift_keep, emails_keep, runs_keep, grace, at: None }
     }
 }
 
@@ -48,6 +52,10 @@ pub struct Report {
     pub metrics: u64,
     /// Lines of the drift log.
     pub drift: u64,
+    /// Emails.
+    pub emails: u64,
+    /// Records of runs.
+    pub runs: u64,
 }
 
 /// Deletes what has been kept long enough. Stopped half-way, it goes on the next time.
@@ -70,6 +78,26 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
         loop {
             let gone = drift::remove_before(&mut connection, before, ROWS).await?;
             report.drift += gone;
+            if gone == 0 {
+                break;
+            }
+        }
+    }
+    if let Some(before) = request.emails_keep.before(now).map_err(outside)? {
+        let mut connection = database.connection().await?;
+        loop {
+            let gone = outbox::delete_settled_before(&mut connection, before, ROWS).await?;
+            report.emails += gone;
+            if gone == 0 {
+                break;
+            }
+        }
+    }
+    if let Some(before) = request.runs_keep.before(now).map_err(outside)? {
+        let mut connection = database.connection().await?;
+        loop {
+            let gone = runs::delete_before(&mut connection, before, ROWS).await?;
+            report.runs += gone;
             if gone == 0 {
                 break;
             }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::output::{Cell, Output, Page, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
+use crate::daemon::work::{Job, counts};
 use crate::jobs::alerts::{self, Report};
 use crate::jobs::deliver::{self, Post};
 use crate::mail::SendError;
@@ -77,12 +78,16 @@ async fn pass(session: &Session, full: bool) -> Result<Exit, Failure> {
     // What is wrong with the post is said before anything is recorded.
     let post = post(session)?;
     let request = alerts::Request { at, full, ..alerts::Request::of(&session.config) };
-    let alerts = alerts::run(&session.database, &request).await?;
-    let request = deliver::Request { at, ..deliver::Request::of(&session.config) };
-    let emails = deliver::run(&session.database, &session.tz, &post, &request).await?;
-    let exit = exit(&emails);
-    session.screen.show(&Answer { alerts: Some(alerts), emails })?;
-    Ok(exit)
+    session
+        .recorded(Job::Alerts, false, async || {
+            let alerts = alerts::run(&session.database, &request).await?;
+            let request = deliver::Request { at, ..deliver::Request::of(&session.config) };
+            let emails = deliver::run(&session.database, &session.tz, &post, &request).await?;
+            let (exit, counts) = (exit(&emails), counts(&alerts));
+            session.screen.show(&Answer { alerts: Some(alerts), emails })?;
+            Ok((exit, counts))
+        })
+        .await
 }
 
 fn exit(emails: &deliver::Report) -> Exit {
