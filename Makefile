@@ -23,6 +23,8 @@ demo:
 # lines are the last ones.
 test: lint docs
 	scripts/systemd-tools
+	@scripts/aiosmtpd >/dev/null
+	@scripts/chromium >/dev/null
 	scripts/with-postgresql sh -ec 'scripts/statement-metadata --check; $$CARGO test --locked --no-fail-fast'
 
 # The units under a real systemd, booted in namespaces of its own. Needs root, or a sudo that asks

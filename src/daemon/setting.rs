@@ -62,6 +62,7 @@ pub(super) fn work(config: InForce, rules: Rules, database: Database) -> Work {
             config: config.get(),
             tz: rules.get(),
             database: database.clone(),
+            run: assignment.held.run,
             stop: assignment.stop.clone(),
         };
         Box::pin(async move {

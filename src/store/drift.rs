@@ -10,8 +10,8 @@ use crate::billing::{Instant, Quantity};
 /// Whose work a mend is, and when.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
-    /// The run.
-    pub run: Uuid,
+    /// The run's number in the ledger; `None` for one that is not in it.
+    pub run: Option<i64>,
     /// Business time.
     pub now: Instant,
     /// Real time.
@@ -23,6 +23,8 @@ pub struct Mark {
 pub struct Mended {
     /// The org.
     pub org: Uuid,
+    /// Its name for people, as far as it is known.
+    pub slug: String,
     /// Whose row: the user's id, or the org's.
     pub subject: Uuid,
     /// The feature.
@@ -110,7 +112,7 @@ pub struct Line {
     /// What was wrong.
     pub reason: String,
     /// The run that mended it.
-    pub run: Option<Uuid>,
+    pub run: Option<i64>,
 }
 
 /// The drift of one org, newest first.

@@ -23,6 +23,7 @@ use crate::billing::drift::Refusal;
 use crate::billing::late::{AfterGrace, Rules};
 use crate::config;
 use crate::jobs::rollover::Parked;
+use crate::jobs::stop::Stop;
 use crate::store::apply::{self, Parking};
 use crate::store::derived::Target;
 use crate::store::drift::Mark;
@@ -30,8 +31,7 @@ use crate::store::{Connection, Database, StoreError, packs, snapshot};
 pub use derived::{besides_defaults, follow, targets};
 pub use report::{Audited, Late, Report, WithoutPack};
 
-/// Rounds of counting what late usage charged to open periods, before the rest is left to the next
-/// run.
+/// Rounds of looking again at orgs with late usage, before the rest is left to the next run.
 const ROUNDS: usize = 3;
 
 /// Which orgs a sync is for.
@@ -62,14 +62,16 @@ pub struct Request {
     pub check: bool,
     /// Mend even what looks suspicious.
     pub force: bool,
-    /// The run's id, for the drift log.
-    pub run: Uuid,
+    /// The run's number in the ledger, for the drift log; `None` for one that is not in it.
+    pub run: Option<i64>,
+    /// Asks the run to end with the pages that it is at.
+    pub stop: Stop,
 }
 
 impl Request {
     /// What the configuration says about every sync.
     #[must_use]
-    pub fn standing(config: &config::Sync, targets: Arc<[Target]>, run: Uuid) -> Self {
+    pub fn standing(config: &config::Sync, targets: Arc<[Target]>) -> Self {
         Self {
             scope: Scope::All,
             targets,
@@ -79,7 +81,8 @@ impl Request {
             at: None,
             check: false,
             force: false,
-            run,
+            run: None,
+            stop: Stop::default(),
         }
     }
 }
@@ -129,7 +132,7 @@ pub async fn count(
     let job = Job::new(database, request, observer);
     let pass = job.pass().await?;
     job.counting(pass).await.map_err(unreadable)?;
-    Ok(job.done())
+    Ok(job.done().await?)
 }
 
 /// Counts, then audits; with `check` it only looks.
@@ -151,7 +154,7 @@ pub async fn audit(
         Error::Store(error) => unreadable(error).into(),
         other => other,
     })?;
-    Ok(job.done())
+    Ok(job.done().await?)
 }
 
 /// A table that is not there any more is no reason to migrate: the schema was looked at before.
@@ -175,7 +178,7 @@ struct Pass {
 }
 
 impl Pass {
-    fn mark(self, run: Uuid) -> Mark {
+    fn mark(self, run: Option<i64>) -> Mark {
         Mark { run, now: self.now, real: self.real }
     }
 }
@@ -185,11 +188,14 @@ struct Job<'a> {
     request: &'a Request,
     observer: Observer,
     report: Mutex<Report>,
+    /// What an audit notes, it notes under this.
+    audit: Uuid,
 }
 
 impl<'a> Job<'a> {
     fn new(database: &'a Database, request: &'a Request, observer: Observer) -> Self {
-        Self { database, request, observer, report: Mutex::default() }
+        let report = Mutex::default();
+        Self { database, request, observer, report, audit: Uuid::new_v4() }
     }
 
     async fn pass(&self) -> Result<Pass, StoreError> {
@@ -209,24 +215,24 @@ impl<'a> Job<'a> {
             Scope::Orgs(ids) => Some(ids.as_slice()),
         };
         self.count(&mut connection, orgs, pass).await?;
-        let charged = self.settle(&mut connection, orgs, pass).await?;
-        self.charge(&mut connection, charged, pass).await
+        let again = self.settle(&mut connection, orgs, pass).await?;
+        self.once_more(&mut connection, again, pass).await
     }
 
-    /// Counts what late usage charged to open periods.
-    async fn charge(
+    /// Counts what late usage charged to open periods, and shows what it left in the packs.
+    async fn once_more(
         &self,
         connection: &mut Connection,
-        charged: Vec<Uuid>,
+        orgs: Vec<Uuid>,
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let mut charged = charged;
+        let mut again = orgs;
         for _ in 0..ROUNDS {
-            if charged.is_empty() {
+            if again.is_empty() {
                 break;
             }
-            self.count(connection, Some(&charged), pass).await?;
-            charged = self.settle(connection, Some(&charged), pass).await?;
+            self.count(connection, Some(&again), pass).await?;
+            again = self.settle(connection, Some(&again), pass).await?;
         }
         Ok(())
     }
@@ -259,14 +265,32 @@ impl<'a> Job<'a> {
         (self.observer)(&report);
     }
 
+    /// Has somebody asked the run to end?
+    fn stopped(&self) -> bool {
+        self.request.stop.is_set()
+    }
+
     fn report(&self) -> MutexGuard<'_, Report> {
         // A watcher that panicked leaves a report that is as good as before.
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn done(self) -> Report {
+    /// The report, in order and with names for people.
+    async fn done(self) -> Result<Report, StoreError> {
+        let stopped = self.stopped();
         let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.stopped = stopped;
         report.purchases_without_pack.sort_by(|a, b| (&a.org, &a.column).cmp(&(&b.org, &b.column)));
-        report
+        if !report.drift.is_empty() {
+            let orgs: Vec<Uuid> = report.drift.iter().map(|line| line.org).collect();
+            let mut connection = self.database.connection().await?;
+            let slugs = snapshot::slugs(&mut connection, &orgs).await?;
+            for line in &mut report.drift {
+                if let Some(slug) = slugs.get(&line.org) {
+                    line.slug.clone_from(slug);
+                }
+            }
+        }
+        Ok(report)
     }
 }
