@@ -15,6 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use super::event;
 use super::work::{Done, Error};
 use crate::billing;
 use crate::jobs::stop::{Stop, Why};
@@ -186,7 +187,7 @@ async fn see_through(
         }
     };
     let ended = ended(run, result);
-    report(run, ended.as_ref(), began.elapsed());
+    event::ended(run, ended.as_ref(), began.elapsed());
     ended
 }
 
@@ -214,27 +215,6 @@ fn panic_message(error: JoinError) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned());
     format!("it panicked, which is a defect of periodd: {}", text.unwrap_or_default())
-}
-
-/// One event per run.
-fn report(run: &Assignment, ended: Option<&Ended>, took: Duration) {
-    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let (job, trigger, number) = (&run.job, run.trigger.name(), run.held.run);
-    let (occurrence, lateness_ms) = (run.occurrence, run.lateness_ms);
-    match ended {
-        None => tracing::info!(
-            job, trigger, run = number, %occurrence, lateness_ms, duration_ms,
-            "stopped on the way; the next process goes on"
-        ),
-        Some(Ended { counts, error: None }) => tracing::info!(
-            job, trigger, run = number, %occurrence, lateness_ms, duration_ms,
-            counts = counts.as_deref().unwrap_or("{}"), "done"
-        ),
-        Some(Ended { counts, error: Some(error) }) => tracing::error!(
-            job, trigger, run = number, %occurrence, lateness_ms, duration_ms,
-            counts = counts.as_deref().unwrap_or("{}"), error, "failed"
-        ),
-    }
 }
 
 /// Tells the ledger, as often as it takes: the lease is renewed meanwhile, so that nobody does the

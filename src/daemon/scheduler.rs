@@ -211,7 +211,8 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
             let (job, reason, count) = (lane.job, skip.reason.name(), skip.count);
             let because = skip.because.as_deref().unwrap_or_default();
             tracing::info!(
-                job, reason, count, first = %skip.first, last = %skip.last, because, "skipped"
+                job, trigger = lane.trigger.name(), outcome = "skipped", reason, count,
+                first = %skip.first, last = %skip.last, because, "skipped"
             );
         }
         let Some(occurrence) = settlement.run else { return Ok(true) };

@@ -165,10 +165,11 @@ impl Daemon {
             let (notifier, pulses) = (Arc::clone(&self.notifier), [self.pulse.clone(), renewing]);
             let watchdog = tokio::spawn(async move {
                 loop {
+                    // The manager counts from READY, so that nothing is owed before.
+                    sleep(interval).await;
                     if pulses.iter().all(|pulse| pulse.age() < STUCK) {
                         notifier.watchdog();
                     }
-                    sleep(interval).await;
                 }
             });
             self.beside.push(watchdog.abort_handle());

@@ -74,6 +74,38 @@ fn languages_and_features_have_folders_of_their_own() {
     assert!(!templates.has_folder("messages") && !templates.has_folder("de"));
 }
 
+/// Everything that the manual names exists: a template that uses it all is accepted.
+#[test]
+fn the_manual_names_what_there_is() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/emails.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let table = manual.split("| name |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names = table.lines().skip(2).flat_map(|row| {
+        let cell = row.split('|').nth(1).unwrap_or_default();
+        cell.split('`').skip(1).step_by(2)
+    });
+    let mut template = String::new();
+    for name in names {
+        let body = match name {
+            "starts" | "resets" | "as_of" => "{{ x.day }}{{ x.date }}{{ x.short }}{{ x.time }}",
+            "forecast.used_up" => "{% if x %}{{ x.day }}{{ x.date }}{{ x.short }}{% endif %}",
+            "offer" => {
+                "{% for p in x %}{{ p.code }}{{ p.count }}{{ p.quantity }}{{ p.total }}\
+                 {{ p.price }}{{ p.total_price }}{% endfor %}"
+            }
+            _ => "{{ x }}",
+        };
+        let guard = name.split_once('.').map_or("true", |(whole, _)| whole);
+        let part = format!("{{% if {guard} %}}{{% set x = {name} %}}{body}{{% endif %}}\n");
+        template.push_str(&part);
+    }
+    assert!(template.lines().count() > 25, "{template}");
+    let folder = Folder::of(&[("alert/body.txt", &template)]);
+    let letters = samples::letters();
+    let told = letters.iter().map(|(letter, _)| render(&folder.templates(), letter).text.len());
+    assert!(told.min().unwrap() > 100);
+}
+
 #[test]
 fn partials_are_included_and_escaped_as_what_they_are() {
     let folder = Folder::of(&[

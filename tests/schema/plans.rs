@@ -19,8 +19,9 @@ const LARGE: [&str; 9] = [
     "users",
 ];
 /// What may read a large table from end to end, by a piece of its text, and why.
-const MAY_SCAN: [(&str, &str); 8] = [
+const MAY_SCAN: [(&str, &str); 9] = [
     ("select distinct on (e.time_zone)", "a person asks for every zone's next boundary"),
+    ("select exists (select from usage_metrics)", "stops at the first row"),
     ("select count(*) as \"count!\" from organizations", "how many orgs a person is asked about"),
     ("where $1::uuid is null or o.id = $1", "lists every org, or shows one"),
     ("where $1::uuid is null or p.org_id = $1", "lists every pack, or those of one org"),
@@ -30,7 +31,11 @@ const MAY_SCAN: [(&str, &str); 8] = [
     ("from billing_period_usage group by 1, 2)", "adds all closed periods up"),
 ];
 /// What has to go through an index, by a piece of its text.
-const BY_INDEX: [(&str, &str); 8] = [
+const BY_INDEX: [(&str, &str); 12] = [
+    ("with waiting as materialized", "usage_metrics_uncounted"),
+    ("with pending as", "usage_counters_pending"),
+    ("width_bucket(m.created_at, o.bounds)", "usage_metrics_time"),
+    ("order by found_at limit $2", "periodd_drift_age"),
     ("as \"due!\"", "organizations_due"),
     ("as \"unopened!\"", "organizations_unopened"),
     ("as \"stale_ends!\"", "organizations_stale_ends"),
