@@ -11,7 +11,7 @@ use crate::config::{Config, Schedule};
 use crate::jobs::deliver::Post;
 use crate::jobs::stop::Stop;
 use crate::jobs::{alerts, deliver, retention, rollover, sync};
-use crate::store::Database;
+use crate::store::{Database, StoreError};
 use crate::tzdata::TzData;
 
 /// What a schedule can start.
@@ -91,6 +91,16 @@ impl Job {
 
 /// Why a job failed: a sentence for the ledger.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Did a job fail because the database went away?
+#[must_use]
+pub fn is_outage(error: &Error) -> bool {
+    let store = match error.downcast_ref::<sync::Error>() {
+        Some(sync::Error::Store(error)) => Some(error),
+        _ => error.downcast_ref::<StoreError>(),
+    };
+    matches!(store, Some(StoreError::Unavailable(_)))
+}
 
 type Verb = fn(Means) -> Pin<Box<dyn Future<Output = Result<Done, Error>> + Send>>;
 

@@ -117,7 +117,8 @@ async fn a_replica_frozen_past_its_lease_does_nothing_twice() {
     }
     assert_eq!(test.rows(EVERY_SECOND_ONCE).await, ["true"]);
     test.check_invariants().await;
-    let closed = "select count(*), count(distinct (org_id, period_start)) from billing_periods";
+    let closed = "select count(*), count(distinct (org_id, period_start)) as once
+                  from billing_periods";
     assert_eq!(test.rows(closed).await, undisturbed.rows(closed).await);
     let usage = "select org_id, feature, period_start, used, drawn, uncovered
                  from billing_period_usage order by 1, 2, 3";
