@@ -5,6 +5,7 @@
 //! None of them computes a boundary: boundaries are values from `billing`.
 
 pub mod adjust;
+pub mod adoption;
 pub mod alerts;
 pub mod apply;
 pub mod audit;
@@ -24,10 +25,12 @@ pub mod outbox;
 pub mod packs;
 pub mod pending;
 pub mod retention;
+pub mod roles;
 pub mod runs;
 pub mod sample;
 pub mod schedules;
 pub mod snapshot;
+pub mod tables;
 mod types;
 pub mod usage;
 pub mod verify;
