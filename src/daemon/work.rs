@@ -137,7 +137,7 @@ async fn roll_over(means: Means) -> Result<Done, Error> {
     let Means { config, tz, database, stop } = means;
     let derived = sync::besides_defaults(&sync::targets(&database, &config.sync).await?);
     let standing = rollover::Request::standing(&config.rollover);
-    let request = rollover::Request { stop, derived, ..standing };
+    let request = rollover::Request { derived, stop, ..standing };
     let report = rollover::run(&database, &tz, &request, Arc::new(|_| {})).await?;
     for parked in &report.parked {
         tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
