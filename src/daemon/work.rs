@@ -1,16 +1,13 @@
 //! The jobs, and the one place that says which code each of them runs.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-use uuid::Uuid;
+use serde_json::json;
 
 use crate::config::{Config, Schedule};
-use crate::jobs::deliver::Post;
+use crate::jobs::deliver::{self, Post};
 use crate::jobs::stop::Stop;
-use crate::jobs::{alerts, deliver, retention, rollover, sync};
+use crate::jobs::{alerts, retention, rollover, sync};
 use crate::store::{Database, StoreError};
 use crate::tzdata::TzData;
 
@@ -35,18 +32,6 @@ impl Job {
     /// Every job, in the order of the configuration.
     pub const ALL: [Self; 6] =
         [Self::Rollover, Self::Sync, Self::Audit, Self::Alerts, Self::Deliver, Self::Retention];
-
-    /// The code of each job.
-    fn verb(self) -> Verb {
-        match self {
-            Self::Rollover => |means| Box::pin(roll_over(means)),
-            Self::Sync => |means| Box::pin(count(means)),
-            Self::Audit => |means| Box::pin(audit(means)),
-            Self::Alerts => |means| Box::pin(alert(means)),
-            Self::Deliver => |means| Box::pin(deliver(means)),
-            Self::Retention => |means| Box::pin(retain(means)),
-        }
-    }
 
     /// As `[schedule.NAME]`, the ledger and the command line have it.
     #[must_use]
@@ -83,26 +68,18 @@ impl Job {
     /// Runs the job.
     ///
     /// # Errors
-    /// As the job has it.
-    pub async fn run(self, means: Means) -> Result<Done, Error> {
-        self.verb()(means).await
+    /// [`StoreError`] as the job has it.
+    pub async fn run(self, means: Means) -> Result<Done, StoreError> {
+        match self {
+            Self::Rollover => roll_over(means).await,
+            Self::Sync => count(means).await,
+            Self::Audit => audit(means).await,
+            Self::Alerts => look_for_alerts(means).await,
+            Self::Deliver => deliver(means).await,
+            Self::Retention => retain(means).await,
+        }
     }
 }
-
-/// Why a job failed: a sentence for the ledger.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// Did a job fail because the database went away?
-#[must_use]
-pub fn is_outage(error: &Error) -> bool {
-    let store = match error.downcast_ref::<sync::Error>() {
-        Some(sync::Error::Store(error)) => Some(error),
-        _ => error.downcast_ref::<StoreError>(),
-    };
-    matches!(store, Some(StoreError::Unavailable(_)))
-}
-
-type Verb = fn(Means) -> Pin<Box<dyn Future<Output = Result<Done, Error>> + Send>>;
 
 /// What a job works with.
 #[derive(Clone, Debug)]
@@ -113,6 +90,8 @@ pub struct Means {
     pub tz: TzData,
     /// The database.
     pub database: Database,
+    /// The run's number in the ledger.
+    pub run: i64,
     /// Asks it to end.
     pub stop: Stop,
 }
@@ -126,71 +105,109 @@ pub struct Done {
     pub stopped: bool,
 }
 
-impl Done {
-    /// A job that went to its end.
-    fn with(report: &impl serde::Serialize) -> Self {
-        Self { counts: counts(report), stopped: false }
-    }
-}
-
-async fn roll_over(means: Means) -> Result<Done, Error> {
-    let Means { config, tz, database, stop } = means;
-    let derived = sync::besides_defaults(&sync::targets(&database, &config.sync).await?);
+async fn roll_over(means: Means) -> Result<Done, StoreError> {
+    let Means { config, tz, database, stop, .. } = means;
+    let targets = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
+    let derived = sync::besides_defaults(&targets);
     let standing = rollover::Request::standing(&config.rollover);
     let request = rollover::Request { derived, stop, ..standing };
     let report = rollover::run(&database, &tz, &request, Arc::new(|_| {})).await?;
     for parked in &report.parked {
         tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
     }
-    Ok(Done { counts: counts(&report), stopped: report.stopped })
+    Ok(Done { counts: rollover_counts(&report), stopped: report.stopped })
 }
 
-async fn count(means: Means) -> Result<Done, Error> {
-    let request = sync_request(&means).await?;
-    let report = sync::count(&means.database, &request, Arc::new(|_| {})).await?;
-    Ok(Done::with(&report))
+async fn count(means: Means) -> Result<Done, StoreError> {
+    let (database, request) = (means.database.clone(), sync_request(means).await?);
+    done_syncing(sync::count(&database, &request, Arc::new(|_| {})).await)
 }
 
-async fn audit(means: Means) -> Result<Done, Error> {
-    let request = sync_request(&means).await?;
-    let report = sync::audit(&means.database, &request, Arc::new(|_| {})).await?;
-    Ok(Done::with(&report))
+async fn audit(means: Means) -> Result<Done, StoreError> {
+    let (database, request) = (means.database.clone(), sync_request(means).await?);
+    done_syncing(sync::audit(&database, &request, Arc::new(|_| {})).await)
 }
 
-async fn sync_request(means: &Means) -> Result<sync::Request, Error> {
-    let targets = sync::targets(&means.database, &means.config.sync).await?;
-    Ok(sync::Request::standing(&means.config.sync, targets.into(), Uuid::new_v4()))
+async fn sync_request(means: Means) -> Result<sync::Request, StoreError> {
+    let Means { config, database, run, stop, .. } = means;
+    let targets = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
+    let standing = sync::Request::standing(&config.sync, Arc::from(targets));
+    Ok(sync::Request { run: Some(run), stop, ..standing })
 }
 
-async fn alert(means: Means) -> Result<Done, Error> {
-    let request = alerts::Request::of(&means.config);
-    Ok(Done::with(&alerts::run(&means.database, &request).await?))
+fn done_syncing(report: Result<sync::Report, sync::Error>) -> Result<Done, StoreError> {
+    let report = report.map_err(of_sync)?;
+    for sold in &report.purchases_without_pack {
+        tracing::warn!(org = sold.org, column = sold.column, "a purchase without a pack");
+    }
+    for parked in &report.parked {
+        tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
+    }
+    Ok(Done { counts: sync_counts(&report), stopped: report.stopped })
 }
 
-async fn deliver(means: Means) -> Result<Done, Error> {
-    let Means { config, tz, database, .. } = means;
-    let (post, request) = (Post::of(&config)?, deliver::Request::of(&config));
-    let report = deliver::run(&database, &tz, &post, &request).await?;
-    match report.locked_out.as_ref().or(report.unreachable.as_ref()) {
-        Some(why) => Err(why.clone().into()),
-        None => Ok(Done::with(&report)),
+/// What a sync refuses is said in the run's record; only the database can be away.
+fn of_sync(error: sync::Error) -> StoreError {
+    match error {
+        sync::Error::Store(error) => error,
+        sync::Error::Refused(_) => StoreError::Unprocessable(format!(
+            "{error}; look at usage_metrics, and where it is right after all, run \
+             `periodd sync --full --force`"
+        )),
+        sync::Error::Derived { .. } => StoreError::Configuration(error.to_string()),
     }
 }
 
-async fn retain(means: Means) -> Result<Done, Error> {
-    let config = &means.config;
-    let request = retention::Request::standing(&config.retention, &config.sync);
-    Ok(Done::with(&retention::run(&means.database, &request).await?))
+async fn look_for_alerts(means: Means) -> Result<Done, StoreError> {
+    let Means { config, database, stop, .. } = means;
+    let request = alerts::Request { stop, ..alerts::Request::of(&config) };
+    let report = alerts::run(&database, &request).await?;
+    Ok(Done { counts: json!(report), stopped: report.stopped })
 }
 
-/// A report in numbers, as the ledger keeps it: what is counted, and how long its lists are.
+async fn deliver(means: Means) -> Result<Done, StoreError> {
+    let Means { config, tz, database, stop, .. } = means;
+    let post = Post::of(&config).map_err(|error| StoreError::Configuration(error.to_string()))?;
+    let request = deliver::Request { stop: stop.clone(), ..deliver::Request::of(&config) };
+    let report = deliver::run(&database, &tz, &post, &request).await?;
+    if let Some(why) = report.unreachable.as_ref().or(report.locked_out.as_ref()) {
+        tracing::warn!(why, "emails wait for the mail server");
+    }
+    Ok(Done { counts: json!(report), stopped: stop.is_set() })
+}
+
+async fn retain(means: Means) -> Result<Done, StoreError> {
+    let Means { config, database, stop, .. } = means;
+    let standing = retention::Request::standing(&config.retention, &config.sync);
+    let report = retention::run(&database, &retention::Request { stop, ..standing }).await?;
+    Ok(Done { counts: json!(report), stopped: report.stopped })
+}
+
+/// A sync in numbers, as the ledger keeps it.
 #[must_use]
-pub fn counts(report: &impl serde::Serialize) -> Value {
-    let Ok(Value::Object(fields)) = serde_json::to_value(report) else { return Map::new().into() };
-    let numbers = fields.into_iter().filter_map(|(name, value)| match value {
-        Value::Number(number) => Some((name, Value::Number(number))),
-        Value::Array(list) => Some((name, list.len().into())),
-        _ => None,
-    });
-    numbers.collect::<Map<_, _>>().into()
+pub fn sync_counts(report: &sync::Report) -> serde_json::Value {
+    json!({
+        "metrics_counted": report.metrics_counted,
+        "counters_synced": report.counters_synced,
+        "columns_written": report.columns_written,
+        "late": report.late.len(),
+        "orgs_audited": report.audited.map(|audited| audited.orgs),
+        "drift_found": report.drift_found,
+        "purchases_without_pack": report.purchases_without_pack.len(),
+        "conflicts": report.conflicts,
+        "parked": report.parked.len(),
+    })
+}
+
+/// A rollover in numbers, as the ledger keeps it.
+#[must_use]
+pub fn rollover_counts(report: &rollover::Report) -> serde_json::Value {
+    json!({
+        "orgs": report.orgs,
+        "periods_closed": report.periods_closed,
+        "opened": report.opened,
+        "pack_entries": report.pack_entries,
+        "conflicts": report.conflicts,
+        "parked": report.parked.len(),
+    })
 }

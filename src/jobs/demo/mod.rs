@@ -170,8 +170,7 @@ impl Clock<'_> {
 
     /// The audit that the daemon makes each night, on one of them.
     async fn audit(&self) -> Result<Scene, Error> {
-        let (at, run) = (Some(self.now), uuid::Uuid::new_v4());
-        let request = sync::Request { at, run, ..self.requests.sync.clone() };
+        let request = sync::Request { at: Some(self.now), ..self.requests.sync.clone() };
         let observer: sync::Observer = Arc::new(|_| ());
         let report = sync::audit(self.database, &request, observer).await?;
         Ok(Scene::audit(self.now, report))
