@@ -13,7 +13,7 @@ use super::sync::targets;
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
 use crate::config;
-use crate::daemon::work::{Job, counts};
+use crate::daemon::work::{Job, rollover_counts};
 use crate::jobs::rollover::{self, Report, Request, Scope};
 use crate::jobs::sync::besides_defaults;
 use crate::store::orgs;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 let (database, tz) = (&session.database, &session.tz);
                 let progress = Progress::observer(session);
                 let report = rollover::run(database, tz, &request, progress).await?;
-                let (exit, counts) = (exit(&report, args.dry_run), counts(&report));
+                let (exit, counts) = (exit(&report, args.dry_run), rollover_counts(&report));
                 session.screen.show(&Answer { dry_run: args.dry_run, report })?;
                 Ok((exit, counts))
             })

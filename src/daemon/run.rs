@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::event;
-use super::work::{Done, Error};
+use super::work::Done;
 use crate::billing;
 use crate::jobs::stop::{Stop, Why};
 use crate::store::schedules::{self, Ended, Held, Lane, Trigger};
@@ -25,6 +25,8 @@ use crate::store::{Database, StoreError};
 /// Runs that tell the ledger of their end at once: thousands that end together must not keep the
 /// schedules from their connection.
 const TELLERS: usize = 2;
+/// How often a run may be begun before an outage of the database counts as its failure.
+const MOST_ATTEMPTS: i32 = 5;
 /// Between two attempts to tell the ledger how a run ended.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -55,7 +57,9 @@ impl Assignment {
 
 /// Does the work of an assignment.
 pub type Work = Arc<
-    dyn Fn(Assignment) -> Pin<Box<dyn Future<Output = Result<Done, Error>> + Send>> + Send + Sync,
+    dyn Fn(Assignment) -> Pin<Box<dyn Future<Output = Result<Done, StoreError>> + Send>>
+        + Send
+        + Sync,
 >;
 
 /// The runs that this process has under way.
@@ -174,7 +178,7 @@ impl Runner {
 /// Waits for the work to end, and says what the ledger is to be told.
 async fn see_through(
     run: &Assignment,
-    work: impl Future<Output = Result<Done, Error>> + Send + 'static,
+    work: impl Future<Output = Result<Done, StoreError>> + Send + 'static,
 ) -> Option<Ended> {
     let began = Instant::now();
     let mut task = tokio::spawn(work);
@@ -192,7 +196,7 @@ async fn see_through(
 }
 
 /// What the ledger is to be told; `None`: that the run is given back, to be taken over.
-fn ended(run: &Assignment, result: Result<Result<Done, Error>, JoinError>) -> Option<Ended> {
+fn ended(run: &Assignment, result: Result<Result<Done, StoreError>, JoinError>) -> Option<Ended> {
     let why = run.stop.why();
     match result {
         Ok(Ok(Done { stopped: true, .. })) if why == Some(Why::Draining) => None,
@@ -203,6 +207,8 @@ fn ended(run: &Assignment, result: Result<Result<Done, Error>, JoinError>) -> Op
             });
             Some(Ended { counts: Some(counts.to_string()), error })
         }
+        // The database went away, and the work with it: once it is back, the run is begun again.
+        Ok(Err(StoreError::Unavailable(_))) if run.held.attempts < MOST_ATTEMPTS => None,
         Ok(Err(error)) => Some(Ended { counts: None, error: Some(error.to_string()) }),
         Err(error) => Some(Ended { counts: None, error: Some(panic_message(error)) }),
     }

@@ -8,7 +8,7 @@ use super::upkeep::Rules;
 use super::work::{Job, Means};
 use crate::config::{Config, Missed};
 use crate::schedule::{Policy, Timetable};
-use crate::store::Database;
+use crate::store::{Database, StoreError};
 use crate::tzdata::{TzData, UnknownZone};
 
 /// The configuration in force, for everybody who needs it.
@@ -67,7 +67,8 @@ pub(super) fn work(config: InForce, rules: Rules, database: Database) -> Work {
         };
         Box::pin(async move {
             let Some(job) = Job::named(&assignment.job) else {
-                return Err(format!("there is no job `{}`", assignment.job).into());
+                let sentence = format!("there is no job `{}`", assignment.job);
+                return Err(StoreError::Invalid(sentence));
             };
             job.run(means).await
         })
