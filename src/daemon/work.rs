@@ -110,7 +110,7 @@ async fn roll_over(means: Means) -> Result<Done, StoreError> {
     let targets = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
     let derived = sync::besides_defaults(&targets);
     let standing = rollover::Request::standing(&config.rollover);
-    let request = rollover::Request { stop, derived, ..standing };
+    let request = rollover::Request { derived, stop, ..standing };
     let report = rollover::run(&database, &tz, &request, Arc::new(|_| {})).await?;
     for parked in &report.parked {
         tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
