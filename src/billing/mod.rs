@@ -4,11 +4,13 @@
 //! every function takes what it needs and returns a value. That is what makes a dry run, a
 //! replay after an outage and a property test the same thing as the real run.
 
+pub mod catalogue;
 pub mod check;
 pub mod instant;
 pub mod period;
 pub mod quantity;
 pub mod quota;
+pub mod refund;
 pub mod rollover;
 pub mod timeline;
 

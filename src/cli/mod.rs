@@ -10,17 +10,22 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::billing::Instant;
 use crate::clock;
 
+mod complete;
+mod completions;
 mod db;
 mod demo;
 mod failure;
+mod interrupt;
 mod orgs;
 pub mod output;
 mod packs;
 mod periods;
 mod rollover;
 mod session;
+mod tiers;
 mod usage;
 
+pub use complete::command;
 pub use failure::{Exit, Failure};
 use output::{Format, Screen};
 
@@ -88,12 +93,14 @@ pub enum Command {
     /// The same code, guards and ledger as the schedule's. Safe to repeat and safe beside a
     /// running daemon: what is closed already is left alone.
     Rollover(rollover::Args),
-    /// Add, list and show orgs
+    /// Add, show, change and set aside orgs
     Orgs(orgs::Args),
-    /// Record usage
+    /// Record and import usage
     Usage(usage::Args),
-    /// Grant and list packs of overage
+    /// Grant, list and refund packs of overage
     Packs(packs::Args),
+    /// Tiers, what they include, and packs on sale
+    Tiers(tiers::Args),
     /// See to the database's schema
     Db(db::Args),
     /// Print the boundaries of any schedule; needs no database
@@ -108,6 +115,8 @@ pub enum Command {
     /// and the same rollover as everywhere closes what falls due, with daylight saving, packs that
     /// are drawn and expire, changes of tier and zone, and an outage that is caught up.
     Demo(demo::Args),
+    /// Print what completes commands in a shell, or write man pages
+    Completions(completions::Args),
 }
 
 impl Cli {
@@ -125,6 +134,8 @@ impl Cli {
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),
+            Command::Tiers(args) => tiers::run(&args, &global),
+            Command::Completions(args) => completions::run(&args, &global),
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::billing::{Instant, Quantity};
 use crate::store::orgs;
 use crate::store::usage::{self, NewUsage};
 
+mod import;
+
 const NOTES: &str = "Examples:
   periodd usage record --org acme --feature minutes_transcribed --quantity 12.5
   periodd usage record --org acme --feature sms_sent --quantity 1 --key msg-77 \\
@@ -27,9 +29,16 @@ pub struct Args {
 enum Command {
     /// Record usage, unconditionally: the metric and its counters move together
     Record(Record),
+    /// Import usage from a file of comma-separated values
+    Import(import::Args),
 }
 
+const RECORD_NOTES: &str = "Examples:
+  periodd usage record --org acme --feature minutes_transcribed --quantity 12.5
+  periodd usage record --org acme --feature sms_sent --quantity 3 --correction";
+
 #[derive(clap::Args, Debug)]
+#[command(after_help = RECORD_NOTES)]
 struct Record {
     /// Slug or id
     #[arg(long, value_name = "ORG")]
@@ -56,10 +65,12 @@ struct Record {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let Command::Record(args) = &args.command;
-    with_session(global, Schema::Current, async |session| {
-        record(session, args).await?;
-        Ok(Exit::Done)
+    with_session(global, Schema::Current, async |session| match &args.command {
+        Command::Record(args) => {
+            record(session, args).await?;
+            Ok(Exit::Done)
+        }
+        Command::Import(args) => import::run(session, args).await,
     })
 }
 

@@ -1,6 +1,13 @@
 //! The verbs: each reads, has `billing` decide, has `store` write, and reports.
 
 pub mod demo;
+pub mod import;
 pub mod orgs;
+pub mod refund;
 pub mod rollover;
+pub mod settings;
+mod stop;
+pub mod tiers;
 pub mod zones;
+
+pub use stop::Stop;

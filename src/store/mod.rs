@@ -5,16 +5,22 @@
 //! None of them computes a boundary: boundaries are values from `billing`.
 
 pub mod apply;
+pub mod catalogue;
 pub mod claim;
 pub mod cluster;
+pub mod complete;
 pub mod database;
 pub mod error;
 pub mod history;
+pub mod import;
 pub mod migrate;
 pub mod orgs;
 pub mod packs;
+pub mod refund;
 pub mod sample;
+pub mod settings;
 pub mod snapshot;
+mod suggest;
 mod types;
 pub mod usage;
 pub mod verify;
@@ -28,3 +34,11 @@ pub type Connection = sqlx::PgConnection;
 
 /// A transaction; dropped without a commit, it leaves nothing behind.
 pub type Transaction<'a> = sqlx::Transaction<'a, sqlx::Postgres>;
+
+/// Begins a transaction.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the connection is gone.
+pub async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    Ok(sqlx::Connection::begin(connection).await?)
+}

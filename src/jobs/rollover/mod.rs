@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::billing::timeline::Policy;
+use crate::jobs::Stop;
 use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
 use page::Worker;
@@ -51,6 +52,8 @@ pub struct Request {
     pub at: Option<Instant>,
     /// Plan only.
     pub dry_run: bool,
+    /// Who may ask for a stop between two pages.
+    pub stop: Stop,
 }
 
 /// Who is told how far a run is, after every page.
@@ -76,7 +79,7 @@ pub async fn run(
         job.dry_run().await?;
     } else {
         job.regular_passes().await?;
-        if request.policy.early {
+        if request.policy.early && !request.stop.is_asked() {
             job.pass(&request.policy, job.now().await?, false).await?;
         }
     }
@@ -117,6 +120,9 @@ impl Job<'_> {
             }
             let moved = self.pass(&policy, now, pending.old_rules).await?;
             let (left, missed) = self.report.lock().await.take_left_and_missed();
+            if self.request.stop.is_asked() {
+                return Ok(());
+            }
             if moved + missed + left.len() == 0 && !matches!(self.request.scope, Scope::All) {
                 // Nothing of what was asked for is due any more.
                 return Ok(());
@@ -148,7 +154,7 @@ impl Job<'_> {
         let walk = Mutex::new(walk);
         let workers = (0..self.request.connections.max(1)).map(|_| self.work(&walk, policy, now));
         futures_util::future::try_join_all(workers).await?;
-        if old_rules {
+        if old_rules && !self.request.stop.is_asked() {
             let mut connection = self.database.connection().await?;
             claim::remember_rules(&mut connection, self.tz.release()).await?;
         }
@@ -164,7 +170,7 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
-        loop {
+        while !self.request.stop.is_asked() {
             let Some(ids) = walk.lock().await.next(&mut connection).await? else { return Ok(()) };
             let tally = worker.roll_over(&mut connection, &ids).await?;
             if tally.collided(ids.len()) {
@@ -174,6 +180,7 @@ impl Job<'_> {
             report.add(tally);
             (self.observer)(&report);
         }
+        Ok(())
     }
 
     /// Plans everything in scope, and applies nothing. One plan shows what several passes would
@@ -185,6 +192,9 @@ impl Job<'_> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, &policy, now, self.real(now).await?).foreseeing();
         while let Some(ids) = walk.next(&mut connection).await? {
+            if self.request.stop.is_asked() {
+                break;
+            }
             let planned = worker.plan_only(&mut connection, &ids).await?;
             self.report.lock().await.preview(planned, now);
         }

@@ -163,8 +163,14 @@ impl Cluster {
     /// How to connect, as a URL that libpq and sqlx read.
     #[must_use]
     pub fn url(&self) -> String {
-        let host = percent_encoded(&self.layout.socket_dir.to_string_lossy());
-        format!("postgresql:///{DATABASE}?host={host}&user={USER}")
+        url_of(&self.layout)
+    }
+
+    /// How to connect to a server that runs already; `None` where none does. Starts nothing.
+    #[must_use]
+    pub fn url_if_running(settings: &Settings) -> Option<String> {
+        let layout = Layout::new(settings).ok()?;
+        is_serving(&layout).ok()?.then(|| url_of(&layout))
     }
 
     /// Leaves; the last to leave stops the server, unless it is to be kept running. Blocks.
@@ -233,6 +239,11 @@ impl Cluster {
         }
         Server::new(&self.layout, &self.settings)?.stop()
     }
+}
+
+fn url_of(layout: &Layout) -> String {
+    let host = percent_encoded(&layout.socket_dir.to_string_lossy());
+    format!("postgresql:///{DATABASE}?host={host}&user={USER}")
 }
 
 impl Drop for Cluster {
