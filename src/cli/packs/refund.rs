@@ -66,7 +66,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         refunds.push(Refunded {
             org: org.to_owned(),
             pack: refund.pack,
-            refunded: refund.quantity,
+            quantity: refund.quantity,
             remaining: refund.remaining,
             at: refund.at,
         });
@@ -96,7 +96,7 @@ fn said_of(org: &str, error: refund::Error, done: usize) -> Failure {
 struct Refunded {
     org: String,
     pack: Uuid,
-    refunded: Quantity,
+    quantity: Quantity,
     remaining: Quantity,
     at: Instant,
 }
@@ -111,7 +111,7 @@ impl Output for Answer {
             table.row([
                 Cell::text(&row.org),
                 Cell::text(row.pack),
-                Cell::number(row.refunded),
+                Cell::number(row.quantity),
                 Cell::number(row.remaining),
             ]);
         }

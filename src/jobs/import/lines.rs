@@ -57,7 +57,8 @@ impl<R: Read> Lines<Digested<R>> {
     /// What all of the file adds up to, once it is read.
     pub(super) fn digest(&self) -> String {
         let sum = self.reader.get_ref().digest.clone().finalize();
-        sum.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        let half = sum.iter().take(16).fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
+        format!("{half:032x}")
     }
 }
 

@@ -1,0 +1,13 @@
+//! The commands as a person uses them: the real binary, a real database, the answer and what is in
+//! the tables afterwards.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod completions;
+mod import;
+mod interrupt;
+mod refund;
+mod set;
+mod suggestions;
+mod tiers;
