@@ -1,6 +1,8 @@
 //! The verbs: each reads, has `billing` decide, has `store` write, and reports.
 
 pub mod demo;
+pub mod explain;
+pub mod finding;
 pub mod import;
 pub mod orgs;
 pub mod refund;

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod complete;
 pub mod database;
 pub mod error;
+pub mod explain;
 pub mod history;
 pub mod import;
 pub mod migrate;
