@@ -69,6 +69,12 @@ impl Zone {
         &self.name
     }
 
+    /// The rules themselves: what follows the zone's wall clock without a calendar asks them.
+    #[must_use]
+    pub fn rules(&self) -> &TimeZone {
+        &self.rules
+    }
+
     /// The instant written as local time with its offset: `2026-05-01T00:00:00+02:00`.
     #[must_use]
     pub fn local(&self, at: Instant) -> String {

@@ -10,8 +10,8 @@ use clap::CommandFactory;
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
 
 use super::Cli;
-use super::session::cluster_settings;
 use crate::config::Config;
+use crate::daemon::cluster_settings;
 use crate::store::cluster::Cluster;
 use crate::store::{Database, complete};
 use crate::tzdata::TzData;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::daemon;
 use crate::jobs;
 use crate::store::StoreError;
 
@@ -147,6 +148,17 @@ impl From<StoreError> for Failure {
             }
         };
         Self::new(exit, error)
+    }
+}
+
+impl From<daemon::Error> for Failure {
+    fn from(error: daemon::Error) -> Self {
+        match error {
+            daemon::Error::Store(error) => error.into(),
+            daemon::Error::Configuration(error) => Self::configuration(error),
+            daemon::Error::Unavailable(message) => Self::unavailable(message),
+            other => Self::failed(other),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::Failure;
 use super::output::Screen;
-use crate::jobs::Stop;
+use crate::jobs::stop::{Stop, Why};
 
 /// The signals that a session listens to.
 pub(super) struct Interrupts {
@@ -42,7 +42,7 @@ impl Interrupts {
 
     /// Was a job asked to stop?
     pub(super) fn asked(&self) -> bool {
-        self.stop.is_asked()
+        self.stop.is_set()
     }
 
     /// Waits until the command has to be broken off.
@@ -57,12 +57,12 @@ impl Interrupts {
             if !self.works_in_batches.load(Ordering::Relaxed) {
                 return Failure::interrupted("interrupted");
             }
-            if self.stop.is_asked() {
+            if self.stop.is_set() {
                 return Failure::interrupted(
                     "interrupted: the batch under way was broken off, and nothing of it remains",
                 );
             }
-            self.stop.ask();
+            self.stop.ask(Why::Draining);
             self.screen
                 .note("interrupted: the batch under way is finished; once more breaks it off");
         }

@@ -21,6 +21,9 @@ pub mod output;
 mod packs;
 mod periods;
 mod rollover;
+mod run;
+mod runs;
+mod schedule;
 mod session;
 mod tiers;
 mod usage;
@@ -88,6 +91,11 @@ impl Global {
 /// The verbs.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Run the daemon: close every period on time, and whatever else is scheduled
+    ///
+    /// Works until it is told to stop, on its own or beside others on the same database. What its
+    /// schedules are is configuration; `periodd schedule next` shows them.
+    Run(run::Args),
     /// Close what has ended, open what comes next; what is past is caught up
     ///
     /// The same code, guards and ledger as the schedule's. Safe to repeat and safe beside a
@@ -101,6 +109,10 @@ pub enum Command {
     Packs(packs::Args),
     /// Tiers, what they include, and packs on sale
     Tiers(tiers::Args),
+    /// List and show what ran, and what was left out
+    Runs(runs::Args),
+    /// Show when jobs run next; pause and resume them
+    Schedule(schedule::Args),
     /// See to the database's schema
     Db(db::Args),
     /// Print the boundaries of any schedule; needs no database
@@ -127,10 +139,13 @@ impl Cli {
     pub fn run(self) -> Result<Exit, Failure> {
         let Self { global, command } = self;
         match command {
+            Command::Run(args) => run::run(&args, &global),
             Command::Rollover(args) => rollover::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
+            Command::Runs(args) => runs::run(&args, &global),
+            Command::Schedule(args) => schedule::run(&args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),

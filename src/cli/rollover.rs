@@ -11,9 +11,8 @@ use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
-use crate::billing::timeline::{CatchUp, Policy};
 use crate::config;
-use crate::jobs::Stop;
+use crate::daemon::work::{Job, rollover_counts};
 use crate::jobs::rollover::{self, Report, Request, Scope};
 use crate::store::orgs;
 
@@ -51,11 +50,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         }
         let mut request = request(&session.config.rollover, scope, args, at);
         request.stop = session.stop_between_batches();
-        let progress = Progress::observer(session);
-        let report = rollover::run(&session.database, &session.tz, &request, progress).await?;
-        let exit = session.exit(exit(&report, args.dry_run));
-        session.screen.show(&Answer { dry_run: args.dry_run, report })?;
-        Ok(exit)
+        session
+            .recorded(Job::Rollover, args.dry_run, async || {
+                let (database, tz) = (&session.database, &session.tz);
+                let progress = Progress::observer(session);
+                let report = rollover::run(database, tz, &request, progress).await?;
+                let (exit, counts) = (exit(&report, args.dry_run), rollover_counts(&report));
+                let exit = session.exit(exit);
+                session.screen.show(&Answer { dry_run: args.dry_run, report })?;
+                Ok((exit, counts))
+            })
+            .await
     })
 }
 
@@ -93,25 +98,9 @@ pub(super) fn request(
 
 /// What the configuration says about every rollover.
 pub(super) fn standing_request(config: &config::Rollover, early: bool) -> Request {
-    let policy = Policy {
-        catch_up: match config.catch_up {
-            config::CatchUp::Replay => CatchUp::Replay,
-            config::CatchUp::Collapse => CatchUp::Collapse,
-            config::CatchUp::Halt => CatchUp::Halt,
-        },
-        max_periods: config.max_periods_per_pass as usize,
-        ended_tier: config.ended_tier.clone(),
-        early,
-    };
-    Request {
-        scope: Scope::All,
-        policy,
-        batch_size: config.batch_size as usize,
-        connections: config.connections as usize,
-        at: None,
-        dry_run: false,
-        stop: Stop::default(),
-    }
+    let mut request = Request::standing(config);
+    request.policy.early = early;
+    request
 }
 
 /// No schedule closes a period early, so a person has to mean it.

@@ -8,10 +8,14 @@ use super::interrupt::Interrupts;
 use super::output::Screen;
 use super::{Exit, Failure, Global};
 use crate::billing::Instant;
-use crate::config::{self, Config};
-use crate::jobs::{self, Stop};
-use crate::store::cluster::{Cluster, Settings};
-use crate::store::{Database, migrate};
+use crate::config::Config;
+use crate::daemon::work::Job;
+use crate::daemon::{cluster_settings, replica};
+use crate::jobs;
+use crate::jobs::stop::Stop;
+use crate::store::cluster::Cluster;
+use crate::store::schedules::Ended;
+use crate::store::{Database, StoreError, migrate, runs};
 use crate::telemetry::{self, Verbosity};
 use crate::tzdata::TzData;
 
@@ -118,7 +122,7 @@ impl Session {
 
     async fn see_to_schema(&self) -> Result<(), Failure> {
         match migrate::require_current(&self.database).await {
-            Err(crate::store::StoreError::Outdated(_)) if self.cluster.is_some() => {
+            Err(StoreError::Outdated(_)) if self.cluster.is_some() => {
                 let now = self.database.now().await?;
                 jobs::zones::migrate(&self.database, &self.tz, now).await?;
                 Ok(())
@@ -170,6 +174,58 @@ impl Session {
         }
     }
 
+    /// Does a command's work, its answer included, and enters it in the ledger as a run of its own:
+    /// it takes no lease and waits for nobody. The work returns what it counted. A dry run is none,
+    /// and is not recorded.
+    ///
+    /// Whether it can be recorded or not, the work is done and answers. That it could not be is the
+    /// command's failure only when there is no other.
+    ///
+    /// # Errors
+    /// The work's own, or exit 1 when it was done and could not be recorded.
+    pub(super) async fn recorded(
+        &self,
+        job: Job,
+        dry_run: bool,
+        work: impl AsyncFnOnce() -> Result<(Exit, serde_json::Value), Failure>,
+    ) -> Result<Exit, Failure> {
+        if dry_run {
+            return work().await.map(|(exit, _)| exit);
+        }
+        let begun = self.begin_record(job).await;
+        let result = work().await;
+        let ended = match &result {
+            Ok((_, counts)) => Ended { counts: Some(counts.to_string()), error: None },
+            Err(failure) => Ended { counts: None, error: Some(failure.message.clone()) },
+        };
+        let recorded = match begun {
+            Ok(run) => self.end_record(run, &ended).await,
+            Err(error) => Err(error),
+        };
+        match (result, recorded) {
+            (Ok((exit, _)), Ok(())) => Ok(exit),
+            (Ok(_), Err(error)) => Err(Failure::failed(format!(
+                "the {} is done, but its run could not be recorded: {error}",
+                job.name()
+            ))),
+            (Err(failure), Ok(())) => Err(failure),
+            (Err(failure), Err(error)) => {
+                self.screen.note(&format!("the run could not be recorded: {error}"));
+                Err(failure)
+            }
+        }
+    }
+
+    async fn begin_record(&self, job: Job) -> Result<i64, StoreError> {
+        let mut connection = self.database.connection().await?;
+        runs::begin_command(&mut connection, job.name(), &replica()).await
+    }
+
+    async fn end_record(&self, run: i64, ended: &Ended) -> Result<(), StoreError> {
+        let mut connection = self.database.connection().await?;
+        runs::finish_command(&mut connection, run, ended).await
+    }
+
     /// How applications connect to this database.
     pub(super) fn url(&self) -> String {
         match (&self.cluster, &self.config.database.url) {
@@ -208,14 +264,6 @@ impl Session {
             None => Ok(self.database.now().await?),
         }
     }
-}
-
-/// Where the private cluster is, and how it is run.
-pub(super) fn cluster_settings(config: &config::Config) -> Settings {
-    let mut settings = Settings::new(&config.daemon.state_dir);
-    settings.socket_dir = Some(config.daemon.socket_dir.clone());
-    settings.bin_dir.clone_from(&config.database.server_binaries);
-    settings
 }
 
 fn ask(question: &str) -> std::io::Result<String> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::Config;
 use super::layers::outranks_files;
@@ -20,6 +21,9 @@ pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
     checks.derived();
     checks.problems
 }
+
+/// A shorter lease would run out between two of its renewals on a machine that is merely busy.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 struct Checks<'a> {
     config: &'a Config,
@@ -80,6 +84,9 @@ impl Checks<'_> {
         let timeouts = schedules.map(|(name, s)| (format!("schedule.{name}.timeout"), s.timeout));
         for (path, _) in timeouts.into_iter().chain([smtp]).filter(|(_, t)| t.0.is_zero()) {
             self.blame(&[&path], "`timeout` must be longer than nothing");
+        }
+        if self.config.daemon.lease.0 < SHORTEST_LEASE {
+            self.blame(&["daemon.lease"], "`lease` must be 1s or longer");
         }
     }
 

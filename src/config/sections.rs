@@ -49,6 +49,8 @@ pub struct Daemon {
     pub socket_dir: PathBuf,
     /// How long running batches may take to finish after SIGTERM.
     pub drain_timeout: Wait,
+    /// How long a run stays with a process that does not move any more.
+    pub lease: Wait,
 }
 
 /// When each job runs.

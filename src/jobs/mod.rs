@@ -8,8 +8,6 @@ pub mod orgs;
 pub mod refund;
 pub mod rollover;
 pub mod settings;
-mod stop;
+pub mod stop;
 pub mod tiers;
 pub mod zones;
-
-pub use stop::Stop;

@@ -3,7 +3,7 @@
 use crate::billing::instant::OutOfRange;
 use crate::billing::{Calendar, Cycle, Instant};
 use crate::store::migrate::{self, Migration};
-use crate::store::zones::ZoneMonths;
+use crate::store::zones::{self, ZoneMonths};
 use crate::store::{Database, StoreError};
 use crate::tzdata::TzData;
 
@@ -21,6 +21,15 @@ pub async fn migrate(
     now: Instant,
 ) -> Result<Vec<Migration>, StoreError> {
     migrate::migrate(database, &months(tz, now), tz.release()).await
+}
+
+/// Fills the zones' months anew, so that they reach as far into the future as ever.
+///
+/// # Errors
+/// As every write.
+pub async fn refill(database: &Database, tz: &TzData, now: Instant) -> Result<(), StoreError> {
+    let mut connection = database.connection().await?;
+    zones::fill(&mut connection, &months(tz, now), tz.release()).await
 }
 
 /// The calendar months of every accepted zone, from the one that contains `now` on.

@@ -332,3 +332,67 @@ pub async fn next_due(connection: &mut PgConnection) -> Result<Option<Instant>, 
     );
     Ok(next.fetch_one(connection).await?)
 }
+
+/// Orgs of one zone whose period ends at an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Falling {
+    /// The zone.
+    pub time_zone: String,
+    /// How many.
+    pub orgs: i64,
+}
+
+/// How many orgs' periods end at an instant, by zone; counted up to `most` orgs, for on the first
+/// of a month they may be everybody.
+///
+/// # Errors
+/// As every read.
+pub async fn falling(
+    connection: &mut PgConnection,
+    at: Instant,
+    most: i64,
+) -> Result<Vec<Falling>, StoreError> {
+    let falling = sqlx::query_as!(
+        Falling,
+        r#"select f.time_zone, count(*) as "orgs!"
+           from (select o.time_zone from organizations o
+                 where o.parked_at is null and o.current_period_end = $1 limit $2) f
+           group by 1 order by 2 desc, 1"#,
+        at,
+        most
+    );
+    Ok(falling.fetch_all(connection).await?)
+}
+
+/// The next end of a period in a zone.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ZoneBoundary {
+    /// The zone.
+    pub time_zone: String,
+    /// When.
+    pub at: Instant,
+    /// How many orgs' periods end then.
+    pub orgs: i64,
+}
+
+/// The next boundary of every zone in use, the earliest first. Reads every org: for people who
+/// ask, not for each minute.
+///
+/// # Errors
+/// As every read.
+pub async fn zone_boundaries(
+    connection: &mut PgConnection,
+) -> Result<Vec<ZoneBoundary>, StoreError> {
+    let boundaries = sqlx::query_as!(
+        ZoneBoundary,
+        r#"select z.time_zone, z.at as "at!", z.orgs as "orgs!"
+           from (select distinct on (e.time_zone) e.time_zone, e.at, e.orgs
+                 from (select o.time_zone, o.current_period_end as at, count(*) as orgs
+                       from organizations o
+                       where o.parked_at is null and o.current_period_end is not null
+                       group by 1, 2) e
+                 order by e.time_zone, e.at) z
+           order by z.at, z.time_zone"#
+    );
+    Ok(boundaries.fetch_all(connection).await?)
+}

@@ -43,12 +43,30 @@ impl Database {
     /// [`StoreError::Configuration`] for a URL that cannot be used, [`StoreError::Unavailable`]
     /// when nobody answers there.
     pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
+        Self::open(url, connections, false).await
+    }
+
+    /// The same for a process that stays: a connection that the server has closed meanwhile is
+    /// noticed when it is taken, and replaced; and one that comes back is left by no transaction.
+    ///
+    /// # Errors
+    /// As [`Database::connect`].
+    pub async fn connect_to_stay(url: &str, connections: u32) -> Result<Self, StoreError> {
+        Self::open(url, connections, true).await
+    }
+
+    async fn open(url: &str, connections: u32, stays: bool) -> Result<Self, StoreError> {
         let options = options(url)?;
         let pool = PgPoolOptions::new()
             .max_connections(connections.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .connect_lazy_with(options.clone());
+            .test_before_acquire(stays);
+        let pool = if stays {
+            pool.after_release(|connection, _| Box::pin(leave_no_transaction(connection)))
+        } else {
+            pool
+        };
+        let pool = pool.connect_lazy_with(options.clone());
         // A pool hides "connection refused" behind its own time-out, and tries until then.
         if let Err(error) = knock(&options).await {
             return Err(unreachable(&options, &error.into()));
@@ -86,10 +104,28 @@ impl Database {
         Ok(sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&self.pool).await?)
     }
 
+    /// Does anybody listen there? A pool hides that behind its own time-out.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], with the reason.
+    pub async fn reachable(&self) -> Result<(), StoreError> {
+        let options = self.pool.connect_options();
+        knock(&options).await.map_err(|error| unreachable(&options, &error.into()))
+    }
+
     /// Closes every connection, waiting for those that are in use.
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Ends whatever transaction a connection comes back with. `begin()` that is dropped on its way
+/// (by a time-out, `select!` or an abort) leaves one open that the driver knows nothing of, and the
+/// next borrower would work inside of it. We drop none; this is the second lock on that door.
+async fn leave_no_transaction(connection: &mut sqlx::PgConnection) -> Result<bool, sqlx::Error> {
+    // A bare rollback would warn whenever there is nothing to roll back.
+    sqlx::raw_sql("begin; rollback").execute(connection).await?;
+    Ok(true)
 }
 
 /// Does anybody listen there?

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use periodd::billing::timeline::{CatchUp, Policy};
 use periodd::jobs::rollover::{self, Request, Scope};
+use periodd::jobs::stop::Stop;
 use periodd::tzdata::TzData;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -81,7 +82,8 @@ async fn rollover_directly(test: &TestDatabase, tz: &TzData) {
     };
     let scope = Scope::All;
     let (batch_size, connections, now, dry_run) = (100, 1, Some(at(AT)), false);
-    let request = Request { scope, policy, batch_size, connections, at: now, dry_run };
+    let stop = Stop::default();
+    let request = Request { scope, policy, batch_size, connections, at: now, dry_run, stop };
     let done = rollover::run(&test.database, tz, &request, Arc::new(|_| {})).await;
     assert_eq!(done.expect("an undisturbed run").parked.len(), 0);
 }

@@ -8,7 +8,8 @@ mod source;
 use std::path::{Path, PathBuf};
 
 /// Files with statements that the compiler does not check, and why.
-const UNCHECKED: [(&str, &str); 2] = [
+const UNCHECKED: [(&str, &str); 3] = [
+    ("src/store/database.rs", "ends what a dropped BEGIN left open; a transaction is no query"),
     ("src/store/migrate.rs", "migrations, before there is a schema to check against"),
     ("src/store/zones.rs", "runs inside the migration that creates its table"),
 ];

@@ -25,8 +25,13 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 3] =
-    ["periodd_facts", "periodd_migrations", "periodd_zone_months"];
+pub(crate) const CONTROL_TABLES: [&str; 5] = [
+    "periodd_facts",
+    "periodd_migrations",
+    "periodd_runs",
+    "periodd_schedules",
+    "periodd_zone_months",
+];
 
 /// Unique on purpose without the org's id: a slug and a user's id are unique over all orgs.
 pub(crate) const UNIQUE_OVER_ALL_ORGS: [&str; 2] = ["organizations_slug_key", "users_id_key"];

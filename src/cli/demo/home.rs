@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Failure;
-use crate::cli::session::cluster_settings;
 use crate::config::Config;
+use crate::daemon::cluster_settings;
 use crate::store::cluster::Cluster;
 
 /// The first line of the configuration: a directory with it is ours.

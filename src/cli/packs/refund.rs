@@ -58,7 +58,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let stop = session.stop_between_batches();
     let mut refunds = Vec::with_capacity(ids.len());
     for (id, org) in ids {
-        if stop.is_asked() {
+        if stop.is_set() {
             break;
         }
         let refund = refund::refund(&session.database, id, &named, args.quantity, now).await;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::billing::Instant;
-use crate::jobs::Stop;
+use crate::jobs::stop::{Stop, Why};
 use crate::store::usage::NewUsage;
 use crate::store::{Database, StoreError, import};
 use lines::{Digested, Lines};
@@ -110,7 +110,7 @@ pub async fn run(
     let mut lines = open(&request.file)?;
     let mut batch = Vec::with_capacity(BATCH);
     while lines.fill(&mut batch, BATCH).map_err(|why| unreadable(&request.file, &why))? {
-        if request.stop.is_asked() {
+        if request.stop.is_set() {
             return Ok(report);
         }
         names.learn(&mut connection, &batch).await?;
@@ -132,7 +132,7 @@ pub async fn run(
 
     let mut lines = open(&request.file)?;
     while lines.fill(&mut batch, BATCH).map_err(|why| unreadable(&request.file, &why))? {
-        if request.stop.is_asked() {
+        if request.stop.is_set() {
             break;
         }
         let usage = batch.iter().filter_map(|line| line.usage(&names, request.now, &digest).ok());

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::stop::Stop;
 use crate::billing::Instant;
-use crate::billing::timeline::Policy;
-use crate::jobs::Stop;
+use crate::billing::timeline::{CatchUp, Policy};
+use crate::config;
 use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
 use page::Worker;
@@ -52,8 +53,34 @@ pub struct Request {
     pub at: Option<Instant>,
     /// Plan only.
     pub dry_run: bool,
-    /// Who may ask for a stop between two pages.
+    /// Asks the run to end with the pages that it is at.
     pub stop: Stop,
+}
+
+impl Request {
+    /// Everything that is due now, by what the configuration says about every rollover.
+    #[must_use]
+    pub fn standing(config: &config::Rollover) -> Self {
+        let policy = Policy {
+            catch_up: match config.catch_up {
+                config::CatchUp::Replay => CatchUp::Replay,
+                config::CatchUp::Collapse => CatchUp::Collapse,
+                config::CatchUp::Halt => CatchUp::Halt,
+            },
+            max_periods: config.max_periods_per_pass as usize,
+            ended_tier: config.ended_tier.clone(),
+            early: false,
+        };
+        Self {
+            scope: Scope::All,
+            policy,
+            batch_size: config.batch_size as usize,
+            connections: config.connections as usize,
+            at: None,
+            dry_run: false,
+            stop: Stop::default(),
+        }
+    }
 }
 
 /// Who is told how far a run is, after every page.
@@ -79,7 +106,7 @@ pub async fn run(
         job.dry_run().await?;
     } else {
         job.regular_passes().await?;
-        if request.policy.early && !request.stop.is_asked() {
+        if request.policy.early {
             job.pass(&request.policy, job.now().await?, false).await?;
         }
     }
@@ -119,10 +146,11 @@ impl Job<'_> {
                 continue;
             }
             let moved = self.pass(&policy, now, pending.old_rules).await?;
-            let (left, missed) = self.report.lock().await.take_left_and_missed();
-            if self.request.stop.is_asked() {
+            if self.request.stop.is_set() {
+                self.report.lock().await.stopped = true;
                 return Ok(());
             }
+            let (left, missed) = self.report.lock().await.take_left_and_missed();
             if moved + missed + left.len() == 0 && !matches!(self.request.scope, Scope::All) {
                 // Nothing of what was asked for is due any more.
                 return Ok(());
@@ -154,7 +182,7 @@ impl Job<'_> {
         let walk = Mutex::new(walk);
         let workers = (0..self.request.connections.max(1)).map(|_| self.work(&walk, policy, now));
         futures_util::future::try_join_all(workers).await?;
-        if old_rules && !self.request.stop.is_asked() {
+        if old_rules && !self.request.stop.is_set() {
             let mut connection = self.database.connection().await?;
             claim::remember_rules(&mut connection, self.tz.release()).await?;
         }
@@ -170,8 +198,8 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
-        while !self.request.stop.is_asked() {
-            let Some(ids) = walk.lock().await.next(&mut connection).await? else { return Ok(()) };
+        while !self.request.stop.is_set() {
+            let Some(ids) = walk.lock().await.next(&mut connection).await? else { break };
             let tally = worker.roll_over(&mut connection, &ids).await?;
             if tally.collided(ids.len()) {
                 walk.lock().await.jump(&mut connection).await?;
@@ -192,9 +220,6 @@ impl Job<'_> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, &policy, now, self.real(now).await?).foreseeing();
         while let Some(ids) = walk.next(&mut connection).await? {
-            if self.request.stop.is_asked() {
-                break;
-            }
             let planned = worker.plan_only(&mut connection, &ids).await?;
             self.report.lock().await.preview(planned, now);
         }

@@ -25,6 +25,9 @@ pub struct Report {
     /// What a dry run would do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plans: Vec<Plan>,
+    /// It was asked to stop, and may have left something to do.
+    #[serde(skip)]
+    pub stopped: bool,
     /// Moves of orgs' rows: one that takes several passes moves several times.
     #[serde(skip)]
     moves: usize,

@@ -112,6 +112,17 @@ impl Cluster {
         started.map(|()| cluster)
     }
 
+    /// Starts the server again if it is not running, whoever killed it; true if it had to. Blocks.
+    ///
+    /// # Errors
+    /// [`ClusterError`] as for opening.
+    pub fn revive(&self) -> Result<bool, ClusterError> {
+        if is_serving(&self.layout)? {
+            return Ok(false);
+        }
+        self.start().map(|()| true)
+    }
+
     /// Erases the cluster's data; what else is in the state directory stays. A server that was
     /// left behind is stopped first. Blocks.
     ///

@@ -1,0 +1,39 @@
+//! `periodd run`: the daemon.
+
+use super::{Exit, Failure, Global};
+use crate::config::Config;
+use crate::daemon::{self, Leave, Options};
+use crate::telemetry::{self, Verbosity};
+
+const NOTES: &str = "Signals:
+  SIGHUP   read the configuration again; a bad one changes nothing
+  SIGTERM  stop when running batches are done, at most [daemon] drain_timeout later
+  SIGINT   the same; a second one stops at once";
+
+/// What `periodd run` is asked.
+#[derive(clap::Args, Debug)]
+#[command(after_help = NOTES)]
+pub struct Args {}
+
+/// Runs the daemon.
+pub(super) fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
+    if global.at.is_some() {
+        return Err(Failure::usage("--at is for one-shot commands; the daemon's time is real"));
+    }
+    let file = global.config.clone();
+    let config = Config::load(file.as_deref(), Config::environment());
+    let config = config.map_err(Failure::configuration)?;
+    telemetry::init(&config.log, Verbosity { quiet: global.quiet, louder: global.verbose });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    let left = runtime.block_on(daemon::run_until_stopped(Options { config, file }));
+    // What is still under way belongs to a server that will notice by itself.
+    runtime.shutdown_background();
+    match left? {
+        Leave::Drained | Leave::CutOff => Ok(Exit::Done),
+        Leave::Forced => Err(Failure::interrupted("stopped at once, as told by a second signal")),
+    }
+}

@@ -1,0 +1,25 @@
+//! What the daemon is about, in plain words: the line that `systemctl status` shows.
+
+use crate::billing::Instant;
+use crate::store::claim::Falling;
+
+/// Above this many the count is not worth its price.
+pub(super) const MANY: i64 = 10_000;
+
+/// What comes next, as `next: 412 orgs in Asia/Tokyo at 15:00Z`.
+pub(super) fn next(boundary: Option<Instant>, falling: &[Falling]) -> String {
+    let Some(at) = boundary else { return "no org has a period that ends".to_owned() };
+    let time = at.timestamp().strftime("%H:%MZ");
+    let orgs: i64 = falling.iter().map(|zone| zone.orgs).sum();
+    let orgs = match orgs {
+        // A pack expires then.
+        0 => return format!("next: an expiry at {time}"),
+        1 => "1 org".to_owned(),
+        MANY.. => format!("{MANY} orgs or more"),
+        more => format!("{more} orgs"),
+    };
+    match falling {
+        [only] => format!("next: {orgs} in {} at {time}", only.time_zone),
+        many => format!("next: {orgs} in {} zones at {time}", many.len()),
+    }
+}
