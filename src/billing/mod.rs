@@ -6,7 +6,10 @@
 
 pub mod catalogue;
 pub mod check;
+pub mod derived;
+pub mod drift;
 pub mod instant;
+pub mod late;
 pub mod period;
 pub mod quantity;
 pub mod quota;

@@ -97,6 +97,8 @@ pub enum Moment {
     Expiry(Instant, Period),
     /// The period closes at its end.
     Close(Period),
+    /// Usage of the closed period comes to light at this instant.
+    Late(Instant, Period),
 }
 
 impl Moment {
@@ -104,7 +106,7 @@ impl Moment {
     #[must_use]
     pub const fn at(self) -> Instant {
         match self {
-            Self::Expiry(at, _) => at,
+            Self::Expiry(at, _) | Self::Late(at, _) => at,
             Self::Close(period) => period.end,
         }
     }
@@ -113,13 +115,14 @@ impl Moment {
     #[must_use]
     pub const fn period(self) -> Period {
         match self {
-            Self::Expiry(_, period) | Self::Close(period) => period,
+            Self::Expiry(_, period) | Self::Close(period) | Self::Late(_, period) => period,
         }
     }
 
     /// May this pack pay at this moment? It must have been bought before the period's end; at an
     /// expiry it must exist by then, and the expiring pack itself still pays; at a close it must
-    /// have outlived the period's start.
+    /// have outlived the period's start. What comes late finds only packs that have not expired
+    /// since: what those still hold is the open period's until it is written off.
     fn lets_pay(self, pack: &Pack) -> bool {
         let bought_in_time = pack.purchased_at < self.period().end;
         bought_in_time
@@ -128,6 +131,7 @@ impl Moment {
                     pack.purchased_at <= at && (!pack.expired(at) || pack.expires_at == Some(at))
                 }
                 Self::Close(period) => !pack.expired(period.start),
+                Self::Late(at, period) => !pack.expired(period.start) && !pack.expired(at),
             }
     }
 }
@@ -275,6 +279,41 @@ impl Account {
         ledger: &mut Vec<Entry>,
     ) -> Result<(), Overflow> {
         self.write_off(at, &mut Book { at, period_start, ledger })
+    }
+
+    /// Pays at `now` for overage that came late to a closed period, from what is left in the packs
+    /// that were usable for it. Returns what they paid.
+    ///
+    /// # Errors
+    /// [`Overflow`] from 10^22 units on.
+    pub fn pay_late(
+        &mut self,
+        period: Period,
+        now: Instant,
+        overage: Quantity,
+        ledger: &mut Vec<Entry>,
+    ) -> Result<Quantity, Overflow> {
+        let before = self.drawn_so_far()?;
+        let mut book = Book { at: now, period_start: period.start, ledger };
+        self.draw(overage, Moment::Late(now, period), &mut book)?;
+        self.drawn_so_far()?.minus(before)
+    }
+
+    /// Gives back at `now` what a closed period turns out not to have needed, last drawn first;
+    /// what returns to an expired pack expires at once. Returns what went back.
+    ///
+    /// # Errors
+    /// [`Overflow`] from 10^22 units on.
+    pub fn return_late(
+        &mut self,
+        period: Period,
+        now: Instant,
+        surplus: Quantity,
+        ledger: &mut Vec<Entry>,
+    ) -> Result<Quantity, Overflow> {
+        let before = self.drawn_so_far()?;
+        self.give_back(surplus, &mut Book { at: now, period_start: period.start, ledger })?;
+        before.minus(self.drawn_so_far()?)
     }
 
     /// Begins the next period: what was drawn so far belongs to a closed one.

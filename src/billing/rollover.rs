@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::derived::PurchasedColumn;
 use super::instant::{Instant, LocalDate, OutOfRange};
 use super::period::{InvalidCycle, Period, Zone};
 use super::quantity::{Overflow, Quantity};
@@ -50,6 +51,8 @@ pub struct OrgState {
     pub overage_minutes: Quantity,
     /// What periodd wrote to `overage_minutes` last, without what others had added.
     pub overage_minutes_written: Option<Quantity>,
+    /// Minutes granted in packs since then.
+    pub overage_minutes_granted: Quantity,
 }
 
 /// An open period as stored.
@@ -480,12 +483,16 @@ impl<'a> Books<'a> {
         self.purchased_minutes_in(stored.unwrap_or(self.snapshot.timeline.open.period), now)
     }
 
-    /// The derived columns. What the overage column holds above both what periodd wrote last and
-    /// what the packs hold was added by someone who sold minutes without a pack: it is kept.
+    /// The derived columns. What someone added to the overage column who sold minutes without a
+    /// pack is kept.
     fn derived(&self, open: Period, before: Quantity, now: Instant) -> Result<Derived, Reason> {
         let org = &self.snapshot.org;
-        let known = org.overage_minutes_written.unwrap_or_default().max(before);
-        let added_by_others = org.overage_minutes.minus(known)?.or_zero();
+        let column = PurchasedColumn {
+            held: org.overage_minutes,
+            written: org.overage_minutes_written,
+            granted: org.overage_minutes_granted,
+        };
+        let added_by_others = column.added_by_others(before)?;
         let left = self.purchased_minutes_in(open, now)?;
         Ok(Derived {
             used_minutes: self.snapshot.used(MINUTES, open),

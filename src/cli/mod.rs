@@ -25,6 +25,7 @@ mod run;
 mod runs;
 mod schedule;
 mod session;
+mod sync;
 mod tiers;
 mod usage;
 
@@ -101,6 +102,11 @@ pub enum Command {
     /// The same code, guards and ledger as the schedule's. Safe to repeat and safe beside a
     /// running daemon: what is closed already is left alone.
     Rollover(rollover::Args),
+    /// Count what waits; with --full or --org also look for drift, and mend it
+    ///
+    /// `usage_metrics` is the truth, everything else is derived from it and must say so when it
+    /// lies. Safe to repeat, and safe beside a running daemon.
+    Sync(sync::Args),
     /// Add, show, change and set aside orgs
     Orgs(orgs::Args),
     /// Record and import usage
@@ -141,6 +147,7 @@ impl Cli {
         match command {
             Command::Run(args) => run::run(&args, &global),
             Command::Rollover(args) => rollover::run(&args, &global),
+            Command::Sync(args) => sync::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),

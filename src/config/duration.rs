@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Span};
 
+use crate::billing::Instant;
+use crate::billing::instant::OutOfRange;
+
 /// The longest wait that is accepted, a leap year: sums with it stay far from every clock's end.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 /// More months or days than anybody keeps anything, and few enough for every calendar.
@@ -86,6 +89,21 @@ fn calendar(span: &Span) -> Option<Keep> {
     is_sound.then_some(keep)
 }
 
+impl Keep {
+    /// What is older than this instant has been kept long enough at `now`; `None` for ever. The
+    /// calendar is that of UTC.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] before the calendar begins.
+    pub fn before(self, now: Instant) -> Result<Option<Instant>, OutOfRange> {
+        let Self::For { months, days } = self else { return Ok(None) };
+        let span = Span::new().try_months(months).and_then(|span| span.try_days(days));
+        let now = now.timestamp().to_zoned(jiff::tz::TimeZone::UTC);
+        let before = span.and_then(|span| now.checked_sub(span)).map_err(|_| OutOfRange)?;
+        Ok(Some(before.timestamp().into()))
+    }
+}
+
 impl fmt::Display for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -110,6 +128,19 @@ mod tests {
         for refused in ["30", "", "1 month", "1 day", "soon", "-5s", "5s ago", "9000h", "1e9h"] {
             assert!(wait(refused).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_counted_by_the_calendar() {
+        let before = |keep: &str, now: &str| {
+            let now: Instant = now.parse().unwrap();
+            keep.parse::<Keep>().unwrap().before(now).unwrap().map(|at| at.to_string())
+        };
+        let now = "2026-03-31T12:00:00Z";
+        assert_eq!(before("1 month", now).unwrap(), "2026-02-28T12:00:00Z");
+        assert_eq!(before("25 months", now).unwrap(), "2024-02-29T12:00:00Z");
+        assert_eq!(before("90 days", now).unwrap(), "2025-12-31T12:00:00Z");
+        assert_eq!(before("forever", now), None);
     }
 
     #[test]

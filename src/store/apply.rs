@@ -131,7 +131,8 @@ async fn move_orgs(
                ends_tzdb_version = $18,
                used_minutes = p.used_minutes,
                overage_minutes = p.overage_minutes,
-               overage_minutes_written = p.overage_written
+               overage_minutes_written = p.overage_written,
+               overage_minutes_granted = 0
            from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::timestamptz[], $5::bigint[],
                        $6::numeric[], $7::numeric[], $8::numeric[], $9::numeric[])
                     as p (id, cohort, opens, expected_end, revision,
@@ -261,7 +262,7 @@ async fn count(
     if windows.is_empty() {
         return Ok(());
     }
-    let mut counted = usage::count(connection, &windows, now).await?;
+    let mut counted = usage::count(connection, &windows, now).await?.usage;
     let mut expected: Vec<OrgUsage> =
         page.iter().flat_map(|p| p.expects_to_count.iter().cloned()).collect();
     let order = |(org, usage): &OrgUsage| (*org, usage.period_start, usage.feature.clone());

@@ -4,12 +4,17 @@
 //! the row that really moved, so that anything may be tried again, half-way or by two at once.
 //! None of them computes a boundary: boundaries are values from `billing`.
 
+pub mod adjust;
 pub mod apply;
+pub mod audit;
 pub mod catalogue;
 pub mod claim;
 pub mod cluster;
 pub mod complete;
+pub mod counting;
 pub mod database;
+pub mod derived;
+pub mod drift;
 pub mod error;
 pub mod explain;
 pub mod history;
@@ -17,7 +22,9 @@ pub mod import;
 pub mod migrate;
 pub mod orgs;
 pub mod packs;
+pub mod pending;
 pub mod refund;
+pub mod retention;
 pub mod runs;
 pub mod sample;
 pub mod schedules;

@@ -102,7 +102,7 @@ pub async fn list(database: &Database, org: Option<Uuid>) -> Result<Vec<PackRow>
 pub async fn adopt_unseen(connection: &mut PgConnection) -> Result<u64, StoreError> {
     let adopted = sqlx::query!(
         r#"with unseen as (
-               select p.org_id, p.id, p.quantity, p.purchased_at,
+               select p.org_id, p.id, p.feature, p.quantity, p.purchased_at,
                       coalesce(p.remaining, p.quantity) as remaining
                from overage_packs p where p.entries = 0
                order by p.org_id, p.id limit 10000),
@@ -114,8 +114,22 @@ pub async fn adopt_unseen(connection: &mut PgConnection) -> Result<u64, StoreErr
                where p.org_id = u.org_id and p.id = u.id and p.entries = 0 and u.remaining >= 0
                returning u.*),
            orgs as (
-               update organizations o set revision = o.revision + 1
-               from (select distinct org_id from adopted) a where o.id = a.org_id)
+               update organizations o
+               set revision = o.revision + 1,
+                   overage_minutes_granted = o.overage_minutes_granted + a.minutes
+               from (select org_id, coalesce(sum(quantity) filter (
+                                where feature = 'minutes_transcribed'), 0) as minutes
+                     from adopted group by 1) a
+               where o.id = a.org_id),
+           -- Whoever keeps a copy of what is left of the packs is told that it moved.
+           told as (
+               insert into usage_counters as c
+                   (org_id, feature, period_start, period_end)
+               select o.id, a.feature, o.current_period_start, o.current_period_end
+               from (select distinct org_id, feature from adopted) a
+               join organizations o on o.id = a.org_id
+               where o.current_period_start < o.current_period_end
+               on conflict (org_id, period_start, feature) do update set sync_status = 'pending')
            insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
            select org_id, id, 1, 'granted', quantity, purchased_at, quantity from adopted
            union all

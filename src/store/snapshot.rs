@@ -35,7 +35,8 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
         r#"select o.id, o.slug, o.revision, o.time_zone, o.cycle, o.anchor_day, o.anchor_month,
                   o.current_period_start, o.current_period_end, o.current_period_end_date,
                   o.next_period_ends, o.ends_time_zone, o.ends_tzdb_version,
-                  o.overage_minutes, o.overage_minutes_written, o.subscription_tier,
+                  o.overage_minutes, o.overage_minutes_written,
+                  o.overage_minutes_granted, o.subscription_tier,
                   o.next_subscription_tier, o.next_subscription_tier_at,
                   o.subscription_status, o.subscription_ends_at,
                   (select max(b.period_end) from billing_periods b where b.org_id = o.id)
@@ -68,6 +69,7 @@ struct Row {
     ends_tzdb_version: Option<String>,
     overage_minutes: Quantity,
     overage_minutes_written: Option<Quantity>,
+    overage_minutes_granted: Quantity,
     subscription_tier: String,
     next_subscription_tier: Option<String>,
     next_subscription_tier_at: Option<Instant>,
@@ -109,6 +111,7 @@ impl From<Row> for OrgRow {
                 standing,
                 overage_minutes: row.overage_minutes,
                 overage_minutes_written: row.overage_minutes_written,
+                overage_minutes_granted: row.overage_minutes_granted,
             },
             has_stale_ends: row.has_stale_ends,
         }
@@ -164,7 +167,7 @@ pub type OrgUsage = (Uuid, Usage);
 pub struct Features(HashMap<String, Feature>);
 
 impl Features {
-    fn name(&mut self, name: String) -> Feature {
+    pub(super) fn name(&mut self, name: String) -> Feature {
         if let Some(known) = self.0.get(&name) {
             return known.clone();
         }

@@ -9,8 +9,17 @@ use super::snapshot::{OrgUsage, Window, WindowColumns};
 use crate::billing::rollover::Usage;
 use crate::billing::{Instant, Quantity};
 
+/// What was counted.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// How much, per org, feature and window.
+    pub usage: Vec<OrgUsage>,
+    /// How many metrics.
+    pub metrics: u64,
+}
+
 /// Counts the uncounted metrics in windows: stamps them and adds them to the counters of orgs
-/// and users, in one statement. Returns what was counted, per org, feature and window.
+/// and users, in one statement.
 ///
 /// Whoever reaches a metric first stamps it; nobody else counts it again.
 ///
@@ -20,7 +29,7 @@ pub async fn count(
     connection: &mut PgConnection,
     windows: &[Window],
     now: Instant,
-) -> Result<Vec<OrgUsage>, StoreError> {
+) -> Result<Counted, StoreError> {
     let WindowColumns { orgs, starts, ends } = windows.into();
     let rows = sqlx::query!(
         r#"with stamped as (
@@ -36,7 +45,8 @@ pub async fn count(
                select distinct feature from stamped
                on conflict (feature) do nothing),
            sums as (
-               select org_id, feature, period_start, period_end, sum(metric_value) as used
+               select org_id, feature, period_start, period_end, sum(metric_value) as used,
+                      count(*) as metrics
                from stamped group by 1, 2, 3, 4),
            org_counters as (
                insert into usage_counters as c
@@ -57,7 +67,7 @@ pub async fn count(
                    set usage_count = c.usage_count + excluded.usage_count,
                        sync_status = 'pending', updated_at = excluded.updated_at)
            select org_id as "org_id!", feature as "feature!", period_start as "period_start!",
-                  used as "used!"
+                  used as "used!", metrics as "metrics!"
            from sums"#,
         &orgs,
         &starts,
@@ -66,11 +76,12 @@ pub async fn count(
     )
     .fetch_all(connection)
     .await?;
+    let metrics = rows.iter().map(|row| row.metrics.unsigned_abs()).sum();
     let usage = rows.into_iter().map(|row| {
         let feature = row.feature.as_str().into();
         (row.org_id, Usage { feature, period_start: row.period_start, used: row.used })
     });
-    Ok(usage.collect())
+    Ok(Counted { usage: usage.collect(), metrics })
 }
 
 /// Takes back the counts of orgs from an instant on, each from its own: the boundaries by which

@@ -265,6 +265,7 @@ fn org(scenario: &Scenario) -> OrgState {
         standing: scenario.standing.clone(),
         overage_minutes: Quantity::ZERO,
         overage_minutes_written: None,
+        overage_minutes_granted: Quantity::ZERO,
     }
 }
 

@@ -1,0 +1,226 @@
+//! Drift: which differences an audit mends, and when it must not believe what it read.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::BuildHasher;
+
+use uuid::Uuid;
+
+use super::instant::Instant;
+use super::quantity::Quantity;
+use super::quota::Feature;
+
+/// Orgs that an audit may always change, however few there are in all.
+const ALWAYS_ALLOWED: u64 = 10;
+
+/// A counter that is not the sum of its counted metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterDrift {
+    /// The org.
+    pub org: Uuid,
+    /// The user, for a user's counter.
+    pub user: Option<Uuid>,
+    /// The feature.
+    pub feature: Feature,
+    /// The period, by its start.
+    pub period_start: Instant,
+    /// Its end; `None` for a counter of no period of the org's.
+    pub period_end: Option<Instant>,
+    /// What the counter held; `None` where there was none.
+    pub before: Option<Quantity>,
+    /// The sum of its counted metrics.
+    pub after: Quantity,
+}
+
+impl CounterDrift {
+    /// What is wrong, in a sentence.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match (self.period_end, self.before) {
+            (None, _) => "no period of the org starts there",
+            (_, None) => "the counter was missing",
+            _ => "the counter was not the sum of its counted metrics",
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> &'static str {
+        if self.user.is_some() { "feature_usage.usage_count" } else { "usage_counters.used" }
+    }
+}
+
+/// How many metrics a period holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldMetrics {
+    /// The org.
+    pub org: Uuid,
+    /// Start of the period.
+    pub start: Instant,
+    /// End of the period.
+    pub end: Instant,
+    /// Metrics in it.
+    pub metrics: i64,
+}
+
+/// A period that holds fewer metrics than when it was audited last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Loss {
+    /// The org.
+    pub org: Uuid,
+    /// The period, by its start.
+    pub period_start: Instant,
+    /// Metrics it held then.
+    pub then: i64,
+    /// Metrics it holds now.
+    pub now: i64,
+}
+
+/// What a sweep saw, as far as it matters for whether it can be believed.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Orgs that have counters.
+    pub orgs_with_counters: u64,
+    /// Orgs that mending would change.
+    pub orgs_to_change: u64,
+    /// Counters hold usage, and there is not one metric in the whole database.
+    pub all_metrics_gone: bool,
+    /// How many periods hold fewer metrics than at the last audit …
+    pub losses: u64,
+    /// … and the first of them.
+    pub first_loss: Option<Loss>,
+}
+
+/// Why an audit mends nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// There is not one metric.
+    NoMetrics,
+    /// Metrics have gone.
+    FewerMetrics {
+        /// How many periods hold fewer.
+        periods: u64,
+        /// The first of them.
+        first: Loss,
+    },
+    /// Too many orgs at once.
+    TooMany {
+        /// Orgs that would change.
+        changes: u64,
+        /// Orgs with counters.
+        orgs: u64,
+        /// The share that may change.
+        max_fix_ratio: f64,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMetrics => f.write_str(
+                "usage_metrics is empty although counters hold usage: the metrics seem to be \
+                 lost, not the usage",
+            ),
+            Self::FewerMetrics { periods, first: Loss { org, period_start, then, now } } => write!(
+                f,
+                "metrics are missing: {periods} period(s) hold fewer than at the last audit, such \
+                 as the one of org {org} from {period_start} on ({now} of {then})"
+            ),
+            Self::TooMany { changes, orgs, max_fix_ratio } => write!(
+                f,
+                "{changes} of {orgs} orgs with counters would change, more than [sync] \
+                 max_fix_ratio = {max_fix_ratio} allows: the metrics are more likely wrong than \
+                 the counters"
+            ),
+        }
+    }
+}
+
+/// Which periods hold fewer metrics than they did `then`. Where an org's bounds have moved since, a
+/// period is the sum of what lies between its two; one whose bounds are gone cannot be compared.
+#[must_use]
+pub fn losses<S: BuildHasher>(
+    then: &[HeldMetrics],
+    now: &[HeldMetrics],
+    bounds: &HashMap<Uuid, Vec<Instant>, S>,
+) -> Vec<Loss> {
+    let mut by_org: HashMap<Uuid, Vec<&HeldMetrics>> = HashMap::new();
+    for held in now {
+        by_org.entry(held.org).or_default().push(held);
+    }
+    let loss = |period: &HeldMetrics| {
+        let bounds = bounds.get(&period.org)?;
+        if !bounds.contains(&period.start) || !bounds.contains(&period.end) {
+            return None;
+        }
+        let held = by_org.get(&period.org).map_or(&[][..], Vec::as_slice);
+        let inside = held.iter().filter(|h| h.start >= period.start && h.end <= period.end);
+        let now = inside.map(|held| held.metrics).sum();
+        let (org, period_start, then) = (period.org, period.start, period.metrics);
+        (now < then).then_some(Loss { org, period_start, then, now })
+    };
+    then.iter().filter_map(loss).collect()
+}
+
+/// Can a sweep be believed?
+///
+/// # Errors
+/// The [`Refusal`], when the metrics are more likely wrong than the counters.
+pub fn judge(seen: &Seen, max_fix_ratio: f64) -> Result<(), Refusal> {
+    if seen.all_metrics_gone {
+        return Err(Refusal::NoMetrics);
+    }
+    if let Some(first) = seen.first_loss {
+        return Err(Refusal::FewerMetrics { periods: seen.losses, first });
+    }
+    let (changes, orgs) = (seen.orgs_to_change, seen.orgs_with_counters);
+    #[expect(clippy::cast_precision_loss, reason = "a share of orgs, not a quantity")]
+    let is_suspicious = changes as f64 > max_fix_ratio * orgs as f64;
+    if changes > ALWAYS_ALLOWED && is_suspicious {
+        return Err(Refusal::TooMany { changes, orgs, max_fix_ratio });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(orgs_to_change: u64, orgs_with_counters: u64) -> Seen {
+        Seen { orgs_to_change, orgs_with_counters, ..Seen::default() }
+    }
+
+    #[test]
+    fn few_orgs_may_always_change_and_many_only_up_to_the_ratio() {
+        assert_eq!(judge(&seen(10, 10), 0.2), Ok(()));
+        assert_eq!(judge(&seen(11, 55), 0.2), Ok(()));
+        assert!(matches!(judge(&seen(11, 54), 0.2), Err(Refusal::TooMany { .. })));
+        assert_eq!(judge(&seen(11, 11), 1.0), Ok(()));
+        assert!(judge(&seen(11, 1_000_000), 0.0).is_err());
+    }
+
+    #[test]
+    fn lost_metrics_are_never_zero_usage() {
+        let gone = Seen { all_metrics_gone: true, ..seen(1, 1) };
+        assert_eq!(judge(&gone, 1.0), Err(Refusal::NoMetrics));
+        let loss = Loss { org: Uuid::nil(), period_start: Instant::MIN, then: 2, now: 1 };
+        let fewer = Seen { losses: 1, first_loss: Some(loss), ..seen(0, 1) };
+        assert!(matches!(judge(&fewer, 1.0), Err(Refusal::FewerMetrics { periods: 1, .. })));
+    }
+
+    #[test]
+    fn a_period_that_was_split_is_compared_as_a_whole() {
+        let org = Uuid::from_u128(1);
+        let [a, b, c, d] = ["2026-05-01", "2026-05-10", "2026-06-01", "2026-07-01"]
+            .map(|date| format!("{date}T00:00:00Z").parse::<Instant>().unwrap());
+        let held = |start, end, metrics| HeldMetrics { org, start, end, metrics };
+        let bounds = HashMap::from([(org, vec![a, b, c, d])]);
+        let then = [held(a, c, 10)];
+        assert!(losses(&then, &[held(a, b, 4), held(b, c, 6)], &bounds).is_empty());
+        let loss = Loss { org, period_start: a, then: 10, now: 9 };
+        assert_eq!(losses(&then, &[held(a, b, 4), held(b, c, 5), held(c, d, 9)], &bounds), [loss]);
+        assert_eq!(losses(&then, &[], &bounds).len(), 1);
+        let moved = HashMap::from([(org, vec![a, b, d])]);
+        assert!(losses(&then, &[], &moved).is_empty(), "the bound is gone");
+    }
+}

@@ -1,0 +1,112 @@
+//! Counting: metrics that were plainly inserted, stamped and added to their counters in one
+//! transaction per page of orgs. There is no cursor, so nothing that was slow to commit is missed.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::batches::{Batches, Stuck};
+use super::{Job, Pass};
+use crate::store::counting::{self, Waiting};
+use crate::store::{Connection, StoreError, apply, usage};
+
+/// Metrics of one page: what a transaction stamps before it lets go of its counters.
+const METRICS_PER_PAGE: i64 = 20_000;
+
+impl Job<'_> {
+    /// Counts what waits, everywhere or in some orgs.
+    pub(super) async fn count(
+        &self,
+        connection: &mut Connection,
+        orgs: Option<&[Uuid]>,
+        pass: Pass,
+    ) -> Result<(), StoreError> {
+        if let Some(orgs) = orgs {
+            let waiting = counting::waiting_in(connection, orgs).await?;
+            return self.count_page(connection, &waiting, pass).await;
+        }
+        let mut after = Some(Uuid::nil());
+        while let Some(place) = after {
+            let page = counting::waiting(connection, place, METRICS_PER_PAGE).await?;
+            self.count_page(connection, &page.orgs, pass).await?;
+            after = page.next;
+        }
+        Ok(())
+    }
+
+    async fn count_page(
+        &self,
+        connection: &mut Connection,
+        waiting: &[Waiting],
+        pass: Pass,
+    ) -> Result<(), StoreError> {
+        let by_org: HashMap<Uuid, Waiting> =
+            waiting.iter().map(|waiting| (waiting.org, *waiting)).collect();
+        let mut batches = Batches::of(waiting.iter().map(|waiting| waiting.org).collect());
+        while let Some(batch) = batches.next() {
+            let page: Vec<Waiting> =
+                batch.ids.iter().filter_map(|org| by_org.get(org).copied()).collect();
+            match count_once(connection, &page, pass).await {
+                Ok((counted, before)) => self.tell(|report| {
+                    report.metrics_counted += counted;
+                    report.before_first_period += before;
+                }),
+                Err(error) => {
+                    self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
+                    let stuck = batches.failed(batch, error).await?;
+                    self.set_aside(connection, stuck, pass).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An org that cannot go on is parked, or left to the next run.
+    pub(super) async fn set_aside(
+        &self,
+        connection: &mut Connection,
+        stuck: Option<Stuck>,
+        pass: Pass,
+    ) -> Result<(), StoreError> {
+        match stuck {
+            None => {}
+            Some(Stuck::Busy(org, _)) => self.tell(|report| report.left.push(org)),
+            Some(Stuck::Unprocessable(org, why)) => self.park(connection, org, why, pass).await?,
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn is_conflict(error: &StoreError) -> bool {
+    matches!(error, StoreError::Conflict(_))
+}
+
+/// Counts a page. Returns how many metrics went into counters, and how many lie before them all.
+async fn count_once(
+    connection: &mut Connection,
+    waiting: &[Waiting],
+    pass: Pass,
+) -> Result<(u64, u64), StoreError> {
+    let mut transaction = apply::begin(connection).await?;
+    let windows = counting::windows(&mut transaction, waiting).await?;
+    let mut counted = 0;
+    if !windows.is_empty() {
+        counted = usage::count(&mut transaction, &windows, pass.real).await?.metrics;
+    }
+    let starts_later = |waiting: &&Waiting| {
+        let first = windows.iter().find(|window| window.org == waiting.org);
+        first.is_none_or(|window| waiting.first < window.period.start)
+    };
+    let early: Vec<Uuid> =
+        waiting.iter().filter(starts_later).map(|waiting| waiting.org).collect();
+    let mut before = 0;
+    if !early.is_empty() {
+        before = counting::stamp_before_first(&mut transaction, &early, pass.real).await?;
+    }
+    // A period that was closed early, or a calendar that changed, since the bounds were read.
+    if !windows.is_empty() && counting::windows(&mut transaction, waiting).await? != windows {
+        return Err(StoreError::Conflict("the org's periods changed meanwhile".to_owned()));
+    }
+    transaction.commit().await?;
+    Ok((counted, before))
+}

@@ -1,0 +1,143 @@
+//! Late usage: what a closed period's counter holds beyond what was closed and adjusted.
+
+use std::collections::{BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::batches::Batches;
+use super::count::is_conflict;
+use super::{Job, Pass};
+use crate::billing::late::{self, Adjustment};
+use crate::billing::quota::{Draw, Pack};
+use crate::billing::{Instant, Quantity};
+use crate::store::adjust::{self, LateCounter};
+use crate::store::pending::{self, Pending};
+use crate::store::snapshot::{self, Features, Window};
+use crate::store::{Connection, StoreError, apply};
+
+impl Job<'_> {
+    /// Decides the late usage of one org, in a transaction of its own.
+    pub(super) async fn late(
+        &self,
+        connection: &mut Connection,
+        org: Uuid,
+        pass: Pass,
+        charged: &mut Vec<Uuid>,
+    ) -> Result<(), StoreError> {
+        let mut batches = Batches::of(vec![org]);
+        while let Some(batch) = batches.next() {
+            match self.late_once(connection, org, pass).await {
+                Ok(decided) => {
+                    if decided.iter().any(|(_, adjustment)| adjustment.in_open_period) {
+                        charged.push(org);
+                    }
+                    self.tell(|report| {
+                        for (late, adjustment) in &decided {
+                            let start = late.closed.period.start;
+                            report.late(&late.slug, &late.feature, start, adjustment);
+                        }
+                    });
+                }
+                Err(error) => {
+                    self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
+                    let stuck = batches.failed(batch, error).await?;
+                    self.set_aside(connection, stuck, pass).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn late_once(
+        &self,
+        connection: &mut Connection,
+        org: Uuid,
+        pass: Pass,
+    ) -> Result<Vec<(LateCounter, Adjustment)>, StoreError> {
+        let mut transaction = apply::begin(connection).await?;
+        // The org's row first: no rollover settles its packs meanwhile.
+        adjust::begin(&mut transaction, org).await?;
+        let counters = pending::counters(&mut transaction, &[org]).await?;
+        let closed: Vec<&Pending> = counters.iter().filter(|counter| counter.is_closed).collect();
+        let late = adjust::closed(&mut transaction, &closed).await?;
+        let late = believed(&mut transaction, late).await?;
+        let Paying { mut packs, draws } = paying(&mut transaction, org, &late).await?;
+        let mut decided = Vec::new();
+        for late in late {
+            let start = late.closed.period.start;
+            let draws = draws.get(&start).cloned().unwrap_or_default();
+            let of_feature: Vec<Pack> =
+                packs.iter().filter(|pack| pack.feature == late.feature).cloned().collect();
+            let rules = self.request.rules;
+            let adjustment = late::decide(&late.closed, &of_feature, draws, rules, pass.now);
+            let adjustment =
+                adjustment.map_err(|undecided| StoreError::Unprocessable(undecided.to_string()))?;
+            let Some(adjustment) = adjustment else { continue };
+            adjust::write(&mut transaction, &late, &adjustment, pass.now).await?;
+            // The next period of the same feature finds the packs as this one leaves them.
+            for entry in &adjustment.entries {
+                if let Some(pack) = packs.iter_mut().find(|pack| pack.id == entry.pack) {
+                    (pack.remaining, pack.entries) = (entry.remaining, entry.seq);
+                }
+            }
+            decided.push((late, adjustment));
+        }
+        let is_decided = |counter: &&&Pending| {
+            decided.iter().any(|(late, _)| {
+                *late.feature == counter.feature
+                    && late.closed.period.start == counter.period_start
+                    && late.closed.counted == counter.used
+            })
+        };
+        let settled: Vec<&Pending> = closed.iter().filter(is_decided).copied().collect();
+        pending::set_synced(&mut transaction, &settled, pass.real).await?;
+        transaction.commit().await?;
+        Ok(decided)
+    }
+}
+
+/// Those counters that are the sum of their metrics. One that is not has drifted: an audit mends
+/// it first, and what is late after that is decided then.
+async fn believed(
+    connection: &mut Connection,
+    late: Vec<LateCounter>,
+) -> Result<Vec<LateCounter>, StoreError> {
+    let window = |late: &LateCounter| Window { org: late.org, period: late.closed.period };
+    let mut windows: Vec<Window> = late.iter().map(window).collect();
+    windows.dedup();
+    let mut features = Features::default();
+    let sums = snapshot::metric_sums(connection, &windows, true, &mut features).await?;
+    let sum = |late: &LateCounter| -> Quantity {
+        let same = |usage: &&snapshot::OrgUsage| {
+            usage.1.period_start == late.closed.period.start && usage.1.feature == late.feature
+        };
+        sums.iter().find(same).map(|usage| usage.1.used).unwrap_or_default()
+    };
+    let is_sound = |late: &LateCounter| !late.has_its_metrics || sum(late) == late.closed.counted;
+    Ok(late.into_iter().filter(is_sound).collect())
+}
+
+/// The packs that may pay, and what closed periods have drawn, by their start.
+struct Paying {
+    packs: Vec<Pack>,
+    draws: HashMap<Instant, Vec<Draw>>,
+}
+
+async fn paying(
+    connection: &mut Connection,
+    org: Uuid,
+    late: &[LateCounter],
+) -> Result<Paying, StoreError> {
+    let mut starts: Vec<Instant> = late.iter().map(|late| late.closed.period.start).collect();
+    starts.dedup();
+    let mut draws = HashMap::new();
+    let mut besides = BTreeSet::new();
+    for start in starts {
+        let drawn = snapshot::draws(connection, &[(org, start)]).await?;
+        besides.extend(drawn.iter().map(|(org, draw)| (*org, draw.pack)));
+        draws.insert(start, drawn.into_iter().map(|(_, draw)| draw).collect());
+    }
+    let mut features = Features::default();
+    let packs = snapshot::packs(connection, &[org], &besides, &mut features).await?;
+    Ok(Paying { packs: packs.into_iter().map(|(_, pack)| pack).collect(), draws })
+}

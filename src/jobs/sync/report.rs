@@ -1,0 +1,121 @@
+//! What a sync did, for people and programs.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use crate::billing::Quantity;
+use crate::billing::late::{Adjustment, Kind};
+use crate::billing::{Instant, quota::Feature};
+use crate::jobs::rollover::Parked;
+use crate::store::drift::Mended;
+
+/// Lines that are kept of each list; what comes after them is counted.
+const LINES: usize = 1_000;
+
+/// What a sync did.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Report {
+    /// Metrics that were counted.
+    pub metrics_counted: u64,
+    /// Metrics from before an org's first period: done with, in no counter.
+    pub before_first_period: u64,
+    /// Counters whose copies are up to date now.
+    pub counters_synced: u64,
+    /// Copies that were written.
+    pub columns_written: u64,
+    /// Late usage that was found and decided.
+    pub late: Vec<Late>,
+    /// What the audit looked at; `None` where only counting was asked for.
+    pub audited: Option<Audited>,
+    /// Values that were found wrong, and mended unless only a check was asked for.
+    pub drift_found: u64,
+    /// The first thousand of them.
+    pub drift: Vec<Mended>,
+    /// What someone sold without a pack.
+    pub purchases_without_pack: Vec<WithoutPack>,
+    /// Orgs that were parked by this run.
+    pub parked: Vec<Parked>,
+    /// Orgs that others changed without a pause: left to the next run.
+    pub left: Vec<Uuid>,
+    /// Pages that had to be read again because someone else was faster.
+    pub conflicts: usize,
+    #[serde(skip)]
+    seen: HashSet<(Uuid, String)>,
+}
+
+/// What an audit looked at.
+#[derive(Debug, Default, Clone, Copy, serde::Serialize)]
+pub struct Audited {
+    /// Orgs.
+    pub orgs: u64,
+    /// Metrics.
+    pub metrics: u64,
+}
+
+/// Late usage of a closed period.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Late {
+    /// The org, by its slug.
+    pub org: String,
+    /// The feature.
+    pub feature: Feature,
+    /// The closed period, by its start.
+    pub period_start: Instant,
+    /// Charged to it, or set aside.
+    pub kind: Kind,
+    /// How much came late; negative for a correction.
+    pub used: Quantity,
+    /// What packs paid; negative when it went back.
+    pub drawn: Quantity,
+    /// What nobody paid; negative when less is uncovered.
+    pub uncovered: Quantity,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// What someone added to a purchased column without a pack.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct WithoutPack {
+    /// The org, by its slug.
+    pub org: String,
+    /// The column.
+    pub column: String,
+    /// The feature.
+    pub feature: String,
+    /// How much; it is kept on top of what the packs hold.
+    pub quantity: Quantity,
+    /// The command that mends it.
+    pub mended_by: String,
+}
+
+impl Report {
+    pub(super) fn late(&mut self, org: &str, feature: &Feature, start: Instant, late: &Adjustment) {
+        self.late.push(Late {
+            org: org.to_owned(),
+            feature: feature.clone(),
+            period_start: start,
+            kind: late.kind,
+            used: late.used,
+            drawn: late.drawn,
+            uncovered: late.uncovered,
+            reason: late.reason.clone(),
+        });
+    }
+
+    pub(super) fn drift(&mut self, mended: impl IntoIterator<Item = Mended>) {
+        for line in mended {
+            self.drift_found += 1;
+            if self.drift.len() < LINES {
+                self.drift.push(line);
+            }
+        }
+    }
+
+    /// Takes a purchase without a pack; one that several passes see counts once.
+    pub(super) fn without_pack(&mut self, id: Uuid, line: WithoutPack) {
+        if self.seen.insert((id, line.column.clone())) {
+            self.purchases_without_pack.push(line);
+        }
+    }
+}

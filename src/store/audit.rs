@@ -1,0 +1,458 @@
+//! Auditing counters: reading them beside the sums of their metrics, mending those that differ,
+//! and remembering how many metrics there were.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::snapshot::Features;
+use crate::billing::drift::{CounterDrift, HeldMetrics};
+use crate::billing::quota::Feature;
+use crate::billing::{Instant, Quantity};
+
+/// What was read of a page of orgs.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Orgs that have counters.
+    pub orgs_with_counters: u64,
+    /// Some counter holds usage.
+    pub holds_usage: bool,
+    /// Counters that are not the sum of their counted metrics.
+    pub drift: Vec<CounterDrift>,
+    /// How many metrics each period holds.
+    pub held: Vec<HeldMetrics>,
+    /// The bounds of the periods that were looked at.
+    pub bounds: HashMap<Uuid, Vec<Instant>>,
+}
+
+/// The next page of orgs, after `after` in the order of ids; with the last id looked at.
+///
+/// # Errors
+/// As every read.
+pub async fn orgs(
+    connection: &mut PgConnection,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let page = sqlx::query_scalar!(
+        r#"select coalesce(array_agg(p.id order by p.id), '{}') as "ids!"
+           from (select o.id from organizations o where o.id > $1 order by o.id limit $2) p"#,
+        after,
+        limit
+    );
+    Ok(page.fetch_one(connection).await?)
+}
+
+/// Is there any metric at all?
+///
+/// # Errors
+/// As every read.
+pub async fn any_metric(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let any = sqlx::query_scalar!(r#"select exists (select from usage_metrics) as "any!""#);
+    Ok(any.fetch_one(connection).await?)
+}
+
+/// Reads the counters of orgs beside the sums of their counted metrics, in one snapshot: those of
+/// the open period, of the ones to come, and of those that closed after `closed_after`. Parked
+/// orgs are left out.
+///
+/// A metric's period is looked up among the stored bounds, which touch: they rise without a gap.
+///
+/// # Errors
+/// As every read; [`StoreError::Unprocessable`] for a sum beyond 10^22.
+pub async fn sweep(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+    closed_after: Instant,
+    features: &mut Features,
+) -> Result<Swept, StoreError> {
+    let row = sqlx::query!(
+        r#"with orgs as materialized (
+               select o.id as org_id,
+                      case when (select l.closed_at from billing_periods l where l.org_id = o.id
+                                 order by l.period_start desc limit 1) > $2
+                           then array(select b.period_start from billing_periods b
+                                      where b.org_id = o.id
+                                        and b.period_start >= (
+                                            select min(x.period_start) from billing_periods x
+                                            where x.org_id = o.id and x.closed_at > $2)
+                                      order by 1)
+                           else '{}' end
+                      || array[o.current_period_start, o.current_period_end]
+                      || o.next_period_ends as bounds
+               from unnest($1::uuid[]) as u (id)
+               join organizations o on o.id = u.id
+               where o.parked_at is null and o.current_period_start < o.current_period_end),
+           metrics as (
+               select o.org_id, width_bucket(m.created_at, o.bounds) as place,
+                      m.metric_type, m.user_id,
+                      sum(m.metric_value) filter (where m.counted_at is not null) as used,
+                      count(*) as metrics
+               from orgs o
+               join usage_metrics m on m.organization_id = o.org_id
+                    and m.created_at >= o.bounds[1]
+                    and m.created_at < o.bounds[cardinality(o.bounds)]
+               group by 1, 2, 3, 4),
+           user_sums as materialized (
+               select x.org_id, o.bounds[x.place] as period_start,
+                      o.bounds[x.place + 1] as period_end, lower(x.metric_type) as feature,
+                      x.user_id, sum(x.used) as used, sum(x.metrics)::bigint as metrics
+               from metrics x join orgs o on o.org_id = x.org_id
+               group by 1, 2, 3, 4, 5),
+           org_sums as (
+               select org_id, period_start, period_end, feature, sum(used) as used
+               from user_sums group by 1, 2, 3, 4),
+           counters as materialized (
+               select c.org_id, c.period_start, c.feature, c.used, o.bounds
+               from orgs o
+               join usage_counters c on c.org_id = o.org_id and c.period_start >= o.bounds[1]),
+           user_counters as (
+               select f.organization_id as org_id, f.period_start, f.feature, f.user_id,
+                      f.usage_count as used, o.bounds
+               from orgs o
+               join feature_usage f on f.organization_id = o.org_id
+                    and f.period_start >= o.bounds[1]),
+           compared as (
+               select coalesce(c.org_id, s.org_id) as org_id, null::uuid as user_id,
+                      coalesce(c.feature, s.feature) as feature,
+                      coalesce(c.period_start, s.period_start) as period_start,
+                      coalesce(s.period_end, c.bounds[array_position(c.bounds, c.period_start) + 1])
+                          as period_end,
+                      c.used as before, coalesce(s.used, 0) as after
+               from counters c
+               full join org_sums s on s.org_id = c.org_id and s.feature = c.feature
+                    and s.period_start = c.period_start
+               where coalesce(c.used, 0) <> coalesce(s.used, 0)
+               union all
+               select coalesce(c.org_id, s.org_id), coalesce(c.user_id, s.user_id),
+                      coalesce(c.feature, s.feature), coalesce(c.period_start, s.period_start),
+                      coalesce(s.period_end,
+                               c.bounds[array_position(c.bounds, c.period_start) + 1]),
+                      c.used, coalesce(s.used, 0)
+               from user_counters c
+               full join (select * from user_sums where user_id is not null) s
+                    on s.org_id = c.org_id and s.user_id = c.user_id and s.feature = c.feature
+                    and s.period_start = c.period_start
+               where coalesce(c.used, 0) <> coalesce(s.used, 0)),
+           held as (
+               select org_id, period_start, period_end, sum(metrics)::bigint as metrics
+               from user_sums group by 1, 2, 3)
+           select n.orgs as "orgs!", n.holds_usage as "holds_usage!",
+                  d.orgs as "drift_orgs!", d.users as "drift_users!: Vec<Option<Uuid>>",
+                  d.features as "drift_features!", d.starts as "drift_starts!",
+                  d.ends as "drift_ends!: Vec<Option<Instant>>",
+                  d.before as "drift_before!: Vec<Option<Quantity>>", d.after as "drift_after!",
+                  h.orgs as "held_orgs!", h.starts as "held_starts!", h.ends as "held_ends!",
+                  h.metrics as "held_metrics!", b.orgs as "bound_orgs!", b.bounds as "bounds!"
+           from (select count(distinct org_id) as orgs, coalesce(bool_or(used <> 0), false)
+                            as holds_usage from counters) n,
+                (select coalesce(array_agg(org_id), '{}') as orgs,
+                        coalesce(array_agg(user_id), '{}') as users,
+                        coalesce(array_agg(feature), '{}') as features,
+                        coalesce(array_agg(period_start), '{}') as starts,
+                        coalesce(array_agg(period_end), '{}') as ends,
+                        coalesce(array_agg(before), '{}') as before,
+                        coalesce(array_agg(after), '{}') as after
+                 from compared) d,
+                (select coalesce(array_agg(org_id), '{}') as orgs,
+                        coalesce(array_agg(period_start), '{}') as starts,
+                        coalesce(array_agg(period_end), '{}') as ends,
+                        coalesce(array_agg(metrics), '{}') as metrics
+                 from held) h,
+                (select coalesce(array_agg(o.org_id), '{}') as orgs,
+                        coalesce(array_agg(x.bound), '{}') as bounds
+                 from orgs o, unnest(o.bounds) as x (bound)) b"#,
+        orgs,
+        closed_after
+    );
+    let row = row.fetch_one(connection).await?;
+    let mut swept = Swept {
+        orgs_with_counters: row.orgs.unsigned_abs(),
+        holds_usage: row.holds_usage,
+        ..Swept::default()
+    };
+    let periods = row.drift_starts.into_iter().zip(row.drift_ends);
+    let values = row.drift_before.into_iter().zip(row.drift_after);
+    let whose = row.drift_orgs.into_iter().zip(row.drift_users).zip(row.drift_features);
+    for ((((org, user), feature), (start, end)), (before, after)) in whose.zip(periods).zip(values)
+    {
+        let (feature, period_start, period_end) = (features.name(feature), start, end);
+        let drift = CounterDrift { org, user, feature, period_start, period_end, before, after };
+        swept.drift.push(drift);
+    }
+    let periods = row.held_starts.into_iter().zip(row.held_ends).zip(row.held_metrics);
+    let held = row.held_orgs.into_iter().zip(periods);
+    let held = held.map(|(org, ((start, end), metrics))| HeldMetrics { org, start, end, metrics });
+    swept.held = held.collect();
+    for (org, bound) in row.bound_orgs.into_iter().zip(row.bounds) {
+        swept.bounds.entry(org).or_default().push(bound);
+    }
+    Ok(swept)
+}
+
+/// Sets counters to the sums of their metrics where they still hold what was read in the same
+/// snapshot as the sums. Returns what was mended: what is missing moved meanwhile and has to be
+/// read again.
+///
+/// Counters that are missing are left to [`insert_missing`].
+///
+/// # Errors
+/// As every write.
+pub async fn mend(
+    connection: &mut PgConnection,
+    drift: &[CounterDrift],
+    real: Instant,
+) -> Result<Vec<CounterDrift>, StoreError> {
+    let (of_users, of_orgs): (Vec<&CounterDrift>, Vec<&CounterDrift>) =
+        drift.iter().filter(|drift| drift.before.is_some()).partition(|drift| drift.user.is_some());
+    let mut mended = Vec::new();
+    if !of_orgs.is_empty() {
+        let columns = Columns::of(&of_orgs);
+        let places = sqlx::query_scalar!(
+            r#"update usage_counters c
+               set used = u.after, discrepancy_count = c.discrepancy_count + 1,
+                   sync_status = 'pending', last_synced_at = $6, updated_at = $6
+               from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::numeric[], $5::numeric[])
+                        with ordinality as u (org_id, feature, period_start, before, after, place)
+               where c.org_id = u.org_id and c.feature = u.feature
+                 and c.period_start = u.period_start and c.used = u.before
+               returning u.place as "place!""#,
+            &columns.orgs,
+            &columns.features as &[&str],
+            &columns.starts,
+            &columns.before as &[Option<Quantity>],
+            &columns.after,
+            real
+        );
+        let places = places.fetch_all(&mut *connection).await?;
+        mended.extend(at_places(&of_orgs, &places));
+    }
+    if !of_users.is_empty() {
+        let columns = Columns::of(&of_users);
+        let places = sqlx::query_scalar!(
+            r#"update feature_usage c
+               set usage_count = u.after, discrepancy_count = c.discrepancy_count + 1,
+                   sync_status = 'pending', last_synced_at = $7, updated_at = $7
+               from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::numeric[],
+                           $6::numeric[])
+                        with ordinality
+                        as u (org_id, user_id, feature, period_start, before, after, place)
+               where c.organization_id = u.org_id and c.user_id = u.user_id
+                 and c.feature = u.feature and c.period_start = u.period_start
+                 and c.usage_count = u.before
+               returning u.place as "place!""#,
+            &columns.orgs,
+            &columns.users as &[Option<Uuid>],
+            &columns.features as &[&str],
+            &columns.starts,
+            &columns.before as &[Option<Quantity>],
+            &columns.after,
+            real
+        );
+        let places = places.fetch_all(connection).await?;
+        mended.extend(at_places(&of_users, &places));
+    }
+    Ok(mended)
+}
+
+/// Writes counters that are missing. The org's row has to be locked, so that its bounds stay what
+/// they were read as.
+///
+/// # Errors
+/// As every write.
+pub async fn insert_missing(
+    connection: &mut PgConnection,
+    drift: &[CounterDrift],
+    real: Instant,
+) -> Result<Vec<CounterDrift>, StoreError> {
+    let missing = |drift: &&CounterDrift| drift.before.is_none() && drift.period_end.is_some();
+    let (of_users, of_orgs): (Vec<&CounterDrift>, Vec<&CounterDrift>) =
+        drift.iter().filter(missing).partition(|drift| drift.user.is_some());
+    let mut mended = Vec::new();
+    for drift in of_orgs {
+        let done = sqlx::query!(
+            "insert into usage_counters
+                 (org_id, feature, period_start, period_end, used, discrepancy_count,
+                  last_synced_at, updated_at)
+             values ($1, $2, $3, $4, $5, 1, $6, $6)
+             on conflict (org_id, period_start, feature) do nothing",
+            drift.org,
+            &*drift.feature,
+            drift.period_start,
+            drift.period_end,
+            drift.after,
+            real
+        );
+        if done.execute(&mut *connection).await?.rows_affected() == 1 {
+            mended.push(drift.clone());
+        }
+    }
+    for drift in of_users {
+        let done = sqlx::query!(
+            "insert into feature_usage
+                 (organization_id, user_id, feature, period_start, period_end, usage_count,
+                  discrepancy_count, last_synced_at, updated_at)
+             values ($1, $2, $3, $4, $5, $6, 1, $7, $7)
+             on conflict (organization_id, user_id, period_start, feature) do nothing",
+            drift.org,
+            drift.user,
+            &*drift.feature,
+            drift.period_start,
+            drift.period_end,
+            drift.after,
+            real
+        );
+        if done.execute(&mut *connection).await?.rows_affected() == 1 {
+            mended.push(drift.clone());
+        }
+    }
+    Ok(mended)
+}
+
+/// Locks the counters of one org until the transaction ends, for an org whose counters never stand
+/// still: its own first, then its users', as everybody locks them.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when a lock cannot be had.
+pub async fn lock_counters(connection: &mut PgConnection, org: Uuid) -> Result<(), StoreError> {
+    sqlx::query!(
+        "select from usage_counters where org_id = $1
+         order by period_start, feature for no key update",
+        org
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "select from feature_usage where organization_id = $1
+         order by user_id, period_start, feature for no key update",
+        org
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn at_places<'a>(
+    drift: &'a [&'a CounterDrift],
+    places: &'a [i64],
+) -> impl Iterator<Item = CounterDrift> + 'a {
+    let index = |place: &i64| usize::try_from(place - 1).ok();
+    places.iter().filter_map(move |place| drift.get(index(place)?).map(|drift| (*drift).clone()))
+}
+
+/// Columns of drift for `unnest`.
+struct Columns<'a> {
+    orgs: Vec<Uuid>,
+    users: Vec<Option<Uuid>>,
+    features: Vec<&'a str>,
+    starts: Vec<Instant>,
+    before: Vec<Option<Quantity>>,
+    after: Vec<Quantity>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(drift: &[&'a CounterDrift]) -> Self {
+        let feature = |drift: &&'a CounterDrift| -> &'a str {
+            let feature: &Feature = &drift.feature;
+            feature
+        };
+        Self {
+            orgs: drift.iter().map(|drift| drift.org).collect(),
+            users: drift.iter().map(|drift| drift.user).collect(),
+            features: drift.iter().map(feature).collect(),
+            starts: drift.iter().map(|drift| drift.period_start).collect(),
+            before: drift.iter().map(|drift| drift.before).collect(),
+            after: drift.iter().map(|drift| drift.after).collect(),
+        }
+    }
+}
+
+/// What the last complete audit remembered about the orgs of a page.
+///
+/// # Errors
+/// As every read.
+pub async fn remembered(
+    connection: &mut PgConnection,
+    first: Uuid,
+    last: Uuid,
+) -> Result<Vec<HeldMetrics>, StoreError> {
+    let pages = sqlx::query!(
+        "select a.orgs, a.starts, a.ends, a.metrics
+         from periodd_facts f
+         join periodd_audited a on a.run = f.value::uuid
+         where f.name = 'audited_by' and a.first_org <= $2 and a.last_org >= $1",
+        first,
+        last
+    );
+    let mut held = Vec::new();
+    for page in pages.fetch_all(connection).await? {
+        let periods = page.starts.into_iter().zip(page.ends).zip(page.metrics);
+        for (org, ((start, end), metrics)) in page.orgs.into_iter().zip(periods) {
+            if first <= org && org <= last {
+                held.push(HeldMetrics { org, start, end, metrics });
+            }
+        }
+    }
+    Ok(held)
+}
+
+/// Notes what a page of orgs holds. It counts once the whole audit is through, and
+/// [`remember`] has said so.
+///
+/// # Errors
+/// As every write.
+pub async fn note(
+    connection: &mut PgConnection,
+    run: Uuid,
+    (first, last): (Uuid, Uuid),
+    held: &[HeldMetrics],
+) -> Result<(), StoreError> {
+    let orgs: Vec<Uuid> = held.iter().map(|held| held.org).collect();
+    let starts: Vec<Instant> = held.iter().map(|held| held.start).collect();
+    let ends: Vec<Instant> = held.iter().map(|held| held.end).collect();
+    let metrics: Vec<i64> = held.iter().map(|held| held.metrics).collect();
+    sqlx::query!(
+        "insert into periodd_audited (run, first_org, last_org, orgs, starts, ends, metrics)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        run,
+        first,
+        last,
+        &orgs,
+        &starts,
+        &ends,
+        &metrics
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Has the notes of a run count from now on, in the place of those of the audit before.
+///
+/// # Errors
+/// As every write.
+pub async fn remember(connection: &mut PgConnection, run: Uuid) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with said as (
+             insert into periodd_facts as f (name, value) values ('audited_by', $2)
+             on conflict (name) do update set value = excluded.value)
+         delete from periodd_audited where run <> $1",
+        run,
+        run.to_string()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Throws the notes of a run away that came to nothing.
+///
+/// # Errors
+/// As every write.
+pub async fn forget(connection: &mut PgConnection, run: Uuid) -> Result<(), StoreError> {
+    let gone = sqlx::query!("delete from periodd_audited where run = $1", run);
+    gone.execute(connection).await?;
+    Ok(())
+}

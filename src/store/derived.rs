@@ -1,0 +1,549 @@
+//! Derived columns: copies of counters in tables that the configuration names.
+//!
+//! The only statements here that the compiler cannot check are built in this file, from names
+//! that [`Target::find`] has found in the database's catalogue, in quotes.
+
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::database::Database;
+use super::error::StoreError;
+use crate::billing::derived::{Copied, PurchasedColumn, Scope, Standing};
+use crate::billing::quota::Included;
+use crate::billing::rollover::MINUTES;
+use crate::billing::{Instant, Quantity};
+
+/// The best guesses that are worth being named.
+const LIKELY: f64 = 0.75;
+
+/// A derived column as the configuration names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The table, perhaps with its schema.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// The column of the id.
+    pub key: String,
+    /// Whose counter.
+    pub scope: Scope,
+    /// What of it.
+    pub copied: Copied,
+    /// The feature.
+    pub feature: String,
+}
+
+/// A name that the catalogue does not know, or that cannot hold what it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// Which of the names: `table`, `column` or `key`.
+    pub name: &'static str,
+    /// What is wrong, in a sentence.
+    pub sentence: String,
+}
+
+/// A derived column that was found in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its name: `table.column`.
+    pub name: String,
+    /// The feature, in lower case.
+    pub feature: String,
+    /// Whose counter.
+    pub scope: Scope,
+    /// What of it.
+    pub copied: Copied,
+    /// Decimals that the column keeps.
+    decimals: u32,
+    memory: Memory,
+    /// Reads the rows whose counter is pending.
+    read_pending: String,
+    /// Reads the rows that an audit should look at.
+    read_synced: String,
+    /// Reads all rows.
+    read_all: String,
+    write: String,
+}
+
+/// Where periodd remembers what it wrote last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// Nowhere: the counter says it all.
+    Counter,
+    /// In the org's row.
+    OrgRow,
+    /// In a table of its own.
+    Table,
+}
+
+/// Which rows of a derived column are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those whose counter is pending.
+    Pending,
+    /// Those whose counter is synced and may disagree.
+    Synced,
+    /// All.
+    All,
+}
+
+/// A row of a derived column, with what it depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Cell {
+    /// The org.
+    pub org: Uuid,
+    /// The row's key: the org's or the user's id.
+    pub key: Uuid,
+    /// The open period, by its start.
+    pub period_start: Instant,
+    /// What the column holds; `None` for null.
+    pub held: Option<Quantity>,
+    /// What periodd knows of it.
+    pub column: PurchasedColumn,
+    /// What it should say.
+    pub standing: Standing,
+    /// The org's revision.
+    revision: i64,
+    /// What packs have granted in all.
+    granted: Quantity,
+}
+
+/// A value to be written to a cell.
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    /// As it was read.
+    pub cell: Cell,
+    /// The new value.
+    pub value: Quantity,
+    /// The new value without what others added.
+    pub written: Quantity,
+}
+
+impl Target {
+    /// Looks a derived column up in the catalogue.
+    ///
+    /// # Errors
+    /// As every read; the inner one says which name is unknown or unfit.
+    pub async fn find(
+        database: &Database,
+        wanted: &Wanted,
+    ) -> Result<Result<Self, Unfit>, StoreError> {
+        let mut connection = database.connection().await?;
+        let table = quoted(&wanted.table);
+        let columns = sqlx::query!(
+            r#"select c.relname as "table!", n.nspname as "schema!", a.attname as "name!",
+                      format_type(a.atttypid, null) as "kind!", a.atttypmod as "modifier!",
+                      (c.relname = 'organizations' and n.nspname = current_schema()) as "orgs!",
+                      (c.relname = 'users' and n.nspname = current_schema()) as "users!"
+               from pg_attribute a
+               join pg_class c on c.oid = a.attrelid
+               join pg_namespace n on n.oid = c.relnamespace
+               where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped
+                 and c.relkind in ('r', 'p', 'v', 'f')"#,
+            table
+        );
+        let columns = columns.fetch_all(&mut *connection).await?;
+        let Some(first) = columns.first() else {
+            let names = tables(&mut connection).await?;
+            let sentence = unknown("table", &wanted.table, &names);
+            return Ok(Err(Unfit { name: "table", sentence }));
+        };
+        let (is_orgs, is_users) = (first.orgs, first.users);
+        let find = |name: &str| columns.iter().find(|column| column.name == name);
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let Some(column) = find(&wanted.column) else {
+            let sentence = unknown("column", &wanted.column, &names);
+            return Ok(Err(Unfit { name: "column", sentence }));
+        };
+        let Some(key) = find(&wanted.key) else {
+            return Ok(Err(Unfit { name: "key", sentence: unknown("column", &wanted.key, &names) }));
+        };
+        if key.kind != "uuid" {
+            let (name, kind) = (&wanted.key, &key.kind);
+            let sentence = format!("`{name}` is {kind}; the key of a derived column is a uuid");
+            return Ok(Err(Unfit { name: "key", sentence }));
+        }
+        let Some(decimals) = decimals(&column.kind, column.modifier) else {
+            let (name, kind) = (&wanted.column, &column.kind);
+            let sentence =
+                format!("`{name}` is {kind}; a derived column is numeric, bigint or integer");
+            return Ok(Err(Unfit { name: "column", sentence }));
+        };
+        let table = format!("{}.{}", quoted(&first.schema), quoted(&first.table));
+        let sql = Names {
+            table: &table,
+            column: &quoted(&wanted.column),
+            key: &quoted(&wanted.key),
+            kind: &column.kind,
+            is_orgs,
+            is_users,
+        };
+        Ok(Ok(Self::new(wanted, &sql, decimals)))
+    }
+
+    fn new(wanted: &Wanted, sql: &Names<'_>, decimals: u32) -> Self {
+        let feature = wanted.feature.to_lowercase();
+        let in_org_row = sql.is_orgs
+            && wanted.copied == Copied::PurchasedRemaining
+            && wanted.column == "overage_minutes"
+            && feature == MINUTES;
+        let memory = match wanted.copied {
+            Copied::Used => Memory::Counter,
+            _ if in_org_row => Memory::OrgRow,
+            _ => Memory::Table,
+        };
+        let read = |which| sql.read(wanted.scope, memory, which);
+        Self {
+            name: format!("{}.{}", wanted.table, wanted.column),
+            feature,
+            scope: wanted.scope,
+            copied: wanted.copied,
+            decimals,
+            memory,
+            read_pending: read(Which::Pending),
+            read_synced: read(Which::Synced),
+            read_all: read(Which::All),
+            write: sql.write(),
+        }
+    }
+
+    /// Is it one of the three that the rollover writes by itself?
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        let (name, feature) = (self.name.as_str(), self.feature.as_str());
+        matches!(
+            (name, feature, self.scope, self.copied),
+            ("organizations.used_minutes", MINUTES, Scope::Org, Copied::Used)
+                | ("organizations.overage_minutes", MINUTES, Scope::Org, Copied::PurchasedRemaining)
+                | ("users.usage_this_month", "scrapes", Scope::User, Copied::Used)
+        )
+    }
+
+    /// A quantity as the column can hold it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unprocessable`] for one that cannot be rounded.
+    pub fn fitted(&self, value: Quantity) -> Result<Quantity, StoreError> {
+        let rounded = value.rounded(self.decimals);
+        rounded.map_err(|overflow| StoreError::Unprocessable(overflow.to_string()))
+    }
+
+    /// Reads the column's rows of some orgs that are not parked, each with its counter in one
+    /// snapshot.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn read(
+        &self,
+        connection: &mut PgConnection,
+        orgs: &[Uuid],
+        which: Which,
+        now: Instant,
+    ) -> Result<Vec<Cell>, StoreError> {
+        let text = match which {
+            Which::Pending => &self.read_pending,
+            Which::Synced => &self.read_synced,
+            Which::All => &self.read_all,
+        };
+        let query = sqlx::query(sqlx::AssertSqlSafe(text.as_str()));
+        let query = query.bind(orgs).bind(&self.feature).bind(now).bind(&self.name);
+        let rows = query.fetch_all(connection).await?;
+        rows.iter().map(|row| Ok(cell(row)?)).collect()
+    }
+
+    /// Writes values to cells that still hold what was read, in orgs whose open period is still
+    /// the same. Returns the keys of those that moved.
+    ///
+    /// # Errors
+    /// As every write.
+    pub async fn write(
+        &self,
+        connection: &mut PgConnection,
+        changes: &[Change],
+    ) -> Result<Vec<Uuid>, StoreError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.memory == Memory::OrgRow {
+            return write_overage_minutes(connection, changes).await;
+        }
+        let orgs: Vec<Uuid> = changes.iter().map(|change| change.cell.org).collect();
+        let keys: Vec<Uuid> = changes.iter().map(|change| change.cell.key).collect();
+        let starts: Vec<Instant> = changes.iter().map(|change| change.cell.period_start).collect();
+        let held: Vec<Option<Quantity>> = changes.iter().map(|change| change.cell.held).collect();
+        let values: Vec<Quantity> = changes.iter().map(|change| change.value).collect();
+        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(self.write.as_str()));
+        let query = query.bind(&orgs).bind(&keys).bind(&starts).bind(&held).bind(&values);
+        let moved: Vec<Uuid> = query.fetch_all(&mut *connection).await?;
+        if self.memory == Memory::Table {
+            self.remember(connection, changes, &moved).await?;
+        }
+        Ok(moved)
+    }
+
+    /// Remembers what was written to the keys that moved.
+    async fn remember(
+        &self,
+        connection: &mut PgConnection,
+        changes: &[Change],
+        moved: &[Uuid],
+    ) -> Result<(), StoreError> {
+        let moved = || changes.iter().filter(|change| moved.contains(&change.cell.key));
+        let orgs: Vec<Uuid> = moved().map(|change| change.cell.org).collect();
+        let keys: Vec<Uuid> = moved().map(|change| change.cell.key).collect();
+        let written: Vec<Quantity> = moved().map(|change| change.written).collect();
+        let granted: Vec<Quantity> = moved().map(|change| change.cell.granted).collect();
+        sqlx::query!(
+            "insert into periodd_derived as d (org_id, target, key, written, granted)
+             select u.org_id, $1, u.key, u.written, u.granted
+             from unnest($2::uuid[], $3::uuid[], $4::numeric[], $5::numeric[])
+                      as u (org_id, key, written, granted)
+             on conflict (org_id, target, key) do update
+                 set written = excluded.written, granted = excluded.granted",
+            self.name,
+            &orgs,
+            &keys,
+            &written,
+            &granted
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+/// `organizations.overage_minutes`, whose memory is in the same row: nobody grants a pack between
+/// reading and writing, for that moves the revision.
+async fn write_overage_minutes(
+    connection: &mut PgConnection,
+    changes: &[Change],
+) -> Result<Vec<Uuid>, StoreError> {
+    let orgs: Vec<Uuid> = changes.iter().map(|change| change.cell.org).collect();
+    let starts: Vec<Instant> = changes.iter().map(|change| change.cell.period_start).collect();
+    let revisions: Vec<i64> = changes.iter().map(|change| change.cell.revision).collect();
+    let held: Vec<Option<Quantity>> = changes.iter().map(|change| change.cell.held).collect();
+    let values: Vec<Quantity> = changes.iter().map(|change| change.value).collect();
+    let written: Vec<Quantity> = changes.iter().map(|change| change.written).collect();
+    let moved = sqlx::query_scalar!(
+        "update organizations o
+         set overage_minutes = u.value, overage_minutes_written = u.written,
+             overage_minutes_granted = 0
+         from unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::numeric[], $5::numeric[],
+                     $6::numeric[]) as u (id, period_start, revision, held, value, written)
+         where o.id = u.id and o.current_period_start = u.period_start
+           and o.revision = u.revision and o.overage_minutes = u.held
+         returning o.id",
+        &orgs,
+        &starts,
+        &revisions,
+        &held as &[Option<Quantity>],
+        &values,
+        &written
+    );
+    Ok(moved.fetch_all(connection).await?)
+}
+
+fn cell(row: &sqlx::postgres::PgRow) -> Result<Cell, sqlx::Error> {
+    let held: Option<Quantity> = row.try_get("held")?;
+    let has_limit: bool = row.try_get("has_limit")?;
+    let included: Option<Quantity> = row.try_get("included")?;
+    Ok(Cell {
+        org: row.try_get("org_id")?,
+        key: row.try_get("key")?,
+        period_start: row.try_get("period_start")?,
+        held,
+        column: PurchasedColumn {
+            held: held.unwrap_or_default(),
+            written: row.try_get("written")?,
+            granted: row.try_get("granted_since")?,
+        },
+        standing: Standing {
+            used: row.try_get("used")?,
+            included: if has_limit { Included::from(included) } else { Included::NONE },
+            drawn: row.try_get("drawn")?,
+            usable: row.try_get("usable")?,
+        },
+        revision: row.try_get("revision")?,
+        granted: row.try_get("granted")?,
+    })
+}
+
+/// The names that statements are built from: found in the catalogue, and in quotes.
+struct Names<'a> {
+    table: &'a str,
+    column: &'a str,
+    key: &'a str,
+    /// The column's type.
+    kind: &'a str,
+    is_orgs: bool,
+    is_users: bool,
+}
+
+impl Names<'_> {
+    /// Reads cells: `$1` orgs, `$2` feature, `$3` business time, `$4` the target's name.
+    fn read(&self, scope: Scope, memory: Memory, which: Which) -> String {
+        let Self { table, column, key, kind, .. } = self;
+        // The column's row: the org's or user's own, or one that is found by its key.
+        let (from, row) = match scope {
+            Scope::Org if self.is_orgs => (String::new(), "o"),
+            Scope::Org => (format!("join {table} t on t.{key} = o.id"), "t"),
+            Scope::User if self.is_users => {
+                ("join users u on u.organization_id = o.id".to_owned(), "u")
+            }
+            Scope::User => {
+                let users = "join users u on u.organization_id = o.id";
+                (format!("{users} join {table} t on t.{key} = u.id"), "t")
+            }
+        };
+        let (counters, used) = match scope {
+            Scope::Org => (
+                "left join usage_counters c on c.org_id = o.id and c.feature = $2
+                      and c.period_start = o.current_period_start",
+                "coalesce(c.used, 0)",
+            ),
+            Scope::User => (
+                "left join feature_usage c on c.organization_id = o.id and c.user_id = u.id
+                      and c.feature = $2 and c.period_start = o.current_period_start",
+                "coalesce(c.usage_count, 0)",
+            ),
+        };
+        let held = format!("{row}.{column}");
+        let (depends, memory_from, written, since, total) = match memory {
+            Memory::Counter => (String::new(), String::new(), "null::numeric", "0::numeric", "0"),
+            Memory::OrgRow => (
+                DEPENDS.to_owned(),
+                String::new(),
+                "o.overage_minutes_written",
+                "o.overage_minutes_granted",
+                "0",
+            ),
+            Memory::Table => (
+                DEPENDS.to_owned(),
+                format!(
+                    "left join periodd_derived d
+                         on d.org_id = o.id and d.target = $4 and d.key = {row}.{key}
+                     cross join lateral (
+                         select coalesce(sum(p.quantity), 0) as total from overage_packs p
+                         where p.org_id = o.id and p.feature = $2 and p.entries > 0) g"
+                ),
+                "d.written",
+                "greatest(0, g.total - coalesce(d.granted, 0))",
+                "g.total",
+            ),
+        };
+        let (limits, drawn, usable) = match memory {
+            Memory::Counter => ("false as has_limit, null::numeric as included", "0", "0"),
+            _ => (
+                "(l.org_id is not null or i.tier is not null) as has_limit,
+                 case when l.org_id is not null then l.included else i.included end as included",
+                "b.drawn",
+                "w.usable",
+            ),
+        };
+        let filter = match (which, memory) {
+            (Which::Pending, _) => "c.sync_status = 'pending'".to_owned(),
+            (Which::Synced, Memory::Counter) => format!(
+                "c.sync_status is distinct from 'pending'
+                 and {held} is distinct from {used}::{kind}"
+            ),
+            (Which::Synced, Memory::OrgRow) => format!(
+                "c.sync_status is distinct from 'pending'
+                 and ({held} <> 0 or {written} <> 0 or w.usable <> 0)"
+            ),
+            (Which::Synced, Memory::Table) => "c.sync_status is distinct from 'pending'".to_owned(),
+            (Which::All, _) => "true".to_owned(),
+        };
+        // The third and fourth parameter are named even where nothing depends on them.
+        format!(
+            "select o.id as org_id, {row}.{key} as key, o.current_period_start as period_start,
+                    {held}::numeric as held, {used} as used, o.revision,
+                    {written} as written, {since} as granted_since, {total}::numeric as granted,
+                    {drawn}::numeric as drawn, {usable}::numeric as usable, {limits}
+             from organizations o
+             {from}
+             {counters}
+             {depends}
+             {memory_from}
+             where o.id = any($1) and o.parked_at is null
+               and o.current_period_start < o.current_period_end
+               and $3::timestamptz is not null and $4::text is not null
+               and {filter}"
+        )
+    }
+
+    /// Writes cells that still hold what was read: `$1` orgs, `$2` keys, `$3` starts of the open
+    /// periods, `$4` what was read, `$5` what is to be written.
+    fn write(&self) -> String {
+        let Self { table, column, key, kind, .. } = self;
+        let gate = if self.is_orgs {
+            "t.current_period_start = u.period_start".to_owned()
+        } else {
+            let own = if self.is_users { "t.organization_id = u.org_id and " } else { "" };
+            format!(
+                "{own}exists (select from organizations o where o.id = u.org_id
+                              and o.current_period_start = u.period_start)"
+            )
+        };
+        format!(
+            "update {table} t set {column} = u.value::{kind}
+             from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::numeric[], $5::numeric[])
+                      as u (org_id, key, period_start, held, value)
+             where t.{key} = u.key and t.{column}::numeric is not distinct from u.held and {gate}
+             returning t.{key}"
+        )
+    }
+}
+
+/// What else columns depend on: limits, draws of the open period, and usable packs.
+const DEPENDS: &str = "
+    left join limit_overrides l on l.org_id = o.id and l.feature = $2
+    left join tier_limits i on i.tier = o.subscription_tier and i.feature = $2
+    cross join lateral (
+        select coalesce(sum(p.remaining), 0) as usable from overage_packs p
+        where p.org_id = o.id and p.remaining <> 0 and p.feature = $2 and p.entries > 0
+          and p.purchased_at <= $3 and (p.expires_at is null or p.expires_at > $3)) w
+    cross join lateral (
+        select coalesce(sum(e.quantity), 0) as drawn
+        from overage_entries e
+        join overage_packs p on p.org_id = e.org_id and p.id = e.pack_id
+        where e.org_id = o.id and e.kind = 'drawn' and e.period_start = o.current_period_start
+          and p.feature = $2) b";
+
+/// How many decimals a column keeps; `None` for a type that cannot hold quantities.
+fn decimals(kind: &str, modifier: i32) -> Option<u32> {
+    match kind {
+        "numeric" if modifier < 0 => Some(6),
+        // The scale stands in the lowest bits; a negative one rounds before the point.
+        "numeric" => u32::try_from(((modifier - 4) & 0x7ff) ^ 1024).ok()?.checked_sub(1024),
+        "bigint" | "integer" | "smallint" => Some(0),
+        _ => None,
+    }
+}
+
+/// A name, or `schema.table`, in quotes.
+fn quoted(name: &str) -> String {
+    let quote = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
+    name.split('.').map(quote).collect::<Vec<_>>().join(".")
+}
+
+/// The tables that a derived column could stand in.
+async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let names = sqlx::query_scalar!(
+        r#"select case when pg_table_is_visible(c.oid) then c.relname::text
+                       else concat(n.nspname, '.', c.relname) end as "name!"
+           from pg_class c join pg_namespace n on n.oid = c.relnamespace
+           where c.relkind in ('r', 'p', 'v', 'f')
+             and n.nspname <> 'information_schema' and n.nspname not like 'pg\_%'
+           order by 1"#
+    );
+    Ok(names.fetch_all(connection).await?)
+}
+
+fn unknown(what: &str, name: &str, known: &[String]) -> String {
+    let alike = |known: &&String| strsim::jaro_winkler(name, known);
+    let best = known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    match best.filter(|best| alike(best) >= LIKELY) {
+        Some(best) => format!("there is no {what} `{name}`; did you mean `{best}`?"),
+        None => format!("there is no {what} `{name}` in the database"),
+    }
+}

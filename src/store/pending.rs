@@ -1,0 +1,180 @@
+//! Counters that moved since their copies were written.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use crate::billing::{Instant, Quantity};
+
+/// A counter whose copies are to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The org.
+    pub org: Uuid,
+    /// The user, for a user's counter.
+    pub user: Option<Uuid>,
+    /// The feature.
+    pub feature: String,
+    /// The period, by its start.
+    pub period_start: Instant,
+    /// What it holds.
+    pub used: Quantity,
+    /// Its period has closed.
+    pub is_closed: bool,
+}
+
+/// The next page of orgs with pending counters, after `after` in the order of ids; parked ones are
+/// left out, and no reason to stop.
+///
+/// # Errors
+/// As every read.
+pub async fn orgs(
+    connection: &mut PgConnection,
+    after: Uuid,
+    limit: i64,
+) -> Result<(Vec<Uuid>, Option<Uuid>), StoreError> {
+    let rows = sqlx::query!(
+        r#"with pending as (
+               (select distinct c.org_id from usage_counters c
+                where c.sync_status = 'pending' and c.org_id > $1 order by c.org_id limit $2)
+               union
+               (select distinct f.organization_id from feature_usage f
+                where f.sync_status = 'pending' and f.organization_id > $1
+                order by f.organization_id limit $2))
+           select p.org_id as "org!", o.parked_at is not null as "is_parked!"
+           from pending p join organizations o on o.id = p.org_id
+           order by p.org_id limit $2"#,
+        after,
+        limit
+    );
+    let rows = rows.fetch_all(connection).await?;
+    let last = rows.last().map(|row| row.org);
+    Ok((rows.iter().filter(|row| !row.is_parked).map(|row| row.org).collect(), last))
+}
+
+/// The pending counters of orgs, the orgs' own and their users'.
+///
+/// # Errors
+/// As every read.
+pub async fn counters(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+) -> Result<Vec<Pending>, StoreError> {
+    let rows = sqlx::query_as!(
+        Pending,
+        r#"select c.org_id as "org!", null::uuid as "user", c.feature as "feature!",
+                  c.period_start as "period_start!", c.used as "used!",
+                  exists (select from billing_periods b
+                          where b.org_id = c.org_id and b.period_start = c.period_start)
+                      as "is_closed!"
+           from usage_counters c
+           where c.org_id = any($1) and c.sync_status = 'pending'
+           union all
+           select f.organization_id, f.user_id, f.feature, f.period_start, f.usage_count, false
+           from feature_usage f
+           where f.organization_id = any($1) and f.sync_status = 'pending'
+           order by 1, 2, 4, 3"#,
+        orgs
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// Sets counters synced that still hold what was read: orgs' first, then users', in the order in
+/// which everybody locks them.
+///
+/// # Errors
+/// As every write.
+pub async fn set_synced(
+    connection: &mut PgConnection,
+    counters: &[&Pending],
+    now: Instant,
+) -> Result<u64, StoreError> {
+    let (of_orgs, of_users): (Vec<&Pending>, Vec<&Pending>) =
+        counters.iter().partition(|counter| counter.user.is_none());
+    let mut synced = 0;
+    if !of_orgs.is_empty() {
+        let columns = Columns::of(&of_orgs);
+        let done = sqlx::query!(
+            "update usage_counters c set sync_status = 'synced', last_synced_at = $5
+             from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::numeric[])
+                      as u (org_id, feature, period_start, used)
+             where c.org_id = u.org_id and c.feature = u.feature
+               and c.period_start = u.period_start and c.used = u.used
+               and c.sync_status = 'pending'",
+            &columns.orgs,
+            &columns.features as &[&str],
+            &columns.starts,
+            &columns.used,
+            now
+        );
+        synced += done.execute(&mut *connection).await?.rows_affected();
+    }
+    if !of_users.is_empty() {
+        let columns = Columns::of(&of_users);
+        let users: Vec<Uuid> = of_users.iter().filter_map(|counter| counter.user).collect();
+        let done = sqlx::query!(
+            "update feature_usage f set sync_status = 'synced', last_synced_at = $6
+             from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::numeric[])
+                      as u (org_id, user_id, feature, period_start, used)
+             where f.organization_id = u.org_id and f.user_id = u.user_id
+               and f.feature = u.feature and f.period_start = u.period_start
+               and f.usage_count = u.used and f.sync_status = 'pending'",
+            &columns.orgs,
+            &users,
+            &columns.features as &[&str],
+            &columns.starts,
+            &columns.used,
+            now
+        );
+        synced += done.execute(connection).await?.rows_affected();
+    }
+    Ok(synced)
+}
+
+/// Columns of counters for `unnest`.
+struct Columns<'a> {
+    orgs: Vec<Uuid>,
+    features: Vec<&'a str>,
+    starts: Vec<Instant>,
+    used: Vec<Quantity>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(counters: &[&'a Pending]) -> Self {
+        Self {
+            orgs: counters.iter().map(|counter| counter.org).collect(),
+            features: counters.iter().map(|counter| counter.feature.as_str()).collect(),
+            starts: counters.iter().map(|counter| counter.period_start).collect(),
+            used: counters.iter().map(|counter| counter.used).collect(),
+        }
+    }
+}
+
+/// Has the copies of the open counters of orgs and features written again: what they depend on
+/// besides usage has moved.
+///
+/// # Errors
+/// As every write.
+pub async fn mark(
+    connection: &mut PgConnection,
+    counters: &[(Uuid, &str)],
+    now: Instant,
+) -> Result<(), StoreError> {
+    let orgs: Vec<Uuid> = counters.iter().map(|(org, _)| *org).collect();
+    let features: Vec<&str> = counters.iter().map(|(_, feature)| *feature).collect();
+    sqlx::query!(
+        "insert into usage_counters as c (org_id, feature, period_start, period_end, updated_at)
+         select o.id, u.feature, o.current_period_start, o.current_period_end, $3
+         from (select distinct * from unnest($1::uuid[], $2::text[]) as u (org_id, feature)) u
+         join organizations o on o.id = u.org_id
+         where o.current_period_start < o.current_period_end
+         order by 1, 3, 2
+         on conflict (org_id, period_start, feature) do update set sync_status = 'pending'",
+        &orgs,
+        &features as &[&str],
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
