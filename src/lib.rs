@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod jobs;
+pub mod mail;
 pub mod schedule;
 pub mod store;
 pub mod telemetry;

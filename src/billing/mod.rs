@@ -4,19 +4,24 @@
 //! every function takes what it needs and returns a value. That is what makes a dry run, a
 //! replay after an outage and a property test the same thing as the real run.
 
+pub mod address;
 pub mod catalogue;
 pub mod check;
 pub mod derived;
 pub mod drift;
+pub mod forecast;
 pub mod instant;
 pub mod late;
+pub mod offers;
 pub mod period;
 pub mod quantity;
 pub mod quota;
+pub mod recipients;
 pub mod refund;
 pub mod rollover;
+pub mod threshold;
 pub mod timeline;
 
 pub use instant::{Instant, LocalDate};
-pub use period::{Boundary, Calendar, Cycle, Period, Zone};
+pub use period::{Boundary, Calendar, Cycle, LocalTime, Period, Zone};
 pub use quantity::Quantity;

@@ -13,13 +13,15 @@
 //! This is the only file that turns local dates into instants.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::instant::{Instant, LocalDate, OutOfRange};
+use super::instant::{self, Instant, InvalidInstant, LocalDate, OutOfRange};
 
 /// The following ends that an org stores: at least this many …
 pub const FOLLOWING_ENDS: usize = 3;
@@ -87,6 +89,12 @@ impl Zone {
         at.timestamp().to_zoned(self.rules.clone()).strftime(pattern).to_string()
     }
 
+    /// The instant on this zone's wall clock, to be kept and shown.
+    #[must_use]
+    pub fn wall_clock(&self, at: Instant) -> LocalTime {
+        LocalTime { at, offset: self.rules.to_offset(at.timestamp()) }
+    }
+
     /// The local date at an instant.
     #[must_use]
     pub fn date(&self, at: Instant) -> LocalDate {
@@ -114,6 +122,70 @@ impl Zone {
     fn next_transition(&self, at: Timestamp) -> Timestamp {
         // A gap always ends in a transition, so the fallback is never taken.
         self.rules.following(at).next().map_or(at, |transition| transition.timestamp())
+    }
+}
+
+/// An instant together with what the wall clock of a zone showed at it.
+///
+/// What people are told is frozen with it: a newer tz database does not change a sentence that
+/// has been said. As text it is RFC 3339 with the local offset: `2026-05-01T00:00:00+02:00`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LocalTime {
+    /// The instant.
+    pub at: Instant,
+    offset: Offset,
+}
+
+impl LocalTime {
+    /// The date on the wall.
+    #[must_use]
+    pub fn date(self) -> LocalDate {
+        LocalDate(self.wall().date())
+    }
+
+    /// Hour (0 to 23) and minute on the wall.
+    #[must_use]
+    pub fn hour_and_minute(self) -> (i8, i8) {
+        (self.wall().hour(), self.wall().minute())
+    }
+
+    fn wall(self) -> DateTime {
+        self.offset.to_datetime(self.at.timestamp())
+    }
+}
+
+impl fmt::Display for LocalTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let zone = TimeZone::fixed(self.offset);
+        write!(f, "{}", self.at.timestamp().to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%.f%:z"))
+    }
+}
+
+impl fmt::Debug for LocalTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for LocalTime {
+    type Err = InvalidInstant;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidInstant { text: text.to_owned() };
+        let offset = Pieces::parse(text).ok().and_then(|pieces| pieces.to_numeric_offset());
+        Ok(Self { at: text.parse()?, offset: offset.ok_or_else(invalid)? })
+    }
+}
+
+impl serde::Serialize for LocalTime {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for LocalTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        instant::parsed(deserializer)
     }
 }
 

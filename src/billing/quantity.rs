@@ -158,6 +158,14 @@ impl serde::Serialize for Quantity {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Quantity {
+    /// Reads what `Serialize` writes: a JSON number with at most six decimals.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        number.to_string().parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// A result that would reach 10^22 units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a quantity would reach 10^22 units")]
@@ -208,5 +216,7 @@ mod tests {
     fn json_keeps_every_digit() {
         let json = serde_json::to_string(&q("1234567890123456789012.123456")).unwrap();
         assert_eq!(json, "1234567890123456789012.123456");
+        assert_eq!(serde_json::from_str::<Quantity>(&json).unwrap(), q(&json));
+        assert!(serde_json::from_str::<Quantity>("0.1234567").is_err());
     }
 }

@@ -16,6 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::billing::Quantity;
+use crate::billing::address::is_address;
 use crate::tzdata::TzData;
 
 use super::duration::{Keep, Wait};
@@ -190,23 +191,6 @@ impl FromStr for Mailbox {
 
 fn unquoted(name: &str) -> &str {
     name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(name)
-}
-
-/// A plain address: dotted words, `@`, a host name. Quoted local parts and address literals are
-/// legal and used by nobody who sends invoices.
-fn is_address(address: &str) -> bool {
-    let Some((local, host)) = address.split_once('@') else { return false };
-    let is_local = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
-    let is_host = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let words = |text: &str, accepted: &dyn Fn(char) -> bool| {
-        text.split('.').all(|word| (1..=63).contains(&word.len()) && word.chars().all(accepted))
-    };
-    let has_edge_hyphen = |label: &str| label.starts_with('-') || label.ends_with('-');
-    address.len() <= 254
-        && local.len() <= 64
-        && words(local, &is_local)
-        && words(host, &is_host)
-        && !host.split('.').any(has_edge_hyphen)
 }
 
 impl fmt::Display for Mailbox {

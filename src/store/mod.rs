@@ -5,12 +5,14 @@
 //! None of them computes a boundary: boundaries are values from `billing`.
 
 pub mod adjust;
+pub mod alerts;
 pub mod apply;
 pub mod audit;
 pub mod catalogue;
 pub mod claim;
 pub mod cluster;
 pub mod complete;
+pub mod contacts;
 pub mod counting;
 pub mod database;
 pub mod derived;
@@ -19,8 +21,10 @@ pub mod error;
 pub mod explain;
 pub mod history;
 pub mod import;
+pub mod letters;
 pub mod migrate;
 pub mod orgs;
+pub mod outbox;
 pub mod packs;
 pub mod pending;
 pub mod refund;

@@ -1,0 +1,282 @@
+//! What alerts judged by last: how far the passes are, and the limits that moved since.
+
+use jiff::SignedDuration;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::billing::instant::OutOfRange;
+use crate::billing::{Instant, Quantity};
+use crate::store::StoreError;
+
+/// The fact that remembers how far the passes are.
+const FACT: &str = "alerts_judged";
+/// How far a pass looks back before the one before it. What moves a counter makes it pending, for
+/// as long as it takes; only syncing sets the time by which counters are found afterwards, in
+/// transactions of a page each, which are over long before this.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
+/// How often everything is looked at.
+const EVERYTHING_AFTER: SignedDuration = SignedDuration::from_hours(24);
+
+/// What a pass goes by.
+#[derive(Debug, Clone)]
+pub struct Since {
+    /// Business time of this pass.
+    pub now: Instant,
+    /// Counters that were synced from here on, and refunds, are looked at.
+    pub real: Instant,
+    /// Packs that expired after this are looked at, in business time.
+    pub packs: Instant,
+    /// Everything is looked at.
+    pub everything: bool,
+    /// Real time of this pass.
+    began: Instant,
+    /// When everything was looked at last, in business time.
+    everything_at: Option<Instant>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Remembered {
+    began: Instant,
+    now: Instant,
+    everything_at: Instant,
+    watch: String,
+}
+
+/// What a pass that begins now has to look at. `watch` stands for the configured thresholds: when
+/// they change, everything is looked at.
+///
+/// # Errors
+/// As every read.
+pub async fn since(
+    connection: &mut PgConnection,
+    now: Instant,
+    real: Instant,
+    watch: &str,
+) -> Result<Since, StoreError> {
+    let fact = sqlx::query_scalar!("select value from periodd_facts where name = $1", FACT);
+    let fact = fact.fetch_optional(&mut *connection).await?;
+    let before: Option<Remembered> = fact.and_then(|value| serde_json::from_str(&value).ok());
+    let Some(before) = before.filter(|before| before.watch == watch) else {
+        let everything = true;
+        let nothing_before = Since {
+            now,
+            real,
+            packs: now,
+            everything,
+            began: real,
+            everything_at: None,
+        };
+        return Ok(nothing_before);
+    };
+    // Who syncs with another business time than the real one may stamp either: the earlier counts.
+    let from = before.began.min(before.now).min(now);
+    let back = from.plus(SignedDuration::ZERO.saturating_sub(OVERLAP)).map_err(beyond)?;
+    let age = now.since(before.everything_at);
+    let everything = age >= EVERYTHING_AFTER || age < SignedDuration::ZERO;
+    Ok(Since {
+        now,
+        real: back,
+        packs: before.now.min(now),
+        everything,
+        began: real,
+        everything_at: Some(before.everything_at),
+    })
+}
+
+fn beyond(error: OutOfRange) -> StoreError {
+    StoreError::Invalid(error.to_string())
+}
+
+/// Remembers how far this pass got; to be called when it is through.
+///
+/// # Errors
+/// As every write.
+pub async fn remember(
+    connection: &mut PgConnection,
+    since: &Since,
+    watch: &str,
+) -> Result<(), StoreError> {
+    let everything_at = match since.everything_at {
+        Some(at) if !since.everything => at,
+        _ => since.now,
+    };
+    let (began, now) = (since.began, since.now);
+    let remembered = Remembered { began, now, everything_at, watch: watch.to_owned() };
+    let value = serde_json::to_string(&remembered)
+        .map_err(|error| StoreError::Failed(error.to_string()))?;
+    let written = sqlx::query!(
+        "insert into periodd_facts (name, value) values ($1, $2)
+         on conflict (name) do update set value = excluded.value",
+        FACT,
+        value
+    );
+    written.execute(connection).await?;
+    Ok(())
+}
+
+/// Limits that differ from those that alerts judged by last, as they were read.
+#[derive(Debug, Default)]
+pub struct MovedLimits {
+    tiers: Vec<(Uuid, String)>,
+    overrides: Vec<(Uuid, String, Option<Quantity>)>,
+    settings: Vec<Settings>,
+    of_tiers: Vec<(String, String, Option<Quantity>)>,
+}
+
+/// Thresholds of an org's own, as they were read; the array as PostgreSQL writes it.
+#[derive(Debug)]
+struct Settings {
+    org_id: Uuid,
+    feature: String,
+    thresholds: Option<String>,
+    basis: Option<String>,
+}
+
+impl MovedLimits {
+    /// Has what a tier includes changed? Any org may be on it.
+    #[must_use]
+    pub fn concerns_everybody(&self) -> bool {
+        !self.of_tiers.is_empty()
+    }
+}
+
+/// The limits that moved. To be read before the counters are: what moves in between is then
+/// judged by, and found once more by the next pass.
+///
+/// # Errors
+/// As every read.
+pub async fn moved_limits(connection: &mut PgConnection) -> Result<MovedLimits, StoreError> {
+    let tiers = sqlx::query!(
+        "select id, subscription_tier from organizations where judged_tier <> subscription_tier"
+    );
+    let tiers = tiers.fetch_all(&mut *connection).await?;
+    let overrides = sqlx::query!(
+        "select org_id, feature, included from limit_overrides
+         where not judged or included is distinct from judged_included"
+    );
+    let overrides = overrides.fetch_all(&mut *connection).await?;
+    let settings = sqlx::query_as!(
+        Settings,
+        "select org_id, feature, thresholds::text, basis from org_alert_settings
+         where not judged
+            or (thresholds, basis) is distinct from (judged_thresholds, judged_basis)"
+    );
+    let settings = settings.fetch_all(&mut *connection).await?;
+    let of_tiers = sqlx::query!(
+        "select tier, feature, included from tier_limits
+         where not judged or included is distinct from judged_included"
+    );
+    let of_tiers = of_tiers.fetch_all(&mut *connection).await?;
+    Ok(MovedLimits {
+        tiers: tiers.into_iter().map(|row| (row.id, row.subscription_tier)).collect(),
+        overrides: overrides
+            .into_iter()
+            .map(|row| (row.org_id, row.feature, row.included))
+            .collect(),
+        settings,
+        of_tiers: of_tiers.into_iter().map(|row| (row.tier, row.feature, row.included)).collect(),
+    })
+}
+
+/// Remembers the tiers of orgs that are looked at for the first time; to be called before their
+/// counters are read.
+///
+/// # Errors
+/// As every write.
+pub async fn remember_tiers(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+) -> Result<(), StoreError> {
+    let written = sqlx::query!(
+        "update organizations set judged_tier = subscription_tier
+         where id = any($1) and judged_tier is null",
+        orgs
+    );
+    written.execute(connection).await?;
+    Ok(())
+}
+
+/// Remembers that these limits, as they were read, have been judged by.
+///
+/// # Errors
+/// As every write.
+pub async fn remember_limits(
+    connection: &mut PgConnection,
+    moved: &MovedLimits,
+) -> Result<(), StoreError> {
+    if !moved.tiers.is_empty() {
+        let (ids, tiers): (Vec<Uuid>, Vec<String>) = moved.tiers.iter().cloned().unzip();
+        let written = sqlx::query!(
+            "update organizations o set judged_tier = m.tier
+             from unnest($1::uuid[], $2::text[]) as m (id, tier) where o.id = m.id",
+            &ids,
+            &tiers
+        );
+        written.execute(&mut *connection).await?;
+    }
+    if !moved.overrides.is_empty() {
+        let orgs: Vec<Uuid> = moved.overrides.iter().map(|(org, ..)| *org).collect();
+        let features: Vec<String> = moved.overrides.iter().map(|row| row.1.clone()).collect();
+        let included: Vec<Option<Quantity>> = moved.overrides.iter().map(|row| row.2).collect();
+        let written = sqlx::query!(
+            "update limit_overrides l set judged = true, judged_included = m.included
+             from unnest($1::uuid[], $2::text[], $3::numeric[]) as m (org_id, feature, included)
+             where l.org_id = m.org_id and l.feature = m.feature",
+            &orgs,
+            &features,
+            &included as &[Option<Quantity>]
+        );
+        written.execute(&mut *connection).await?;
+    }
+    if !moved.settings.is_empty() {
+        let orgs: Vec<Uuid> = moved.settings.iter().map(|row| row.org_id).collect();
+        let features: Vec<String> = moved.settings.iter().map(|row| row.feature.clone()).collect();
+        let thresholds: Vec<Option<String>> =
+            moved.settings.iter().map(|row| row.thresholds.clone()).collect();
+        let bases: Vec<Option<String>> =
+            moved.settings.iter().map(|row| row.basis.clone()).collect();
+        let written = sqlx::query!(
+            "update org_alert_settings s
+             set judged = true, judged_thresholds = m.thresholds::smallint[],
+                 judged_basis = m.basis
+             from unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+                      as m (org_id, feature, thresholds, basis)
+             where s.org_id = m.org_id and s.feature = m.feature",
+            &orgs,
+            &features,
+            &thresholds as &[Option<String>],
+            &bases as &[Option<String>]
+        );
+        written.execute(&mut *connection).await?;
+    }
+    if !moved.of_tiers.is_empty() {
+        let tiers: Vec<String> = moved.of_tiers.iter().map(|row| row.0.clone()).collect();
+        let features: Vec<String> = moved.of_tiers.iter().map(|row| row.1.clone()).collect();
+        let included: Vec<Option<Quantity>> = moved.of_tiers.iter().map(|row| row.2).collect();
+        let written = sqlx::query!(
+            "update tier_limits t set judged = true, judged_included = m.included
+             from unnest($1::text[], $2::text[], $3::numeric[]) as m (tier, feature, included)
+             where t.tier = m.tier and t.feature = m.feature",
+            &tiers,
+            &features,
+            &included as &[Option<Quantity>]
+        );
+        written.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Ends the wait of alerts whose period is over, and returns how many there were.
+///
+/// # Errors
+/// As every write.
+pub async fn expire_waiting(
+    connection: &mut PgConnection,
+    now: Instant,
+) -> Result<u64, StoreError> {
+    let expired = sqlx::query!(
+        "update periodd_alerts set state = 'expired' where state = 'waiting' and period_end <= $1",
+        now
+    );
+    Ok(expired.execute(connection).await?.rows_affected())
+}
