@@ -42,7 +42,8 @@ pub fn cheapest(offers: &[Offer], currency: &str, need: Quantity) -> Vec<(u32, O
     if offers.is_empty() || !need.is_positive() {
         return Vec::new();
     }
-    let mut search = Search { offers: &offers, counts: vec![0; offers.len()], steps: 0, best: None };
+    let mut search =
+        Search { offers: &offers, counts: vec![0; offers.len()], steps: 0, best: None };
     search.go_on(0, need.millionths(), 0, 0);
     let counts = search.best.map(|best| best.counts).unwrap_or_default();
     let chosen = counts.into_iter().zip(offers).filter(|(count, _)| *count > 0);
@@ -108,9 +109,8 @@ impl Search<'_> {
 
     fn consider(&mut self, left: i128, cost: i128, packs: u32) {
         let rank = (cost, packs, left);
-        let is_better = self.best.as_ref().is_none_or(|best| {
-            rank < (best.cost, best.packs, best.excess)
-        });
+        let is_better =
+            self.best.as_ref().is_none_or(|best| rank < (best.cost, best.packs, best.excess));
         if is_better {
             let counts = self.counts.clone();
             self.best = Some(Best { cost, packs, excess: left, counts });
@@ -136,8 +136,7 @@ mod tests {
 
     #[test]
     fn the_cheapest_combination_covers_the_need() {
-        let offers =
-            [offer("s", 100, 1_000), offer("m", 300, 2_500), offer("l", 1_000, 7_500)];
+        let offers = [offer("s", 100, 1_000), offer("m", 300, 2_500), offer("l", 1_000, 7_500)];
         assert_eq!(chosen(&offers, 0), "");
         assert_eq!(chosen(&offers, 1), "1 s");
         assert_eq!(chosen(&offers, 100), "1 s");

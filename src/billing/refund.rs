@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+use super::derived::PurchasedColumn;
 use super::instant::Instant;
 use super::quantity::{Overflow, Quantity};
 use super::quota::{Included, Pack, purchased_remaining};
@@ -25,16 +26,7 @@ pub struct Claim {
     /// When the open period ends; `None`: none is open.
     pub period_end: Option<Instant>,
     /// The derived column that shows what is left, where it shows this feature.
-    pub shown: Option<Shown>,
-}
-
-/// The derived column of purchased quantity, as it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// What it holds.
-    pub holds: Quantity,
-    /// What periodd wrote to it last, without what others had added.
-    pub written: Option<Quantity>,
+    pub shown: Option<PurchasedColumn>,
 }
 
 /// What is refunded: a value that leaves nothing to decide.
@@ -157,12 +149,11 @@ pub fn refund(claim: &Claim, asked: Option<Quantity>, now: Instant) -> Result<Re
 
 /// What others had added to the column stays on top of what is left.
 fn shown_after(
-    shown: Shown,
+    column: PurchasedColumn,
     left: Quantity,
     refunded: Quantity,
 ) -> Result<(Quantity, Quantity), Overflow> {
-    let known = shown.written.unwrap_or_default().max(left);
-    let added_by_others = shown.holds.minus(known)?.or_zero();
+    let added_by_others = column.added_by_others(left)?;
     let left = left.minus(refunded)?;
     Ok((left.plus(added_by_others)?, left))
 }
@@ -254,8 +245,9 @@ mod tests {
 
     #[test]
     fn what_others_added_to_the_column_stays() {
-        let shown = Shown { holds: Quantity::units(70), written: Some(Quantity::units(50)) };
-        let claim = Claim { shown: Some(shown), ..claim(50, 0) };
+        let (held, written) = (Quantity::units(70), Some(Quantity::units(30)));
+        let column = PurchasedColumn { held, written, granted: Quantity::units(20) };
+        let claim = Claim { shown: Some(column), ..claim(50, 0) };
         let refund = refund(&claim, Some(Quantity::units(10)), now()).unwrap();
         assert_eq!(refund.shown, Some((Quantity::units(60), Quantity::units(40))));
     }

@@ -103,9 +103,8 @@ pub fn judge(standing: &Standing<'_>, before: Option<&Judged>) -> Verdict {
         }
         Some(before) => (before.generation, before.told.clone()),
     };
-    let is_waiting = |level: u8| {
-        !is_raised && before.is_some_and(|before| before.waiting.contains(&level))
-    };
+    let is_waiting =
+        |level: u8| !is_raised && before.is_some_and(|before| before.waiting.contains(&level));
     let mut fresh: Vec<u8> = thresholds.to_vec();
     fresh.sort_unstable();
     fresh.dedup();
@@ -165,9 +164,9 @@ mod tests {
             told.extend(verdict.tell.map(|tell| tell.level));
             let generation = verdict.generation;
             self.0 = Some(Judged { generation, limit, used, told, waiting: vec![] });
-            verdict.tell.map(|tell| {
-                format!("{}{}", tell.level, if tell.limit_change { "!" } else { "" })
-            })
+            verdict
+                .tell
+                .map(|tell| format!("{}{}", tell.level, if tell.limit_change { "!" } else { "" }))
         }
     }
 
@@ -195,7 +194,10 @@ mod tests {
 
     #[test]
     fn a_higher_limit_arms_again_what_usage_no_longer_exceeds() {
-        assert_eq!(told(&[(570, limit(600)), (570, limit(1200)), (960, limit(1200))]), ["90", "80"]);
+        assert_eq!(
+            told(&[(570, limit(600)), (570, limit(1200)), (960, limit(1200))]),
+            ["90", "80"]
+        );
         // Noticed only once usage had moved on.
         assert_eq!(told(&[(570, limit(600)), (960, limit(1200))]), ["90", "80"]);
         // 80 % of 650 is still exceeded and stays told, 90 % is not.

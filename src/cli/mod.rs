@@ -14,6 +14,7 @@ mod complete;
 mod completions;
 mod db;
 mod demo;
+mod explain;
 mod failure;
 mod interrupt;
 mod orgs;
@@ -107,6 +108,8 @@ pub enum Command {
     /// `usage_metrics` is the truth, everything else is derived from it and must say so when it
     /// lies. Safe to repeat, and safe beside a running daemon.
     Sync(sync::Args),
+    /// Everything about one customer, with what to do next
+    Explain(explain::Args),
     /// Add, show, change and set aside orgs
     Orgs(orgs::Args),
     /// Record and import usage
@@ -148,6 +151,7 @@ impl Cli {
             Command::Run(args) => run::run(&args, &global),
             Command::Rollover(args) => rollover::run(&args, &global),
             Command::Sync(args) => sync::run(&args, &global),
+            Command::Explain(args) => explain::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),

@@ -276,7 +276,8 @@ impl Answer {
         }
         if *before_first_period > 0 {
             let metrics = counted(number(before_first_period), "metric");
-            page = page.line(format!("{metrics} from before their org's first period count nowhere"));
+            page =
+                page.line(format!("{metrics} from before their org's first period count nowhere"));
         }
         if let Some(audited) = self.report.audited {
             let orgs = counted(number(&audited.orgs), "org");

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::billing::refund::{self, Refund, Refusal};
 use crate::billing::{Instant, Quantity};
 use crate::store::refund::{Named, claim, write};
-use crate::store::{Database, StoreError, packs};
+use crate::store::{Database, StoreError, packs, pending};
 
 /// How often a refund is tried again when others change the same rows.
 const ATTEMPTS: u32 = 5;
@@ -58,6 +58,8 @@ async fn once(
     let claim = claim(&mut transaction, org, named, now).await?.ok_or(Error::NoSuchPack)?;
     let refund = refund::refund(&claim, asked, now)?;
     write(&mut transaction, org, &refund).await?;
+    // Whoever keeps a copy of what is left of the packs is told that it moved.
+    pending::mark(&mut transaction, &[(org, &claim.pack.feature)], now).await?;
     transaction.commit().await.map_err(StoreError::from)?;
     Ok(refund)
 }

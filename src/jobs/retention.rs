@@ -89,8 +89,7 @@ async fn metrics(
         let orgs = audit::orgs(&mut connection, after, ORGS).await?;
         let Some(last) = orgs.last() else { return Ok(gone) };
         after = *last;
-        let cuts =
-            retention::cuts(&mut connection, &orgs, ended_before, closed_before).await?;
+        let cuts = retention::cuts(&mut connection, &orgs, ended_before, closed_before).await?;
         retention::note(&mut connection, &cuts).await?;
         for cut in cuts {
             loop {

@@ -77,11 +77,10 @@ pub async fn closed(
     );
     let rows = rows.fetch_all(connection).await?;
     let late = rows.into_iter().map(|row| {
-        let sum = |a: Quantity, b: Quantity| a.plus(b).map_err(|overflow| {
-            StoreError::Unprocessable(overflow.to_string())
-        });
-        let included =
-            if row.has_limit { Included::from(row.included) } else { Included::NONE };
+        let sum = |a: Quantity, b: Quantity| {
+            a.plus(b).map_err(|overflow| StoreError::Unprocessable(overflow.to_string()))
+        };
+        let included = if row.has_limit { Included::from(row.included) } else { Included::NONE };
         Ok(LateCounter {
             org: row.org,
             slug: row.slug,

@@ -84,9 +84,8 @@ pub async fn unsubscribe(
     at: Instant,
 ) -> Result<bool, StoreError> {
     let halves = token.split_at_checked(32);
-    let ids = halves.and_then(|(org, email)| {
-        Some((Uuid::try_parse(org).ok()?, Uuid::try_parse(email).ok()?))
-    });
+    let ids = halves
+        .and_then(|(org, email)| Some((Uuid::try_parse(org).ok()?, Uuid::try_parse(email).ok()?)));
     let Some((org, email)) = ids else { return Ok(false) };
     let recipient = sqlx::query_scalar!(
         r#"select coalesce((select c.email from org_contacts c

@@ -156,7 +156,10 @@ impl Target {
             return Ok(Err(Unfit { name: "column", sentence }));
         };
         let Some(key) = find(&wanted.key) else {
-            return Ok(Err(Unfit { name: "key", sentence: unknown("column", &wanted.key, &names) }));
+            return Ok(Err(Unfit {
+                name: "key",
+                sentence: unknown("column", &wanted.key, &names),
+            }));
         };
         if key.kind != "uuid" {
             let (name, kind) = (&wanted.key, &key.kind);
@@ -214,7 +217,12 @@ impl Target {
         matches!(
             (name, feature, self.scope, self.copied),
             ("organizations.used_minutes", MINUTES, Scope::Org, Copied::Used)
-                | ("organizations.overage_minutes", MINUTES, Scope::Org, Copied::PurchasedRemaining)
+                | (
+                    "organizations.overage_minutes",
+                    MINUTES,
+                    Scope::Org,
+                    Copied::PurchasedRemaining
+                )
                 | ("users.usage_this_month", "scrapes", Scope::User, Copied::Used)
         )
     }

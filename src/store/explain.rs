@@ -52,6 +52,9 @@ pub struct OrgRow {
     /// What periodd wrote there last.
     #[serde(skip)]
     pub overage_minutes_written: Option<Quantity>,
+    /// What packs have granted since.
+    #[serde(skip)]
+    pub overage_minutes_granted: Quantity,
     /// Since when the org is set aside.
     pub parked_at: Option<Instant>,
     /// Why.
@@ -72,7 +75,7 @@ pub async fn org(connection: &mut PgConnection, id: Uuid) -> Result<OrgRow, Stor
                   subscription_ends_at, current_period_start, current_period_end,
                   current_period_end_date,
                   coalesce(next_period_ends, '{}') as "next_period_ends!", used_minutes,
-                  overage_minutes, overage_minutes_written, parked_at, parked_reason, created_at
+                  overage_minutes, overage_minutes_written, overage_minutes_granted, parked_at, parked_reason, created_at
            from organizations where id = $1"#,
         id
     );
@@ -95,10 +98,7 @@ pub struct Person {
 ///
 /// # Errors
 /// As every read.
-pub async fn people(
-    connection: &mut PgConnection,
-    email: &str,
-) -> Result<Vec<Person>, StoreError> {
+pub async fn people(connection: &mut PgConnection, email: &str) -> Result<Vec<Person>, StoreError> {
     let people = sqlx::query_as!(
         Person,
         r#"select o.id as org, o.slug, u.id as "user?"
@@ -231,7 +231,7 @@ pub async fn metrics(
         org,
         period.start,
         period.end,
-        bounds
+        &bounds.to_vec()
     );
     Ok(rows.fetch_all(connection).await?)
 }
@@ -409,25 +409,81 @@ pub async fn adjustments(
     Ok(rows.fetch_all(connection).await?)
 }
 
-/// A pack on sale.
+/// What was found wrong with an org's numbers, and mended.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct OfferRow {
-    /// Its code.
-    pub code: String,
-    /// What it pays for.
+pub struct MendRow {
+    /// When.
+    pub found_at: Instant,
+    /// The feature.
     pub feature: String,
-    /// How much of it.
-    pub quantity: Quantity,
+    /// Which stored copy.
+    pub place: String,
+    /// What it held.
+    pub before: Option<Quantity>,
+    /// What it holds since.
+    pub after: Quantity,
+    /// What was wrong.
+    pub reason: String,
 }
 
-/// The packs on sale, smallest first.
+/// The last mends of an org, newest first.
 ///
 /// # Errors
 /// As every read.
-pub async fn offers(connection: &mut PgConnection) -> Result<Vec<OfferRow>, StoreError> {
+pub async fn mends(connection: &mut PgConnection, org: Uuid) -> Result<Vec<MendRow>, StoreError> {
     let rows = sqlx::query_as!(
-        OfferRow,
-        "select code, feature, quantity from pack_offers order by feature, quantity, code"
+        MendRow,
+        "select found_at, feature, place, before, after, reason from periodd_drift
+         where org_id = $1 order by found_at desc, id limit $2",
+        org,
+        MOST
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// An alert, and what became of its emails.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct AlertRow {
+    /// The feature.
+    pub feature: String,
+    /// The percentage that was crossed.
+    pub threshold: i16,
+    /// The period, by its start.
+    pub period_start: Instant,
+    /// notified, covered, waiting, recorded or expired.
+    pub state: String,
+    /// When it was decided, in business time.
+    pub decided_at: Instant,
+    /// Emails that were sent.
+    pub sent: i64,
+    /// Emails that are still to be sent.
+    pub due: i64,
+    /// Emails that were given up.
+    pub given_up: i64,
+}
+
+/// The last alerts of an org, newest first.
+///
+/// # Errors
+/// As every read.
+pub async fn alerts(connection: &mut PgConnection, org: Uuid) -> Result<Vec<AlertRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        AlertRow,
+        r#"select a.feature, a.threshold, a.period_start, a.state, a.decided_at,
+                  e.sent as "sent!", e.due as "due!", e.given_up as "given_up!"
+           from (select * from periodd_alerts where org_id = $1
+                 order by period_start desc, decided_at desc, threshold desc limit $2) as a,
+                lateral (
+                    select count(*) filter (where m.state = 'sent') as sent,
+                           count(*) filter (where m.state = 'due') as due,
+                           count(*) filter (where m.state = 'given_up') as given_up
+                    from periodd_outbox m
+                    where m.org_id = a.org_id and m.period_start = a.period_start
+                      and m.feature = a.feature and m.generation = a.generation
+                      and m.threshold = a.threshold) as e
+           order by a.period_start desc, a.decided_at desc, a.threshold desc"#,
+        org,
+        MOST
     );
     Ok(rows.fetch_all(connection).await?)
 }

@@ -5,8 +5,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use crate::billing::derived::PurchasedColumn;
+use crate::billing::quota::Included;
 use crate::billing::quota::Pack;
-use crate::billing::refund::{Claim, Refund, Shown};
+use crate::billing::refund::{Claim, Refund};
 use crate::billing::rollover::MINUTES;
 
 /// Which pack is meant.
@@ -37,7 +39,7 @@ pub async fn claim(
     let row = sqlx::query!(
         "update organizations set revision = revision + 1 where id = $1
          returning subscription_tier as tier, current_period_start, current_period_end,
-                   overage_minutes, overage_minutes_written",
+                   overage_minutes, overage_minutes_written, overage_minutes_granted",
         org
     );
     let Some(row) = row.fetch_optional(&mut *connection).await? else { return Ok(None) };
@@ -94,10 +96,13 @@ pub async fn claim(
     let included = match (account.overridden, account.listed) {
         (true, _) => account.own.into(),
         (false, true) => account.by_tier.into(),
-        (false, false) => crate::billing::quota::Included::NONE,
+        (false, false) => Included::NONE,
     };
-    let shown = (pack.feature == MINUTES)
-        .then_some(Shown { holds: row.overage_minutes, written: row.overage_minutes_written });
+    let shown = (pack.feature == MINUTES).then_some(PurchasedColumn {
+        held: row.overage_minutes,
+        written: row.overage_minutes_written,
+        granted: row.overage_minutes_granted,
+    });
     Ok(Some(Claim {
         pack: Pack {
             id: pack.id,
@@ -146,7 +151,8 @@ pub async fn write(
     }
     if let Some((holds, written)) = refund.shown {
         sqlx::query!(
-            "update organizations set overage_minutes = $2, overage_minutes_written = $3
+            "update organizations
+             set overage_minutes = $2, overage_minutes_written = $3, overage_minutes_granted = 0
              where id = $1",
             org,
             holds,

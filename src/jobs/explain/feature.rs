@@ -1,10 +1,13 @@
 //! One feature of one org: used, included, purchased, left, and whether every copy of the number
 //! says the same.
 
-use crate::billing::forecast::{self, Forecast, History, Window};
+use std::collections::HashMap;
+
+use crate::billing::derived::{Copied, PurchasedColumn, Standing};
+use crate::billing::forecast::{History, Window, forecast};
 use crate::billing::quota::{Included, purchased_remaining};
 use crate::billing::rollover::MINUTES;
-use crate::billing::{Instant, Period, Quantity};
+use crate::billing::{Instant, LocalDate, Period, Quantity};
 use crate::store::explain::{FeatureRow, OrgRow, Stretch};
 
 /// What is known of the period that contains now.
@@ -13,7 +16,24 @@ pub(super) struct Books<'a> {
     pub(super) is_open: bool,
     pub(super) bounds: &'a [Instant],
     pub(super) metrics: &'a [Stretch],
+    pub(super) pace: &'a Option<Pace>,
     pub(super) now: Instant,
+}
+
+/// What was used of each feature on the last days.
+pub(super) struct Pace {
+    pub(super) window: Window,
+    pub(super) histories: HashMap<String, History>,
+}
+
+/// Where usage goes at the pace of the last four weeks.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Ahead {
+    /// What will have been used when the period ends, in whole units.
+    pub at_end: Quantity,
+    /// The day in the org's zone on which the allowance is used up; null: not in this period, or
+    /// already.
+    pub used_up_on: Option<LocalDate>,
 }
 
 /// One feature in the period that contains now.
@@ -43,6 +63,12 @@ pub struct FeatureView {
     pub claimed: Quantity,
     /// What of it is still to be had.
     pub purchased_remaining: Quantity,
+    /// What someone added to the column of purchased minutes without a pack: nobody can use it.
+    pub without_pack: Quantity,
+    /// Have the copies been written since the counter moved last?
+    pub is_synced: bool,
+    /// When they were written or audited last.
+    pub last_synced_at: Option<Instant>,
     /// All that may be used in this period; null: unlimited.
     pub allowance: Option<Quantity>,
     /// What of the allowance is left; null: unlimited.
@@ -53,8 +79,8 @@ pub struct FeatureView {
     pub copies: Vec<Copy>,
     /// Would one more unit be allowed?
     pub increment: Increment,
-    /// At the pace so far.
-    pub forecast: Option<Forecast>,
+    /// At the pace of the last four weeks; null: too little to go by.
+    pub forecast: Option<Ahead>,
     /// What had been used by the end of each stretch of the period up to now.
     pub curve: Vec<Point>,
 }
@@ -110,24 +136,32 @@ pub(super) fn view(
     let in_packs = row.usable;
     let usable = in_packs.minus(claimed).unwrap_or_default();
     let left_in_packs = purchased_remaining(included, row.drawn, usable, used).unwrap_or_default();
-    let allowance = included.column().and_then(|included| {
-        Quantity::sum([included, row.drawn, usable]).ok()
-    });
+    let allowance =
+        included.column().and_then(|included| Quantity::sum([included, row.drawn, usable]).ok());
     let left = allowance.and_then(|allowance| allowance.minus(used).ok());
     let percent = allowance.filter(|allowance| allowance.is_positive()).and_then(|allowance| {
         let hundredfold = used.millionths().checked_mul(100)?;
         i64::try_from(hundredfold / allowance.millionths()).ok()
     });
+    let mut without_pack = Quantity::ZERO;
     let mut copies = vec![Copy::new("usage_counters.used", used, counted)];
     if row.feature == MINUTES && books.is_open {
         copies.push(Copy::new("organizations.used_minutes", org.used_minutes, used));
-        let (column, holds) = ("organizations.overage_minutes", org.overage_minutes);
-        copies.push(Copy::new(column, holds, left_in_packs));
+        let standing = Standing { used, included, drawn: row.drawn, usable };
+        let column = PurchasedColumn {
+            held: org.overage_minutes,
+            written: org.overage_minutes_written,
+            granted: org.overage_minutes_granted,
+        };
+        if let Ok(due) = standing.due(Copied::PurchasedRemaining, column) {
+            let name = "organizations.overage_minutes";
+            copies.push(Copy::new(name, org.overage_minutes, due.value));
+            without_pack = due.without_pack;
+        }
     }
-    let limit = allowance.or(included.column());
     FeatureView {
         increment: increment(&row, org, books, included, used, allowance),
-        forecast: books.period.and_then(|p| forecast::forecast(used, limit, p, books.now)),
+        forecast: ahead(&row.feature, books, used, allowance),
         curve: curve(&row.feature, books),
         feature: row.feature,
         unit: row.unit,
@@ -141,6 +175,9 @@ pub(super) fn view(
         in_packs,
         claimed,
         purchased_remaining: left_in_packs,
+        without_pack,
+        is_synced: row.sync_status.as_deref() != Some("pending"),
+        last_synced_at: row.last_synced_at,
         allowance,
         left,
         percent,
@@ -198,6 +235,22 @@ fn increment(
         "no usable pack holds anything"
     };
     no(format!("{granted}, and {packs}: {used} used of {allowance}"))
+}
+
+fn ahead(
+    feature: &str,
+    books: &Books<'_>,
+    used: Quantity,
+    allowance: Option<Quantity>,
+) -> Option<Ahead> {
+    let (pace, period) = (books.pace.as_ref()?, books.period?);
+    let history = pace.histories.get(feature)?;
+    // What nothing limits is never used up.
+    let limit = allowance.unwrap_or(Quantity::ZERO);
+    let found = forecast(&pace.window, history, used, limit, period.end)?;
+    let used_up_on = found.used_up_on.filter(|_| allowance.is_some());
+    let at_end = found.expected_at_end.rounded(0).unwrap_or(found.expected_at_end);
+    Some(Ahead { at_end, used_up_on })
 }
 
 /// The cumulative curve up to now, metrics that are not counted yet among them.

@@ -1,10 +1,10 @@
 //! What is wrong with an org, and the command that mends it.
 
 use super::{Explanation, FeatureView, calendar};
+use crate::billing::offers::Offer;
 use crate::billing::rollover::MINUTES;
 use crate::billing::{Calendar, Instant, Quantity};
 use crate::jobs::finding::Finding;
-use crate::store::explain::OfferRow;
 use crate::tzdata::TzData;
 
 /// From this share of the allowance on a limit is near.
@@ -13,7 +13,7 @@ const NEAR_PERCENT: i64 = 80;
 /// The findings, the worst first.
 pub(super) fn of(
     explanation: &Explanation,
-    offers: &[OfferRow],
+    offers: &[(String, Offer)],
     tz: &TzData,
     waiting: i64,
 ) -> Vec<Finding> {
@@ -90,7 +90,8 @@ fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
         findings.push(if org.parked_at.is_some() { overdue } else { overdue.mend(roll_over) });
     }
     if is_inclusive(end) {
-        let what = format!("its period ends at {end}, an inclusive end: a moment belongs to nobody");
+        let what =
+            format!("its period ends at {end}, an inclusive end: a moment belongs to nobody");
         findings.push(Finding::problem("inclusive_end", what).mend("periodd db import"));
     } else if let Some(boundary) = calendar(org, tz).and_then(|calendar| misplaced(&calendar, end))
     {
@@ -127,31 +128,40 @@ fn copies(slug: &str, feature: &FeatureView) -> Vec<Finding> {
     for copy in feature.copies.iter().filter(|copy| !copy.agrees) {
         let sync = format!("periodd sync --org {slug}");
         let of = &feature.feature;
-        if copy.column == "organizations.overage_minutes" && copy.holds > copy.should {
-            let more = copy.holds.minus(copy.should).unwrap_or_default();
-            let what = format!(
-                "{} shows {more} {of} more than the packs hold: bought without a pack, they are \
-                 not usable",
-                copy.column
-            );
-            findings.push(Finding::problem("purchase_without_pack", what).mend(format!(
+        let against =
+            if copy.column == "usage_counters.used" { "its metrics" } else { "its counter" };
+        let what =
+            format!("{} holds {} {of}, and {against} {}", copy.column, copy.holds, copy.should);
+        // Until it is written the next time, a copy of a counter that has moved may lag behind.
+        let is_behind = !feature.is_synced && copy.column != "usage_counters.used";
+        let finding = if is_behind { Finding::warning } else { Finding::problem };
+        findings.push(finding("drift", what).mend(sync));
+    }
+    if feature.without_pack.is_positive() {
+        let (more, of) = (feature.without_pack, &feature.feature);
+        let what = format!(
+            "organizations.overage_minutes shows {more} {of} more than the packs hold: bought \
+             without a pack, nobody can use them"
+        );
+        findings
+            .push(Finding::problem("purchase_without_pack", what).mend(format!(
                 "periodd packs grant --org {slug} --feature {of} --quantity {more}"
             )));
-            continue;
-        }
-        let against = if copy.column == "usage_counters.used" { "its metrics" } else { "its counter" };
-        let what = format!("{} holds {} {of}, and {against} {}", copy.column, copy.holds, copy.should);
-        findings.push(Finding::problem("drift", what).mend(sync));
     }
     if feature.uncounted != Quantity::ZERO {
-        let what = format!("{} {} are recorded and not counted yet", feature.uncounted, feature.feature);
+        let what =
+            format!("{} {} are recorded and not counted yet", feature.uncounted, feature.feature);
         findings.push(Finding::note("uncounted", what).mend(format!("periodd sync --org {slug}")));
     }
     findings
 }
 
 /// A limit that is reached, or soon will be.
-fn limit(explanation: &Explanation, feature: &FeatureView, offers: &[OfferRow]) -> Option<Finding> {
+fn limit(
+    explanation: &Explanation,
+    feature: &FeatureView,
+    offers: &[(String, Offer)],
+) -> Option<Finding> {
     let slug = &explanation.org.slug;
     let name = &feature.feature;
     let buy = |short: Quantity| buy(slug, name, short, offers);
@@ -168,12 +178,13 @@ fn limit(explanation: &Explanation, feature: &FeatureView, offers: &[OfferRow]) 
         return Some(Finding::warning("limit_reached", what).mend(buy(short)));
     }
     let near = feature.percent.is_some_and(|percent| percent >= NEAR_PERCENT);
-    let runs_out = feature.forecast.and_then(|forecast| forecast.runs_out_at);
-    match (near, runs_out) {
-        (_, Some(at)) => {
-            let forecast = feature.forecast.map(|forecast| forecast.at_end).unwrap_or_default();
-            let short = forecast.minus(feature.allowance.unwrap_or_default()).unwrap_or_default();
-            let what = format!("at this pace {name} run out at {at}, {short} short at the end");
+    let ahead = feature.forecast.as_ref();
+    match (near, ahead.and_then(|ahead| ahead.used_up_on)) {
+        (_, Some(day)) => {
+            let at_end = ahead.map(|ahead| ahead.at_end).unwrap_or_default();
+            let short = at_end.minus(feature.allowance.unwrap_or_default()).unwrap_or_default();
+            let what =
+                format!("at this pace {name} are used up on {day}, {short} short at the end");
             Some(Finding::note("runs_out", what).mend(buy(short)))
         }
         (true, None) => {
@@ -185,10 +196,10 @@ fn limit(explanation: &Explanation, feature: &FeatureView, offers: &[OfferRow]) 
 }
 
 /// The grant that covers what is short: by the smallest pack on sale that does, else as much.
-fn buy(slug: &str, feature: &str, short: Quantity, offers: &[OfferRow]) -> String {
-    let of_it = || offers.iter().filter(|offer| offer.feature == feature);
-    let offer = of_it().find(|offer| offer.quantity >= short).or_else(|| of_it().last());
-    let quantity = offer.map_or(short, |offer| offer.quantity);
+fn buy(slug: &str, feature: &str, short: Quantity, offers: &[(String, Offer)]) -> String {
+    let of_it = offers.iter().filter(|(of, _)| of == feature).map(|(_, offer)| offer.quantity);
+    let enough = of_it.filter(|quantity| *quantity >= short).min();
+    let quantity = enough.unwrap_or(short);
     format!("periodd packs grant --org {slug} --feature {feature} --quantity {quantity}")
 }
 
@@ -196,7 +207,8 @@ fn buy(slug: &str, feature: &str, short: Quantity, offers: &[OfferRow]) -> Strin
 fn packs(explanation: &Explanation, feature: &FeatureView) -> Vec<Finding> {
     let Explanation { org, packs, now, .. } = explanation;
     let mut findings = Vec::new();
-    let holding = packs.iter().filter(|p| p.feature == feature.feature && p.remaining.is_positive());
+    let holding =
+        packs.iter().filter(|p| p.feature == feature.feature && p.remaining.is_positive());
     for pack in holding {
         let named = pack.reference.clone().unwrap_or_else(|| pack.id.to_string());
         let left = pack.remaining;

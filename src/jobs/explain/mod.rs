@@ -8,13 +8,18 @@ mod findings;
 use uuid::Uuid;
 
 use super::finding::Finding;
+use crate::billing::forecast::{History, Window};
 use crate::billing::{Calendar, Cycle, Instant, Period, Zone};
-use crate::store::explain::{self as rows, AdjustmentRow, OrgRow, PackRow, UserRow};
+use crate::store::explain::{
+    self as rows, AdjustmentRow, AlertRow, FeatureRow, MendRow, OrgRow, PackRow, UserRow,
+};
+use crate::store::letters::{self, Days};
 use crate::store::orgs::{self, ClosedView};
 use crate::store::settings::{self, Contact};
-use crate::store::{Database, StoreError};
+use crate::store::{Connection, Database, StoreError};
 use crate::tzdata::TzData;
-pub use feature::{Copy, FeatureView, Increment, Point};
+pub use feature::{Ahead, Copy, FeatureView, Increment, Point};
+use feature::{Books, Pace};
 
 /// Closed periods that are shown.
 const CLOSED_SHOWN: i64 = 6;
@@ -44,6 +49,10 @@ pub struct Explanation {
     pub closed: Vec<ClosedView>,
     /// Its last late usage.
     pub adjustments: Vec<AdjustmentRow>,
+    /// Its last alerts.
+    pub alerts: Vec<AlertRow>,
+    /// What audits mended last.
+    pub mends: Vec<MendRow>,
     /// Its users, up to a bound.
     pub users: Vec<UserRow>,
     /// Who gets the emails; nobody: the users.
@@ -133,7 +142,10 @@ pub async fn explain(
         Some(open) => rows::uncounted_before(&mut reading, org.id, open.start).await?,
         None => 0,
     };
-    let offers = rows::offers(&mut reading).await?;
+    let offers = letters::offers(&mut reading).await?;
+    let pace = pace(&mut reading, &org, zone.as_ref(), &features, now).await?;
+    let mends = rows::mends(&mut reading, org.id).await?;
+    let alerts = rows::alerts(&mut reading, org.id).await?;
     let packs = rows::packs(&mut reading, org.id, start).await?;
     let users = rows::users(&mut reading, org.id, subject.user, SCRAPES, start).await?;
     let adjustments = rows::adjustments(&mut reading, org.id).await?;
@@ -143,7 +155,7 @@ pub async fn explain(
     let closed = orgs::closed(database, org.id, CLOSED_SHOWN).await?;
 
     let is_open = period == open;
-    let books = feature::Books { period, is_open, bounds: &bounds, metrics: &metrics, now };
+    let books = Books { period, is_open, bounds: &bounds, metrics: &metrics, pace: &pace, now };
     let features = features.into_iter().map(|row| feature::view(row, &ended, &books, &org));
     let mut explanation = Explanation {
         now,
@@ -154,6 +166,8 @@ pub async fn explain(
         packs,
         closed,
         adjustments,
+        alerts,
+        mends,
         users,
         contacts,
         org,
@@ -207,4 +221,29 @@ fn calendar(org: &OrgRow, tz: &TzData) -> Option<Calendar> {
     let (day, month) = (i64::from(org.anchor_day), i64::from(org.anchor_month));
     let cycle = Cycle::new(&org.cycle, day, month).ok()?;
     Some(Calendar { zone: tz.zone(&org.time_zone).ok()?, cycle })
+}
+
+/// What was used of each feature on the last days, for the forecast; the same that emails go by.
+async fn pace(
+    connection: &mut Connection,
+    org: &OrgRow,
+    zone: Option<&Zone>,
+    features: &[FeatureRow],
+    now: Instant,
+) -> Result<Option<Pace>, StoreError> {
+    let Some(window) = zone.and_then(|zone| Window::before(now, zone).ok()) else {
+        return Ok(None);
+    };
+    let asked = features.iter().map(|row| Days {
+        org: org.id,
+        feature: &row.feature,
+        boundaries: window.boundaries(),
+    });
+    let asked: Vec<Days<'_>> = asked.collect();
+    let used = letters::used_by_day(connection, &asked).await?;
+    let histories = features.iter().zip(used).map(|(row, used)| {
+        (row.feature.clone(), History { days: used.days, is_older: used.is_older })
+    });
+    let histories = histories.collect();
+    Ok(Some(Pace { window, histories }))
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::billing::Instant;
-use crate::jobs::stop::{Stop, Why};
+use crate::jobs::stop::Stop;
 use crate::store::usage::NewUsage;
 use crate::store::{Database, StoreError, import};
 use lines::{Digested, Lines};

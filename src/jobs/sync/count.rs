@@ -97,8 +97,7 @@ async fn count_once(
         let first = windows.iter().find(|window| window.org == waiting.org);
         first.is_none_or(|window| waiting.first < window.period.start)
     };
-    let early: Vec<Uuid> =
-        waiting.iter().filter(starts_later).map(|waiting| waiting.org).collect();
+    let early: Vec<Uuid> = waiting.iter().filter(starts_later).map(|waiting| waiting.org).collect();
     let mut before = 0;
     if !early.is_empty() {
         before = counting::stamp_before_first(&mut transaction, &early, pass.real).await?;

@@ -58,14 +58,8 @@ pub async fn since(
     let before: Option<Remembered> = fact.and_then(|value| serde_json::from_str(&value).ok());
     let Some(before) = before.filter(|before| before.watch == watch) else {
         let everything = true;
-        let nothing_before = Since {
-            now,
-            real,
-            packs: now,
-            everything,
-            began: real,
-            everything_at: None,
-        };
+        let nothing_before =
+            Since { now, real, packs: now, everything, began: real, everything_at: None };
         return Ok(nothing_before);
     };
     // Who syncs with another business time than the real one may stamp either: the earlier counts.

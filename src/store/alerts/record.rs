@@ -136,9 +136,8 @@ pub async fn record(
     now: Instant,
 ) -> Result<HashSet<(Uuid, String)>, StoreError> {
     let moved = move_limits(connection, judgements, now).await?;
-    let of_moved = |judgement: &&Judgement| {
-        moved.contains(&(judgement.org, judgement.feature.clone()))
-    };
+    let of_moved =
+        |judgement: &&Judgement| moved.contains(&(judgement.org, judgement.feature.clone()));
     let judgements: Vec<&Judgement> = judgements.iter().filter(of_moved).collect();
     end_waits(connection, &judgements).await?;
     write_alerts(connection, &judgements, now).await?;
