@@ -14,6 +14,7 @@ mod complete;
 mod completions;
 mod db;
 mod demo;
+mod doctor;
 mod explain;
 mod failure;
 mod interrupt;
@@ -26,6 +27,7 @@ mod run;
 mod runs;
 mod schedule;
 mod session;
+mod status;
 mod sync;
 mod tiers;
 mod usage;
@@ -118,6 +120,10 @@ pub enum Command {
     Packs(packs::Args),
     /// Tiers, what they include, and packs on sale
     Tiers(tiers::Args),
+    /// How things stand: problems first, each with the command that mends it
+    Status(status::Args),
+    /// Look deeper: schema, periods, books, zones, clocks, files, mail; changes nothing
+    Doctor(doctor::Args),
     /// List and show what ran, and what was left out
     Runs(runs::Args),
     /// Show when jobs run next; pause and resume them
@@ -152,6 +158,8 @@ impl Cli {
             Command::Rollover(args) => rollover::run(&args, &global),
             Command::Sync(args) => sync::run(&args, &global),
             Command::Explain(args) => explain::run(&args, &global),
+            Command::Status(args) => status::run(&args, &global),
+            Command::Doctor(args) => doctor::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),

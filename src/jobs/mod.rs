@@ -1,6 +1,7 @@
 //! The verbs: each reads, has `billing` decide, has `store` write, and reports.
 
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod finding;
 pub mod import;
@@ -9,6 +10,7 @@ pub mod refund;
 pub mod retention;
 pub mod rollover;
 pub mod settings;
+pub mod status;
 pub mod stop;
 pub mod sync;
 pub mod tiers;

@@ -5,6 +5,7 @@
 mod support;
 
 mod completions;
+mod explain;
 mod import;
 mod interrupt;
 mod refund;

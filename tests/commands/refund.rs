@@ -98,7 +98,8 @@ async fn the_column_of_minutes_follows_a_refund_and_keeps_what_others_added() {
     let grant = "packs grant --org acme --feature minutes_transcribed --quantity 40 --reference m";
     run(&test, &format!("{grant} --at 2026-05-03T00:00:00Z")).exits(0);
     test.sql(
-        "update organizations set overage_minutes = 45, overage_minutes_written = 40
+        "update organizations set overage_minutes = 45, overage_minutes_written = 40,
+                overage_minutes_granted = 0
          where slug = 'acme'",
     )
     .await;

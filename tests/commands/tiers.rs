@@ -70,7 +70,11 @@ async fn the_tables_become_what_the_configuration_says_and_nothing_in_use_goes()
         ["sms-500 sms_sent 500.5 900 USD"]
     );
     let again = test.periodd(&["tiers", "apply", "--dry-run"]).exits(0);
-    assert!(!again.stdout.contains("change"), "{}", again.stdout);
+    assert!(
+        !again.stdout.contains("\nchange") && !again.stdout.contains("\nadd"),
+        "{}",
+        again.stdout
+    );
 
     test.periodd(&["tiers", "apply", "--prune"]).exits(0);
     assert_eq!(test.rows(LIMITS).await, ["pro pages -", "pro sms_sent 500", "starter scrapes 1"]);

@@ -11,6 +11,8 @@ mod html;
 mod page;
 mod picture;
 
+pub(super) use page::findings;
+
 const NOTES: &str = "\
 The first thing to ask when a customer says that something is wrong: what is used, included, bought
 and left, whether every stored copy of these numbers agrees, whether one more unit would be allowed
