@@ -17,6 +17,8 @@ demo:
 # Everything that must hold before a change is merged. The tests come last, so that their result
 # lines are the last ones.
 test: lint docs
+	@scripts/aiosmtpd >/dev/null
+	@scripts/chromium >/dev/null
 	scripts/with-postgresql sh -ec 'scripts/statement-metadata --check; $$CARGO test --locked --no-fail-fast'
 
 lint:

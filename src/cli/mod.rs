@@ -10,8 +10,10 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::billing::Instant;
 use crate::clock;
 
+mod alerts;
 mod complete;
 mod completions;
+mod config;
 mod db;
 mod demo;
 mod doctor;
@@ -124,10 +126,14 @@ pub enum Command {
     Status(status::Args),
     /// Look deeper: schema, periods, books, zones, clocks, files, mail; changes nothing
     Doctor(doctor::Args),
+    /// Write, judge, show and describe the configuration
+    Config(config::Args),
     /// List and show what ran, and what was left out
     Runs(runs::Args),
     /// Show when jobs run next; pause and resume them
     Schedule(schedule::Args),
+    /// Look for crossed thresholds, send what is due, see what became of emails
+    Alerts(alerts::Args),
     /// See to the database's schema
     Db(db::Args),
     /// Print the boundaries of any schedule; needs no database
@@ -163,8 +169,10 @@ impl Cli {
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
+            Command::Config(args) => config::run(&args, &global),
             Command::Runs(args) => runs::run(&args, &global),
             Command::Schedule(args) => schedule::run(&args, &global),
+            Command::Alerts(args) => alerts::run(&args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),

@@ -9,11 +9,13 @@ use uuid::Uuid;
 use super::orgs::or_unlimited;
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
+use super::sync::targets;
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
 use crate::config;
 use crate::daemon::work::{Job, rollover_counts};
 use crate::jobs::rollover::{self, Report, Request, Scope};
+use crate::jobs::sync::besides_defaults;
 use crate::store::orgs;
 
 const NOTES: &str = "Examples:
@@ -48,8 +50,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         if args.early && !args.dry_run {
             confirm_early(session, &scope).await?;
         }
-        let mut request = request(&session.config.rollover, scope, args, at);
-        request.stop = session.stop_between_batches();
+        let request = request(&session.config.rollover, scope, args, at);
+        let derived = besides_defaults(&targets(session).await?);
+        let request = Request { derived, ..request };
+        let request = Request { stop: session.stop_between_batches(), ..request };
         session
             .recorded(Job::Rollover, args.dry_run, async || {
                 let (database, tz) = (&session.database, &session.tz);

@@ -20,6 +20,9 @@ pub struct Feature {
     pub thresholds: Option<Thresholds>,
     /// A basis of its own, instead of that of `[alerts]`.
     pub basis: Option<Basis>,
+    /// A folder of templates of its own, instead of `alert`.
+    #[schemars(extend("format" = "template-folder"))]
+    pub template: Option<String>,
 }
 
 /// A tier of subscription, written to the database by `periodd tiers apply`.

@@ -113,11 +113,13 @@ impl Checks<'_> {
             ),
             _ => {}
         }
-        if smtp.tls == Tls::None && smtp.username.is_some() && !self.is_smtp_near() {
-            self.blame(
-                &["mail.smtp.tls"],
-                "tls = \"none\" would send the password in the clear; use \"starttls\" or \"tls\"",
+        let is_used = self.config.mail.transport == Transport::Smtp && smtp.host.is_some();
+        if smtp.tls == Tls::None && !self.is_smtp_near() && (smtp.username.is_some() || is_used) {
+            let what = if smtp.username.is_some() { "the password" } else { "emails" };
+            let sentence = format!(
+                "tls = \"none\" would send {what} in the clear; use \"starttls\" or \"tls\""
             );
+            self.blame(&["mail.smtp.tls"], sentence);
         }
     }
 

@@ -215,12 +215,28 @@ pub(super) fn not_merged(why: &config::ConfigError) -> ConfigError {
 
 /// The file to read when none is named: `$PERIODD_CONFIG`, else the user's, else the machine's.
 pub(super) fn default_file(environment: &Environment) -> Option<PathBuf> {
-    if let Some(named) = environment.get("PERIODD_CONFIG").filter(|named| !named.is_empty()) {
-        return Some(named.into());
-    }
-    let users = user_directory(environment, "XDG_CONFIG_HOME", ".config");
-    let files = [users, Some(PathBuf::from("/etc"))];
-    files.into_iter().flatten().map(|at| at.join("periodd/periodd.toml")).find(|at| at.exists())
+    let mut usual = [users_file(environment), Some(machines_file())].into_iter().flatten();
+    named_file(environment).or_else(|| usual.find(|file| file.exists()))
+}
+
+/// The file to write when none is named.
+pub(super) fn own_file(environment: &Environment) -> Option<PathBuf> {
+    let is_root = rustix::process::geteuid().is_root();
+    let usual = || if is_root { Some(machines_file()) } else { users_file(environment) };
+    named_file(environment).or_else(usual)
+}
+
+fn named_file(environment: &Environment) -> Option<PathBuf> {
+    environment.get("PERIODD_CONFIG").filter(|named| !named.is_empty()).map(PathBuf::from)
+}
+
+fn users_file(environment: &Environment) -> Option<PathBuf> {
+    let directory = user_directory(environment, "XDG_CONFIG_HOME", ".config")?;
+    Some(directory.join("periodd/periodd.toml"))
+}
+
+fn machines_file() -> PathBuf {
+    PathBuf::from("/etc/periodd/periodd.toml")
 }
 
 fn state_dir(environment: &Environment) -> Option<(PathBuf, Place)> {

@@ -27,6 +27,7 @@ mod schema;
 mod secrets;
 pub mod sections;
 mod show;
+mod starter;
 mod strict;
 pub mod values;
 
@@ -38,7 +39,7 @@ use serde::Deserialize;
 
 pub use catalogue::{Feature, Pack, Tier};
 pub use duration::{Keep, Wait};
-pub use problem::{ConfigError, Source};
+pub use problem::{ConfigError, Fault, Source};
 pub use sections::{
     Alerts, Basis, CatchUp, Copied, Daemon, Database, Derived, Http, LateUsage, Level, Log,
     LogFormat, Mail, Missed, Retention, Rollover, Schedule, Schedules, Scope, Smtp, Sync, Tls,
@@ -147,6 +148,14 @@ impl Config {
         })
     }
 
+    /// The file that a person who has none yet should write: `$PERIODD_CONFIG`, root's
+    /// `/etc/periodd/periodd.toml`, else the one in the user's configuration directory. `None`
+    /// without a home to put it in.
+    #[must_use]
+    pub fn own_file(environment: impl Iterator<Item = (String, String)>) -> Option<PathBuf> {
+        layers::own_file(&environment.collect())
+    }
+
     /// The file that was read, if there was one.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
@@ -188,5 +197,12 @@ impl Config {
     #[must_use]
     pub fn default_text() -> &'static str {
         layers::SHIPPED
+    }
+
+    /// A file to begin with: the shipped one with every value commented out, so that nothing in
+    /// it stands in the way of defaults to come.
+    #[must_use]
+    pub fn starter_text() -> String {
+        starter::text()
     }
 }

@@ -103,6 +103,10 @@ impl Problem {
         Self { place, sentence: sentence.into() }
     }
 
+    fn fault(&self) -> Fault {
+        Fault { source: self.place.source(), sentence: self.sentence.clone() }
+    }
+
     /// The line it is on, for telling what follows from a syntax error on the same line.
     pub(super) fn line(&self) -> Option<usize> {
         match self.place.source() {
@@ -178,14 +182,26 @@ fn value_after_key(line: &str, at: usize) -> Option<usize> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigError {
     problems: Vec<String>,
+    faults: Vec<Fault>,
+}
+
+/// One problem in its parts, for programs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// Where it is.
+    pub source: Source,
+    /// What is wrong, and often what was meant.
+    pub sentence: String,
 }
 
 impl ConfigError {
     pub(super) fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.place.order());
+        let mut faults: Vec<_> = problems.iter().map(Problem::fault).collect();
         let mut problems: Vec<_> = problems.iter().map(Problem::to_string).collect();
+        faults.dedup();
         problems.dedup();
-        Self { problems }
+        Self { problems, faults }
     }
 
     pub(super) fn one(place: Place, sentence: impl Into<String>) -> Self {
@@ -196,6 +212,12 @@ impl ConfigError {
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
+    }
+
+    /// The same problems in their parts.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
     }
 }
 

@@ -277,6 +277,10 @@ pub struct Smtp {
     pub port: u16,
     /// How the connection is kept private.
     pub tls: Tls,
+    /// A file of certificates in PEM: the authorities that the server's certificate must come
+    /// from. Not set: the system's.
+    #[schemars(extend("format" = "path"))]
+    pub ca_file: Option<PathBuf>,
     /// The user to log in as. Not set: no login.
     pub username: Option<String>,
     /// The password, from the environment only.

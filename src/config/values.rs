@@ -16,7 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::billing::Quantity;
-use crate::billing::address::is_address;
+use crate::mail::address;
 use crate::tzdata::TzData;
 
 use super::duration::{Keep, Wait};
@@ -48,6 +48,7 @@ macro_rules! kinds {
                 $($format => text.parse::<$kind>().map(drop),)*
                 "database-url" => check_database_url(text),
                 "https-url" => check_https_url(text),
+                "template-folder" => check_folder(text),
                 "socket-address" => text.parse::<SocketAddr>().map(drop).map_err(|_| format!(
                     "`{text}` is no address to listen on; write IP:PORT, such as 127.0.0.1:9464"
                 )),
@@ -181,7 +182,7 @@ impl FromStr for Mailbox {
             None => (None, text),
         };
         let has_sound_name = !name.is_some_and(|n| n.contains(['<', '>', '"', '\\']));
-        if !has_sound_name || !is_address(address) || text.contains(char::is_control) {
+        if !has_sound_name || address::check(address).is_err() || text.contains(char::is_control) {
             return Err(refused());
         }
         let name = name.filter(|name| !name.is_empty()).map(str::to_owned);
@@ -390,6 +391,15 @@ fn check_https_url(text: &str) -> Result<(), String> {
         && !text.contains(char::is_whitespace);
     is_sound.then_some(()).ok_or_else(|| {
         format!("`{text}` is no https address; one-click unsubscription works over https only")
+    })
+}
+
+/// A folder's name, and no way out of the directory that it is in.
+fn check_folder(text: &str) -> Result<(), String> {
+    let is_sound =
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    is_sound.then_some(()).ok_or_else(|| {
+        format!("`{text}` is no folder of templates; use letters, digits, `_` and `-`")
     })
 }
 

@@ -1,5 +1,7 @@
 //! The verbs: each reads, has `billing` decide, has `store` write, and reports.
 
+pub mod alerts;
+pub mod deliver;
 pub mod demo;
 pub mod doctor;
 pub mod explain;

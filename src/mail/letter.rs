@@ -11,6 +11,10 @@ use crate::billing::{Instant, LocalDate, LocalTime, Quantity};
 /// afterwards, every attempt renders the same email.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Letter {
+    /// The folder of templates that says it; none: `alert`, which every feature has unless the
+    /// configuration gives it one of its own.
+    #[serde(default)]
+    pub template: Option<String>,
     /// The percentage that was reached: 80, 90, 100 or one of the operator's own.
     pub threshold: u8,
     /// Was it reached because the limit fell, rather than because usage rose?

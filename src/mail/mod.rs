@@ -1,9 +1,20 @@
 //! Emails: what they say, and how they travel.
 //!
-//! A job composes a [`Letter`] from facts and stores it; [`render`](render::render) turns it into
-//! an [`Email`](email::Email), purely, as often as it has to be tried; a
-//! [`Transport`](transport::Transport) carries it.
+//! A job composes a [`Letter`] from facts and stores it; [`render`] turns it into an [`Email`],
+//! purely, as often as it has to be tried; a [`Transport`] carries it.
 
+pub mod address;
+pub mod email;
 pub mod letter;
+mod locale;
+pub mod render;
+pub mod samples;
+pub mod templates;
+pub mod transport;
+mod view;
 
+pub use email::Email;
 pub use letter::{Basis, Envelope, Forecast, Letter, Recommended, Sender};
+pub use render::{RenderError, render};
+pub use templates::Templates;
+pub use transport::{SendError, Sent, Transport};

@@ -126,6 +126,49 @@ pub async fn facts(
     Ok(rows.fetch_all(connection).await?.into_iter().map(Facts::from).collect())
 }
 
+/// What the letters of one org share.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The org's short name.
+    pub slug: String,
+    /// The org's name for people.
+    pub name: String,
+    /// tz database name, as stored.
+    pub time_zone: String,
+    /// Language and region, as stored.
+    pub locale: Option<String>,
+    /// The currency of the org's tier.
+    pub currency: String,
+    /// What one unit of the feature is called.
+    pub unit: Option<String>,
+    /// Start of the open period.
+    pub period_start: Option<Instant>,
+    /// End of the open period.
+    pub period_end: Option<Instant>,
+}
+
+/// What the letters of one org about a feature share.
+///
+/// # Errors
+/// As every read.
+pub async fn about(
+    connection: &mut PgConnection,
+    org: Uuid,
+    feature: &str,
+) -> Result<About, StoreError> {
+    let about = sqlx::query_as!(
+        About,
+        "select o.slug, o.name, o.time_zone, o.locale, t.currency,
+                (select f.unit from features f where f.feature = $2),
+                o.current_period_start as period_start, o.current_period_end as period_end
+         from organizations o join subscription_tiers t on t.code = o.subscription_tier
+         where o.id = $1",
+        org,
+        feature
+    );
+    Ok(about.fetch_one(connection).await?)
+}
+
 /// Days whose usage is asked for: where they begin and where the last one ends, rising.
 #[derive(Debug, Clone)]
 pub struct Days<'a> {

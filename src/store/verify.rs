@@ -44,8 +44,22 @@ pub async fn rules(database: &Database) -> Result<Vec<Rule>, StoreError> {
                 .len(),
         ),
         (
+            "drift adds up",
+            sqlx::query_file!("tests/invariants/drift_adds_up.sql")
+                .fetch_all(&mut *connection)
+                .await?
+                .len(),
+        ),
+        (
             "ends reach far enough",
             sqlx::query_file!("tests/invariants/ends_reach_far_enough.sql")
+                .fetch_all(&mut *connection)
+                .await?
+                .len(),
+        ),
+        (
+            "late usage is charged once",
+            sqlx::query_file!("tests/invariants/late_usage_is_charged_once.sql")
                 .fetch_all(&mut *connection)
                 .await?
                 .len(),
@@ -60,6 +74,13 @@ pub async fn rules(database: &Database) -> Result<Vec<Rule>, StoreError> {
         (
             "packs are conserved",
             sqlx::query_file!("tests/invariants/packs_are_conserved.sql")
+                .fetch_all(&mut *connection)
+                .await?
+                .len(),
+        ),
+        (
+            "synced counters are copied",
+            sqlx::query_file!("tests/invariants/synced_counters_are_copied.sql")
                 .fetch_all(&mut *connection)
                 .await?
                 .len(),

@@ -3,9 +3,12 @@
 // Helpers stand outside of test functions, where the lint does not look for its exception.
 #![allow(clippy::unwrap_used)]
 
+mod commands;
 mod layers;
 mod refusals;
 mod shape;
+#[path = "../support/mod.rs"]
+mod support;
 
 use periodd::config::{Config, ConfigError};
 use std::path::Path;

@@ -217,6 +217,15 @@ fn keys_that_contradict_each_other_are_refused() {
              password_file = \"p\"\n",
             "F:3:7: tls = \"none\" would send the password in the clear",
         ),
+        (
+            "mail.from = \"a@b\"\nmail.transport = \"smtp\"\n\
+             mail.smtp.host = \"h\"\nmail.smtp.tls = \"none\"\n",
+            "F:4:17: tls = \"none\" would send emails in the clear",
+        ),
+        (
+            "[[features]]\nname = \"calls\"\ntemplate = \"../calls\"\n",
+            "F:3:12: `../calls` is no folder of templates",
+        ),
         ("[mail.smtp]\nusername = \"u\"\n", "F:2:12: `username` needs `password_file`"),
         ("[schedule.sync]\ntimeout = \"0s\"\n", "F:2:11: `timeout` must be longer than nothing"),
         (

@@ -1,4 +1,6 @@
--- What a closed period used, with its adjustments, is the sum of its counted metrics.
+-- What a closed period used, with its adjustments, is the sum of its counted metrics; and of what
+-- its counter gained since, where nobody has looked at that yet. Metrics that have been kept long
+-- enough may be gone.
 select o.slug, k.feature, b.period_start, k.closed, k.metrics
 from billing_periods b
 join organizations o on o.id = b.org_id
@@ -14,4 +16,8 @@ cross join lateral (
           where m.organization_id = b.org_id and m.counted_at is not null
             and m.created_at >= b.period_start and m.created_at < b.period_end) s
     group by feature) k
-where k.closed <> k.metrics
+left join periodd_removed r on r.org_id = b.org_id
+left join usage_counters c on c.org_id = b.org_id and c.period_start = b.period_start
+     and c.feature = k.feature and c.sync_status = 'pending'
+where k.closed <> k.metrics and k.metrics is distinct from c.used
+  and (r.before is null or b.period_start >= r.before)

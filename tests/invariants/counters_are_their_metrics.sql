@@ -1,4 +1,5 @@
--- Every counter is the sum of the counted metrics of its period, and every sum has its counter.
+-- Every counter is the sum of the counted metrics of its period, and every sum has its counter;
+-- but for periods whose metrics may be gone, because they have been kept long enough.
 select coalesce(c.org_id, m.org_id) as org, coalesce(c.feature, m.feature) as feature,
        coalesce(c.period_start, m.period_start) as period_start, c.used, m.used as metrics
 from usage_counters c
@@ -18,4 +19,6 @@ full join (
     where x.counted_at is not null
     group by 1, 2, 3) m
   on m.org_id = c.org_id and m.feature = c.feature and m.period_start = c.period_start
+left join periodd_removed r on r.org_id = coalesce(c.org_id, m.org_id)
 where coalesce(c.used, 0) <> coalesce(m.used, 0)
+  and (r.before is null or coalesce(c.period_start, m.period_start) >= r.before)

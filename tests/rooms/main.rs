@@ -14,7 +14,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("billing", &[]),
     ("tzdata", &["billing"]),
     ("clock", &["billing"]),
-    ("config", &["billing", "tzdata"]),
+    ("config", &["billing", "tzdata", "mail"]),
     ("telemetry", &["config"]),
     ("store", &["billing"]),
     ("mail", &["billing"]),

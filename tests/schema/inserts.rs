@@ -64,6 +64,18 @@ pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
             "org_id, before, after, tzdb_after",
             format!("'{ORG}', {period}, '2026e'"),
         ),
+        (
+            "periodd_drift",
+            "org_id, feature, period_start, place, after, difference, reason",
+            format!("'{ORG}', 'steps', {start}, 'usage_counters.used', 5, 5, 'It was missing.'"),
+        ),
+        ("periodd_derived", "org_id, target, key", format!("'{ORG}', 'accounts.left', '{ORG}'")),
+        ("periodd_removed", "org_id, before", format!("'{ORG}', {start}")),
+        (
+            "periodd_audited",
+            "run, first_org, last_org, orgs, starts, ends, metrics",
+            format!("'{PACK}', '{ORG}', '{ORG}', '{{}}', '{{}}', '{{}}', '{{}}'"),
+        ),
         ("periodd_facts", "name, value", "'colour', 'blue'".into()),
         ("periodd_migrations", "version, description, checksum", "-1, 'none', ''".into()),
         ("periodd_zone_months", "time_zone, starts, tzdb_version", "'Nowhere', '{}', ''".into()),

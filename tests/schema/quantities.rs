@@ -7,7 +7,7 @@ use crate::inserts::insert_smallest_rows;
 use crate::support::TestDatabase;
 
 /// Columns in which a value below zero means something.
-const SIGNED: [&str; 10] = [
+const SIGNED: [&str; 14] = [
     "billing_adjustments.drawn",
     "billing_adjustments.uncovered",
     "billing_adjustments.used",
@@ -15,6 +15,10 @@ const SIGNED: [&str; 10] = [
     "feature_usage.usage_count",
     "organizations.used_minutes",
     "overage_entries.quantity",
+    "periodd_derived.written",
+    "periodd_drift.after",
+    "periodd_drift.before",
+    "periodd_drift.difference",
     // A pack below zero is a fault of whoever wrote it: its org is parked, with this as the reason.
     "overage_packs.remaining",
     "usage_counters.used",

@@ -8,8 +8,12 @@ mod source;
 use std::path::{Path, PathBuf};
 
 /// Files with statements that the compiler does not check, and why.
-const UNCHECKED: [(&str, &str); 3] = [
+const UNCHECKED: [(&str, &str); 4] = [
     ("src/store/database.rs", "ends what a dropped BEGIN left open; a transaction is no query"),
+    (
+        "src/store/derived.rs",
+        "tables and columns that the configuration names, and the catalogue has",
+    ),
     ("src/store/migrate.rs", "migrations, before there is a schema to check against"),
     ("src/store/zones.rs", "runs inside the migration that creates its table"),
 ];

@@ -4,7 +4,7 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 13] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 16] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
@@ -18,6 +18,9 @@ pub(crate) const ORG_TABLES: [(&str, &str); 13] = [
     ("billing_period_usage", "org_id"),
     ("billing_adjustments", "org_id"),
     ("periodd_moved_ends", "org_id"),
+    ("periodd_drift", "org_id"),
+    ("periodd_derived", "org_id"),
+    ("periodd_removed", "org_id"),
 ];
 
 /// Small tables that every shard reads: copied everywhere.
@@ -25,7 +28,8 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 5] = [
+pub(crate) const CONTROL_TABLES: [&str; 6] = [
+    "periodd_audited",
     "periodd_facts",
     "periodd_migrations",
     "periodd_runs",

@@ -5,6 +5,7 @@
 //! a dry run only stops before the apply.
 
 mod page;
+mod planning;
 mod reading;
 mod report;
 mod walk;
@@ -18,6 +19,7 @@ use super::stop::Stop;
 use crate::billing::Instant;
 use crate::billing::timeline::{CatchUp, Policy};
 use crate::config;
+use crate::store::derived::Target;
 use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
 use page::Worker;
@@ -53,6 +55,8 @@ pub struct Request {
     pub at: Option<Instant>,
     /// Plan only.
     pub dry_run: bool,
+    /// Derived columns besides the three that every rollover writes.
+    pub derived: Arc<[Target]>,
     /// Asks the run to end with the pages that it is at.
     pub stop: Stop,
 }
@@ -78,6 +82,7 @@ impl Request {
             connections: config.connections as usize,
             at: None,
             dry_run: false,
+            derived: Arc::from([]),
             stop: Stop::default(),
         }
     }
@@ -189,7 +194,8 @@ impl Job<'_> {
         Ok(self.report.lock().await.touched() - before)
     }
 
-    /// Takes page after page of the walk, on a connection of its own.
+    /// Takes page after page of the walk, on a connection of its own; reads each before the one
+    /// ahead of it is written, so that there is something to plan while the database writes.
     async fn work(
         &self,
         walk: &Mutex<Walk>,
@@ -198,10 +204,19 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
-        while !self.request.stop.is_set() {
-            let Some(ids) = walk.lock().await.next(&mut connection).await? else { break };
-            let tally = worker.roll_over(&mut connection, &ids).await?;
-            if tally.collided(ids.len()) {
+        worker.also_write(&self.request.derived);
+        let Some(ids) = self.next(walk, &mut connection).await? else { return Ok(()) };
+        let first = worker.look_at(&mut connection, ids).await?;
+        let mut at_hand = Some(worker.decide(first).await?);
+        while let Some(page) = at_hand {
+            let size = page.size();
+            let next = match self.next(walk, &mut connection).await? {
+                Some(ids) => Some(worker.look_at(&mut connection, ids).await?),
+                None => None,
+            };
+            let (tally, decided) = worker.roll_over(&mut connection, page, next).await?;
+            at_hand = decided;
+            if tally.collided(size) {
                 walk.lock().await.jump(&mut connection).await?;
             }
             let mut report = self.report.lock().await;
@@ -209,6 +224,18 @@ impl Job<'_> {
             (self.observer)(&report);
         }
         Ok(())
+    }
+
+    /// The next page of the walk; none once the run has been asked to end.
+    async fn next(
+        &self,
+        walk: &Mutex<Walk>,
+        connection: &mut Connection,
+    ) -> Result<Option<Vec<Uuid>>, StoreError> {
+        if self.request.stop.is_set() {
+            return Ok(None);
+        }
+        walk.lock().await.next(connection).await
     }
 
     /// Plans everything in scope, and applies nothing. One plan shows what several passes would

@@ -1,20 +1,19 @@
 //! One page of orgs: read, plan, check, apply; and what to do when one of the four fails.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::reading::{Draft, Reader};
+use super::planning::{Decision, Planner, Read};
 use super::report::{Parked, Tally};
-use crate::billing::check::check;
-use crate::billing::rollover::{self, OrgState, Plan, Reason};
-use crate::billing::timeline::{Policy, Timeline};
-use crate::billing::{Calendar, Cycle, Instant, Zone};
-use crate::store::apply::{self, EndsSource, Parking, Planned, Stamp};
-use crate::store::snapshot::{self, Features};
-use crate::store::{Connection, StoreError, claim};
+use crate::billing::Instant;
+use crate::billing::rollover::Plan;
+use crate::billing::timeline::Policy;
+use crate::jobs::sync;
+use crate::store::apply::{self, Parking, Stamp};
+use crate::store::derived::Target;
+use crate::store::{Connection, StoreError, Transaction, claim, snapshot};
 use crate::tzdata::TzData;
 
 /// Conflicts in a row on the same page before it is taken apart: many orgs at once are fast, few
@@ -30,17 +29,22 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Rolls pages of orgs over, on one connection.
 pub(super) struct Worker<'a> {
-    tz: &'a TzData,
-    policy: &'a Policy,
-    ended_tier: Arc<str>,
-    /// Business time.
-    now: Instant,
-    /// The database's clock when the pass began.
-    real: Instant,
-    /// Packs that nobody has entered in the ledger yet pay as if they had been.
-    foresee_packs: bool,
-    zones: HashMap<String, Result<Zone, Reason>>,
-    features: Features,
+    planner: Planner<'a>,
+    stamp: Stamp<'a>,
+    /// Derived columns besides those that the plan writes.
+    derived: &'a [Target],
+}
+
+/// A page as it was read; nothing where its orgs cannot be read together.
+pub(super) struct Seen {
+    ids: Vec<Uuid>,
+    read: Option<Read>,
+}
+
+/// A page with what it should become; nothing where its orgs cannot be planned together.
+pub(super) struct Decided {
+    ids: Vec<Uuid>,
+    decision: Option<Decision>,
 }
 
 /// Orgs that are tried together, and how often they met a conflict.
@@ -49,58 +53,112 @@ struct Batch {
     conflicts: u32,
 }
 
-/// What a page should become.
-#[derive(Default)]
-struct Decision {
-    planned: Vec<Planned>,
-    parkings: Vec<(Parking, String)>,
+impl Decided {
+    /// How many orgs it is about.
+    pub(super) fn size(&self) -> usize {
+        self.ids.len()
+    }
 }
 
 impl<'a> Worker<'a> {
+    /// `real` is the database's clock when the pass began.
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
-        let ended_tier = policy.ended_tier.as_str().into();
-        let (zones, features) = (HashMap::new(), Features::default());
-        Self { tz, policy, ended_tier, now, real, foresee_packs: false, zones, features }
+        let stamp = Stamp { now, counted_at: real, tzdb: tz.release() };
+        Self { planner: Planner::new(tz, policy, now), stamp, derived: &[] }
     }
 
-    /// A worker for dry runs, which enter no packs in the ledger and still have to foresee what
-    /// those pay.
+    /// Has this worker write these columns, too, wherever an org moves.
+    pub(super) fn also_write(&mut self, derived: &'a [Target]) {
+        self.derived = derived;
+    }
+
+    /// A worker for dry runs.
     pub(super) fn foreseeing(self) -> Self {
-        Self { foresee_packs: true, ..self }
+        Self { planner: self.planner.foreseeing(), ..self }
     }
 
-    /// Rolls a page over. A conflict reads it again; a row that cannot be processed falls back to
-    /// ever smaller pages, until it stands alone and is parked.
+    /// Reads a page, before the one at hand is rolled over: what keeps it from being read is
+    /// seen to when its turn comes.
+    pub(super) async fn look_at(
+        &mut self,
+        connection: &mut Connection,
+        ids: Vec<Uuid>,
+    ) -> Result<Seen, StoreError> {
+        let mut transaction = apply::begin(connection).await?;
+        let read = self.planner.read(&mut transaction, &ids).await;
+        transaction.rollback().await?;
+        Ok(Seen { ids, read: unless_taken_apart(read)? })
+    }
+
+    /// Plans a page that was read.
+    pub(super) async fn decide(&self, seen: Seen) -> Result<Decided, StoreError> {
+        let Seen { ids, read } = seen;
+        let Some(read) = read else { return Ok(Decided { ids, decision: None }) };
+        Ok(Decided { ids, decision: unless_taken_apart(self.planner.plan(read).await)? })
+    }
+
+    /// Rolls a page over, and plans the next one while the database is at work on this one. A
+    /// conflict reads the page again; a row that cannot be processed falls back to ever smaller
+    /// pages, until it stands alone and is parked.
     pub(super) async fn roll_over(
         &mut self,
         connection: &mut Connection,
-        ids: &[Uuid],
-    ) -> Result<Tally, StoreError> {
+        page: Decided,
+        next: Option<Seen>,
+    ) -> Result<(Tally, Option<Decided>), StoreError> {
+        let Decided { ids, decision } = page;
         let mut tally = Tally::default();
-        let mut batches = vec![Batch { ids: ids.to_vec(), conflicts: 0 }];
-        while let Some(Batch { ids, conflicts }) = batches.pop() {
-            let lock = ids.len() == 1 && conflicts >= CONFLICTS_BEFORE_LOCK;
-            match self.attempt(connection, &ids, lock, &mut tally).await {
-                Ok(missed) if missed.is_empty() => {}
-                Ok(missed) => {
-                    tally.missed += missed.len();
-                    let why = "its row does not stand as it was read";
-                    batches.extend(after_conflict(missed, conflicts, why, &mut tally).await);
-                }
-                Err(StoreError::Conflict(why)) => {
-                    tally.conflicts += 1;
-                    batches.extend(after_conflict(ids, conflicts, &why, &mut tally).await);
-                }
-                Err(StoreError::Unprocessable(_)) if ids.len() > 1 => {
-                    batches.extend(halves(ids, 0));
-                }
-                Err(StoreError::Unprocessable(why)) => {
-                    self.park_unreadable(connection, &ids, why, &mut tally).await?;
-                }
-                Err(other) => return Err(other),
+        let batch = Batch { ids, conflicts: 0 };
+        let mut batches = Vec::new();
+        let planning = async {
+            match next {
+                Some(seen) => self.decide(seen).await.map(Some),
+                None => Ok(None),
             }
+        };
+        let next = if let Some(decision) = decision {
+            let writing = self.write(connection, decision, &mut tally);
+            let (written, next) = futures_util::future::join(writing, planning).await;
+            batches.extend(self.follow_up(connection, batch, written, &mut tally).await?);
+            next?
+        } else {
+            batches.push(batch);
+            planning.await?
+        };
+        while let Some(batch) = batches.pop() {
+            let written = self.attempt(connection, &batch, &mut tally).await;
+            batches.extend(self.follow_up(connection, batch, written, &mut tally).await?);
         }
-        Ok(tally)
+        Ok((tally, next))
+    }
+
+    /// What is left to try, after orgs were tried together.
+    async fn follow_up(
+        &self,
+        connection: &mut Connection,
+        batch: Batch,
+        written: Result<Vec<Uuid>, StoreError>,
+        tally: &mut Tally,
+    ) -> Result<Vec<Batch>, StoreError> {
+        let Batch { ids, conflicts } = batch;
+        match written {
+            Ok(missed) if missed.is_empty() => Ok(Vec::new()),
+            Ok(missed) => {
+                tally.missed += missed.len();
+                let why = "its row does not stand as it was read";
+                Ok(after_conflict(missed, conflicts, why, tally).await)
+            }
+            Err(StoreError::Conflict(why)) => {
+                tally.conflicts += 1;
+                Ok(after_conflict(ids, conflicts, &why, tally).await)
+            }
+            Err(StoreError::Unprocessable(_)) if ids.len() > 1 => Ok(halves(ids, 0)),
+            Err(StoreError::Unprocessable(why)) => {
+                self.park_unreadable(connection, &ids, why, tally).await?;
+                Ok(Vec::new())
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Plans a page without applying anything.
@@ -113,7 +171,7 @@ impl<'a> Worker<'a> {
         let mut parked = Vec::new();
         let mut batches = vec![ids.to_vec()];
         while let Some(ids) = batches.pop() {
-            match self.decide(connection, &ids).await {
+            match self.read_and_plan(connection, &ids).await {
                 Ok(decision) => {
                     plans.extend(decision.planned.into_iter().map(|planned| planned.plan));
                     let reasons = decision.parkings.into_iter();
@@ -132,94 +190,69 @@ impl<'a> Worker<'a> {
         Ok((plans, parked))
     }
 
-    /// Reads, plans, checks and applies once; with `lock`, while nobody else may change the row.
-    /// Returns the orgs that did not move, to be looked at again.
-    async fn attempt(
-        &mut self,
-        connection: &mut Connection,
-        ids: &[Uuid],
-        lock: bool,
-        tally: &mut Tally,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        let mut transaction = apply::begin(connection).await?;
-        if let ([org], true) = (ids, lock) {
-            claim::lock(&mut transaction, *org).await?;
-        }
-        let Decision { planned, parkings } = self.decide(&mut transaction, ids).await?;
-        let parked = self.park(&mut transaction, parkings).await?;
-        let stamp = Stamp { now: self.now, counted_at: self.real, tzdb: self.tz.release() };
-        let moved = if planned.is_empty() {
-            HashSet::new()
-        } else {
-            apply::apply(&mut transaction, &planned, stamp).await?
-        };
-        transaction.commit().await?;
-        let (applied, missed): (Vec<_>, Vec<_>) =
-            planned.iter().partition(|planned| moved.contains(&planned.plan.org));
-        for planned in applied {
-            tally.applied(&planned.plan, self.now);
-        }
-        tally.parked.extend(parked);
-        Ok(missed.iter().map(|planned| planned.plan.org).collect())
-    }
-
-    /// Reads a page and plans it.
-    async fn decide(
+    /// Reads and plans orgs in one go.
+    async fn read_and_plan(
         &mut self,
         connection: &mut Connection,
         ids: &[Uuid],
     ) -> Result<Decision, StoreError> {
-        let rows = snapshot::orgs(connection, ids).await?;
-        let mut decision = Decision::default();
-        let mut drafts = Vec::with_capacity(rows.len());
-        for mut row in rows {
-            match self.timeline(&mut row.state) {
-                Ok(timeline) => drafts.push((row, timeline)),
-                Err(reason) => decision.park(&row.state, &reason),
-            }
-        }
-        let (now, foresee_packs) = (self.now, self.foresee_packs);
-        let mut reader = Reader { connection, features: &mut self.features, now, foresee_packs };
-        let mut facts = reader.read(&drafts).await?;
-        for (row, timeline) in drafts {
-            let (has_stale_ends, revision) = (row.has_stale_ends, row.state.revision);
-            let draft = facts.draft(row, timeline, self.ended_tier.clone())?;
-            match rollover::plan(&draft.snapshot, self.now) {
-                Ok(plan) if !has_stale_ends && is_done(&plan, &draft.snapshot.org) => {}
-                Ok(plan) => decision.plan(plan, draft, revision),
-                Err(reason) => decision.park(&draft.snapshot.org, &reason),
-            }
-        }
-        Ok(decision)
+        let read = self.planner.read(connection, ids).await?;
+        self.planner.plan(read).await
     }
 
-    fn timeline(&mut self, org: &mut OrgState) -> Result<Timeline, Reason> {
-        self.mind_newer_rules(org)?;
-        let (day, month) = (i64::from(org.anchor_day), i64::from(org.anchor_month));
-        let cycle = Cycle::new(&org.cycle, day, month)?;
-        let calendar = Calendar { zone: self.zone(&org.time_zone)?, cycle };
-        Timeline::of(org, &calendar, self.policy, self.now)
+    /// Reads, plans, checks and applies in one transaction; an org that met conflicts again and
+    /// again, while nobody else may change its row. Returns the orgs that did not move, to be
+    /// looked at again.
+    async fn attempt(
+        &mut self,
+        connection: &mut Connection,
+        batch: &Batch,
+        tally: &mut Tally,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut transaction = apply::begin(connection).await?;
+        if let (&[org], CONFLICTS_BEFORE_LOCK..) = (batch.ids.as_slice(), batch.conflicts) {
+            claim::lock(&mut transaction, org).await?;
+        }
+        let decision = self.read_and_plan(&mut transaction, &batch.ids).await?;
+        self.carry_out(transaction, decision, tally).await
     }
 
-    /// An end that came from an older tz database release is looked at under this one's rules, in
-    /// the zone that it came from.
-    fn mind_newer_rules(&mut self, org: &mut OrgState) -> Result<(), Reason> {
-        let OrgState { period: Some(period), ends_time_zone: Some(zone), .. } = org else {
-            return Ok(());
+    /// Writes what was decided. Returns the orgs that did not move.
+    async fn write(
+        &self,
+        connection: &mut Connection,
+        decision: Decision,
+        tally: &mut Tally,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let transaction = apply::begin(connection).await?;
+        self.carry_out(transaction, decision, tally).await
+    }
+
+    async fn carry_out(
+        &self,
+        mut transaction: Transaction<'_>,
+        decision: Decision,
+        tally: &mut Tally,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let Decision { planned, parkings } = decision;
+        let parked = self.park(&mut transaction, parkings).await?;
+        let moved = if planned.is_empty() {
+            HashSet::new()
+        } else {
+            apply::apply(&mut transaction, &planned, self.stamp).await?
         };
-        if org.ends_tzdb.as_deref().is_some_and(|release| release < self.tz.release()) {
-            *period = period.under(&self.zone(zone)?, self.now)?;
+        if !self.derived.is_empty() && !moved.is_empty() {
+            let moved: Vec<Uuid> = moved.iter().copied().collect();
+            sync::follow(&mut transaction, self.derived, &moved, self.stamp.now).await?;
         }
-        Ok(())
-    }
-
-    fn zone(&mut self, name: &str) -> Result<Zone, Reason> {
-        if let Some(known) = self.zones.get(name) {
-            return known.clone();
+        transaction.commit().await?;
+        let (applied, missed): (Vec<_>, Vec<_>) =
+            planned.iter().partition(|planned| moved.contains(&planned.plan.org));
+        for planned in applied {
+            tally.applied(&planned.plan, self.stamp.now);
         }
-        let zone = self.tz.zone(name).map_err(|unknown| Reason::Zone(unknown.to_string()));
-        self.zones.insert(name.to_owned(), zone.clone());
-        zone
+        tally.parked.extend(parked);
+        Ok(missed.iter().map(|planned| planned.plan.org).collect())
     }
 
     async fn park(
@@ -231,7 +264,7 @@ impl<'a> Worker<'a> {
             return Ok(Vec::new());
         }
         let rows: Vec<Parking> = parkings.iter().map(|(parking, _)| parking.clone()).collect();
-        let parked = apply::park(connection, &rows, self.now).await?;
+        let parked = apply::park(connection, &rows, self.stamp.now).await?;
         let ours = parkings.into_iter().filter(|(parking, _)| parked.contains(&parking.org));
         Ok(ours.map(|(parking, slug)| parked_as(&parking, slug)).collect())
     }
@@ -249,14 +282,14 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Nothing is due, nothing is to be settled, and the row says so already.
-fn is_done(plan: &Plan, org: &OrgState) -> bool {
-    plan.closes.is_empty()
-        && plan.entries.is_empty()
-        && plan.next_ends == org.next_period_ends
-        && org
-            .period
-            .is_some_and(|stored| stored.period == plan.open && stored.moved_from.is_none())
+/// What keeps a page from being read or planned as a whole is found again, and seen to, when it is
+/// its turn.
+fn unless_taken_apart<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(StoreError::Conflict(_) | StoreError::Unprocessable(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
 }
 
 fn parked_as(parking: &Parking, slug: String) -> Parked {
@@ -303,32 +336,4 @@ async fn after_conflict(
     }
     tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
     vec![Batch { ids, conflicts }]
-}
-
-impl Decision {
-    fn park(&mut self, org: &OrgState, reason: &Reason) {
-        let (revision, reason) = (Some(org.revision), reason.to_string());
-        self.parkings.push((Parking { org: org.id, revision, reason }, org.slug.clone()));
-    }
-
-    /// Takes a plan, if its checker finds no fault with it. A fault is a defect of ours: the org
-    /// is set aside rather than billed wrongly.
-    fn plan(&mut self, plan: Plan, draft: Draft, revision: i64) {
-        let org = draft.snapshot.org;
-        if let Some(fault) = check(&plan).first() {
-            let reason = format!("periodd planned a rollover that breaks a rule: {fault}");
-            let parking = Parking { org: org.id, revision: Some(revision), reason };
-            self.parkings.push((parking, org.slug));
-            return;
-        }
-        let source = EndsSource {
-            time_zone: org.time_zone,
-            cycle: org.cycle,
-            anchor_day: org.anchor_day,
-            anchor_month: org.anchor_month,
-            tzdb: org.ends_tzdb,
-        };
-        let (counting, expects_to_count) = (draft.counting, draft.counted);
-        self.planned.push(Planned { plan, source, counting, expects_to_count });
-    }
 }

@@ -127,7 +127,8 @@ impl Reader<'_> {
         let Self { connection, features, now, foresee_packs } = self;
         let open_of =
             |(row, _): &(OrgRow, Timeline)| Some((row.state.id, row.state.period?.period.start));
-        let open_periods: Vec<(Uuid, Instant)> = drafts.iter().filter_map(open_of).collect();
+        let have_drawn = drafts.iter().filter(|(row, _)| row.has_draws);
+        let open_periods: Vec<(Uuid, Instant)> = have_drawn.filter_map(open_of).collect();
         let draws = snapshot::draws(connection, &open_periods).await?;
         let paid_already: BTreeSet<(Uuid, Uuid)> =
             draws.iter().map(|(org, draw)| (*org, draw.pack)).collect();

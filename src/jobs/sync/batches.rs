@@ -28,7 +28,7 @@ pub(super) enum Stuck {
     /// Its rows cannot be processed.
     Unprocessable(Uuid, String),
     /// Others change it without a pause.
-    Busy(Uuid, String),
+    Busy(Uuid),
 }
 
 impl Batches {
@@ -52,8 +52,8 @@ impl Batches {
         let Batch { ids, conflicts } = batch;
         let alone = if let [org] = ids[..] { Some(org) } else { None };
         match (error, alone) {
-            (StoreError::Conflict(why), Some(org)) if conflicts + 1 == CONFLICTS_PER_ORG => {
-                return Ok(Some(Stuck::Busy(org, why)));
+            (StoreError::Conflict(_), Some(org)) if conflicts + 1 == CONFLICTS_PER_ORG => {
+                return Ok(Some(Stuck::Busy(org)));
             }
             (StoreError::Conflict(_), Some(_)) => {
                 tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;

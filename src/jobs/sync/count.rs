@@ -70,7 +70,7 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         match stuck {
             None => {}
-            Some(Stuck::Busy(org, _)) => self.tell(|report| report.left.push(org)),
+            Some(Stuck::Busy(org)) => self.tell(|report| report.left.push(org)),
             Some(Stuck::Unprocessable(org, why)) => self.park(connection, org, why, pass).await?,
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Copies of counters: which derived columns there are, and writing those of counters that moved.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -49,6 +50,12 @@ pub async fn targets(database: &Database, config: &config::Sync) -> Result<Vec<T
         }
     }
     Ok(targets)
+}
+
+/// Those columns that a rollover does not write by itself: see [`Target::is_default`].
+#[must_use]
+pub fn besides_defaults(targets: &[Target]) -> Arc<[Target]> {
+    targets.iter().filter(|target| !target.is_default()).cloned().collect()
 }
 
 /// What a cell should hold, as its column can hold it.

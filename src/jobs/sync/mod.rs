@@ -27,7 +27,7 @@ use crate::store::apply::{self, Parking};
 use crate::store::derived::Target;
 use crate::store::drift::Mark;
 use crate::store::{Connection, Database, StoreError, packs, snapshot};
-pub use derived::{follow, targets};
+pub use derived::{besides_defaults, follow, targets};
 pub use report::{Audited, Late, Report, WithoutPack};
 
 /// Rounds of counting what late usage charged to open periods, before the rest is left to the next

@@ -39,6 +39,13 @@ impl Layout {
         Self::below(&state, settings)
     }
 
+    /// The same without making anything: a state directory that is missing stays so.
+    pub(super) fn as_it_is(settings: &Settings) -> Result<Self, ClusterError> {
+        let state = absolute(&settings.state_dir)?;
+        let state = fs::canonicalize(&state).unwrap_or(state);
+        Self::below(&state, settings)
+    }
+
     fn below(state: &Path, settings: &Settings) -> Result<Self, ClusterError> {
         let home = state.join("postgresql");
         let socket_dir = match &settings.socket_dir {

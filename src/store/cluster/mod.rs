@@ -31,6 +31,7 @@ use std::time::Duration;
 
 pub use error::ClusterError;
 
+use binaries::Binaries;
 use layout::Layout;
 use owner::Owner;
 use server::{Server, Started, is_serving};
@@ -112,6 +113,21 @@ impl Cluster {
         started.map(|()| cluster)
     }
 
+    /// Looks at the cluster and leaves everything as it is: how to connect, if the server runs.
+    /// `None` says that it does not, and that a server was found that could be started.
+    ///
+    /// # Errors
+    /// [`ClusterError`], as [`Cluster::open`] would meet it.
+    pub fn look(settings: &Settings) -> Result<Option<String>, ClusterError> {
+        let layout = Layout::as_it_is(settings)?;
+        if is_serving(&layout)? {
+            return Ok(Some(url(&layout)));
+        }
+        let owner = Owner::of(&layout)?;
+        Binaries::find(settings, &owner, &layout.data, layout.version()?.as_deref())?;
+        Ok(None)
+    }
+
     /// Starts the server again if it is not running, whoever killed it; true if it had to. Blocks.
     ///
     /// # Errors
@@ -174,14 +190,14 @@ impl Cluster {
     /// How to connect, as a URL that libpq and sqlx read.
     #[must_use]
     pub fn url(&self) -> String {
-        url_of(&self.layout)
+        url(&self.layout)
     }
 
     /// How to connect to a server that runs already; `None` where none does. Starts nothing.
     #[must_use]
     pub fn url_if_running(settings: &Settings) -> Option<String> {
         let layout = Layout::new(settings).ok()?;
-        is_serving(&layout).ok()?.then(|| url_of(&layout))
+        is_serving(&layout).ok()?.then(|| url(&layout))
     }
 
     /// Leaves; the last to leave stops the server, unless it is to be kept running. Blocks.
@@ -252,11 +268,6 @@ impl Cluster {
     }
 }
 
-fn url_of(layout: &Layout) -> String {
-    let host = percent_encoded(&layout.socket_dir.to_string_lossy());
-    format!("postgresql:///{DATABASE}?host={host}&user={USER}")
-}
-
 impl Drop for Cluster {
     fn drop(&mut self) {
         if let Err(error) = self.leave() {
@@ -277,6 +288,11 @@ fn lock_file(layout: &Layout, path: &Path) -> Result<File, ClusterError> {
         other => other,
     }
     .map_err(ClusterError::state_dir(path))
+}
+
+fn url(layout: &Layout) -> String {
+    let host = percent_encoded(&layout.socket_dir.to_string_lossy());
+    format!("postgresql:///{DATABASE}?host={host}&user={USER}")
 }
 
 fn percent_encoded(text: &str) -> String {

@@ -1,0 +1,105 @@
+//! `periodd alerts list`.
+
+use crate::cli::output::{Cell, Output, Page, Table, Tone, counted};
+use crate::cli::session::Session;
+use crate::cli::{Exit, Failure};
+use crate::store::orgs;
+use crate::store::outbox::{self, EmailRow, SuppressionRow, WaitingRow};
+
+/// What is to be listed.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// Only this org (slug or id)
+    #[arg(long, value_name = "ORG")]
+    org: Option<String>,
+    /// Only emails in this state
+    #[arg(long, value_name = "STATE", value_parser = ["due", "sent", "given_up", "suppressed"])]
+    state: Option<String>,
+    /// At most so many emails, the newest
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u32,
+}
+
+/// Lists emails, and what else there is to know about them.
+pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let database = &session.database;
+    let org = match &args.org {
+        Some(org) => Some(orgs::find(database, org).await?),
+        None => None,
+    };
+    let limit = i64::from(args.limit);
+    let emails = outbox::list(database, org, args.state.as_deref(), limit).await?;
+    let waiting = outbox::waiting(database, org).await?;
+    let suppressed = outbox::suppressions(database, org).await?;
+    session.screen.show(&List { emails, waiting, suppressed })?;
+    Ok(Exit::Done)
+}
+
+#[derive(serde::Serialize)]
+struct List {
+    emails: Vec<EmailRow>,
+    waiting: Vec<WaitingRow>,
+    suppressed: Vec<SuppressionRow>,
+}
+
+impl Output for List {
+    fn page(&self) -> Page {
+        let mut page = Page::new();
+        if self.emails.is_empty() {
+            page = page.line("no emails");
+        } else {
+            page = page.table(emails(&self.emails));
+        }
+        if !self.waiting.is_empty() {
+            let title = format!("{} without anybody to tell", counted(self.waiting.len(), "alert"));
+            let mut table = Table::new(["org", "feature", "%", "until"]);
+            for alert in &self.waiting {
+                table.row([
+                    Cell::text(&alert.org),
+                    Cell::text(&alert.feature),
+                    Cell::number(alert.threshold),
+                    Cell::text(alert.period_end),
+                ]);
+            }
+            page = page.line("").line(Cell::text(title).tone(Tone::Warning)).table(table);
+        }
+        if !self.suppressed.is_empty() {
+            let mut table = Table::new(["org", "dead address", "since", "the server said"]);
+            for address in &self.suppressed {
+                table.row([
+                    Cell::text(&address.org),
+                    Cell::text(&address.email).tone(Tone::Bad),
+                    Cell::text(address.suppressed_at),
+                    Cell::text(&address.reason),
+                ]);
+            }
+            page = page.line("").table(table);
+        }
+        page
+    }
+}
+
+fn emails(rows: &[EmailRow]) -> Table {
+    let mut table = Table::new(["id", "org", "feature", "%", "to", "state", "tried", "answer"]);
+    for email in rows {
+        let (state, tone) = match email.state.as_str() {
+            "sent" => ("sent", Tone::Good),
+            "given_up" => ("given up", Tone::Bad),
+            "suppressed" => ("no such address", Tone::Bad),
+            _ if email.attempts > 0 => ("to be tried again", Tone::Warning),
+            _ => ("due", Tone::Plain),
+        };
+        let tried = email.attempts + i32::from(email.state == "sent");
+        table.row([
+            Cell::text(email.id),
+            Cell::text(&email.org),
+            Cell::text(&email.feature),
+            Cell::number(email.threshold),
+            Cell::text(&email.recipient),
+            Cell::text(state).tone(tone),
+            Cell::number(tried),
+            Cell::text(email.answer.as_deref().unwrap_or_default()),
+        ]);
+    }
+    table
+}

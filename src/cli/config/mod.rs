@@ -1,0 +1,80 @@
+//! `periodd config`: the configuration written, judged, shown and described.
+
+mod check;
+mod init;
+
+use super::output::{Format, Screen};
+use super::{Exit, Failure, Global};
+use crate::config::{self, Config};
+
+const NOTES: &str = "Examples:
+  periodd config init
+  periodd config check --offline
+  periodd --config ./periodd.toml config show
+  periodd config schema > periodd.schema.json";
+
+/// What `periodd config` is asked.
+#[derive(clap::Args, Debug)]
+#[command(after_help = NOTES)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Write a configuration file to begin with, every default in it commented out
+    ///
+    /// Writes the file that --config names, else `$PERIODD_CONFIG`, else
+    /// /etc/periodd/periodd.toml for root and ~/.config/periodd/periodd.toml for everybody else.
+    Init(init::Args),
+    /// Judge the configuration: everything that is wrong, with file, line and column
+    ///
+    /// Then knocks at the database and, for transport "smtp", at the mail server. Nothing is
+    /// written, started or sent. Wrong keys and values exit 78, an unreachable server 69.
+    Check(check::Args),
+    /// Print what is in force and where each value comes from; secrets as stars
+    Show,
+    /// Print a JSON Schema of the file, for editors
+    ///
+    /// Put it beside your file, and `#:schema ./periodd.schema.json` into the file's first line
+    /// (as `config init` does): editors with a TOML language server then complete and check keys.
+    Schema,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    let screen = global.screen();
+    match &args.command {
+        Command::Init(args) => init::run(args, global),
+        Command::Check(args) => check::run(args, global),
+        Command::Show => show(global, &screen),
+        Command::Schema => {
+            screen.write(|stdout| {
+                serde_json::to_writer_pretty(&mut *stdout, &Config::json_schema())?;
+                writeln!(stdout)
+            })?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// The configuration as commands get it.
+fn load(global: &Global) -> Result<Config, config::ConfigError> {
+    Config::load(global.config.as_deref(), Config::environment())
+}
+
+fn show(global: &Global, screen: &Screen) -> Result<Exit, Failure> {
+    let config = load(global).map_err(Failure::configuration)?;
+    let text = match screen.format() {
+        Format::Json => config.show(config::Format::Json),
+        Format::Table => {
+            let file = config.file().map(|file| file.display().to_string());
+            let file = file.unwrap_or_else(|| "no file, the defaults".to_owned());
+            let text = config.show(config::Format::Toml);
+            format!("# {file}\n{}{text}", if text.starts_with('\n') { "" } else { "\n" })
+        }
+    };
+    screen.write(|stdout| stdout.write_all(text.as_bytes()))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,105 @@
+//! What a pass is asked, and where the configuration says it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::billing::Instant;
+use crate::config::{self, Config};
+use crate::store::alerts::Watch;
+
+/// A pass that was asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The thresholds of all features.
+    pub watched: Watched,
+    /// Are emails sent at all? Otherwise alerts are only recorded.
+    pub mails: bool,
+    /// Look at everything, rather than at what moved.
+    pub full: bool,
+    /// Business time; `None` reads the database's clock.
+    pub at: Option<Instant>,
+}
+
+impl Request {
+    /// What the configuration says about every pass.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            watched: Watched::of(config),
+            mails: config.mail.transport != config::Transport::None,
+            full: false,
+            at: None,
+        }
+    }
+}
+
+/// Thresholds and basis: those of features that have their own, and those of all others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watched {
+    features: BTreeMap<String, Watching>,
+    others: Watching,
+}
+
+/// What is watched of a feature.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Watching {
+    thresholds: Vec<u8>,
+    basis: &'static str,
+}
+
+impl Watched {
+    /// What the configuration says.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let word = |basis: config::Basis| match basis {
+            config::Basis::Allowance => "allowance",
+            config::Basis::Included => "included",
+        };
+        let others = Watching {
+            thresholds: config.alerts.thresholds.0.clone(),
+            basis: word(config.alerts.basis),
+        };
+        let own = config
+            .features
+            .iter()
+            .filter(|feature| feature.thresholds.is_some() || feature.basis.is_some());
+        let features = own.map(|feature| {
+            let thresholds = feature.thresholds.as_ref().map(|own| own.0.clone());
+            let watching = Watching {
+                thresholds: thresholds.unwrap_or_else(|| others.thresholds.clone()),
+                basis: feature.basis.map_or(others.basis, word),
+            };
+            (feature.name.to_lowercase(), watching)
+        });
+        Self { features: features.collect(), others: others.clone() }
+    }
+
+    /// The thresholds of a feature, where its org has none of its own.
+    #[must_use]
+    pub fn thresholds(&self, feature: &str) -> &[u8] {
+        &self.features.get(feature).unwrap_or(&self.others).thresholds
+    }
+
+    pub(super) fn for_store(&self) -> Watch {
+        let least = |watching: &Watching| watching.thresholds.iter().min().copied().map(i16::from);
+        Watch {
+            features: self.features.keys().cloned().collect(),
+            least: self.features.values().map(least).collect(),
+            bases: self.features.values().map(|one| one.basis.to_owned()).collect(),
+            default_least: least(&self.others),
+            default_basis: self.others.basis.to_owned(),
+        }
+    }
+
+    /// A text that differs when any of it does.
+    pub(super) fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        let others = std::iter::once(("*", &self.others));
+        let own = self.features.iter().map(|(name, watching)| (name.as_str(), watching));
+        for (name, Watching { thresholds, basis }) in others.chain(own) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{name} {thresholds:?} {basis};");
+        }
+        text
+    }
+}

@@ -1,0 +1,159 @@
+//! From the facts of an alert to its letter: forecast and recommendation included.
+
+use std::collections::BTreeMap;
+
+use crate::billing::forecast::{self, History, Window};
+use crate::billing::instant::OutOfRange;
+use crate::billing::offers::{self, Offer};
+use crate::billing::quantity::Overflow;
+use crate::billing::{Instant, Quantity, Zone};
+use crate::config::Config;
+use crate::mail::{Basis, Forecast, Letter, Recommended};
+use crate::store::letters::{Days, Facts, Used};
+use crate::store::{Connection, StoreError, letters};
+use crate::tzdata::{TzData, UnknownZone};
+
+/// What the configuration says about how features are written of.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Words {
+    units: BTreeMap<String, String>,
+    templates: BTreeMap<String, String>,
+}
+
+impl Words {
+    pub(super) fn of(config: &Config) -> Self {
+        let mut words = Self::default();
+        for feature in &config.features {
+            let name = feature.name.to_lowercase();
+            if let Some(unit) = &feature.unit {
+                words.units.insert(name.clone(), unit.clone());
+            }
+            if let Some(template) = &feature.template {
+                words.templates.insert(name, template.clone());
+            }
+        }
+        words
+    }
+}
+
+/// Why a letter cannot be composed; no later attempt fares better.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Uncomposable {
+    #[error("{0}")]
+    Zone(#[from] UnknownZone),
+    #[error("{0}")]
+    OutOfRange(#[from] OutOfRange),
+    #[error("{0}")]
+    Overflow(#[from] Overflow),
+    #[error("the limit is no number any more")]
+    Unlimited,
+}
+
+/// Composes letters.
+pub(super) struct Composer<'a> {
+    pub(super) tz: &'a TzData,
+    pub(super) words: &'a Words,
+    /// Business time.
+    pub(super) now: Instant,
+}
+
+impl Composer<'_> {
+    /// The letters of some emails, in their order, each or why there is none.
+    pub(super) async fn letters(
+        &self,
+        connection: &mut Connection,
+        facts: &[Facts],
+    ) -> Result<Vec<Result<Letter, Uncomposable>>, StoreError> {
+        let on_sale = letters::offers(connection).await?;
+        let windows: Vec<Result<(Zone, Window), Uncomposable>> =
+            facts.iter().map(|facts| self.window(facts)).collect();
+        let asked: Vec<Days<'_>> = facts
+            .iter()
+            .zip(&windows)
+            .filter_map(|(facts, window)| {
+                let (_, window) = window.as_ref().ok()?;
+                let (org, feature) = (facts.org, facts.feature.as_str());
+                Some(Days { org, feature, boundaries: window.boundaries() })
+            })
+            .collect();
+        let mut used = letters::used_by_day(connection, &asked).await?.into_iter();
+        let letters = facts.iter().zip(windows).map(|(facts, window)| {
+            let (zone, window) = window?;
+            let Used { days, is_older } =
+                used.next().unwrap_or(Used { days: Vec::new(), is_older: false });
+            self.letter(facts, &zone, &window, &History { days, is_older }, &on_sale)
+        });
+        Ok(letters.collect())
+    }
+
+    fn window(&self, facts: &Facts) -> Result<(Zone, Window), Uncomposable> {
+        let zone = self.tz.zone(&facts.time_zone)?;
+        let window = Window::before(self.now, &zone)?;
+        Ok((zone, window))
+    }
+
+    fn letter(
+        &self,
+        facts: &Facts,
+        zone: &Zone,
+        window: &Window,
+        history: &History,
+        on_sale: &[(String, Offer)],
+    ) -> Result<Letter, Uncomposable> {
+        let Facts { used, drawn, .. } = *facts;
+        let included = facts.included.ok_or(Uncomposable::Unlimited)?;
+        let allowance = included.plus(drawn)?.plus(facts.purchased)?;
+        // min(remaining, max(0, allowance − used)): what packs hold and usage has not eaten yet.
+        let purchased_remaining = facts.purchased.min(allowance.minus(used)?.or_zero());
+        let ahead = forecast::forecast(window, history, used, allowance, facts.period.end);
+        let expected = ahead.map_or(used, |ahead| ahead.expected_at_end).max(used);
+        let need = expected.minus(allowance)?.or_zero();
+        let unit = self.words.units.get(&facts.feature).cloned();
+        let stored = facts.unit.clone().filter(|unit| unit != "units");
+        let unit = stored.or(unit).or_else(|| facts.unit.clone());
+        Ok(Letter {
+            template: self.words.templates.get(&facts.feature).cloned(),
+            threshold: u8::try_from(facts.threshold).unwrap_or(100),
+            limit_change: facts.limit_change,
+            basis: if facts.basis == "included" { Basis::Included } else { Basis::Allowance },
+            org_name: facts.name.clone(),
+            org_slug: facts.slug.clone(),
+            feature: facts.feature.clone(),
+            unit: unit.unwrap_or_else(|| "units".to_owned()),
+            used,
+            included,
+            drawn,
+            purchased_remaining,
+            allowance,
+            period_start: zone.wall_clock(facts.period.start),
+            period_end: zone.wall_clock(facts.period.end),
+            time_zone: zone.name().to_owned(),
+            locale: facts.locale.clone().unwrap_or_else(|| "en".to_owned()),
+            forecast: ahead.map(|ahead| Forecast {
+                used_up_on: ahead.used_up_on,
+                expected_at_end: ahead.expected_at_end,
+            }),
+            offer: recommended(facts, on_sale, need),
+            composed_at: zone.wall_clock(self.now),
+        })
+    }
+}
+
+/// What to buy, in the currency of the org's tier; where nothing is on sale in that, in the first
+/// one in which there is.
+fn recommended(facts: &Facts, on_sale: &[(String, Offer)], need: Quantity) -> Vec<Recommended> {
+    let of_feature = on_sale.iter().filter(|(feature, _)| *feature == facts.feature);
+    let offers: Vec<Offer> = of_feature.map(|(_, offer)| offer.clone()).collect();
+    let mut currencies: Vec<&str> = offers.iter().map(|offer| offer.currency.as_str()).collect();
+    currencies.sort_by_key(|currency| (*currency != facts.currency, *currency));
+    let Some(currency) = currencies.first() else { return Vec::new() };
+    let chosen = offers::cheapest(&offers, currency, need).into_iter();
+    let chosen = chosen.map(|(count, offer)| Recommended {
+        code: offer.code,
+        count,
+        quantity: offer.quantity,
+        price_cents: offer.price_cents,
+        currency: offer.currency,
+    });
+    chosen.collect()
+}

@@ -1,0 +1,183 @@
+//! The post: templates, sender and transport, as the configuration has them.
+
+use uuid::Uuid;
+
+use super::attempt::Outcome;
+use super::compose::{Composer, Words};
+use crate::billing::Instant;
+use crate::config::{self, Config, ConfigError};
+use crate::mail::templates::TemplateError;
+use crate::mail::transport::{Login, Settings, Tls, Unusable};
+use crate::mail::{Email, Envelope, Letter, RenderError, SendError, Sender, Templates, Transport};
+use crate::mail::{render, samples};
+use crate::store::letters::Facts;
+use crate::store::{Connection, StoreError};
+use crate::tzdata::TzData;
+
+/// Why there is no post.
+#[derive(Debug, thiserror::Error)]
+pub enum PostError {
+    /// A template is wrong.
+    #[error("{0}")]
+    Template(#[from] TemplateError),
+    /// The mail server's settings cannot be used.
+    #[error("{0}")]
+    Unusable(#[from] Unusable),
+    /// A secret cannot be had.
+    #[error("{0}")]
+    Secret(#[from] ConfigError),
+}
+
+/// What writes emails and carries them away.
+#[derive(Debug)]
+pub struct Post {
+    templates: Templates,
+    sender: Sender,
+    transport: Transport,
+    words: Words,
+}
+
+impl Post {
+    /// The post of a configuration. Nothing is said to any server yet.
+    ///
+    /// # Errors
+    /// [`PostError`], a sentence each.
+    pub fn of(config: &Config) -> Result<Self, PostError> {
+        let mail = &config.mail;
+        Ok(Self {
+            templates: Templates::load(mail.templates_dir.as_deref())?,
+            sender: Sender {
+                name: mail.from.name.clone(),
+                address: mail.from.address.clone(),
+                unsubscribe_url: mail.unsubscribe_url.clone(),
+            },
+            transport: match mail.transport {
+                config::Transport::Smtp => Transport::smtp(settings(config)?)?,
+                config::Transport::Directory => Transport::directory(mail.directory.clone()),
+                config::Transport::None => Transport::None,
+            },
+            words: Words::of(config),
+        })
+    }
+
+    /// Does it carry emails anywhere? Otherwise those that are queued wait for one that does.
+    #[must_use]
+    pub const fn carries(&self) -> bool {
+        !matches!(self.transport, Transport::None)
+    }
+
+    pub(super) const fn words(&self) -> &Words {
+        &self.words
+    }
+
+    pub(super) fn concurrency(&self) -> usize {
+        self.transport.concurrency().max(1)
+    }
+
+    pub(super) async fn rest(&self) {
+        self.transport.rest().await;
+    }
+
+    /// The Message-ID of an email: its id, which is unique, at the sender's host.
+    pub(super) fn message_id(&self, id: Uuid) -> String {
+        let host = self.sender.address.rsplit('@').next().unwrap_or("localhost");
+        format!("{id}@{host}")
+    }
+
+    /// Renders a letter and sends it; what the server said.
+    pub(super) async fn send(
+        &self,
+        letter: &Letter,
+        envelope: &Envelope,
+    ) -> Result<String, Outcome> {
+        // A template can be mended, and the email is tried again.
+        let email = render(&self.templates, letter, envelope, &self.sender)
+            .map_err(|error| Outcome::Postponed(error.to_string()))?;
+        Ok(self.transport.send(&email).await?.note)
+    }
+
+    /// Sends a made-up warning to an address, and returns what the server said.
+    ///
+    /// # Errors
+    /// [`SendError`], and [`SendError::Rejected`] for what cannot even be rendered.
+    pub async fn send_test(&self, address: &str, now: Instant) -> Result<String, SendError> {
+        let Some((letter, _)) = samples::letters().into_iter().next() else {
+            return Err(SendError::Rejected("there is no sample to send".to_owned()));
+        };
+        let envelope = Envelope {
+            to: address.to_owned(),
+            message_id: self.message_id(Uuid::new_v4()),
+            date: now,
+            unsubscribe: None,
+        };
+        let email = render(&self.templates, &letter, &envelope, &self.sender)
+            .map_err(|error| SendError::Rejected(error.to_string()))?;
+        let sent = self.transport.send(&email).await;
+        self.rest().await;
+        Ok(sent?.note)
+    }
+
+    /// The email that an org would get about these facts; nothing is sent and nothing is kept.
+    ///
+    /// # Errors
+    /// [`Preview`].
+    pub async fn preview(
+        &self,
+        connection: &mut Connection,
+        tz: &TzData,
+        facts: &Facts,
+        to: &str,
+        now: Instant,
+    ) -> Result<Email, Preview> {
+        let composer = Composer { tz, words: &self.words, now };
+        let letters = composer.letters(connection, std::slice::from_ref(facts)).await?;
+        let letter = letters.into_iter().next();
+        let letter = letter.ok_or_else(|| Preview::Uncomposable("it has no facts".to_owned()))?;
+        let letter = letter.map_err(|why| Preview::Uncomposable(why.to_string()))?;
+        let envelope = Envelope {
+            to: to.to_owned(),
+            message_id: self.message_id(facts.id),
+            date: now,
+            unsubscribe: Some("preview".to_owned()),
+        };
+        Ok(render(&self.templates, &letter, &envelope, &self.sender)?)
+    }
+}
+
+/// Why there is nothing to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum Preview {
+    /// The database.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The letter cannot be composed.
+    #[error("the email cannot be composed: {0}")]
+    Uncomposable(String),
+    /// The email cannot be rendered.
+    #[error("{0}")]
+    Render(#[from] RenderError),
+}
+
+fn settings(config: &Config) -> Result<Settings, PostError> {
+    let smtp = &config.mail.smtp;
+    let login = match (&smtp.username, config.smtp_password()?) {
+        (Some(username), Some(password)) => {
+            Some(Login { username: username.clone(), password: password.reveal().to_owned() })
+        }
+        _ => None,
+    };
+    Ok(Settings {
+        host: smtp.host.clone().unwrap_or_default(),
+        port: smtp.port,
+        tls: match smtp.tls {
+            config::Tls::Starttls => Tls::Starttls,
+            config::Tls::Tls => Tls::Tls,
+            config::Tls::None => Tls::None,
+        },
+        ca_file: smtp.ca_file.clone(),
+        login,
+        max_connections: smtp.max_connections,
+        rate_per_second: smtp.rate_per_second,
+        timeout: smtp.timeout.0,
+    })
+}

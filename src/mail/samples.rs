@@ -1,0 +1,106 @@
+//! Letters of every kind, made up: templates are tried with them, and so are mail programs.
+
+use jiff::civil::date;
+
+use super::letter::{Basis, Forecast, Letter, Recommended};
+use crate::billing::{LocalDate, LocalTime, Quantity};
+
+/// Letters that between them say everything that a letter can say, each with whether it ends in
+/// an unsubscribe link.
+#[must_use]
+pub fn letters() -> Vec<(Letter, bool)> {
+    let units = Quantity::units;
+    let forecast =
+        |used_up_on, expected| Some(Forecast { used_up_on, expected_at_end: units(expected) });
+    let warning = warning();
+    let full = Letter {
+        threshold: 100,
+        used: units(600),
+        forecast: None,
+        offer: Vec::new(),
+        ..warning.clone()
+    };
+    let packed = Letter {
+        allowance: units(900),
+        purchased_remaining: units(300),
+        forecast: forecast(Some(LocalDate(date(2026, 5, 27))), 1315),
+        offer: vec![offer("minutes-300", 1, 300, 1900), offer("minutes-60", 2, 60, 450)],
+        ..warning.clone()
+    };
+    vec![
+        (
+            Letter {
+                threshold: 80,
+                used: units(480),
+                forecast: forecast(None, 590),
+                offer: Vec::new(),
+                ..warning.clone()
+            },
+            true,
+        ),
+        (Letter { limit_change: true, forecast: None, offer: vec![], ..warning.clone() }, false),
+        (Letter { basis: Basis::Included, ..packed.clone() }, true),
+        (
+            Letter {
+                threshold: 80,
+                used: units(720),
+                drawn: units(120),
+                purchased_remaining: units(180),
+                ..packed.clone()
+            },
+            true,
+        ),
+        (Letter { threshold: 100, used: units(600), basis: Basis::Included, ..packed }, false),
+        (Letter { used: units(640), ..full.clone() }, false),
+        (
+            Letter { forecast: forecast(None, 815), offer: warning.offer.clone(), ..full.clone() },
+            false,
+        ),
+        (
+            Letter { used: units(3), included: Quantity::ZERO, allowance: Quantity::ZERO, ..full },
+            false,
+        ),
+        (warning, true),
+    ]
+}
+
+fn offer(code: &str, count: u32, quantity: i64, price_cents: i64) -> Recommended {
+    let (code, currency) = (code.to_owned(), "USD".to_owned());
+    Recommended { code, count, quantity: Quantity::units(quantity), price_cents, currency }
+}
+
+/// The most usual letter: 570 of 600 minutes on 21 May.
+#[must_use]
+pub fn warning() -> Letter {
+    let units = Quantity::units;
+    Letter {
+        template: None,
+        threshold: 90,
+        limit_change: false,
+        basis: Basis::Allowance,
+        org_name: "Acme GmbH".to_owned(),
+        org_slug: "acme".to_owned(),
+        feature: "minutes_transcribed".to_owned(),
+        unit: "minutes".to_owned(),
+        used: units(570),
+        included: units(600),
+        drawn: Quantity::ZERO,
+        purchased_remaining: Quantity::ZERO,
+        allowance: units(600),
+        period_start: at("2026-05-01T00:00:00+02:00"),
+        period_end: at("2026-06-01T00:00:00+02:00"),
+        time_zone: "Europe/Berlin".to_owned(),
+        locale: "en".to_owned(),
+        forecast: Some(Forecast {
+            used_up_on: Some(LocalDate(date(2026, 5, 23))),
+            expected_at_end: units(815),
+        }),
+        offer: vec![offer("minutes-300", 1, 300, 1900)],
+        composed_at: at("2026-05-21T14:05:00+02:00"),
+    }
+}
+
+/// A constant of this file.
+fn at(text: &str) -> LocalTime {
+    text.parse().expect("a sample's time")
+}

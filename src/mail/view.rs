@@ -1,0 +1,288 @@
+//! A letter as its templates see it: everything written out for its reader.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::Value;
+use minijinja::value::{Object, ObjectRepr};
+use serde::Serialize;
+
+use super::letter::{Basis, Forecast, Letter, Recommended};
+use super::locale::Locale;
+use crate::billing::quantity::Overflow;
+use crate::billing::{LocalDate, LocalTime, Quantity};
+
+/// Characters of a name that fit where names stand.
+const NAME_CHARS: usize = 80;
+
+/// What templates can name. README describes it for those who write their own; a field that
+/// goes breaks their templates.
+#[derive(Serialize)]
+pub(super) struct View {
+    org: Org,
+    /// `minutes_transcribed`
+    feature: String,
+    /// `minutes transcribed`
+    topic: String,
+    /// `minutes`
+    unit: String,
+    threshold: u8,
+    /// `95%`; empty when the limit is nothing.
+    percent: Text,
+    /// Is the limit reached?
+    reached: bool,
+    limit_change: bool,
+    /// `allowance` or `included`
+    basis: &'static str,
+    used: Number,
+    limit: Number,
+    included: Number,
+    drawn: Number,
+    /// What packs add to the included quantity in this period, used or not.
+    purchased: Number,
+    purchased_remaining: Number,
+    allowance: Number,
+    left_included: Number,
+    /// Left of both.
+    left: Number,
+    /// Used beyond the allowance.
+    above: Number,
+    bar: Bar,
+    starts: Moment,
+    resets: Moment,
+    as_of: Moment,
+    time_zone: String,
+    language: String,
+    forecast: Option<Outlook>,
+    offer: Vec<Offered>,
+    /// The price of everything recommended; empty when the currencies differ.
+    offer_price: Text,
+    /// The address that ends the warnings with one click; none above them.
+    unsubscribe_url: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Org {
+    name: String,
+    slug: String,
+}
+
+/// The usage bar, in whole percent of its width; together 100.
+#[derive(Serialize)]
+struct Bar {
+    used: i128,
+    left_included: i128,
+    left_purchased: i128,
+}
+
+/// A moment on the org's wall clock.
+#[derive(Serialize)]
+struct Moment {
+    /// `Monday, 1 June 2026`
+    day: String,
+    /// `1 June 2026`
+    date: String,
+    /// `1 June`
+    short: String,
+    /// `00:00`
+    time: String,
+}
+
+#[derive(Serialize)]
+struct Outlook {
+    /// When the allowance is used up, in the forms of a moment without a time; none: not in
+    /// this period.
+    used_up: Option<Day>,
+    expected_at_end: Number,
+    /// By how much that exceeds the allowance.
+    missing: Number,
+}
+
+#[derive(Serialize)]
+struct Day {
+    #[expect(clippy::struct_field_names, reason = "the word that templates read best")]
+    day: String,
+    date: String,
+    short: String,
+}
+
+#[derive(Serialize)]
+struct Offered {
+    code: String,
+    count: u32,
+    /// What one of it holds.
+    quantity: Number,
+    /// What all of them hold.
+    total: Number,
+    /// The price of one.
+    price: String,
+    /// The price of all.
+    total_price: String,
+}
+
+impl View {
+    pub(super) fn of(letter: &Letter, unsubscribe_url: Option<String>) -> Result<Self, Overflow> {
+        let locale = Locale::of(&letter.locale);
+        let number = |quantity| Number::new(locale, quantity);
+        let left_included = letter.left_included()?;
+        let left = left_included.plus(letter.purchased_remaining)?;
+        let prices = offer_price(&letter.offer);
+        let offered = letter.offer.iter().map(|offer| Offered::of(offer, locale));
+        Ok(Self {
+            org: Org { name: name(&letter.org_name), slug: name(&letter.org_slug) },
+            feature: name(&letter.feature),
+            topic: name(&letter.feature).replace('_', " "),
+            unit: name(&letter.unit),
+            threshold: letter.threshold,
+            percent: Text(letter.percent().map_or_else(String::new, |p| locale.percent(p))),
+            reached: letter.percent().is_none_or(|percent| percent >= 100),
+            limit_change: letter.limit_change,
+            basis: match letter.basis {
+                Basis::Allowance => "allowance",
+                Basis::Included => "included",
+            },
+            used: number(letter.used),
+            limit: number(letter.limit()),
+            included: number(letter.included),
+            drawn: number(letter.drawn),
+            purchased: number(letter.allowance.minus(letter.included)?.or_zero()),
+            purchased_remaining: number(letter.purchased_remaining),
+            allowance: number(letter.allowance),
+            left_included: number(left_included),
+            left: number(left),
+            above: number(letter.above()?),
+            bar: Bar::of(letter.used.or_zero(), left_included, letter.purchased_remaining),
+            starts: Moment::of(letter.period_start, locale),
+            resets: Moment::of(letter.period_end, locale),
+            as_of: Moment::of(letter.composed_at, locale),
+            time_zone: name(&letter.time_zone),
+            language: letter.locale.split(['-', '_']).next().unwrap_or_default().to_owned(),
+            forecast: match &letter.forecast {
+                None => None,
+                Some(Forecast { used_up_on, expected_at_end: expected }) => Some(Outlook {
+                    used_up: used_up_on.map(|date| Day::of(date, locale)),
+                    expected_at_end: number(about(*expected)?),
+                    missing: number(about(expected.minus(letter.allowance)?.or_zero())?),
+                }),
+            },
+            offer: offered.collect::<Result<_, _>>()?,
+            offer_price: Text(prices.map_or_else(String::new, |(c, code)| locale.money(c, code))),
+            unsubscribe_url,
+        })
+    }
+}
+
+impl Bar {
+    /// What is there shows, however little of it there is.
+    fn of(used: Quantity, included: Quantity, purchased: Quantity) -> Self {
+        let parts = [used, included, purchased].map(Quantity::millionths);
+        let whole = parts.iter().sum::<i128>().max(1);
+        let share = |part: i128| if part == 0 { 0 } else { (part * 100 / whole).clamp(1, 98) };
+        let (left_included, left_purchased) = (share(parts[1]), share(parts[2]));
+        Self { used: 100 - left_included - left_purchased, left_included, left_purchased }
+    }
+}
+
+impl Moment {
+    fn of(at: LocalTime, locale: Locale) -> Self {
+        let (hour, minute) = at.hour_and_minute();
+        let Day { day, date, short } = Day::of(at.date(), locale);
+        Self { day, date, short, time: format!("{hour:02}:{minute:02}") }
+    }
+}
+
+impl Day {
+    fn of(date: LocalDate, locale: Locale) -> Self {
+        Self { day: locale.day(date), date: locale.date(date), short: locale.short_date(date) }
+    }
+}
+
+impl Offered {
+    fn of(offer: &Recommended, locale: Locale) -> Result<Self, Overflow> {
+        let total = offer.quantity.millionths() * i128::from(offer.count);
+        Ok(Self {
+            code: name(&offer.code),
+            count: offer.count,
+            quantity: Number::new(locale, offer.quantity),
+            total: Number::new(locale, Quantity::from_millionths(total)?),
+            price: locale.money(offer.price_cents, &offer.currency),
+            total_price: locale.money(total_cents(offer), &offer.currency),
+        })
+    }
+}
+
+/// An estimate without digits that it does not have: whole from ten on, rounded up.
+fn about(quantity: Quantity) -> Result<Quantity, Overflow> {
+    let unit = Quantity::units(1).millionths();
+    let step = if quantity.millionths() < 10 * unit { unit / 10 } else { unit };
+    let steps = quantity.millionths().div_euclid(step);
+    let rest = i128::from(quantity.millionths().rem_euclid(step) > 0);
+    Quantity::from_millionths((steps + rest) * step)
+}
+
+fn total_cents(offer: &Recommended) -> i64 {
+    offer.price_cents.saturating_mul(i64::from(offer.count))
+}
+
+/// What everything costs together, if it is all in one currency.
+fn offer_price(offers: &[Recommended]) -> Option<(i64, &str)> {
+    let currency = &offers.first()?.currency;
+    let is_one = offers.iter().all(|offer| offer.currency == *currency);
+    let cents = offers.iter().map(total_cents).fold(0_i64, i64::saturating_add);
+    is_one.then_some((cents, currency))
+}
+
+/// A name as one short line of text: whatever it holds, it stays a name.
+///
+/// Invisible characters that turn the direction of writing around would garble what stands
+/// beside it.
+pub(super) fn name(text: &str) -> String {
+    let is_odd = |c: char| {
+        c.is_control()
+            || c.is_whitespace()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+            || matches!(c, '\u{2066}'..='\u{2069}')
+    };
+    let line = text.split(is_odd).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(NAME_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// A number, written out; false in a template when it is nothing.
+#[derive(Debug)]
+struct Shown {
+    text: String,
+    is_some: bool,
+}
+
+impl Object for Shown {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.is_some
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Number(Value);
+
+impl Number {
+    fn new(locale: Locale, quantity: Quantity) -> Self {
+        let (text, is_some) = (locale.number(quantity), !quantity.is_zero());
+        Self(Value::from_object(Shown { text, is_some }))
+    }
+}
+
+/// Text that may be missing: empty is false in a template.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Text(String);

@@ -1,0 +1,144 @@
+//! Derived columns in tables of the application's own.
+
+use crate::story::{granted, rollover, used};
+use crate::words::{log, may, sync};
+
+const ACCOUNTS: &str = "
+    create schema app;
+    create table app.accounts (org uuid primary key, \"Minutes\" integer, \"left\" numeric(12, 2),
+                               share numeric not null default 0, note text);
+    insert into app.accounts (org) select id from organizations;
+    create table seats (person uuid primary key, used bigint not null default 0);
+    insert into users (organization_id, email) select id, 'a@b' from organizations;
+    insert into seats (person) select id from users";
+
+fn derived(table: &str, column: &str, key: &str, scope: &str, quantity: &str) -> String {
+    format!(
+        "[[sync.derived]]\ntable = \"{table}\"\ncolumn = \"{column}\"\nkey = \"{key}\"\n\
+         feature = \"Minutes_Transcribed\"\nscope = \"{scope}\"\nquantity = \"{quantity}\"\n"
+    )
+}
+
+fn all() -> String {
+    [
+        derived("organizations", "used_minutes", "id", "org", "used"),
+        derived("app.accounts", "Minutes", "org", "org", "used"),
+        derived("app.accounts", "left", "org", "org", "purchased_remaining"),
+        derived("app.accounts", "share", "org", "org", "percent"),
+        derived("seats", "used", "person", "user", "used"),
+    ]
+    .concat()
+}
+
+const SHOWN: &str = "select \"Minutes\", \"left\", share, used from app.accounts, seats";
+
+#[tokio::test]
+async fn columns_of_other_tables_follow_counters_packs_and_rollovers() {
+    let test = may().await;
+    test.sql(ACCOUNTS).await;
+    test.configure(&all());
+    granted(&test, "acme", "A", 100, "2026-05-01T00:00:00Z", "").await;
+    test.sql(
+        "select record_usage(organization_id, 'minutes_transcribed', 120.5, id, '2026-05-10')
+         from users",
+    )
+    .await;
+    sync(&test, "2026-05-11T00:00:00Z", &[]).exits(0);
+    assert_eq!(test.rows(SHOWN).await, ["121 100.00 20.08 121"]);
+    let report = sync(&test, "2026-05-11T00:00:00Z", &["--full"]).exits(0).json();
+    assert_eq!((&report["drift_found"], &report["columns_written"]), (&0.into(), &0.into()));
+
+    // What nothing explains is drift; what follows a limit or a pack is not.
+    test.sql("update app.accounts set \"Minutes\" = 7, share = 99; update seats set used = 1")
+        .await;
+    sync(&test, "2026-05-12T00:00:00Z", &["--full"]).exits(0);
+    let mut lines = log(&test).await;
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "app.accounts.Minutes 7 121 114",
+            "app.accounts.share 99 20.08 -78.92",
+            "seats.used 1 121 120"
+        ]
+    );
+    test.sql(
+        "insert into limit_overrides select id, 'minutes_transcribed', 1000 from organizations",
+    )
+    .await;
+    let report = sync(&test, "2026-05-13T00:00:00Z", &["--full"]).exits(0).json();
+    assert_eq!(report["drift_found"], 0);
+    assert_eq!(test.rows(SHOWN).await, ["121 100.00 10.95 121"]);
+
+    // Sold without a pack: kept, also when the packs move.
+    test.sql("update app.accounts set \"left\" = \"left\" + 30").await;
+    let report = sync(&test, "2026-05-14T00:00:00Z", &["--full"]).exits(0).json();
+    assert_eq!(report["purchases_without_pack"][0]["column"], "app.accounts.left");
+    used(&test, "acme", "939.5", "2026-05-15T00:00:00Z").await;
+    sync(&test, "2026-05-16T00:00:00Z", &[]).exits(0);
+    assert_eq!(test.rows(SHOWN).await, ["1060 70.00 96.36 121"]);
+    rollover(&test, "2026-06-01T00:00:00Z", &[]).exits(0);
+    assert_eq!(test.rows(SHOWN).await, ["0 70.00 0 0"]);
+    granted(&test, "acme", "B", 30, "2026-06-02T00:00:00Z", "").await;
+    let report = sync(&test, "2026-06-03T00:00:00Z", &["--full"]).exits(0).json();
+    assert_eq!(test.rows(SHOWN).await, ["0 70.00 0 0"]);
+    assert_eq!(report["purchases_without_pack"].as_array().unwrap().len(), 0);
+    assert_eq!(report["drift_found"], 0);
+    test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn names_that_do_not_exist_are_refused_with_their_place_and_a_suggestion() {
+    let test = may().await;
+    test.sql(ACCOUNTS).await;
+    let plain = std::fs::read_to_string(test.config()).unwrap();
+    let lines = plain.lines().count();
+    for (wrong, line, said) in [
+        (
+            derived("organisatons", "used_minutes", "id", "org", "used"),
+            2,
+            "no table `organisatons`; did you mean `organi",
+        ),
+        (derived("app.acounts", "share", "org", "org", "used"), 2, "did you mean `app.accounts`?"),
+        (
+            derived("organizations", "used_minute", "id", "org", "used"),
+            3,
+            "did you mean `used_minutes`?",
+        ),
+        (derived("organizations", "used_minutes", "uid", "org", "used"), 4, "no column `uid`"),
+        (
+            derived("organizations", "used_minutes", "slug", "org", "used"),
+            4,
+            "`slug` is text; the key",
+        ),
+        (
+            derived("app.accounts", "note", "org", "org", "used"),
+            3,
+            "`note` is text; a derived column is",
+        ),
+        (derived("app.accounts", "minutes", "org", "org", "used"), 3, "did you mean `Minutes`?"),
+    ] {
+        std::fs::write(test.config(), format!("{plain}{wrong}")).unwrap();
+        for command in [&["sync"][..], &["sync", "--check"], &["rollover"]] {
+            let stderr = test.periodd(command).exits(78).stderr;
+            assert!(stderr.contains(said), "{stderr}");
+            assert!(stderr.contains(&format!("periodd.toml:{}:", lines + line)), "{stderr}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_are_quoted_whatever_they_are_called() {
+    let test = may().await;
+    test.sql(
+        "create table \"order\" (\"user\" uuid primary key, \"group\" numeric not null default 0);
+         insert into \"order\" select id from organizations",
+    )
+    .await;
+    test.configure(&derived("order", "group", "user", "org", "used"));
+    used(&test, "acme", "12", "2026-05-10T00:00:00Z").await;
+    sync(&test, "2026-05-11T00:00:00Z", &["--full"]).exits(0);
+    assert_eq!(test.rows("select \"group\" from \"order\"").await, ["12"]);
+    rollover(&test, "2026-06-01T00:00:00Z", &[]).exits(0);
+    assert_eq!(test.rows("select \"group\" from \"order\"").await, ["0"]);
+}
