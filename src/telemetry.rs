@@ -122,7 +122,8 @@ fn is_stream(stream: &str, (device, inode): (u64, u64)) -> bool {
 /// no news: whoever worked on it has been told, or was done. Nor is what the tick tells of itself.
 fn filter(level: LevelFilter) -> EnvFilter {
     let wants_details = level >= LevelFilter::DEBUG;
-    let others = if wants_details { "" } else { ",sqlx_core::pool=error,tokio_cron_scheduler=warn" };
+    let others =
+        if wants_details { "" } else { ",sqlx_core::pool=error,tokio_cron_scheduler=warn" };
     EnvFilter::new(format!("{level}{others}"))
 }
 

@@ -181,10 +181,10 @@ impl From<jobs::refund::Error> for Failure {
     }
 }
 
-impl From<jobs::import::Error> for Failure {
-    fn from(error: jobs::import::Error) -> Self {
+impl From<jobs::usage_file::Error> for Failure {
+    fn from(error: jobs::usage_file::Error) -> Self {
         match error {
-            jobs::import::Error::Store(error) => error.into(),
+            jobs::usage_file::Error::Store(error) => error.into(),
             other => Self::usage(other),
         }
     }

@@ -6,6 +6,7 @@
 use uuid::Uuid;
 
 use super::orgs::Error;
+use crate::billing::address::is_address;
 use crate::billing::{Boundary, Calendar, Cycle, Instant, Period};
 use crate::store::settings::{self, Contact, Settings};
 use crate::store::{Connection, Database, StoreError};
@@ -77,7 +78,7 @@ pub async fn change(
     change: &Change,
 ) -> Result<Changed, Error> {
     for address in &change.contacts {
-        if !looks_like_an_address(address) {
+        if !is_address(address) {
             return Err(Error::Contact(address.clone()));
         }
     }
@@ -215,12 +216,4 @@ fn altered(before: &Settings, after: &Settings) -> Vec<Altered> {
     ];
     let changed = rows.into_iter().filter(|(_, before, after)| before != after);
     changed.map(|(setting, before, after)| Altered { setting, before, after }).collect()
-}
-
-/// Is this an address at all? Whether anybody reads what goes there, only a letter can tell.
-fn looks_like_an_address(text: &str) -> bool {
-    let printable =
-        !text.chars().any(|c| c.is_control() || c.is_whitespace() || "<>,;".contains(c));
-    let sides = text.rsplit_once('@');
-    printable && sides.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
 }

@@ -3,7 +3,7 @@
 use crate::billing::catalogue::{self, Catalogue, Offer, Step, Tier};
 use crate::billing::quota::Included;
 use crate::config::{Config, Limit};
-use crate::store::{Database, StoreError, catalogue as tables};
+use crate::store::{Database, StoreError, tiers as tables};
 
 /// What the configuration wants. Names of features are in lower case in the tables.
 #[must_use]

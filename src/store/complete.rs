@@ -27,7 +27,7 @@ pub async fn orgs(database: &Database, typed: &str) -> Result<Vec<(String, Strin
 /// As every read.
 pub async fn features(database: &Database) -> Result<Vec<String>, StoreError> {
     let mut connection = database.connection().await?;
-    super::import::features(&mut connection).await
+    super::usage_file::features(&mut connection).await
 }
 
 /// Every tier.

@@ -194,7 +194,7 @@ pub async fn before_the_first_period(connection: &mut PgConnection) -> Result<Fa
 /// # Errors
 /// As every read.
 pub async fn features(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
-    super::import::features(connection).await
+    super::usage_file::features(connection).await
 }
 
 /// How the database is reached.

@@ -5,10 +5,12 @@
 mod support;
 
 mod completions;
+mod doctor;
 mod explain;
 mod import;
 mod interrupt;
 mod refund;
 mod set;
+mod status;
 mod suggestions;
 mod tiers;

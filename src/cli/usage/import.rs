@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::super::output::{Cell, Output, Page, Screen, Table, Tone};
 use super::super::session::Session;
 use super::super::{Exit, Failure};
-use crate::jobs::import::{self, Observer, Progress, Report, Request};
+use crate::jobs::usage_file::{self, Observer, Progress, Report, Request};
 
 const NOTES: &str = "\
 The file begins with a heading that names its columns: org, feature, quantity, used_at, and if you
@@ -53,7 +53,8 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         stop: session.stop_between_batches(),
     };
     let bytes = std::fs::metadata(&args.file).map_or(0, |file| file.len());
-    let report = import::run(&session.database, &request, observer(&session.screen, bytes)).await?;
+    let report =
+        usage_file::run(&session.database, &request, observer(&session.screen, bytes)).await?;
     let refused = report.bad > 0 && !args.skip_bad;
     let exit = match (report.bad > 0, refused, args.dry_run) {
         (true, _, true) => Exit::Found,

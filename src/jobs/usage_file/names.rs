@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::lines::Line;
-use crate::store::{Connection, StoreError, import};
+use crate::store::{Connection, StoreError, usage_file as rows};
 
 /// What the names in a file stand for, as far as they were looked up.
 pub(super) struct Names {
@@ -33,7 +33,7 @@ impl Names {
             .collect();
         if !unknown.is_empty() {
             let named: Vec<String> = unknown.into_iter().map(str::to_owned).collect();
-            let found = import::orgs(connection, &named).await?;
+            let found = rows::orgs(connection, &named).await?;
             self.orgs.extend(named.into_iter().map(|name| (name, None)));
             self.orgs.extend(found.into_iter().map(|(name, id)| (name, Some(id))));
         }
@@ -45,7 +45,7 @@ impl Names {
             pairs.filter(|pair| !self.users.contains_key(pair)).collect();
         if !unknown.is_empty() {
             let (orgs, emails): (Vec<Uuid>, Vec<String>) = unknown.iter().cloned().unzip();
-            let found = import::users(connection, &orgs, &emails).await?;
+            let found = rows::users(connection, &orgs, &emails).await?;
             self.users.extend(unknown.into_iter().map(|pair| (pair, None)));
             let found = found.into_iter().map(|(org, email, id)| ((org, email), Some(id)));
             self.users.extend(found);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::billing::Instant;
 use crate::jobs::stop::Stop;
 use crate::store::usage::NewUsage;
-use crate::store::{Database, StoreError, import};
+use crate::store::{Database, StoreError, usage_file as rows};
 use lines::{Digested, Lines};
 use names::Names;
 
@@ -104,7 +104,7 @@ pub async fn run(
     observer: Observer,
 ) -> Result<Report, Error> {
     let mut connection = database.connection().await?;
-    let mut names = Names::new(import::features(&mut connection).await?);
+    let mut names = Names::new(rows::features(&mut connection).await?);
     let mut report = Report::default();
 
     let mut lines = open(&request.file)?;
@@ -137,7 +137,7 @@ pub async fn run(
         }
         let usage = batch.iter().filter_map(|line| line.usage(&names, request.now, &digest).ok());
         let usage: Vec<NewUsage> = usage.collect();
-        let new = import::write(&mut connection, &usage).await?;
+        let new = rows::write(&mut connection, &usage).await?;
         report.imported += new;
         report.known += usage.len() as u64 - new;
         observer(Progress::Imported(lines.position()));
