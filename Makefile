@@ -7,7 +7,7 @@ export CARGO
 # Statements are checked against .sqlx, whatever database the environment talks about.
 unexport DATABASE_URL
 
-.PHONY: demo test lint docs bench bench-page
+.PHONY: demo test lint docs bench bench-page deb
 
 # A sample company through several months, in a private cluster of its own.
 demo:
@@ -35,3 +35,8 @@ bench:
 # The same, kept as docs/benchmarks.md.
 bench-page:
 	PERIODD_TEST_FSYNC=on scripts/with-postgresql $(CARGO) bench --locked --bench rollover -- --write
+
+# A Debian package of the release binary, with dpkg-deb alone.
+deb:
+	$(CARGO) build --locked --release --quiet
+	@scripts/debian-package target/release/periodd
