@@ -84,6 +84,7 @@ create table periodd_audited (
     starts timestamptz[] not null,
     ends timestamptz[] not null,
     metrics bigint[] not null,
+    is_complete boolean not null default false,
     primary key (run, first_org)
 );
 comment on table periodd_audited is 'How many metrics each period held when it was audited last: a row per page of orgs, an entry of its arrays per period.';
@@ -94,6 +95,7 @@ comment on column periodd_audited.orgs is 'Whose period it is, entry by entry.';
 comment on column periodd_audited.starts is 'When it starts.';
 comment on column periodd_audited.ends is 'When it ends.';
 comment on column periodd_audited.metrics is 'How many metrics it held.';
+comment on column periodd_audited.is_complete is 'The audit came to its end: the next one is compared with it.';
 
 create table periodd_removed (
     org_id uuid primary key references organizations (id),

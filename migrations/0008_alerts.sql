@@ -8,14 +8,15 @@ alter table organizations
     add column locale text check (locale ~ '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$');
 comment on column organizations.judged_tier is 'The tier that alerts judged by last; null until then.';
 comment on column organizations.locale is 'Language and region of the org''s emails, such as en-GB; null: en.';
-create index organizations_tier_moved on organizations (id) where judged_tier <> subscription_tier;
+create index organizations_tier_moved on organizations (id) include (subscription_tier)
+    where judged_tier <> subscription_tier;
 
 alter table tier_limits
     add column judged boolean not null default false,
     add column judged_included numeric
         check (judged_included >= 0 and judged_included < 'Infinity'
                and judged_included = round(judged_included, 6));
-comment on column tier_limits.judged is 'Have alerts judged by this row?';
+comment on column tier_limits.judged is 'Whether alerts have judged by this row.';
 comment on column tier_limits.judged_included is 'The included quantity that alerts judged by last; null is unlimited.';
 
 alter table limit_overrides
@@ -23,9 +24,9 @@ alter table limit_overrides
     add column judged_included numeric
         check (judged_included >= 0 and judged_included < 'Infinity'
                and judged_included = round(judged_included, 6));
-comment on column limit_overrides.judged is 'Have alerts judged by this row?';
+comment on column limit_overrides.judged is 'Whether alerts have judged by this row.';
 comment on column limit_overrides.judged_included is 'The included quantity that alerts judged by last; null is unlimited.';
-create index limit_overrides_moved on limit_overrides (org_id)
+create index limit_overrides_moved on limit_overrides (org_id) include (feature, included)
     where not judged or included is distinct from judged_included;
 
 -- Counters move too often for an index on when they did: it would cost every increment its place
@@ -60,7 +61,7 @@ comment on column org_alert_settings.org_id is 'The org.';
 comment on column org_alert_settings.feature is 'The feature, or * for all that have no row of their own.';
 comment on column org_alert_settings.thresholds is 'Percentages; empty: no alerts; null: as the configuration says.';
 comment on column org_alert_settings.basis is 'What they are percentages of: allowance or included; null: as the configuration says.';
-comment on column org_alert_settings.judged is 'Have alerts judged by this row?';
+comment on column org_alert_settings.judged is 'Whether alerts have judged by this row.';
 comment on column org_alert_settings.judged_thresholds is 'The thresholds that alerts judged by last.';
 comment on column org_alert_settings.judged_basis is 'The basis that alerts judged by last.';
 create index org_alert_settings_moved on org_alert_settings (org_id)
@@ -90,7 +91,7 @@ comment on column periodd_alert_limits.period_start is 'Start of the counter''s 
 comment on column periodd_alert_limits.period_end is 'End of the counter''s period.';
 comment on column periodd_alert_limits.generation is 'How often the limit has risen in this period, counted from 1.';
 comment on column periodd_alert_limits.quantity is 'The limit: allowance or included, by the basis; null is unlimited.';
-comment on column periodd_alert_limits.used is 'Usage.';
+comment on column periodd_alert_limits.used is 'Usage at that time.';
 comment on column periodd_alert_limits.seq is 'Moves with every judgement: of two at once only one is written.';
 comment on column periodd_alert_limits.judged_at is 'When, in business time.';
 
@@ -126,7 +127,7 @@ comment on column periodd_alerts.period_end is 'End of the period: nobody is tol
 comment on column periodd_alerts.generation is 'The generation of the limit.';
 comment on column periodd_alerts.threshold is 'The percentage.';
 comment on column periodd_alerts.state is 'notified: emails were queued; covered: a higher one says it; waiting: for a recipient; recorded: transport none; expired: no recipient before the period''s end.';
-comment on column periodd_alerts.limit_change is 'Was it crossed because the limit fell?';
+comment on column periodd_alerts.limit_change is 'Whether it was crossed because the limit fell, not because usage rose.';
 comment on column periodd_alerts.basis is 'What it is a percentage of.';
 comment on column periodd_alerts.used is 'Usage when it was decided.';
 comment on column periodd_alerts.included is 'Included quantity when it was decided; null is unlimited.';

@@ -130,9 +130,10 @@ fn it_is_what_was_promised(told: &Value) {
 
     let scenes = list(told, "scenes");
     let event = |name: &str| scenes.iter().find(|scene| scene["event"] == name).expect(name);
-    for name in ["bought", "moved", "booked", "ended"] {
+    for name in ["bought", "moved", "booked", "ended", "miscounted", "late"] {
         event(name);
     }
+    what_was_planted_is_found(scenes);
     // Nothing closes while the daemon is away, and then everything does, as of when it was due.
     let (away, back) = (event("stopped")["at"].as_str(), event("started")["at"].as_str());
     let rollovers = || scenes.iter().filter(|scene| scene["kind"] == "rollover");
@@ -147,6 +148,27 @@ fn it_is_what_was_promised(told: &Value) {
     assert!(
         boundaries().any(|b| b["time_zone"] == "Atlantic/Azores" && b["at"] == missing_midnight)
     );
+}
+
+/// A counter that a faulty program wrote to, usage that came within the grace, and some that came
+/// too late for it.
+fn what_was_planted_is_found(scenes: &[Value]) {
+    let audits: Vec<&Value> = scenes.iter().filter(|scene| scene["kind"] == "audit").collect();
+    assert_eq!(audits.len(), 2);
+    assert_eq!(list(audits[0], "drift").len(), 0);
+    let late = |audit: &Value| {
+        let late = &audit["late"][0];
+        [&late["org"], &late["kind"], &late["used"]].map(Value::to_string).join(" ")
+    };
+    assert_eq!(late(audits[0]), "\"alster\" \"late\" 95");
+    assert_eq!(late(audits[1]), "\"fleet\" \"set_aside\" 12");
+    let [drift] = &list(audits[1], "drift")[..] else { panic!("one: {}", audits[1]) };
+    assert_eq!(
+        (&drift["org"], &drift["place"]),
+        (&json!("burrard"), &json!("usage_counters.used"))
+    );
+    let held = |key: &str| drift[key].as_f64().unwrap();
+    assert!((held("after") - held("before") - 480.0).abs() < 1e-9, "{drift}");
 }
 
 /// Every command line, as a shell reads it, from where the demo was run.

@@ -1,46 +1,114 @@
-//! Email addresses: which can be written to without anybody guessing what they mean.
+//! Email addresses: which ones are written to.
 
-/// Is this a plain address: dotted words, `@`, a host name? Quoted local parts and address
-/// literals are legal and used by nobody who is billed; lists, comments and anything that could
-/// end a header are none.
+/// Checks an address before it is kept or written to.
+///
+/// Plain addresses alone: dotted words, `@`, a host name, all in ASCII. Quoted local parts,
+/// address literals and comments are legal and used by nobody who gets invoices; a comma, a
+/// space or a line break in an address would make two recipients or a header of one.
+///
+/// # Errors
+/// [`InvalidAddress`] says what is wrong with it.
+pub fn check(address: &str) -> Result<(), InvalidAddress> {
+    fault(address).map_or(Ok(()), |why| {
+        Err(InvalidAddress { address: address.escape_debug().to_string(), why })
+    })
+}
+
+/// Is this an address that can be written to? See [`check`].
 #[must_use]
 pub fn is_address(address: &str) -> bool {
-    let Some((local, host)) = address.split_once('@') else { return false };
+    fault(address).is_none()
+}
+
+/// RFC 5321: what servers must take.
+const LONGEST: usize = 254;
+const LONGEST_LOCAL: usize = 64;
+/// RFC 1035: a label of a host name.
+const LONGEST_LABEL: usize = 63;
+
+fn fault(address: &str) -> Option<&'static str> {
+    if address.contains(char::is_control) {
+        return Some("contains a control character");
+    }
+    if address.contains([',', ';']) {
+        return Some("contains a comma or semicolon; add one address at a time");
+    }
+    if address.contains(char::is_whitespace) {
+        return Some("contains a space");
+    }
+    if !address.is_ascii() {
+        return Some("contains letters outside of ASCII; write its host name in punycode");
+    }
+    let Some((local, host)) = address.split_once('@') else { return Some("has no @") };
+    if host.contains('@') {
+        return Some("has more than one @");
+    }
+    if address.len() > LONGEST || local.len() > LONGEST_LOCAL {
+        return Some("is too long");
+    }
     let is_local = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
-    let is_host = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let words = |text: &str, accepted: &dyn Fn(char) -> bool| {
-        text.split('.').all(|word| (1..=63).contains(&word.len()) && word.chars().all(accepted))
+    if local.split('.').any(|word| word.is_empty() || !word.chars().all(is_local)) {
+        return Some("has a name before the @ that mail servers do not take");
+    }
+    let is_label = |label: &str| {
+        (1..=LONGEST_LABEL).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
-    let has_edge_hyphen = |label: &str| label.starts_with('-') || label.ends_with('-');
-    address.len() <= 254
-        && local.len() <= 64
-        && words(local, &is_local)
-        && words(host, &is_host)
-        && !host.split('.').any(has_edge_hyphen)
+    if !host.split('.').all(is_label) {
+        return Some("has no host name after the @");
+    }
+    None
+}
+
+/// Text that is no address to write to.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("`{address}` {why}; an address looks like name@example.com")]
+pub struct InvalidAddress {
+    /// What was written, with control characters escaped.
+    pub address: String,
+    /// What is wrong with it.
+    pub why: &'static str,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_address;
+    use super::check;
 
     #[test]
-    fn one_plain_address_is_one() {
-        for address in ["a@b", "billing+eu@example.com", "o'neil@example.co.uk"] {
-            assert!(is_address(address), "{address}");
+    fn plain_addresses_are_accepted() {
+        for address in ["a@b", "First.Last+tag@mail.example.com", "o'hara@xn--bcher-kva.example"] {
+            assert_eq!(check(address), Ok(()), "{address}");
         }
-        for other in [
-            "a@example.com,b@example.com",
-            "a@example.com, b@example.com",
-            "a@example.com\r\nBcc: x@y",
-            "<a@example.com>",
-            "a b@example.com",
-            "a@b@c",
-            "a@",
-            "@b",
-            "a@-b",
-            "",
+    }
+
+    #[test]
+    fn whatever_could_be_more_than_one_address_is_refused() {
+        for (address, word) in [
+            ("a@example.com,b@example.com", "comma"),
+            ("a@example.com;b@example.com", "comma"),
+            ("a@example.com\r\nBcc: x@y", "control"),
+            ("a@example.com\0", "control"),
+            ("a b@example.com", "space"),
+            ("müller@example.com", "ASCII"),
+            ("a@bücher.example", "ASCII"),
+            ("example.com", "no @"),
+            ("a@b@c", "more than one @"),
+            ("@example.com", "before the @"),
+            (".a@example.com", "before the @"),
+            ("a..b@example.com", "before the @"),
+            ("\"a\"@example.com", "before the @"),
+            ("<a@example.com>", "before the @"),
+            ("a@", "host name"),
+            ("a@-b", "host name"),
+            ("a@b..c", "host name"),
+            ("a@[127.0.0.1]", "host name"),
+            (&format!("{}@example.com", "a".repeat(65)), "too long"),
         ] {
-            assert!(!is_address(other), "{other}");
+            let error = check(address).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+            assert!(!error.contains(char::is_control), "{error:?}");
         }
     }
 }

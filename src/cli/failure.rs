@@ -195,6 +195,7 @@ impl From<jobs::demo::Error> for Failure {
         match error {
             jobs::demo::Error::Store(error) => error.into(),
             jobs::demo::Error::Org(error) => error.into(),
+            jobs::demo::Error::Sync(jobs::sync::Error::Store(error)) => error.into(),
             other => Self::failed(other),
         }
     }

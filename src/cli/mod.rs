@@ -10,6 +10,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::billing::Instant;
 use crate::clock;
 
+mod adoption;
 mod alerts;
 mod complete;
 mod completions;

@@ -252,7 +252,7 @@ impl Answer {
         for line in drift {
             let before = line.before.map_or_else(|| "none".to_owned(), |held| held.to_string());
             table.row([
-                Cell::text(line.subject),
+                Cell::text(&line.slug),
                 Cell::text(&line.feature),
                 Cell::text(&line.place),
                 Cell::number(before),

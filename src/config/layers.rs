@@ -18,6 +18,10 @@ use super::strict::{Origin, Reader};
 /// The shipped file, which is the defaults.
 pub(super) const SHIPPED: &str = include_str!("../../config/periodd.toml");
 
+/// Where root keeps state and socket, and the service, too.
+const MACHINES_STATE_DIR: &str = "/var/lib/periodd";
+const MACHINES_SOCKET_DIR: &str = "/run/periodd";
+
 /// What every variable of ours begins with.
 const PREFIX: &str = "PERIODD__";
 
@@ -150,6 +154,7 @@ impl Layers {
     /// Adds what the machine says, for keys that nobody has set: directories and credentials.
     pub(super) fn surroundings(&mut self, environment: &Environment) {
         self.credentials(environment);
+        let is_state_set = self.places.contains_key("daemon.state_dir");
         match state_dir(environment) {
             Some((directory, place)) => self.fall_back("daemon.state_dir", &directory, place),
             None if self.places.contains_key("daemon.state_dir") => {}
@@ -160,6 +165,10 @@ impl Layers {
         }
         if let Some((directory, place)) = systemd_directory(environment, "RUNTIME_DIRECTORY") {
             self.fall_back("daemon.socket_dir", &directory, place);
+        }
+        if !is_state_set && !environment.contains_key("STATE_DIRECTORY") && is_root() {
+            // The service's own, so that root's commands use the server that it runs.
+            self.fall_back("daemon.socket_dir", Path::new(MACHINES_SOCKET_DIR), Place::Default);
         }
         let merged = self.builder.build_cloned();
         if let Ok(state_dir) = merged.and_then(|merged| merged.get_string("daemon.state_dir")) {
@@ -221,8 +230,7 @@ pub(super) fn default_file(environment: &Environment) -> Option<PathBuf> {
 
 /// The file to write when none is named.
 pub(super) fn own_file(environment: &Environment) -> Option<PathBuf> {
-    let is_root = rustix::process::geteuid().is_root();
-    let usual = || if is_root { Some(machines_file()) } else { users_file(environment) };
+    let usual = || if is_root() { Some(machines_file()) } else { users_file(environment) };
     named_file(environment).or_else(usual)
 }
 
@@ -239,10 +247,14 @@ fn machines_file() -> PathBuf {
     PathBuf::from("/etc/periodd/periodd.toml")
 }
 
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 fn state_dir(environment: &Environment) -> Option<(PathBuf, Place)> {
     systemd_directory(environment, "STATE_DIRECTORY").or_else(|| {
-        let directory = if rustix::process::geteuid().is_root() {
-            PathBuf::from("/var/lib/periodd")
+        let directory = if is_root() {
+            PathBuf::from(MACHINES_STATE_DIR)
         } else {
             user_directory(environment, "XDG_STATE_HOME", ".local/state")?.join("periodd")
         };

@@ -29,6 +29,7 @@ pub mod sections;
 mod show;
 mod starter;
 mod strict;
+mod templates;
 pub mod values;
 
 use std::collections::BTreeMap;

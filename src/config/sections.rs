@@ -43,8 +43,8 @@ pub struct Daemon {
     /// `$XDG_STATE_HOME/periodd` or `~/.local/state/periodd`.
     #[schemars(extend("format" = "path"))]
     pub state_dir: PathBuf,
-    /// The directory of the private cluster's socket. Not set: `$RUNTIME_DIRECTORY`, or `run` in
-    /// the state directory.
+    /// The directory of the private cluster's socket. Not set: `$RUNTIME_DIRECTORY`, root's
+    /// `/run/periodd` beside a `state_dir` that is not set either, or `run` in the state directory.
     #[schemars(extend("format" = "path"))]
     pub socket_dir: PathBuf,
     /// How long running batches may take to finish after SIGTERM.

@@ -5,6 +5,7 @@
 //! speaks to the database is ever dropped on its way: it runs in a task of its own to its end, and
 //! whoever loses patience leaves the task alone.
 
+mod event;
 mod home;
 pub mod notify;
 mod outage;

@@ -11,16 +11,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use super::event;
 use super::work::Done;
 use crate::billing;
 use crate::jobs::stop::{Stop, Why};
 use crate::store::schedules::{self, Ended, Held, Lane, Trigger};
 use crate::store::{Database, StoreError};
 
+/// Runs that tell the ledger of their end at once: thousands that end together must not keep the
+/// schedules from their connection.
+const TELLERS: usize = 2;
 /// Between two attempts to tell the ledger how a run ended.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -131,13 +135,15 @@ pub struct Runner {
     runs: Runs,
     tasks: JoinSet<()>,
     ended: Arc<Notify>,
+    tellers: Arc<Semaphore>,
 }
 
 impl Runner {
     /// `ended` is told whenever a run has ended.
     #[must_use]
     pub fn new(database: Database, ended: Arc<Notify>) -> Self {
-        Self { database, runs: Runs::default(), tasks: JoinSet::new(), ended }
+        let tellers = Arc::new(Semaphore::new(TELLERS));
+        Self { database, runs: Runs::default(), tasks: JoinSet::new(), ended, tellers }
     }
 
     /// What is under way.
@@ -150,11 +156,12 @@ impl Runner {
     pub fn start(&mut self, assignment: Assignment, work: &Work) {
         while self.tasks.try_join_next().is_some() {}
         self.runs.lock().insert(assignment.held.run, assignment.clone());
-        let (database, runs, ended) =
-            (self.database.clone(), self.runs.clone(), Arc::clone(&self.ended));
+        let (database, runs) = (self.database.clone(), self.runs.clone());
+        let (ended, tellers) = (Arc::clone(&self.ended), Arc::clone(&self.tellers));
         let work = work(assignment.clone());
         self.tasks.spawn(async move {
-            see_through(&database, &assignment, work).await;
+            let told = see_through(&assignment, work).await;
+            tell(&database, &tellers, &assignment, told.as_ref()).await;
             runs.remove(assignment.held.run);
             ended.notify_one();
         });
@@ -166,11 +173,11 @@ impl Runner {
     }
 }
 
+/// Waits for the work to end, and says what the ledger is to be told.
 async fn see_through(
-    database: &Database,
     run: &Assignment,
     work: impl Future<Output = Result<Done, StoreError>> + Send + 'static,
-) {
+) -> Option<Ended> {
     let began = Instant::now();
     let mut task = tokio::spawn(work);
     let result = tokio::select! {
@@ -182,8 +189,8 @@ async fn see_through(
         }
     };
     let ended = ended(run, result);
-    report(run, ended.as_ref(), began.elapsed());
-    tell(database, run, ended.as_ref()).await;
+    event::ended(run, ended.as_ref(), began.elapsed());
+    ended
 }
 
 /// What the ledger is to be told; `None`: that the run is given back, to be taken over.
@@ -212,32 +219,15 @@ fn panic_message(error: JoinError) -> String {
     format!("it panicked, which is a defect of periodd: {}", text.unwrap_or_default())
 }
 
-/// One event per run.
-fn report(run: &Assignment, ended: Option<&Ended>, took: Duration) {
-    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let (job, trigger, number) = (&run.job, run.trigger.name(), run.held.run);
-    let (occurrence, lateness_ms) = (run.occurrence, run.lateness_ms);
-    match ended {
-        None => tracing::info!(
-            job, trigger, run = number, %occurrence, lateness_ms, duration_ms,
-            "stopped on the way; the next process goes on"
-        ),
-        Some(Ended { counts, error: None }) => tracing::info!(
-            job, trigger, run = number, %occurrence, lateness_ms, duration_ms,
-            counts = counts.as_deref().unwrap_or("{}"), "done"
-        ),
-        Some(Ended { counts, error: Some(error) }) => tracing::error!(
-            job, trigger, run = number, %occurrence, lateness_ms, duration_ms,
-            counts = counts.as_deref().unwrap_or("{}"), error, "failed"
-        ),
-    }
-}
-
 /// Tells the ledger, as often as it takes: the lease is renewed meanwhile, so that nobody does the
 /// work again only because the database was away when it ended.
-async fn tell(database: &Database, run: &Assignment, ended: Option<&Ended>) {
+async fn tell(database: &Database, tellers: &Semaphore, run: &Assignment, ended: Option<&Ended>) {
     loop {
-        let told = try_to_tell(database, run, ended).await;
+        let told = {
+            // Never closed, so there is always a turn to come.
+            let _turn = tellers.acquire().await;
+            try_to_tell(database, run, ended).await
+        };
         match told {
             Ok(true) => return,
             Ok(false) => {

@@ -4,6 +4,7 @@
 //! compare-and-set and starts what this process has won. It keeps nothing that the database does
 //! not know but the runs that are under way here.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,47 +114,53 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
     pub async fn step(&mut self) -> Result<Next, StoreError> {
         let now = self.clock.now().await?;
         let mut connection = self.database.connection().await?;
-        let mut rows = schedules::all(&mut connection).await?;
+        let mut rows = Rows::read(&mut connection).await?;
         let mut next = Next::default();
         let mut earliest: Option<Instant> = None;
-        let jobs = self.setting.jobs.clone();
-        for job in jobs.iter().filter(|job| job.timetable.is_some()) {
+        let mut jobs = self.setting.jobs.clone();
+        jobs.retain(|job| job.timetable.is_some());
+        // Each process begins elsewhere, so that several do not race for every single job.
+        let begin = fastrand::usize(..jobs.len().max(1));
+        jobs.rotate_left(begin);
+        for job in &jobs {
             for trigger in [Trigger::Boundary, Trigger::Schedule] {
-                if trigger == Trigger::Boundary && !job.at_boundaries {
-                    continue;
-                }
                 let lane = Lane { job: &job.job, trigger };
-                let Some(at) = place(&rows, lane) else { continue };
-                let standing = self.standing(&rows, lane, &rows[at]);
-                let decision = if trigger == Trigger::Boundary {
-                    next.boundary = claim::next_due(&mut connection).await?;
-                    decide_boundary(&standing, next.boundary, now)
-                } else if let Some(timetable) = &job.timetable {
-                    decide(timetable, job.policy, &standing, now)
-                } else {
-                    continue;
+                let Some(row) = rows.of(lane) else { continue };
+                let standing = self.standing(&rows, lane, row);
+                let decision = match (trigger, &job.timetable) {
+                    (Trigger::Boundary, _) if !job.at_boundaries => continue,
+                    (Trigger::Boundary, _) => {
+                        next.boundary = claim::next_due(&mut connection).await?;
+                        decide_boundary(&standing, next.boundary, now)
+                    }
+                    (Trigger::Schedule, Some(timetable)) => {
+                        decide(timetable, job.policy, &standing, now)
+                    }
+                    (Trigger::Schedule, None) => continue,
                 };
                 match decision {
                     Decision::Wait(until) => {
                         // A run of another process may be abandoned before that.
-                        let lease = rows[at].lease_left().and_then(|left| now.plus(left).ok());
+                        let elsewhere = !self.runner.runs().holds(lane);
+                        let lease = row.lease_left().filter(|_| elsewhere);
+                        let lease = lease.and_then(|left| now.plus(left).ok());
                         earliest = earliest.into_iter().chain(until).chain(lease).min();
+                        continue;
                     }
                     Decision::Settle(settlement) => {
-                        // The next one is asked for in another step.
-                        next.again = true;
-                        let is_ours = self
-                            .settle(&mut connection, job, lane, &mut rows[at], &settlement, now)
-                            .await?;
-                        if !is_ours {
-                            return Ok(next);
+                        let Some(row) = rows.of_mut(lane) else { continue };
+                        if !self.settle(&mut connection, job, lane, row, &settlement, now).await? {
+                            // Another process is at this job: what there is to do is known anew.
+                            next.again = true;
+                            break;
                         }
                     }
                     Decision::TakeOver(occurrence) => {
-                        next.again = true;
-                        self.take_over(&mut connection, job, lane, &rows[at], occurrence).await?;
+                        self.take_over(&mut connection, job, lane, row, occurrence).await?;
                     }
                 }
+                // The next one is asked for in another step.
+                next.again = true;
             }
         }
         next.wait = earliest.map(|at| at.since(now).try_into().unwrap_or(Duration::ZERO));
@@ -161,7 +168,7 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
     }
 
     /// How a schedule stands for the rule.
-    fn standing(&self, rows: &[Row], lane: Lane<'_>, row: &Row) -> Standing {
+    fn standing(&self, rows: &Rows, lane: Lane<'_>, row: &Row) -> Standing {
         let running = |row: &Row, lane| {
             // What runs here is not abandoned, however long the database was away.
             let abandoned = row.is_abandoned() && !self.runner.runs().holds(lane);
@@ -170,7 +177,7 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
         let own = running(row, lane);
         // A sweep has nothing to do beside a rollover that a boundary started.
         let boundary = Lane { trigger: Trigger::Boundary, ..lane };
-        let at_boundary = place(rows, boundary).and_then(|at| running(&rows[at], boundary));
+        let at_boundary = rows.of(boundary).and_then(|row| running(row, boundary));
         Standing {
             settled: row.settled,
             paused: row.pause_reason.clone(),
@@ -204,7 +211,8 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
             let (job, reason, count) = (lane.job, skip.reason.name(), skip.count);
             let because = skip.because.as_deref().unwrap_or_default();
             tracing::info!(
-                job, reason, count, first = %skip.first, last = %skip.last, because, "skipped"
+                job, trigger = lane.trigger.name(), outcome = "skipped", reason, count,
+                first = %skip.first, last = %skip.last, because, "skipped"
             );
         }
         let Some(occurrence) = settlement.run else { return Ok(true) };
@@ -263,8 +271,22 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
     }
 }
 
-fn place(rows: &[Row], lane: Lane<'_>) -> Option<usize> {
-    rows.iter().position(|row| row.job == lane.job && row.trigger == lane.trigger.name())
+/// Every schedule as it stands, by job and trigger.
+struct Rows(HashMap<(String, String), Row>);
+
+impl Rows {
+    async fn read(connection: &mut Connection) -> Result<Self, StoreError> {
+        let rows = schedules::all(connection).await?.into_iter();
+        Ok(Self(rows.map(|row| ((row.job.clone(), row.trigger.clone()), row)).collect()))
+    }
+
+    fn of(&self, lane: Lane<'_>) -> Option<&Row> {
+        self.0.get(&(lane.job.to_owned(), lane.trigger.name().to_owned()))
+    }
+
+    fn of_mut(&mut self, lane: Lane<'_>) -> Option<&mut Row> {
+        self.0.get_mut(&(lane.job.to_owned(), lane.trigger.name().to_owned()))
+    }
 }
 
 fn skipped(skip: &Skip) -> Skipped {

@@ -165,10 +165,11 @@ impl Daemon {
             let (notifier, pulses) = (Arc::clone(&self.notifier), [self.pulse.clone(), renewing]);
             let watchdog = tokio::spawn(async move {
                 loop {
+                    // The manager counts from READY, so that nothing is owed before.
+                    sleep(interval).await;
                     if pulses.iter().all(|pulse| pulse.age() < STUCK) {
                         notifier.watchdog();
                     }
-                    sleep(interval).await;
                 }
             });
             self.beside.push(watchdog.abort_handle());
@@ -279,8 +280,8 @@ impl Daemon {
             let database = self.home.database.clone();
             let boundary = next.boundary;
             let asked = tokio::spawn(async move { falling(&database, boundary).await });
-            if let Ok(Ok(falling)) = patiently(asked, &self.pulse).await {
-                self.notifier.status(&status::next(boundary, &falling));
+            if let Ok(Ok((now, falling))) = patiently(asked, &self.pulse).await {
+                self.notifier.status(&status::next(boundary, now, &falling));
                 self.said = next.boundary;
             }
         }
@@ -421,9 +422,11 @@ fn current_setting(config: &InForce, rules: &Rules, database: &Database) -> Resu
 async fn falling(
     database: &Database,
     boundary: Option<billing::Instant>,
-) -> Result<Vec<claim::Falling>, StoreError> {
-    let Some(at) = boundary else { return Ok(Vec::new()) };
-    claim::falling(&mut *database.connection().await?, at, status::MANY).await
+) -> Result<(billing::Instant, Vec<claim::Falling>), StoreError> {
+    let now = database.now().await?;
+    let Some(at) = boundary else { return Ok((now, Vec::new())) };
+    let falling = claim::falling(&mut *database.connection().await?, at, status::MANY).await?;
+    Ok((now, falling))
 }
 
 /// Waits for a task, and beats meanwhile: who waits for the database is not stuck.

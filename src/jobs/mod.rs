@@ -1,5 +1,6 @@
 //! The verbs: each reads, has `billing` decide, has `store` write, and reports.
 
+pub mod adoption;
 pub mod alerts;
 pub mod deliver;
 pub mod demo;

@@ -33,7 +33,7 @@ pub async fn refill(database: &Database, tz: &TzData, now: Instant) -> Result<()
 }
 
 /// The calendar months of every accepted zone, from the one that contains `now` on.
-fn months(tz: &TzData, now: Instant) -> Vec<ZoneMonths> {
+pub(super) fn months(tz: &TzData, now: Instant) -> Vec<ZoneMonths> {
     tz.names().iter().filter_map(|name| months_of(tz, name, now).ok()).collect()
 }
 

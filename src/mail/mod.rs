@@ -3,7 +3,6 @@
 //! A job composes a [`Letter`] from facts and stores it; [`render`] turns it into an [`Email`],
 //! purely, as often as it has to be tried; a [`Transport`] carries it.
 
-pub mod address;
 pub mod email;
 pub mod letter;
 mod locale;
@@ -13,6 +12,7 @@ pub mod templates;
 pub mod transport;
 mod view;
 
+pub use crate::billing::address;
 pub use email::Email;
 pub use letter::{Basis, Envelope, Forecast, Letter, Recommended, Sender};
 pub use render::{RenderError, render};

@@ -380,9 +380,8 @@ pub async fn remembered(
 ) -> Result<Vec<HeldMetrics>, StoreError> {
     let pages = sqlx::query!(
         "select a.orgs, a.starts, a.ends, a.metrics
-         from periodd_facts f
-         join periodd_audited a on a.run = f.value::uuid
-         where f.name = 'audited_by' and a.first_org <= $2 and a.last_org >= $1",
+         from periodd_audited a
+         where a.is_complete and a.first_org <= $2 and a.last_org >= $1",
         first,
         last
     );
@@ -435,12 +434,9 @@ pub async fn note(
 /// As every write.
 pub async fn remember(connection: &mut PgConnection, run: Uuid) -> Result<(), StoreError> {
     sqlx::query!(
-        "with said as (
-             insert into periodd_facts as f (name, value) values ('audited_by', $2)
-             on conflict (name) do update set value = excluded.value)
-         delete from periodd_audited where run <> $1",
-        run,
-        run.to_string()
+        "with others as (delete from periodd_audited where run <> $1)
+         update periodd_audited set is_complete = true where run = $1",
+        run
     )
     .execute(connection)
     .await?;

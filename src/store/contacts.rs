@@ -5,19 +5,14 @@ use uuid::Uuid;
 use super::database::Database;
 use super::error::StoreError;
 use crate::billing::Instant;
-use crate::billing::address::is_address;
+use crate::billing::address;
 
 /// Names a contact of an org. One that is there already stays as it is.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] for anything but one plain address.
 pub async fn add(database: &Database, org: Uuid, email: &str) -> Result<(), StoreError> {
-    if !is_address(email) {
-        return Err(StoreError::Invalid(format!(
-            "`{email}` is no email address; write one, such as billing@example.com, and add \
-             others one by one"
-        )));
-    }
+    address::check(email).map_err(|error| StoreError::Invalid(error.to_string()))?;
     let added = sqlx::query!(
         "insert into org_contacts (org_id, email) values ($1, $2) on conflict do nothing",
         org,

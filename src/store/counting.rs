@@ -44,8 +44,8 @@ pub async fn waiting(
                from usage_metrics m
                where m.counted_at is null and m.organization_id > $1
                order by m.organization_id limit $2)
-           select w.org_id as "org!", w.first as "first!", w.last as "last!", w.metrics as "metrics!",
-                  o.parked_at is not null as "is_parked!"
+           select w.org_id as "org!", w.first as "first!", w.last as "last!",
+                  w.metrics as "metrics!", o.parked_at is not null as "is_parked!"
            from (select org_id, min(created_at) as first, max(created_at) as last,
                         count(*) as metrics
                  from waiting group by 1) w

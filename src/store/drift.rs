@@ -23,6 +23,8 @@ pub struct Mark {
 pub struct Mended {
     /// The org.
     pub org: Uuid,
+    /// Its name for people, as far as it is known.
+    pub slug: String,
     /// Whose row: the user's id, or the org's.
     pub subject: Uuid,
     /// The feature.

@@ -39,9 +39,22 @@ pub async fn migrate(
 ) -> Result<Vec<Migration>, StoreError> {
     let mut connection = database.connection().await?;
     let mut transaction = connection.begin().await?;
-    let applied = apply_missing(&mut transaction).await?;
-    zones::fill(&mut transaction, months, release).await?;
+    let applied = within(&mut transaction, months, release).await?;
     transaction.commit().await?;
+    Ok(applied)
+}
+
+/// The same within a transaction that does more.
+///
+/// # Errors
+/// As [`migrate`].
+pub(super) async fn within(
+    connection: &mut PgConnection,
+    months: &[zones::ZoneMonths],
+    release: &str,
+) -> Result<Vec<Migration>, StoreError> {
+    let applied = apply_missing(connection).await?;
+    zones::fill(connection, months, release).await?;
     Ok(applied)
 }
 
@@ -95,8 +108,16 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
 
 /// What a migration failed with: a lost connection stays what it is, for it may be tried again.
 fn failed(migration: i64, error: sqlx::Error) -> StoreError {
+    let is_taken = error.as_database_error().is_some_and(|error| {
+        // A table, or an index of one.
+        error.code().as_deref() == Some("42P07")
+    });
     match StoreError::from(error) {
         unavailable @ StoreError::Unavailable(_) => unavailable,
+        other if is_taken => StoreError::Configuration(format!(
+            "{other}: the database has tables of its own under names that periodd needs; \
+             `periodd db import` says what is there and adopts it"
+        )),
         other => StoreError::Failed(format!("migration {migration}: {other}")),
     }
 }
@@ -167,9 +188,10 @@ pub async fn status(database: &Database) -> Result<Vec<Migration>, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::Outdated`] when it is not migrated, [`StoreError::Configuration`] when it is
-/// newer than this binary.
+/// newer than this binary, or when row-level security would hide rows from this connection.
 pub async fn require_current(database: &Database) -> Result<(), StoreError> {
     let mut connection = database.connection().await?;
+    require_owner(&mut connection).await?;
     let found: Result<(Option<i64>,), sqlx::Error> =
         sqlx::query_as("select max(version) from periodd_migrations")
             .fetch_one(&mut *connection)
@@ -191,6 +213,23 @@ pub async fn require_current(database: &Database) -> Result<(), StoreError> {
             latest()
         ))),
     }
+}
+
+/// Refuses a role that would see some of the rows, or none.
+async fn require_owner(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let found: Option<(bool, String, String)> = sqlx::query_as(
+        "select row_security_active(oid), current_user::text, pg_get_userbyid(relowner)::text
+         from pg_class where oid = to_regclass('organizations')",
+    )
+    .fetch_optional(connection)
+    .await?;
+    if let Some((true, role, owner)) = found {
+        return Err(StoreError::Configuration(format!(
+            "the role {role} does not own periodd's tables, so that row-level security hides rows \
+             from it: connect as {owner}, or `grant {owner} to {role}`"
+        )));
+    }
+    Ok(())
 }
 
 async fn is_migrated(connection: &mut PgConnection) -> Result<bool, StoreError> {

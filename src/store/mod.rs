@@ -5,6 +5,7 @@
 //! None of them computes a boundary: boundaries are values from `billing`.
 
 pub mod adjust;
+pub mod adoption;
 pub mod alerts;
 pub mod apply;
 pub mod audit;
@@ -28,6 +29,7 @@ pub mod packs;
 pub mod pending;
 pub mod refund;
 pub mod retention;
+pub mod roles;
 pub mod runs;
 pub mod sample;
 pub mod schedules;
@@ -35,6 +37,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod status;
 mod suggest;
+pub mod tables;
 pub mod tiers;
 mod types;
 pub mod usage;

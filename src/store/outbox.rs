@@ -11,6 +11,9 @@ use super::database::Database;
 use super::error::StoreError;
 use crate::billing::Instant;
 
+/// Why an email is given up whose period has ended.
+pub const TOO_LATE: &str = "the period ended before it could be sent";
+
 /// An email that was claimed.
 #[derive(Debug, Clone)]
 pub struct Claimed {
@@ -303,7 +306,7 @@ pub async fn lift_suppression(
 }
 
 /// Gives up what nobody is at and what is too late: emails whose period has ended in business
-/// time, up to `limit` of them. Returns how many.
+/// time, up to `limit` of them. Returns how many; none when nothing is left.
 ///
 /// # Errors
 /// As every write.
@@ -313,23 +316,42 @@ pub async fn give_up_ended(
     real: Instant,
     limit: i64,
 ) -> Result<u64, StoreError> {
+    let ended = sqlx::query!(
+        "select org_id, id, answer from periodd_outbox
+         where state = 'due' and period_end <= $1
+           and (leased_until is null or leased_until <= $2)
+         order by period_end limit $3",
+        now,
+        real,
+        limit
+    );
+    let mut ended = ended.fetch_all(&mut *connection).await?;
+    if ended.is_empty() {
+        return Ok(0);
+    }
+    // In the order of the keys, as everybody who writes several rows.
+    ended.sort_by_key(|row| (row.org_id, row.id));
+    let orgs: Vec<Uuid> = ended.iter().map(|row| row.org_id).collect();
+    let ids: Vec<Uuid> = ended.iter().map(|row| row.id).collect();
+    let answers: Vec<String> = ended
+        .iter()
+        .map(|row| match &row.answer {
+            Some(answer) => format!("{TOO_LATE}; before that: {answer}"),
+            None => TOO_LATE.to_owned(),
+        })
+        .collect();
     let given_up = sqlx::query!(
-        "with ended as (
-             select org_id, id from periodd_outbox
-             where state = 'due' and period_end <= $1
-               and (leased_until is null or leased_until <= $2)
-             order by period_end limit $3)
-         update periodd_outbox o
+        "update periodd_outbox o
          set state = 'given_up', settled_at = $2, leased_until = null, lease = null,
-             answer = case when o.answer is null then $4 else $4 || '; before that: ' || o.answer
-                      end
-         from ended e
-         where o.org_id = e.org_id and o.id = e.id and o.state = 'due'
+             answer = e.answer
+         from unnest($3::uuid[], $4::uuid[], $5::text[]) as e (org_id, id, answer)
+         where o.org_id = e.org_id and o.id = e.id and o.state = 'due' and o.period_end <= $1
            and (o.leased_until is null or o.leased_until <= $2)",
         now,
         real,
-        limit,
-        "the period ended before it could be sent"
+        &orgs,
+        &ids,
+        &answers
     );
     Ok(given_up.execute(connection).await?.rows_affected())
 }

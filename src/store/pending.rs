@@ -79,61 +79,96 @@ pub async fn counters(
     Ok(rows.fetch_all(connection).await?)
 }
 
-/// Sets counters synced that still hold what was read: orgs' first, then users', in the order in
-/// which everybody locks them.
+/// Sets orgs' counters synced that still hold what was read. Returns how many did.
 ///
 /// # Errors
 /// As every write.
-pub async fn set_synced(
+pub async fn set_orgs_synced(
     connection: &mut PgConnection,
     counters: &[&Pending],
     now: Instant,
 ) -> Result<u64, StoreError> {
-    let (of_orgs, of_users): (Vec<&Pending>, Vec<&Pending>) =
-        counters.iter().partition(|counter| counter.user.is_none());
-    let mut synced = 0;
-    if !of_orgs.is_empty() {
-        let columns = Columns::of(&of_orgs);
-        let done = sqlx::query!(
-            "update usage_counters c set sync_status = 'synced', last_synced_at = $5
-             from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::numeric[])
-                      as u (org_id, feature, period_start, used)
-             where c.org_id = u.org_id and c.feature = u.feature
-               and c.period_start = u.period_start and c.used = u.used
-               and c.sync_status = 'pending'",
-            &columns.orgs,
-            &columns.features as &[&str],
-            &columns.starts,
-            &columns.used,
-            now
-        );
-        synced += done.execute(&mut *connection).await?.rows_affected();
+    if counters.is_empty() {
+        return Ok(0);
     }
-    if !of_users.is_empty() {
-        let columns = Columns::of(&of_users);
-        let users: Vec<Uuid> = of_users.iter().filter_map(|counter| counter.user).collect();
-        let done = sqlx::query!(
-            "update feature_usage f set sync_status = 'synced', last_synced_at = $6
-             from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::numeric[])
-                      as u (org_id, user_id, feature, period_start, used)
-             where f.organization_id = u.org_id and f.user_id = u.user_id
-               and f.feature = u.feature and f.period_start = u.period_start
-               and f.usage_count = u.used and f.sync_status = 'pending'",
-            &columns.orgs,
-            &users,
-            &columns.features as &[&str],
-            &columns.starts,
-            &columns.used,
-            now
-        );
-        synced += done.execute(connection).await?.rows_affected();
+    let columns = Columns::of(counters);
+    let done = sqlx::query!(
+        "update usage_counters c set sync_status = 'synced', last_synced_at = $5
+         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::numeric[])
+                  as u (org_id, feature, period_start, used)
+         where c.org_id = u.org_id and c.feature = u.feature
+           and c.period_start = u.period_start and c.used = u.used
+           and c.sync_status = 'pending'",
+        &columns.orgs,
+        &columns.features as &[&str],
+        &columns.starts,
+        &columns.used,
+        now
+    );
+    Ok(done.execute(connection).await?.rows_affected())
+}
+
+/// Sets users' counters synced that still hold what was read. Returns their places.
+///
+/// # Errors
+/// As every write.
+pub async fn set_users_synced(
+    connection: &mut PgConnection,
+    counters: &[&Pending],
+    now: Instant,
+) -> Result<Vec<usize>, StoreError> {
+    if counters.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(synced)
+    let columns = Columns::of(counters);
+    let places = sqlx::query_scalar!(
+        r#"update feature_usage f set sync_status = 'synced', last_synced_at = $6
+           from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::numeric[])
+                    with ordinality as u (org_id, user_id, feature, period_start, used, place)
+           where f.organization_id = u.org_id and f.user_id = u.user_id
+             and f.feature = u.feature and f.period_start = u.period_start
+             and f.usage_count = u.used and f.sync_status = 'pending'
+           returning u.place as "place!""#,
+        &columns.orgs,
+        &columns.users as &[Option<Uuid>],
+        &columns.features as &[&str],
+        &columns.starts,
+        &columns.used,
+        now
+    );
+    let places = places.fetch_all(connection).await?;
+    Ok(places.into_iter().filter_map(|place| usize::try_from(place - 1).ok()).collect())
+}
+
+/// Sets users' counters pending again, whose copies turned out to be written by somebody else.
+///
+/// # Errors
+/// As every write.
+pub async fn set_users_pending(
+    connection: &mut PgConnection,
+    counters: &[&Pending],
+) -> Result<(), StoreError> {
+    let columns = Columns::of(counters);
+    sqlx::query!(
+        "update feature_usage f set sync_status = 'pending'
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[])
+                  as u (org_id, user_id, feature, period_start)
+         where f.organization_id = u.org_id and f.user_id = u.user_id
+           and f.feature = u.feature and f.period_start = u.period_start",
+        &columns.orgs,
+        &columns.users as &[Option<Uuid>],
+        &columns.features as &[&str],
+        &columns.starts
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Columns of counters for `unnest`.
 struct Columns<'a> {
     orgs: Vec<Uuid>,
+    users: Vec<Option<Uuid>>,
     features: Vec<&'a str>,
     starts: Vec<Instant>,
     used: Vec<Quantity>,
@@ -143,6 +178,7 @@ impl<'a> Columns<'a> {
     fn of(counters: &[&'a Pending]) -> Self {
         Self {
             orgs: counters.iter().map(|counter| counter.org).collect(),
+            users: counters.iter().map(|counter| counter.user).collect(),
             features: counters.iter().map(|counter| counter.feature.as_str()).collect(),
             starts: counters.iter().map(|counter| counter.period_start).collect(),
             used: counters.iter().map(|counter| counter.used).collect(),

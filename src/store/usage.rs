@@ -55,13 +55,17 @@ pub async fn count(
                from sums order by org_id, period_start, feature
                on conflict (org_id, period_start, feature) do update
                    set used = c.used + excluded.used, sync_status = 'pending',
-                       updated_at = excluded.updated_at),
+                       updated_at = excluded.updated_at
+               returning c.org_id),
+           -- After the orgs' own, as everybody locks them; parts of a statement that do not ask for
+           -- each other run in an order of the database's.
            user_counters as (
                insert into feature_usage as c
                    (organization_id, user_id, feature, period_start, period_end, usage_count,
                     updated_at)
                select org_id, user_id, feature, period_start, period_end, sum(metric_value), $4
-               from stamped where user_id is not null
+               from stamped
+               where user_id is not null and (select count(*) from org_counters) > 0
                group by 1, 2, 3, 4, 5 order by 1, 2, 4, 3
                on conflict (organization_id, user_id, period_start, feature) do update
                    set usage_count = c.usage_count + excluded.usage_count,

@@ -88,3 +88,35 @@ pub async fn rules(database: &Database) -> Result<Vec<Rule>, StoreError> {
     ];
     Ok(asked.into_iter().map(|(rule, broken_by)| Rule { rule, broken_by }).collect())
 }
+
+/// Asks what must hold of periods, whoever wrote them: of orgs and of counters.
+///
+/// # Errors
+/// As every read.
+pub async fn periods(database: &Database) -> Result<Vec<Rule>, StoreError> {
+    let counts = sqlx::query!(
+        r#"-- Periods that end before they start, that end with their last moment, or that overlap.
+           select
+               (select count(*) from organizations o
+                where o.current_period_end <= o.current_period_start) as "inverted!",
+               (select count(*) from organizations o
+                where extract(second from o.current_period_end) >= 59)
+               + (select count(*) from usage_counters c
+                  where extract(second from c.period_end) >= 59) as "inclusive!",
+               (select count(*) from (
+                    select c.period_end, lead(c.period_start) over (
+                               partition by c.org_id, c.feature order by c.period_start) as next
+                    from usage_counters c) n
+                where n.next < n.period_end) as "overlapping!",
+               (select count(*) from organizations o where trim(o.time_zone) = '')
+                   as "without_zone!""#
+    );
+    let counts = counts.fetch_one(database.pool()).await?;
+    let rule = |rule, count: i64| Rule { rule, broken_by: usize::try_from(count).unwrap_or(0) };
+    Ok(vec![
+        rule("periods end after they start", counts.inverted),
+        rule("periods end with the first moment after them", counts.inclusive),
+        rule("counters of a feature do not overlap", counts.overlapping),
+        rule("every org has a time zone", counts.without_zone),
+    ])
+}

@@ -114,6 +114,35 @@ fn check_offline_judges_what_is_on_this_machine_and_no_more() {
     assert_eq!(json, json!({ "file": file.to_str(), "checks": [good] }));
 }
 
+#[test]
+fn check_tries_every_template() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("periodd.toml");
+    let template = directory.path().join("templates/alert/body.txt");
+    fs::create_dir_all(template.parent().unwrap()).unwrap();
+    fs::write(&template, "{{ org.name }}\n").unwrap();
+    let own = "[mail]\ntemplates_dir = \"templates\"\n";
+    fs::write(&file, own).unwrap();
+    periodd(Some(&file), &[], &OFFLINE).exits(0);
+
+    fs::write(&template, "fine\n{{ org.nmae }}\n").unwrap();
+    let answer = periodd(Some(&file), &[], &OFFLINE).exits(78);
+    let place = format!("{}:2: undefined value", template.display());
+    assert!(answer.stderr.starts_with(&place), "{answer:?}");
+
+    fs::write(&template, "fine\n").unwrap();
+    fs::write(
+        &file,
+        format!("{own}[[features]]\nname = \"minutes_transcribed\"\ntemplate = \"x\"\n"),
+    )
+    .unwrap();
+    let answer = periodd(Some(&file), &[], &OFFLINE).exits(78);
+    assert!(
+        answer.stderr.contains("the folder `x`, and [mail] templates_dir has none"),
+        "{answer:?}"
+    );
+}
+
 #[tokio::test]
 async fn check_knocks_at_the_servers_that_are_named() {
     let database = TestDatabase::new().await;

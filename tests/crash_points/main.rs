@@ -83,7 +83,9 @@ async fn rollover_directly(test: &TestDatabase, tz: &TzData) {
     let scope = Scope::All;
     let (batch_size, connections, now, dry_run) = (100, 1, Some(at(AT)), false);
     let stop = Stop::default();
-    let request = Request { scope, policy, batch_size, connections, at: now, dry_run, stop };
+    let derived = Arc::from([]);
+    let request =
+        Request { scope, policy, batch_size, connections, at: now, dry_run, derived, stop };
     let done = rollover::run(&test.database, tz, &request, Arc::new(|_| {})).await;
     assert_eq!(done.expect("an undisturbed run").parked.len(), 0);
 }

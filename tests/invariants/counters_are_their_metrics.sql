@@ -9,6 +9,13 @@ full join (
     from usage_metrics x
     join (select org_id, period_start, period_end from billing_periods
           union all
+          -- What was imported from before the org's first period has its counters and no more.
+          (select distinct k.org_id, k.period_start, k.period_end
+           from usage_counters k join organizations o on o.id = k.org_id
+           where k.period_end <= coalesce(
+               (select min(b.period_start) from billing_periods b where b.org_id = k.org_id),
+               o.current_period_start))
+          union all
           select o.id, e.bounds[i], e.bounds[i + 1]
           from organizations o,
                lateral (select array[o.current_period_start, o.current_period_end]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use periodd::billing::Quantity;
-use periodd::mail::{Letter, Templates, samples};
+use periodd::mail::{Letter, samples};
 
-use super::support::render;
+use super::support::{TEMPLATES, render};
 
 /// What the samples are about, in their order.
 const NAMES: [&str; 9] = [
@@ -25,11 +25,10 @@ const NAMES: [&str; 9] = [
 /// that is meant, `UPDATE_TEXTS=1 cargo test --test mail` writes them anew, to be read in the diff.
 #[test]
 fn texts_are_as_they_were() {
-    let templates = Templates::load(None).unwrap();
     let letters = samples::letters();
     assert_eq!(letters.len(), NAMES.len());
     for (name, (letter, _)) in NAMES.iter().zip(letters) {
-        let email = render(&templates, &letter);
+        let email = render(&TEMPLATES, &letter);
         let said = format!("Subject: {}\n\n{}", email.subject, email.text);
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mail/texts");
         let file = file.join(format!("{}.txt", name.replace(' ', "-")));
@@ -62,9 +61,8 @@ fn shown(html: &str) -> String {
 
 #[test]
 fn both_parts_say_the_same() {
-    let templates = Templates::load(None).unwrap();
     for (name, (letter, _)) in NAMES.iter().zip(samples::letters()) {
-        let email = render(&templates, &letter);
+        let email = render(&TEMPLATES, &letter);
         let text = email.text.replace("https://example.com/unsubscribe?t=dG9rZW4", "");
         let (text, mut html) = (facts(&text), facts(&shown(&email.html)));
         // Beside the text's facts the HTML part has one of its own, the figure at its head.
@@ -76,9 +74,8 @@ fn both_parts_say_the_same() {
 
 #[test]
 fn nothing_is_loaded_from_anywhere() {
-    let templates = Templates::load(None).unwrap();
     for (letter, _) in samples::letters() {
-        let html = render(&templates, &letter).html;
+        let html = render(&TEMPLATES, &letter).html;
         for word in ["src=", "url(", "@import", "<link", "<script", "<img", "http:"] {
             assert!(!html.contains(word), "{word}");
         }
@@ -88,7 +85,6 @@ fn nothing_is_loaded_from_anywhere() {
 
 #[test]
 fn numbers_and_dates_are_the_readers_own() {
-    let templates = Templates::load(None).unwrap();
     let letter = Letter {
         locale: "de-AT".to_owned(),
         used: "12345.5".parse().unwrap(),
@@ -96,7 +92,7 @@ fn numbers_and_dates_are_the_readers_own() {
         allowance: Quantity::units(13_000),
         ..samples::warning()
     };
-    let text = render(&templates, &letter).text;
+    let text = render(&TEMPLATES, &letter).text;
     for fact in ["12\u{a0}345,5 of 13\u{a0}000", "Montag, 1. Juni 2026, 00:00 (Europe/Berlin)"] {
         let text = text.replace(['\u{202f}', '.'], "\u{a0}");
         assert!(text.contains(&fact.replace('.', "\u{a0}")), "{fact}: {text}");

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use periodd::mail::{Email, SendError, Templates, Transport, samples};
+use periodd::mail::{Email, SendError, Transport, samples};
 use tempfile::TempDir;
 
-use super::support::render;
+use super::support::{TEMPLATES, render};
 
 fn email() -> Email {
-    render(&Templates::load(None).unwrap(), &samples::warning())
+    render(&TEMPLATES, &samples::warning())
 }
 
 fn files(directory: &Path) -> Vec<String> {

@@ -3,11 +3,10 @@
 use mail_parser::{HeaderValue, Message, MessageParser, MimeHeaders};
 use periodd::mail::{Email, Envelope, Letter, RenderError, Sender, Templates, render, samples};
 
-use super::support::{envelope, sender};
+use super::support::{TEMPLATES, envelope, sender};
 
 fn rendered(letter: &Letter) -> Vec<u8> {
-    let templates = Templates::load(None).unwrap();
-    render(&templates, letter, &envelope(), &sender()).unwrap().message
+    render(&TEMPLATES, letter, &envelope(), &sender()).unwrap().message
 }
 
 fn parsed(bytes: &[u8]) -> Message<'_> {
@@ -57,12 +56,11 @@ fn lines_are_short_ascii_and_end_in_crlf() {
 
 #[test]
 fn the_same_letter_is_the_same_email() {
-    let templates = Templates::load(None).unwrap();
-    let first = render(&templates, &samples::warning(), &envelope(), &sender()).unwrap();
+    let first = render(&TEMPLATES, &samples::warning(), &envelope(), &sender()).unwrap();
     let again = Templates::load(None).unwrap();
     assert_eq!(render(&again, &samples::warning(), &envelope(), &sender()).unwrap(), first);
     let other = Envelope { message_id: "another@example.com".to_owned(), ..envelope() };
-    let other = render(&templates, &samples::warning(), &other, &sender()).unwrap();
+    let other = render(&TEMPLATES, &samples::warning(), &other, &sender()).unwrap();
     let boundary = |email: &Email| {
         let message = parsed(&email.message);
         message.content_type().unwrap().attribute("boundary").unwrap().to_owned()
@@ -76,7 +74,7 @@ fn the_same_letter_is_the_same_email() {
 fn warnings_can_be_ended_with_one_click_and_the_limit_cannot() {
     let of = |threshold, sender: &Sender, envelope: &Envelope| {
         let letter = Letter { threshold, ..samples::warning() };
-        render(&Templates::load(None).unwrap(), &letter, envelope, sender).unwrap()
+        render(&TEMPLATES, &letter, envelope, sender).unwrap()
     };
     let url = "https://example.com/unsubscribe?t=dG9rZW4";
     for threshold in [50, 80, 90] {
@@ -156,7 +154,7 @@ fn a_name_makes_no_header_and_no_markup() {
 #[test]
 fn directions_of_writing_end_with_the_name() {
     let letter = Letter { org_name: "abc\u{202e}def".to_owned(), ..samples::warning() };
-    let email = render(&Templates::load(None).unwrap(), &letter, &envelope(), &sender()).unwrap();
+    let email = render(&TEMPLATES, &letter, &envelope(), &sender()).unwrap();
     assert!(!email.subject.contains('\u{202e}') && !email.text.contains('\u{202e}'));
 }
 
@@ -170,7 +168,7 @@ fn long_names_are_cut_and_foreign_ones_arrive() {
         assert!(subject.contains(&format!("({begin}…)")), "{subject}");
     }
     let sender = Sender { name: Some("Bücher\r\nBcc: x@y".to_owned()), ..sender() };
-    let email = render(&Templates::load(None).unwrap(), &samples::warning(), &envelope(), &sender);
+    let email = render(&TEMPLATES, &samples::warning(), &envelope(), &sender);
     let email = email.unwrap();
     let message = parsed(&email.message);
     assert_eq!(message.from().unwrap().first().unwrap().name(), Some("Bücher Bcc: x@y"));
@@ -179,9 +177,8 @@ fn long_names_are_cut_and_foreign_ones_arrive() {
 
 #[test]
 fn what_cannot_stand_in_an_email_is_refused() {
-    let templates = Templates::load(None).unwrap();
     let fails = |envelope: Envelope, sender: Sender| {
-        let error = render(&templates, &samples::warning(), &envelope, &sender).unwrap_err();
+        let error = render(&TEMPLATES, &samples::warning(), &envelope, &sender).unwrap_err();
         let sentence = error.to_string();
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
         (sentence, error)

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use periodd::mail::{Templates, samples};
+use periodd::mail::samples;
 
-use super::support::{render, tool};
+use super::support::{TEMPLATES, render, tool};
 
 /// A picture, as rows of colours.
 struct Picture {
@@ -85,10 +85,9 @@ fn photograph(name: &str, html: &str, width: usize, dark: bool) -> Picture {
 
 #[test]
 fn every_email_fits_and_shows_its_bar() {
-    let templates = Templates::load(None).expect("the embedded templates");
     // What is left of packs has a colour of its own.
     let (letter, _) = samples::letters().swap_remove(2);
-    let packs = photograph("packs", &render(&templates, &letter).html, 700, false);
+    let packs = photograph("packs", &render(&TEMPLATES, &letter).html, 700, false);
     let bar = [[0xd4, 0x58, 0x0b], [0xdd, 0xe2, 0xea], [0x6e, 0xa3, 0xe6]];
     let bar = bar.map(|colour| packs.longest(colour));
     let sum: usize = bar.iter().sum();
@@ -97,15 +96,14 @@ fn every_email_fits_and_shows_its_bar() {
         assert!((part * 100).abs_diff(sum * percent) < 2 * 100, "{bar:?}");
     }
     let (letter, _) = samples::letters().swap_remove(5);
-    let full = photograph("full", &render(&templates, &letter).html, 700, false);
+    let full = photograph("full", &render(&TEMPLATES, &letter).html, 700, false);
     assert!(full.longest([0xc2, 0x27, 0x1b]).abs_diff(486) <= 2, "the bar is full");
     assert!(!packs.is_cut_off() && !full.is_cut_off(), "the pages have room");
 }
 
 #[test]
 fn emails_look_right_in_light_in_dark_and_on_a_phone() {
-    let templates = Templates::load(None).expect("the embedded templates");
-    let html = render(&templates, &samples::warning()).html;
+    let html = render(&TEMPLATES, &samples::warning()).html;
     let light = photograph("light", &html, 700, false);
     assert_eq!((light.width, light.height), (700, 1100));
     assert!(!light.is_cut_off(), "the page has room for the whole email");

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use mail_parser::MessageParser;
 use periodd::mail::transport::{Login, Settings, Tls};
-use periodd::mail::{Email, Envelope, SendError, Templates, Transport, render, samples};
+use periodd::mail::{SendError, Transport};
 
 use super::smtp::{Certificates, RealServer, Security};
-use super::support::{envelope, sender};
+use super::support::numbered;
 
 fn settings(port: u16, tls: Tls) -> Settings {
     Settings {
@@ -26,12 +26,6 @@ fn login(password: &str) -> Login {
     Login { username: "periodd".to_owned(), password: password.to_owned() }
 }
 
-fn email(number: usize) -> Email {
-    let envelope = Envelope { message_id: format!("{number}@example.com"), ..envelope() };
-    let templates = Templates::load(None).unwrap();
-    render(&templates, &samples::warning(), &envelope, &sender()).unwrap()
-}
-
 #[tokio::test]
 async fn emails_arrive_over_starttls_with_a_login_as_they_were_rendered() {
     let certificates = Certificates::of("localhost");
@@ -43,16 +37,17 @@ async fn emails_arrive_over_starttls_with_a_login_as_they_were_rendered() {
         ..settings(server.port, Tls::Starttls)
     };
     let transport = Transport::smtp(settings).unwrap();
+    assert_eq!(transport.greet().await, Ok(format!("localhost:{}", server.port)));
     // The second one goes over the connection of the first.
     for number in 0..2 {
-        let sent = transport.send(&email(number)).await.unwrap();
+        let sent = transport.send(&numbered(number)).await.unwrap();
         assert_eq!(sent.note, "250 2.0.0 kept");
     }
     transport.rest().await;
     let received = server.received();
     assert_eq!(received.len(), 2);
     for (number, received) in received.iter().enumerate() {
-        let email = email(number);
+        let email = numbered(number);
         assert_eq!(received.from, "billing@example.com");
         assert_eq!(received.to, ["anna@acme.example"]);
         assert_eq!((received.tls, received.user.as_deref()), (true, Some("periodd")));
@@ -72,7 +67,7 @@ async fn emails_arrive_over_tls_from_the_first_byte() {
     let server = RealServer::start(Security::Tls, Some(&certificates), None);
     let settings =
         Settings { ca_file: Some(certificates.ca_file()), ..settings(server.port, Tls::Tls) };
-    Transport::smtp(settings).unwrap().send(&email(1)).await.unwrap();
+    Transport::smtp(settings).unwrap().send(&numbered(1)).await.unwrap();
     assert_eq!(server.received().len(), 1);
 }
 
@@ -87,12 +82,13 @@ async fn a_wrong_password_is_the_configurations_fault_and_is_not_repeated_to_any
     };
     assert!(!format!("{settings:?}").contains("hunter2"));
     let transport = Transport::smtp(settings.clone()).unwrap();
-    let error = transport.send(&email(1)).await.unwrap_err();
+    let error = transport.send(&numbered(1)).await.unwrap_err();
+    assert_eq!(transport.greet().await, Err(error.clone()));
     let SendError::Credentials(sentence) = error else { panic!("{error:?}") };
     assert!(sentence.contains("does not accept the login: 535"), "{sentence}");
     assert!(!sentence.contains("hunter2"), "{sentence}");
     let anonymous = Transport::smtp(Settings { login: None, ..settings }).unwrap();
-    let error = anonymous.send(&email(1)).await.unwrap_err();
+    let error = anonymous.send(&numbered(1)).await.unwrap_err();
     assert!(matches!(error, SendError::Credentials(_)), "530: {error:?}");
     assert!(server.received().is_empty());
 }
@@ -108,7 +104,7 @@ async fn a_certificate_for_somebody_else_or_from_nobody_known_is_refused() {
         let unknown = settings(server.port, tls);
         for (settings, word) in [(mismatch, "not valid for name"), (unknown, "UnknownIssuer")] {
             let transport = Transport::smtp(settings).unwrap();
-            let error = transport.send(&email(1)).await.unwrap_err();
+            let error = transport.send(&numbered(1)).await.unwrap_err();
             let SendError::Unreachable(sentence) = error else { panic!("{error:?}") };
             assert!(sentence.contains(word), "{sentence}");
         }
@@ -120,7 +116,7 @@ async fn a_certificate_for_somebody_else_or_from_nobody_known_is_refused() {
 async fn starttls_is_required_and_never_merely_tried() {
     let server = RealServer::open();
     let transport = Transport::smtp(settings(server.port, Tls::Starttls)).unwrap();
-    let error = transport.send(&email(1)).await.unwrap_err();
+    let error = transport.send(&numbered(1)).await.unwrap_err();
     let SendError::Unreachable(sentence) = error else { panic!("{error:?}") };
     assert!(sentence.contains("STARTTLS"), "{sentence}");
     assert!(server.received().is_empty());
@@ -149,15 +145,15 @@ async fn a_file_without_authorities_is_refused() {
 async fn a_server_that_is_down_is_nobodys_fault_and_emails_arrive_when_it_is_back() {
     let mut server = RealServer::open();
     let transport = Transport::smtp(settings(server.port, Tls::None)).unwrap();
-    transport.send(&email(1)).await.unwrap();
+    transport.send(&numbered(1)).await.unwrap();
     // The connection is still there, and its server is gone.
     server.stop();
-    let error = transport.send(&email(2)).await.unwrap_err();
+    let error = transport.send(&numbered(2)).await.unwrap_err();
     let SendError::Unreachable(sentence) = error else { panic!("{error:?}") };
     let begin = format!("localhost:{} cannot be reached", server.port);
     assert!(sentence.starts_with(&begin), "{sentence}");
     server.start_again();
-    transport.send(&email(2)).await.unwrap();
+    transport.send(&numbered(2)).await.unwrap();
     let received = server.received();
     let ids: Vec<_> = received.iter().map(super::smtp::Received::message_id).collect();
     assert_eq!(ids, ["1@example.com", "2@example.com"]);
@@ -168,7 +164,7 @@ async fn an_unknown_mailbox_is_refused_and_the_others_get_their_emails() {
     let server = RealServer::open();
     let transport = Transport::smtp(settings(server.port, Tls::None)).unwrap();
     for number in 0..6 {
-        let mut email = email(number);
+        let mut email = numbered(number);
         if number % 2 == 1 {
             "unknown@acme.example".clone_into(&mut email.to);
         }

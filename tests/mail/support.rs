@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
-use periodd::mail::{Email, Envelope, Letter, Sender, Templates, render as try_render};
+use periodd::mail::{Email, Envelope, Letter, Sender, Templates, render as try_render, samples};
 
 /// Runs one of the repository's scripts that find or install a tool, and returns what it prints.
 pub(crate) fn tool(script: &str) -> String {
@@ -28,6 +29,16 @@ pub(crate) fn envelope() -> Envelope {
         date: "2026-05-21T12:05:00Z".parse().expect("an instant"),
         unsubscribe: Some("dG9rZW4".to_owned()),
     }
+}
+
+/// The embedded templates; tried once, which takes its time without optimisation.
+pub(crate) static TEMPLATES: LazyLock<Templates> =
+    LazyLock::new(|| Templates::load(None).expect("the embedded templates"));
+
+/// The most usual email, as one message of several.
+pub(crate) fn numbered(number: usize) -> Email {
+    let envelope = Envelope { message_id: format!("{number}@example.com"), ..envelope() };
+    try_render(&TEMPLATES, &samples::warning(), &envelope, &sender()).expect("it renders")
 }
 
 pub(crate) fn render(templates: &Templates, letter: &Letter) -> Email {

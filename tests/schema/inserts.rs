@@ -64,6 +64,23 @@ pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
             "org_id, before, after, tzdb_after",
             format!("'{ORG}', {period}, '2026e'"),
         ),
+        ("org_alert_settings", "org_id", format!("'{ORG}'")),
+        (
+            "periodd_alert_limits",
+            "org_id, feature, period_start, period_end",
+            format!("'{ORG}', 'steps', {period}"),
+        ),
+        (
+            "periodd_alerts",
+            "org_id, feature, period_start, period_end, threshold",
+            format!("'{ORG}', 'steps', {period}, 80"),
+        ),
+        (
+            "periodd_outbox",
+            "org_id, feature, period_start, period_end, threshold, recipient",
+            format!("'{ORG}', 'steps', {period}, 80, 'b@example.com'"),
+        ),
+        ("periodd_suppressions", "org_id, email", format!("'{ORG}', 'b@example.com'")),
         (
             "periodd_drift",
             "org_id, feature, period_start, place, after, difference, reason",

@@ -121,7 +121,15 @@ async fn an_empty_or_inverted_period_is_refused_wherever_one_is_kept() {
              order by 1",
         )
         .await;
-    assert_eq!(kept, ["billing_periods", "feature_usage", "usage_counters"], "try a new one, too");
+    let tried = [
+        "billing_periods",
+        "feature_usage",
+        "periodd_alert_limits",
+        "periodd_alerts",
+        "periodd_outbox",
+        "usage_counters",
+    ];
+    assert_eq!(kept, tried, "try a new one, too");
     for (columns, values) in [
         ("billing_periods (org_id", format!("'{ORG}'")),
         (
@@ -129,6 +137,12 @@ async fn an_empty_or_inverted_period_is_refused_wherever_one_is_kept() {
             format!("'{ORG}', '{ORG}', 'scrapes'"),
         ),
         ("usage_counters (org_id, feature", format!("'{ORG}', 'scrapes'")),
+        ("periodd_alert_limits (org_id, feature", format!("'{ORG}', 'scrapes'")),
+        ("periodd_alerts (org_id, feature, threshold", format!("'{ORG}', 'scrapes', 80")),
+        (
+            "periodd_outbox (org_id, feature, threshold, recipient",
+            format!("'{ORG}', 'scrapes', 80, 'a@example.com'"),
+        ),
     ] {
         for end in ["2026-06-01Z", "2026-05-31Z", "-infinity"] {
             let insert = format!(

@@ -7,20 +7,25 @@ use crate::statements::{Statement, of_the_store};
 use crate::support::TestDatabase;
 
 /// Tables that grow with the number of orgs, or faster.
-const LARGE: [&str; 9] = [
+const LARGE: [&str; 13] = [
     "billing_period_usage",
     "billing_periods",
     "feature_usage",
+    "limit_overrides",
     "organizations",
     "overage_entries",
     "overage_packs",
+    "periodd_alert_limits",
+    "periodd_alerts",
+    "periodd_outbox",
     "usage_counters",
     "usage_metrics",
     "users",
 ];
 /// What may read a large table from end to end, by a piece of its text, and why.
-const MAY_SCAN: [(&str, &str); 8] = [
+const MAY_SCAN: [(&str, &str); 13] = [
     ("select distinct on (e.time_zone)", "a person asks for every zone's next boundary"),
+    ("select exists (select from usage_metrics)", "stops at the first row"),
     ("select count(*) as \"count!\" from organizations", "how many orgs a person is asked about"),
     ("where $1::uuid is null or o.id = $1", "lists every org, or shows one"),
     ("where $1::uuid is null or p.org_id = $1", "lists every pack, or those of one org"),
@@ -28,9 +33,17 @@ const MAY_SCAN: [(&str, &str); 8] = [
     ("where b.closed_at = $1", "the demo's, which has a dozen orgs"),
     ("e.kind = 'expired' and e.at > $1 and e.at <= $2", "the demo's, which has a dozen orgs"),
     ("from billing_period_usage group by 1, 2)", "adds all closed periods up"),
+    ("from organizations o join usage_counters c on c.org_id = o.id", "everything, once a day"),
+    ("m.state = $2)", "lists every email, or those of one org"),
+    ("from periodd_outbox where id = $1", "a person names an email by its id alone"),
+    ("where a.state = 'waiting' and ($1::uuid is null", "lists what waits, of every org or of one"),
 ];
 /// What has to go through an index, by a piece of its text.
-const BY_INDEX: [(&str, &str); 8] = [
+const BY_INDEX: [(&str, &str); 20] = [
+    ("with waiting as materialized", "usage_metrics_uncounted"),
+    ("with pending as", "usage_counters_pending"),
+    ("width_bucket(m.created_at, o.bounds)", "usage_metrics_time"),
+    ("order by found_at limit $2", "periodd_drift_age"),
     ("as \"due!\"", "organizations_due"),
     ("as \"unopened!\"", "organizations_unopened"),
     ("as \"stale_ends!\"", "organizations_stale_ends"),
@@ -39,6 +52,14 @@ const BY_INDEX: [(&str, &str); 8] = [
     ("is null)\n           and o.id > $1", "organizations_unopened"),
     ("o.ends_anchor_month))\n           and o.id > $1", "organizations_stale_ends"),
     ("with stamped as", "usage_metrics_uncounted"),
+    ("as moved order by moved.org_id", "usage_counters_pending"),
+    ("as moved order by moved.org_id", "usage_counters_synced"),
+    ("as moved order by moved.org_id", "organizations_tier_moved"),
+    ("as moved order by moved.org_id", "overage_packs_ending"),
+    ("as moved order by moved.org_id", "overage_entries_refunded"),
+    ("set leased_until = $2, lease = $3", "periodd_outbox_due"),
+    ("order by period_end limit $3", "periodd_outbox_ending"),
+    ("order by settled_at limit $2", "periodd_outbox_settled"),
 ];
 
 /// Twenty thousand orgs as they are found in the middle of a month: few are due, few metrics are
@@ -62,8 +83,11 @@ async fn many_orgs() -> TestDatabase {
              from organizations;
          insert into feature_usage (organization_id, user_id, feature, period_start, period_end)
              select organization_id, id, 'scrapes', '2026-05-01Z', '2026-06-01Z' from users;
-         insert into usage_counters (org_id, feature, period_start, period_end)
-             select id, f, '2026-05-01Z', '2026-06-01Z'
+         insert into usage_counters
+             (org_id, feature, period_start, period_end, sync_status, last_synced_at)
+             select id, f, '2026-05-01Z', '2026-06-01Z',
+                    case when slug like '%99' then 'pending' else 'synced' end,
+                    timestamptz '2026-05-01Z' + length(slug) % 10 * interval '1 day'
              from organizations, unnest(array['scrapes', 'sms_sent']) as f;
          insert into usage_metrics
              (organization_id, metric_type, metric_value, created_at, counted_at)
@@ -80,7 +104,22 @@ async fn many_orgs() -> TestDatabase {
          insert into billing_periods (org_id, period_start, period_end)
              select id, '2026-04-01Z', '2026-05-01Z' from organizations;
          insert into billing_period_usage (org_id, feature, period_start)
-             select org_id, 'scrapes', period_start from billing_periods;",
+             select org_id, 'scrapes', period_start from billing_periods;
+         insert into limit_overrides (org_id, feature, included, judged, judged_included)
+             select id, 'scrapes', 5, true, 5 from organizations;
+         insert into periodd_alert_limits (org_id, feature, period_start, period_end)
+             select id, 'scrapes', '2026-05-01Z', '2026-06-01Z' from organizations;
+         insert into periodd_alerts (org_id, feature, period_start, period_end, threshold, state)
+             select id, 'scrapes', '2026-05-01Z', '2026-06-01Z', 80,
+                    case when slug like '%99' then 'waiting' else 'notified' end
+             from organizations;
+         insert into periodd_outbox
+             (org_id, feature, period_start, period_end, threshold, recipient, state, settled_at)
+             select id, 'scrapes', '2026-05-01Z', '2026-06-01Z', 80, slug || '@example.com',
+                    case when slug like '%99' then 'due' else 'sent' end,
+                    case when slug not like '%99' then timestamptz '2026-05-01Z'
+                         + length(slug) % 10 * interval '1 day' end
+             from organizations where slug ~ '[0-9]{2}$';",
     )
     .await;
     test.sql("vacuum analyze").await;

@@ -7,7 +7,7 @@ use crate::inserts::insert_smallest_rows;
 use crate::support::TestDatabase;
 
 /// Columns in which a value below zero means something.
-const SIGNED: [&str; 14] = [
+const SIGNED: [&str; 16] = [
     "billing_adjustments.drawn",
     "billing_adjustments.uncovered",
     "billing_adjustments.used",
@@ -21,6 +21,8 @@ const SIGNED: [&str; 14] = [
     "periodd_drift.difference",
     // A pack below zero is a fault of whoever wrote it: its org is parked, with this as the reason.
     "overage_packs.remaining",
+    "periodd_alert_limits.used",
+    "periodd_alerts.used",
     "usage_counters.used",
     "usage_metrics.metric_value",
 ];

@@ -8,13 +8,14 @@ mod source;
 use std::path::{Path, PathBuf};
 
 /// Files with statements that the compiler does not check, and why.
-const UNCHECKED: [(&str, &str); 4] = [
+const UNCHECKED: [(&str, &str); 5] = [
     ("src/store/database.rs", "ends what a dropped BEGIN left open; a transaction is no query"),
     (
         "src/store/derived.rs",
         "tables and columns that the configuration names, and the catalogue has",
     ),
     ("src/store/migrate.rs", "migrations, before there is a schema to check against"),
+    ("src/store/roles.rs", "roles that are made in it, and names from the catalogue"),
     ("src/store/zones.rs", "runs inside the migration that creates its table"),
 ];
 /// What sends a text as a statement, where it is not the macro of that name.

@@ -4,7 +4,7 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 16] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 21] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
@@ -18,6 +18,11 @@ pub(crate) const ORG_TABLES: [(&str, &str); 16] = [
     ("billing_period_usage", "org_id"),
     ("billing_adjustments", "org_id"),
     ("periodd_moved_ends", "org_id"),
+    ("org_alert_settings", "org_id"),
+    ("periodd_alert_limits", "org_id"),
+    ("periodd_alerts", "org_id"),
+    ("periodd_outbox", "org_id"),
+    ("periodd_suppressions", "org_id"),
     ("periodd_drift", "org_id"),
     ("periodd_derived", "org_id"),
     ("periodd_removed", "org_id"),

@@ -158,7 +158,8 @@ async fn a_run_that_was_refused_or_broke_off_leaves_nothing_in_the_way() {
     .await;
     sync(&test, AT, &["--full"]).exits(0);
     assert_eq!(
-        test.rows("select count(*), count(distinct run) from periodd_audited").await,
+        test.rows("select count(*) as pages, count(distinct run) as runs from periodd_audited")
+            .await,
         ["1 1"]
     );
     test.check_invariants().await;

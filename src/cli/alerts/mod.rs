@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::output::{Cell, Output, Page, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
+use crate::billing::address;
 use crate::jobs::alerts::{self, Report};
 use crate::jobs::deliver::{self, Post};
 use crate::mail::SendError;
@@ -117,19 +118,16 @@ fn no_transport() -> Failure {
     )
 }
 
-async fn test(session: &Session, address: &str) -> Result<Exit, Failure> {
-    if !crate::billing::address::is_address(address) {
-        let shown = address.escape_debug();
-        return Err(Failure::usage(format!("`{shown}` is no email address")));
-    }
+async fn test(session: &Session, to: &str) -> Result<Exit, Failure> {
+    address::check(to).map_err(Failure::usage)?;
     let post = post(session)?;
     if !post.carries() {
         return Err(no_transport());
     }
     let now = session.now().await?;
-    match post.send_test(address, now).await {
+    match post.send_test(to, now).await {
         Ok(answer) => {
-            session.screen.show(&Tested { address: address.to_owned(), answer })?;
+            session.screen.show(&Tested { address: to.to_owned(), answer })?;
             Ok(Exit::Done)
         }
         Err(error) => Err(match error {

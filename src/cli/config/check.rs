@@ -51,6 +51,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 fn readable(config: &Config) -> Result<(), ConfigError> {
     config.database_url()?;
     config.smtp_password()?;
+    config.check_templates()?;
     Ok(())
 }
 

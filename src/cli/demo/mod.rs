@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::rollover::standing_request;
 use super::session::{Schema, Session, with_config};
-use super::{Exit, Failure, Global};
-use crate::jobs::demo;
+use super::{Exit, Failure, Global, sync};
+use crate::jobs::demo::{self, Requests};
 use crate::jobs::rollover::Request;
 use closing::{Commands, Document};
 use home::Home;
@@ -59,9 +59,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 async fn tell(session: &Session, home: &Home) -> Result<Exit, Failure> {
     let Session { config, tz, database, screen, .. } = session;
     // A dozen orgs are done before a second connection has found its page.
-    let request = Request { connections: 1, ..standing_request(&config.rollover, false) };
+    let requests = Requests {
+        rollover: Request { connections: 1, ..standing_request(&config.rollover, false) },
+        sync: sync::standing_request(session).await?,
+    };
     let mut narrator = Narrator::new(screen, tz);
-    let outcome = demo::run(database, tz, &request, &mut narrator).await?;
+    let outcome = demo::run(database, tz, &requests, &mut narrator).await?;
     let (from, scenes) = narrator.finish()?;
     let exit = match (outcome.is_sound(), outcome.parked.is_empty()) {
         (false, _) => Exit::Failed,

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::super::Failure;
 use super::super::output::{Cell, Format, Page, Screen, Tone, counted};
+use crate::billing::late::Kind;
 use crate::billing::{Instant, Quantity, Zone};
-use crate::jobs::demo::{Audience, Boundary, Event, OrgClose, Scene, What};
+use crate::jobs::demo::{Audience, Boundary, Drift, Event, OrgClose, Scene, What};
+use crate::jobs::sync::Late;
 use crate::store::history::ExpiredRow;
 use crate::tzdata::TzData;
 
@@ -75,6 +77,31 @@ impl<'a> Narrator<'a> {
         let words = words(&event.what);
         let pieces = words.split(' ').map(|word| (word.to_owned(), tone));
         (event.at, self.laid_out(moment(event.at), EVENT, " ", pieces))
+    }
+
+    /// What an audit found, a line each.
+    fn audit(&self, at: Instant, drift: &[Drift], late: &[Late]) -> Vec<Told> {
+        let mut told = Vec::new();
+        for line in drift {
+            let Drift { org, place, before, after, .. } = line;
+            let before = before.map_or_else(|| "nothing".to_owned(), |held| held.to_string());
+            let words = format!("audit: {org}'s {place} was {before}, the metrics say {after}");
+            told.push((words + ": mended", Tone::Good));
+        }
+        for line in late {
+            let Late { org, feature, used, drawn, uncovered, kind, .. } = line;
+            let paid = match kind {
+                Kind::Late => format!("packs pay {drawn}, {uncovered} uncovered"),
+                Kind::SetAside => "after the grace: set aside".to_owned(),
+            };
+            let words = format!("audit: {used} {feature} of {org}'s closed period, {paid}");
+            told.push((words, Tone::Good));
+        }
+        let line = |(words, tone): (String, Tone)| {
+            let pieces = words.split(' ').map(|word| (word.to_owned(), tone)).collect::<Vec<_>>();
+            (at, self.laid_out(moment(at), EVENT, " ", pieces))
+        };
+        told.into_iter().map(line).collect()
     }
 
     /// A pack that expired.
@@ -221,6 +248,7 @@ impl Audience for Narrator<'_> {
                 }
                 told.push(self.event(event));
             }
+            Scene::Audit { at, drift, late } => told.extend(self.audit(*at, drift, late)),
             Scene::Rollover { at, boundaries, expired } => {
                 for boundary in boundaries {
                     told.extend(self.boundary(boundary));
@@ -326,6 +354,14 @@ fn words(what: &What) -> String {
         What::Ended { org, .. } => {
             format!("{org} ends its subscription; it runs until its period ends")
         }
+        What::Miscounted { org, feature, quantity } => {
+            format!("a faulty program takes {quantity} {feature} away from {org}'s counter")
+        }
+        What::Late { org, feature, quantity, used_at } => {
+            let day = used_at.timestamp().strftime("%b %-d").to_string();
+            format!("{org} reports {quantity} {feature} used on {day}, in a closed period")
+        }
+        What::Audited => "the audit runs".to_owned(),
         What::Stopped => "the daemon stops: nothing is closed from here on".to_owned(),
         What::Started => {
             "the daemon is back and closes what has ended, period by period, oldest first"

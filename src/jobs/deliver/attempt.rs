@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::billing::Instant;
 use crate::mail::SendError;
-use crate::store::outbox::{Claimed, Settled, State};
+use crate::store::outbox::{Claimed, Settled, State, TOO_LATE};
 
 /// The wait after the first failed attempt; it doubles with each. Twelve attempts span about two
 /// days.
@@ -79,8 +79,7 @@ impl Outcome {
                 (State::Suppressed, failed, SignedDuration::ZERO, Some(why.clone()))
             }
             Self::TooLate => {
-                let why = "the period ended before it could be sent".to_owned();
-                (State::GivenUp, email.attempts, SignedDuration::ZERO, Some(why))
+                (State::GivenUp, email.attempts, SignedDuration::ZERO, Some(TOO_LATE.to_owned()))
             }
             Self::NotTried => (State::Due, email.attempts, SignedDuration::ZERO, None),
         };

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::{orgs, rollover};
+use super::{orgs, rollover, sync};
 use crate::billing::Instant;
 use crate::billing::instant::{InvalidInstant, OutOfRange};
 use crate::billing::quantity::Overflow;
@@ -26,7 +26,7 @@ use crate::store::verify::{self, Rule};
 use crate::store::{Database, StoreError, claim, sample};
 use crate::tzdata::{TzData, UnknownZone};
 use life::Uses;
-pub use scene::{Boundary, FeatureClose, OrgClose, Scene};
+pub use scene::{Boundary, Drift, FeatureClose, OrgClose, Scene};
 use story::Story;
 pub use story::{Event, What};
 
@@ -47,6 +47,9 @@ pub enum Error {
     /// The database.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The audit.
+    #[error("{0}")]
+    Sync(#[from] sync::Error),
     /// A customer cannot be added.
     #[error("{0}")]
     Org(#[from] orgs::Error),
@@ -87,15 +90,24 @@ impl Outcome {
     }
 }
 
-/// Runs the demo on a migrated database, from where its clock stands. `request` says how its
-/// rollovers run.
+/// How the jobs of a demo run.
+#[derive(Debug, Clone)]
+pub struct Requests {
+    /// Its rollovers.
+    pub rollover: rollover::Request,
+    /// Its audits.
+    pub sync: sync::Request,
+}
+
+/// Runs the demo on a migrated database, from where its clock stands. `requests` says how its jobs
+/// run.
 ///
 /// # Errors
 /// [`Error`], a sentence each.
 pub async fn run(
     database: &Database,
     tz: &TzData,
-    request: &rollover::Request,
+    requests: &Requests,
     audience: &mut dyn Audience,
 ) -> Result<Outcome, Error> {
     let story = Story::of_2026()?;
@@ -106,7 +118,7 @@ pub async fn run(
     let until = if from < story.ends { story.ends } else { from.plus(EVERYDAY)? };
     audience.begins(from, until, stands.is_some());
     let mut clock =
-        Clock { database, tz, request, story: &story, now: from, until, parked: vec![] };
+        Clock { database, tz, requests, story: &story, now: from, until, parked: vec![] };
     let mut periods_closed = 0;
     while clock.now < until {
         periods_closed += clock.advance(audience).await?;
@@ -122,7 +134,7 @@ pub async fn run(
 struct Clock<'a> {
     database: &'a Database,
     tz: &'a TzData,
-    request: &'a rollover::Request,
+    requests: &'a Requests,
     story: &'a Story,
     now: Instant,
     until: Instant,
@@ -145,12 +157,24 @@ impl Clock<'_> {
         let before = std::mem::replace(&mut self.now, next);
         if let Some(event) = event.filter(|event| event.at == next) {
             event.happen(self.database).await?;
-            audience.sees(Scene::Event(event.clone()));
+            match event.what {
+                What::Audited => audience.sees(self.audit().await?),
+                _ => audience.sees(Scene::Event(event.clone())),
+            }
         }
         if self.story.awake_from(next) != next {
             return Ok(0);
         }
         self.roll_over(before, audience).await
+    }
+
+    /// The audit that the daemon makes each night, on one of them.
+    async fn audit(&self) -> Result<Scene, Error> {
+        let (at, run) = (Some(self.now), uuid::Uuid::new_v4());
+        let request = sync::Request { at, run, ..self.requests.sync.clone() };
+        let observer: sync::Observer = Arc::new(|_| ());
+        let report = sync::audit(self.database, &request, observer).await?;
+        Ok(Scene::audit(self.now, report))
     }
 
     /// The sweep that the daemon makes each minute, at the minute that matters.
@@ -159,7 +183,7 @@ impl Clock<'_> {
         before: Instant,
         audience: &mut dyn Audience,
     ) -> Result<usize, Error> {
-        let request = rollover::Request { at: Some(self.now), ..self.request.clone() };
+        let request = rollover::Request { at: Some(self.now), ..self.requests.rollover.clone() };
         let observer: rollover::Observer = Arc::new(|_| ());
         let report = rollover::run(self.database, self.tz, &request, observer).await?;
         self.parked.extend(report.parked);

@@ -2,6 +2,7 @@
 
 use super::story::Event;
 use crate::billing::{Instant, Quantity};
+use crate::jobs::sync::{self, Late};
 use crate::store::history::{ClosedRow, ExpiredRow};
 
 /// A moment of the story.
@@ -19,6 +20,30 @@ pub enum Scene {
         /// What packs wrote off.
         expired: Vec<ExpiredRow>,
     },
+    /// An audit ran.
+    Audit {
+        /// Business time of the run.
+        at: Instant,
+        /// What it found wrong and mended.
+        drift: Vec<Drift>,
+        /// Late usage that it decided.
+        late: Vec<Late>,
+    },
+}
+
+/// A value that an audit mended.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Drift {
+    /// The org, by its slug.
+    pub org: String,
+    /// The feature.
+    pub feature: String,
+    /// Where it stands.
+    pub place: String,
+    /// What it held.
+    pub before: Option<Quantity>,
+    /// What it holds since.
+    pub after: Quantity,
 }
 
 /// The orgs of one zone whose period ended at one instant.
@@ -65,6 +90,18 @@ pub struct FeatureClose {
 }
 
 impl Scene {
+    /// What an audit reports.
+    pub(super) fn audit(at: Instant, report: sync::Report) -> Self {
+        let drift = report.drift.into_iter().map(|line| Drift {
+            org: line.slug,
+            feature: line.feature,
+            place: line.place,
+            before: line.before,
+            after: line.after,
+        });
+        Self::Audit { at, drift: drift.collect(), late: report.late }
+    }
+
     /// A rollover's rows, put together by boundary and org; they come in that order.
     pub(super) fn rollover(at: Instant, rows: Vec<ClosedRow>, expired: Vec<ExpiredRow>) -> Self {
         let mut boundaries: Vec<Boundary> = Vec::new();

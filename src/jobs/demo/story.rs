@@ -4,6 +4,7 @@ use super::Error;
 use super::company::id;
 use crate::billing::{Instant, Quantity};
 use crate::store::packs::{self, Grant};
+use crate::store::usage::{self, NewUsage};
 use crate::store::{Database, sample};
 
 /// When the company opens its books …
@@ -61,6 +62,28 @@ pub enum What {
         /// It runs until the first boundary from here on.
         ends_at: Instant,
     },
+    /// A faulty program writes to a counter by itself.
+    Miscounted {
+        /// Whose.
+        org: &'static str,
+        /// Of which feature.
+        feature: &'static str,
+        /// How much the counter lacks from then on.
+        quantity: Quantity,
+    },
+    /// Usage of a closed period is reported.
+    Late {
+        /// By whom.
+        org: &'static str,
+        /// Of what.
+        feature: &'static str,
+        /// How much.
+        quantity: Quantity,
+        /// When it was used.
+        used_at: Instant,
+    },
+    /// The nightly audit runs.
+    Audited,
     /// The daemon stops: nothing is closed any more.
     Stopped,
     /// The daemon is back.
@@ -86,11 +109,23 @@ impl Story {
             event("2026-02-17T10:15:00Z", bought("anfa", "sms_sent", 300, Some("2026-03-10"))?)?,
             event("2026-02-18T10:20:00Z", bought("anfa", "sms_sent", 800, None)?)?,
             event("2026-02-20T21:00:00Z", bought("hudson", "sms_sent", 800, Some("2026-05-01"))?)?,
+            event("2026-03-01T16:20:00Z", late("alster", 95, "2026-02-26T14:00:00Z")?)?,
+            event("2026-03-02T03:30:00Z", What::Audited)?,
             event("2026-03-02T06:45:00Z", What::Booked { org: "howrah", tier: "pro" })?,
             event(
                 "2026-03-10T01:00:00Z",
                 What::Moved { org: "kanda", from: "Asia/Tokyo", to: "America/New_York" },
             )?,
+            event(
+                "2026-03-12T13:05:00Z",
+                What::Miscounted {
+                    org: "burrard",
+                    feature: "scrapes",
+                    quantity: Quantity::units(480),
+                },
+            )?,
+            event("2026-03-12T15:40:00Z", late("fleet", 12, "2026-02-20T10:00:00Z")?)?,
+            event("2026-03-13T03:30:00Z", What::Audited)?,
             event(
                 "2026-03-18T11:30:00Z",
                 What::Ended { org: "fleet", ends_at: "2026-03-18T11:30:00Z".parse()? },
@@ -132,6 +167,11 @@ fn bought(
     Ok(What::Bought { org, feature, quantity, expires_at, reference })
 }
 
+fn late(org: &'static str, minutes: i64, used_at: &str) -> Result<What, Error> {
+    let (feature, quantity) = ("minutes_transcribed", Quantity::units(minutes));
+    Ok(What::Late { org, feature, quantity, used_at: used_at.parse()? })
+}
+
 impl Event {
     /// Lets it happen in the database, as an application would write it; a second time changes
     /// nothing.
@@ -155,7 +195,16 @@ impl Event {
             What::Ended { org, ends_at } => {
                 sample::end_subscription(database, id(org), ends_at).await?;
             }
-            What::Stopped | What::Started => {}
+            What::Miscounted { org, feature, quantity } => {
+                sample::miscount(database, id(org), feature, self.at, quantity).await?;
+            }
+            What::Late { org, feature, quantity, used_at } => {
+                let key = format!("demo-late-{}", self.at);
+                let (org, feature) = (id(org), feature.to_owned());
+                let late = NewUsage { org, feature, quantity, user: None, used_at, key: Some(key) };
+                usage::insert_metrics(database, &[late]).await?;
+            }
+            What::Audited | What::Stopped | What::Started => {}
         }
         Ok(())
     }

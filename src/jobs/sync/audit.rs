@@ -237,8 +237,8 @@ impl Job<'_> {
             self.mend_locked(connection, org, pass).await?;
         }
         let orgs: Vec<Uuid> = orgs.into_iter().collect();
-        let charged = self.settle(connection, Some(&orgs), pass).await?;
-        self.charge(connection, charged, pass).await
+        let again = self.settle(connection, Some(&orgs), pass).await?;
+        self.once_more(connection, again, pass).await
     }
 
     /// Mends an org whose counters moved meanwhile, or lack a row: while they are locked, and the
@@ -345,6 +345,7 @@ fn moves_there_anyway(target: &Target, cell: &Cell, counters: &[CounterDrift]) -
 fn line(drift: &CounterDrift) -> Result<Mended, StoreError> {
     Ok(Mended {
         org: drift.org,
+        slug: drift.org.to_string(),
         subject: drift.user.unwrap_or(drift.org),
         feature: drift.feature.to_string(),
         period_start: drift.period_start,
@@ -362,6 +363,7 @@ fn mended(target: &Target, cell: &Cell, after: Quantity) -> Result<Mended, Store
     let is_purchased = target.copied == Copied::PurchasedRemaining;
     Ok(Mended {
         org: cell.org,
+        slug: cell.org.to_string(),
         subject: cell.key,
         feature: target.feature.clone(),
         period_start: cell.period_start,

@@ -108,26 +108,26 @@ fn key(counter: &Pending) -> Key<'_> {
 
 impl Job<'_> {
     /// Writes the copies of pending counters, everywhere or in some orgs, and sees to late usage.
-    /// Returns the orgs in whose open period late usage is to be counted.
+    /// Returns the orgs that are to be looked at again, because late usage moved something there.
     pub(super) async fn settle(
         &self,
         connection: &mut Connection,
         orgs: Option<&[Uuid]>,
         pass: Pass,
     ) -> Result<Vec<Uuid>, StoreError> {
-        let mut charged = Vec::new();
+        let mut again = Vec::new();
         if let Some(orgs) = orgs {
             for page in orgs.chunks(ORGS_PER_PAGE) {
-                self.settle_page(connection, page, pass, &mut charged).await?;
+                self.settle_page(connection, page, pass, &mut again).await?;
             }
-            return Ok(charged);
+            return Ok(again);
         }
         let mut after = Uuid::nil();
         loop {
             let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
             let (orgs, last) = pending::orgs(connection, after, limit).await?;
-            let Some(last) = last else { return Ok(charged) };
-            self.settle_page(connection, &orgs, pass, &mut charged).await?;
+            let Some(last) = last else { return Ok(again) };
+            self.settle_page(connection, &orgs, pass, &mut again).await?;
             after = last;
         }
     }
@@ -137,7 +137,7 @@ impl Job<'_> {
         connection: &mut Connection,
         orgs: &[Uuid],
         pass: Pass,
-        charged: &mut Vec<Uuid>,
+        again: &mut Vec<Uuid>,
     ) -> Result<(), StoreError> {
         let mut batches = Batches::of(orgs.to_vec());
         while let Some(batch) = batches.next() {
@@ -152,13 +152,16 @@ impl Job<'_> {
                 }
             };
             for org in late {
-                self.late(connection, org, pass, charged).await?;
+                self.late(connection, org, pass, again).await?;
             }
         }
         Ok(())
     }
 
     /// Writes copies once. Returns the orgs with late usage.
+    ///
+    /// Rows are locked in everybody's order: the org's, its counters, its users' counters, users.
+    /// A counter is only synced together with its copies, and only while it holds what they say.
     async fn settle_once(
         &self,
         connection: &mut Connection,
@@ -167,75 +170,64 @@ impl Job<'_> {
     ) -> Result<Vec<Uuid>, StoreError> {
         let mut transaction = apply::begin(connection).await?;
         let counters = pending::counters(&mut transaction, orgs).await?;
-        let by_key: HashMap<Key<'_>, &Pending> =
-            counters.iter().map(|counter| (key(counter), counter)).collect();
-        let mut moving: HashSet<Key<'_>> = HashSet::new();
-        let (mut written, mut sold) = (0, Vec::new());
-        for target in self.request.targets.iter() {
-            let of_users = target.scope == Scope::User;
-            let concerned = |counter: &&Pending| {
-                counter.feature == target.feature && counter.user.is_some() == of_users
-            };
-            let mut orgs: Vec<Uuid> =
-                counters.iter().filter(concerned).map(|counter| counter.org).collect();
-            orgs.dedup();
-            if orgs.is_empty() {
-                continue;
-            }
-            let cells = target.read(&mut transaction, &orgs, Which::Pending, pass.now).await?;
-            let mut changes = Vec::new();
-            for cell in &cells {
-                let user = of_users.then_some(cell.key);
-                let key = (cell.org, user, target.feature.as_str(), cell.period_start);
-                // What was written and read by others in between is left to the next look.
-                match by_key.get(&key) {
-                    Some(counter) if counter.used == cell.standing.used => {}
-                    _ => {
-                        moving.insert(key);
-                        continue;
-                    }
-                }
-                let due = due(target, cell)?;
-                if due.without_pack.is_positive() {
-                    sold.push((target, cell.org, due.without_pack));
-                }
-                changes.extend(change(target, cell, &due));
-            }
-            let moved: HashSet<Uuid> =
-                target.write(&mut transaction, &changes).await?.into_iter().collect();
-            written += moved.len() as u64;
-            for Change { cell, .. } in &changes {
-                if !moved.contains(&cell.key) {
-                    let user = of_users.then_some(cell.key);
-                    moving.insert((cell.org, user, &target.feature, cell.period_start));
-                }
-            }
-        }
+        let (of_users, of_orgs): (Vec<&Pending>, Vec<&Pending>) =
+            counters.iter().partition(|counter| counter.user.is_some());
+        let mut copies = Copies::default();
+        let orgs_columns = self.columns(Scope::Org);
+        copies.read(&mut transaction, orgs_columns, &of_orgs, pass.now).await?;
+        copies.write(&mut transaction).await?;
         let closed: Vec<&Pending> = counters.iter().filter(|counter| counter.is_closed).collect();
-        let mut late: Vec<Uuid> = Vec::new();
-        let books = if closed.is_empty() {
-            Vec::new()
-        } else {
-            adjust::closed(&mut transaction, &closed).await?
+        let late = late_counters(&mut transaction, &closed).await?;
+        let settled = |counter: &&Pending| {
+            !copies.moving.contains(&key(counter)) && !late.contains(&key(counter))
         };
-        for counter in &books {
-            let closed = &counter.closed;
-            if closed.charged.plus(closed.set_aside) != Ok(closed.counted) {
-                late.push(counter.org);
-                moving.insert((counter.org, None, &counter.feature, closed.period.start));
-            }
-        }
-        late.dedup();
-        let settled: Vec<&Pending> =
-            counters.iter().filter(|counter| !moving.contains(&key(counter))).collect();
-        let synced = pending::set_synced(&mut transaction, &settled, pass.real).await?;
+        let of_orgs: Vec<&Pending> = of_orgs.into_iter().filter(settled).collect();
+        let mut synced = pending::set_orgs_synced(&mut transaction, &of_orgs, pass.real).await?;
+        synced += self.settle_users(&mut transaction, &of_users, &mut copies, pass).await?;
         transaction.commit().await?;
+        let mut late: Vec<Uuid> = late.into_iter().map(|(org, ..)| org).collect();
+        late.sort_unstable();
+        late.dedup();
+        let Copies { written, sold, .. } = copies;
         self.tell(|report| {
             report.counters_synced += synced;
             report.columns_written += written;
         });
         self.report_sold(connection, &sold).await?;
         Ok(late)
+    }
+
+    fn columns(&self, scope: Scope) -> impl Iterator<Item = &Target> {
+        self.request.targets.iter().filter(move |target| target.scope == scope)
+    }
+
+    /// Users' counters first, for whoever uses something locks them before the user's row; one
+    /// whose copy is somebody else's work is pending again.
+    async fn settle_users<'a>(
+        &'a self,
+        connection: &mut Connection,
+        counters: &[&'a Pending],
+        copies: &mut Copies<'a>,
+        pass: Pass,
+    ) -> Result<u64, StoreError> {
+        if counters.is_empty() {
+            return Ok(0);
+        }
+        copies.read(connection, self.columns(Scope::User), counters, pass.now).await?;
+        let settled: Vec<&Pending> =
+            counters.iter().filter(|c| !copies.moving.contains(&key(c))).copied().collect();
+        let places = pending::set_users_synced(connection, &settled, pass.real).await?;
+        let synced: Vec<&Pending> =
+            places.iter().filter_map(|at| settled.get(*at)).copied().collect();
+        let keys: HashSet<Key<'_>> = synced.iter().map(|counter| key(counter)).collect();
+        copies.keep(&keys);
+        copies.write(connection).await?;
+        let again: Vec<&Pending> =
+            synced.into_iter().filter(|counter| copies.moving.contains(&key(counter))).collect();
+        if !again.is_empty() {
+            pending::set_users_pending(connection, &again).await?;
+        }
+        Ok((places.len() - again.len()) as u64)
     }
 
     /// Reports purchases without a pack, with the command that mends each.
@@ -261,4 +253,106 @@ impl Job<'_> {
         }
         Ok(())
     }
+}
+
+/// The copies of some counters, on their way to be written.
+#[derive(Default)]
+struct Copies<'a> {
+    changes: Vec<(&'a Target, Vec<Change>)>,
+    /// Counters that moved since they were read, or whose copies did.
+    moving: HashSet<Key<'a>>,
+    /// Copies that were written.
+    written: u64,
+    /// What was sold without a pack.
+    sold: Vec<(&'a Target, Uuid, Quantity)>,
+}
+
+impl<'a> Copies<'a> {
+    /// Reads the copies of counters, and notes what they should say.
+    async fn read(
+        &mut self,
+        connection: &mut Connection,
+        targets: impl Iterator<Item = &'a Target>,
+        counters: &[&'a Pending],
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let by_key: HashMap<Key<'_>, &Pending> =
+            counters.iter().map(|counter| (key(counter), *counter)).collect();
+        for target in targets {
+            let mut orgs: Vec<Uuid> = counters
+                .iter()
+                .filter(|counter| counter.feature == target.feature)
+                .map(|counter| counter.org)
+                .collect();
+            orgs.dedup();
+            if orgs.is_empty() {
+                continue;
+            }
+            let cells = target.read(connection, &orgs, Which::Pending, now).await?;
+            let mut changes = Vec::new();
+            for cell in &cells {
+                let key = cell_key(target, cell);
+                // What others have written and read in between is left to the next look.
+                let stands = by_key.get(&key).is_some_and(|c| c.used == cell.standing.used);
+                if !stands {
+                    self.moving.insert(key);
+                    continue;
+                }
+                let due = due(target, cell)?;
+                if due.without_pack.is_positive() {
+                    self.sold.push((target, cell.org, due.without_pack));
+                }
+                changes.extend(change(target, cell, &due));
+            }
+            self.changes.push((target, changes));
+        }
+        Ok(())
+    }
+
+    /// Leaves only the copies of these counters to be written.
+    fn keep(&mut self, keys: &HashSet<Key<'_>>) {
+        for (target, changes) in &mut self.changes {
+            changes.retain(|change| keys.contains(&cell_key(target, &change.cell)));
+        }
+    }
+
+    /// Writes what is to be written, where it still is what was read.
+    async fn write(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+        for (target, changes) in std::mem::take(&mut self.changes) {
+            let moved = target.write(connection, &changes).await?;
+            let moved: HashSet<Uuid> = moved.into_iter().collect();
+            self.written += moved.len() as u64;
+            let stuck = changes.iter().filter(|change| !moved.contains(&change.cell.key));
+            self.moving.extend(stuck.map(|change| cell_key(target, &change.cell)));
+        }
+        Ok(())
+    }
+}
+
+/// The counter that a cell is a copy of.
+fn cell_key<'a>(target: &'a Target, cell: &Cell) -> Key<'a> {
+    let user = (target.scope == Scope::User).then_some(cell.key);
+    (cell.org, user, target.feature.as_str(), cell.period_start)
+}
+
+/// The counters of closed periods that hold something else than the books.
+async fn late_counters<'a>(
+    connection: &mut Connection,
+    closed: &[&'a Pending],
+) -> Result<HashSet<Key<'a>>, StoreError> {
+    if closed.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let books = adjust::closed(connection, closed).await?;
+    let by_key: HashMap<Key<'_>, Result<Quantity, _>> = books
+        .iter()
+        .map(|book| {
+            let key: Key<'_> = (book.org, None, &book.feature, book.closed.period.start);
+            (key, book.closed.charged.plus(book.closed.set_aside))
+        })
+        .collect();
+    let differs = |counter: &&&Pending| {
+        by_key.get(&key(counter)).is_some_and(|books| *books != Ok(counter.used))
+    };
+    Ok(closed.iter().filter(differs).map(|counter| key(counter)).collect())
 }

@@ -16,20 +16,24 @@ use crate::store::snapshot::{self, Features, Window};
 use crate::store::{Connection, StoreError, apply};
 
 impl Job<'_> {
-    /// Decides the late usage of one org, in a transaction of its own.
+    /// Decides the late usage of one org, in a transaction of its own. It is looked at `again`
+    /// where packs moved, or usage was charged to its open period.
     pub(super) async fn late(
         &self,
         connection: &mut Connection,
         org: Uuid,
         pass: Pass,
-        charged: &mut Vec<Uuid>,
+        again: &mut Vec<Uuid>,
     ) -> Result<(), StoreError> {
         let mut batches = Batches::of(vec![org]);
         while let Some(batch) = batches.next() {
             match self.late_once(connection, org, pass).await {
                 Ok(decided) => {
-                    if decided.iter().any(|(_, adjustment)| adjustment.in_open_period) {
-                        charged.push(org);
+                    let moves_on = |adjustment: &Adjustment| {
+                        adjustment.in_open_period || !adjustment.entries.is_empty()
+                    };
+                    if decided.iter().any(|(_, adjustment)| moves_on(adjustment)) {
+                        again.push(org);
                     }
                     self.tell(|report| {
                         for (late, adjustment) in &decided {
@@ -90,7 +94,7 @@ impl Job<'_> {
             })
         };
         let settled: Vec<&Pending> = closed.iter().filter(is_decided).copied().collect();
-        pending::set_synced(&mut transaction, &settled, pass.real).await?;
+        pending::set_orgs_synced(&mut transaction, &settled, pass.real).await?;
         transaction.commit().await?;
         Ok(decided)
     }

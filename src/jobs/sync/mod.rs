@@ -30,8 +30,7 @@ use crate::store::{Connection, Database, StoreError, packs, snapshot};
 pub use derived::{besides_defaults, follow, targets};
 pub use report::{Audited, Late, Report, WithoutPack};
 
-/// Rounds of counting what late usage charged to open periods, before the rest is left to the next
-/// run.
+/// Rounds of looking again at orgs with late usage, before the rest is left to the next run.
 const ROUNDS: usize = 3;
 
 /// Which orgs a sync is for.
@@ -129,7 +128,7 @@ pub async fn count(
     let job = Job::new(database, request, observer);
     let pass = job.pass().await?;
     job.counting(pass).await.map_err(unreadable)?;
-    Ok(job.done())
+    Ok(job.done().await?)
 }
 
 /// Counts, then audits; with `check` it only looks.
@@ -151,7 +150,7 @@ pub async fn audit(
         Error::Store(error) => unreadable(error).into(),
         other => other,
     })?;
-    Ok(job.done())
+    Ok(job.done().await?)
 }
 
 /// A table that is not there any more is no reason to migrate: the schema was looked at before.
@@ -209,24 +208,24 @@ impl<'a> Job<'a> {
             Scope::Orgs(ids) => Some(ids.as_slice()),
         };
         self.count(&mut connection, orgs, pass).await?;
-        let charged = self.settle(&mut connection, orgs, pass).await?;
-        self.charge(&mut connection, charged, pass).await
+        let again = self.settle(&mut connection, orgs, pass).await?;
+        self.once_more(&mut connection, again, pass).await
     }
 
-    /// Counts what late usage charged to open periods.
-    async fn charge(
+    /// Counts what late usage charged to open periods, and shows what it left in the packs.
+    async fn once_more(
         &self,
         connection: &mut Connection,
-        charged: Vec<Uuid>,
+        orgs: Vec<Uuid>,
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let mut charged = charged;
+        let mut again = orgs;
         for _ in 0..ROUNDS {
-            if charged.is_empty() {
+            if again.is_empty() {
                 break;
             }
-            self.count(connection, Some(&charged), pass).await?;
-            charged = self.settle(connection, Some(&charged), pass).await?;
+            self.count(connection, Some(&again), pass).await?;
+            again = self.settle(connection, Some(&again), pass).await?;
         }
         Ok(())
     }
@@ -264,9 +263,20 @@ impl<'a> Job<'a> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn done(self) -> Report {
+    /// The report, in order and with names for people.
+    async fn done(self) -> Result<Report, StoreError> {
         let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         report.purchases_without_pack.sort_by(|a, b| (&a.org, &a.column).cmp(&(&b.org, &b.column)));
-        report
+        if !report.drift.is_empty() {
+            let orgs: Vec<Uuid> = report.drift.iter().map(|line| line.org).collect();
+            let mut connection = self.database.connection().await?;
+            let slugs = snapshot::slugs(&mut connection, &orgs).await?;
+            for line in &mut report.drift {
+                if let Some(slug) = slugs.get(&line.org) {
+                    line.slug.clone_from(slug);
+                }
+            }
+        }
+        Ok(report)
     }
 }

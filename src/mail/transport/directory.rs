@@ -1,8 +1,9 @@
 //! A directory that emails are written into, as `.eml` files that mail programs open.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use tokio::fs::{self, OpenOptions};
+use tokio::fs::{File, OpenOptions, create_dir_all, remove_file, rename};
 use tokio::io::AsyncWriteExt;
 
 use super::{SendError, Sent};
@@ -12,6 +13,12 @@ use crate::mail::email::Email;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Directory {
     path: PathBuf,
+}
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
+    }
 }
 
 impl Directory {
@@ -32,7 +39,7 @@ impl Directory {
     }
 
     async fn write_to(&self, file: &Path, email: &Email) -> std::io::Result<()> {
-        fs::create_dir_all(&self.path).await?;
+        create_dir_all(&self.path).await?;
         // Another process may be writing the same email, after its lease on it ran out.
         let beside = self.path.join(format!(".{}.{}.tmp", email.file_stem, std::process::id()));
         let written = async {
@@ -43,13 +50,13 @@ impl Directory {
             out.write_all(&email.message).await?;
             // The outbox will say that it was sent: it must survive what the database survives.
             out.sync_all().await?;
-            fs::rename(&beside, file).await?;
-            fs::File::open(&self.path).await?.sync_all().await
+            rename(&beside, file).await?;
+            File::open(&self.path).await?.sync_all().await
         };
         let result = written.await;
         if result.is_err() {
             // Best effort: the error that counts is the first one.
-            let _ = fs::remove_file(&beside).await;
+            let _ = remove_file(&beside).await;
         }
         result
     }

@@ -56,6 +56,19 @@ impl Transport {
         }
     }
 
+    /// Goes as far as one can without sending anything: finds the mail server, sees its
+    /// certificate, logs in, says goodbye. Returns where emails go.
+    ///
+    /// # Errors
+    /// [`SendError::Unreachable`] or [`SendError::Credentials`].
+    pub async fn greet(&self) -> Result<String, SendError> {
+        match self {
+            Self::Smtp(smtp) => smtp.greet().await,
+            Self::Directory(directory) => Ok(directory.to_string()),
+            Self::None => Ok("nowhere".to_owned()),
+        }
+    }
+
     /// How many emails can travel at once.
     #[must_use]
     pub fn concurrency(&self) -> usize {

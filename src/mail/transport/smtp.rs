@@ -122,6 +122,18 @@ impl Smtp {
         result.map_err(|fault| fault.judge(&self.server.to_string()))
     }
 
+    pub(super) async fn greet(&self) -> Result<String, SendError> {
+        let (progress, limit) = (Progress::new(), self.server.timeout);
+        let _permit = self.permits.acquire().await;
+        let result = match timeout(limit, Dialogue::open(&self.server, &progress)).await {
+            Ok(result) => result,
+            Err(_) => Err(Fault::silence(progress.step(), limit)),
+        };
+        let place = self.server.to_string();
+        result.map_err(|fault| fault.judge(&place))?.end().await;
+        Ok(place)
+    }
+
     pub(super) async fn rest(&self) {
         let waiting = self.waiting.empty();
         futures_util::future::join_all(waiting.into_iter().map(Dialogue::end)).await;

@@ -134,7 +134,11 @@ macro_rules! candidates {
                           case when l.judged then l.judged_included
                                when b.judged then b.judged_included else b.included end
                               as included_before,
-                          l.judged is true or b.tier is not null as knows_before,
+                          -- A new override of an org that was never looked at has no before.
+                          l.judged is true
+                          or b.tier is not null
+                             and (l.org_id is null or o.judged_tier is not null)
+                              as knows_before,
                           coalesce(s.thresholds, a.thresholds) as thresholds,
                           coalesce(s.basis, a.basis, f.basis, $8) as basis,
                           case when s.thresholds is not null or a.thresholds is not null

@@ -1,0 +1,277 @@
+//! Usage: metrics and events, wide counters, counters of users, and packs from what was bought.
+
+use super::source::Source;
+use super::{Draft, ORG, USER};
+
+const METRIC_COLUMNS: [&str; 17] = [
+    "id",
+    "organization_id",
+    "organisation_id",
+    "org_id",
+    "user_id",
+    "metric_type",
+    "feature",
+    "event_type",
+    "metric_value",
+    "quantity",
+    "amount",
+    "value",
+    "created_at",
+    "occurred_at",
+    "recorded_at",
+    "counted_at",
+    "idempotency_key",
+];
+const FEATURE: [&str; 5] = ["metric_type", "feature", "feature_name", "feature_type", "event_type"];
+const VALUE: [&str; 4] = ["metric_value", "quantity", "amount", "value"];
+const USED_AT: [&str; 2] = ["created_at", "occurred_at"];
+const COUNT: [&str; 4] = ["usage_count", "current_usage", "used", "count"];
+const START: [&str; 3] = ["period_start", "period_started_at", "month"];
+const END: [&str; 2] = ["period_end", "period_ended_at"];
+const MINUTES: [&str; 3] = ["minutes", "quantity", "minutes_purchased"];
+const BOUGHT_AT: [&str; 2] = ["purchased_at", "created_at"];
+
+/// Adopts a table of metrics or events: each stays what it was, with its id.
+pub(super) fn metrics(draft: &mut Draft<'_>, source: Source<'_>) {
+    draft.replaces(source);
+    let (now, legacy) = (source.now(), source.legacy());
+    let (org, feature) = (source.id(&ORG), source.text(&FEATURE));
+    let value = if source.has(&VALUE) { source.quantity(&VALUE) } else { "1::numeric".into() };
+    let used_at = source.instant(&USED_AT);
+    let known = format!("{org} in (select id from organizations)");
+    draft.step(
+        "keep the metrics' other columns",
+        source.add_extra("usage_metrics", &METRIC_COLUMNS),
+    );
+    draft.step(
+        "copy the metrics; they are counted when the periods are opened",
+        format!(
+            "insert into usage_metrics (id, organization_id, user_id, metric_type, metric_value,
+                                        created_at, recorded_at, idempotency_key{extra})
+             select {id}, {org}, {user}, {feature}, {value}, coalesce({used_at}, now()),
+                    coalesce({recorded_at}, now()), {key}{values}
+             from {legacy} where {known} and {feature} is not null and {value} is not null",
+            id = if source.has(&["id"]) { source.id(&["id"]) } else { "gen_random_uuid()".into() },
+            user = source.id(&USER),
+            recorded_at = source.instant(&["recorded_at"]),
+            key = source.text(&["idempotency_key"]),
+            extra = source.list_extra(&METRIC_COLUMNS, ""),
+            values = source.list_extra(&METRIC_COLUMNS, "x."),
+        ),
+    );
+    draft.step(
+        "add the features that are used",
+        format!(
+            "insert into features (feature) select distinct lower({feature}) from {legacy}
+             where {feature} is not null on conflict do nothing"
+        ),
+    );
+    draft.metrics_of(
+        source,
+        &format!(
+            "select {org} as org_id, lower({feature}) as feature,
+                    null::timestamptz as period_start, {value} as amount
+             from {legacy} where {org} is not null and {feature} is not null"
+        ),
+    );
+    draft.question("metrics", format!("select count(*) from {now}"));
+    draft.blocking(
+        "metrics without an org, a feature or a value: complete or delete them first",
+        format!(
+            "select count(*) from {now}
+             where {org} is null or {feature} is null or {value} is null"
+        ),
+    );
+    if let Some(orgs) = draft.orgs_now() {
+        draft.blocking(
+            "metrics of orgs that do not exist: add the orgs or delete them first",
+            format!("select count(*) from {now} where {org} not in (select id from {orgs})"),
+        );
+        if draft.has_column(&orgs, "used_minutes") {
+            draft.question(
+                "orgs whose used_minutes is not the sum of their metrics: the metrics hold",
+                format!(
+                    "select count(*) from {orgs} o where coalesce(o.used_minutes, 0) <> coalesce((
+                         select sum({value}) from {now}
+                         where {org} = o.id and lower({feature}) = 'minutes_transcribed'
+                           and {used_at} >= o.current_period_start
+                           and {used_at} < o.current_period_end), 0)"
+                ),
+            );
+        }
+    }
+}
+
+/// Makes packs of the overage that orgs' rows and purchase records name.
+pub(super) fn packs(draft: &mut Draft<'_>, orgs: Source<'_>, purchases: Option<Source<'_>>) {
+    let held = orgs.quantity(&["overage_minutes"]);
+    let (legacy, now, id) = (orgs.legacy(), orgs.now(), orgs.id(&["id"]));
+    let (mut bought, mut bought_now) = ("0".to_owned(), "0".to_owned());
+    if let Some(source) = purchases {
+        let (table, org, minutes) = (source.now(), source.id(&ORG), source.quantity(&MINUTES));
+        // A record stays where it is: it is the application's, and nothing of ours is called so.
+        draft.step(
+            "restore a pack for every purchase that is on record",
+            format!(
+                "insert into overage_packs (org_id, feature, quantity, remaining, purchased_at,
+                                            reference, entries)
+                 select {org}, 'minutes_transcribed', {minutes}, {minutes},
+                        least(coalesce({at}, now()), now()), 'purchase:' || {key}, 1
+                 from {table} where {minutes} > 0 and {org} in (select id from organizations)",
+                at = source.instant(&BOUGHT_AT),
+                key = if source.has(&["id"]) { "x.id::text" } else { "gen_random_uuid()::text" },
+            ),
+        );
+        bought_now = format!(
+            "coalesce((select sum(p.m) from (select {org} as o, {minutes} as m from {table}) p
+                       where p.o = h.id and p.m > 0), 0)"
+        );
+        bought = "coalesce((select sum(p.quantity) from overage_packs p
+                            where p.org_id = h.id and p.reference like 'purchase:%'), 0)"
+            .to_owned();
+    }
+    draft.step(
+        "make a pack of the overage that an org's row holds beyond its purchases on record",
+        format!(
+            "insert into overage_packs (org_id, feature, quantity, remaining, reference, entries)
+             select h.id, 'minutes_transcribed', h.held - {bought}, h.held - {bought},
+                    'periodd-import:overage', 1
+             from (select {id} as id, {held} as held from {legacy}) h
+             where h.held - {bought} > 0"
+        ),
+    );
+    draft.step(
+        "enter the packs in their ledger",
+        "insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
+         select p.org_id, p.id, 1, 'granted', p.quantity, p.purchased_at, p.quantity
+         from overage_packs p"
+            .to_owned(),
+    );
+    let held_now = format!("(select {id} as id, {held} as held from {now}) h");
+    draft.question(
+        "orgs that hold overage: it becomes a pack",
+        format!("select count(*) from {held_now} where h.held > 0"),
+    );
+    draft.question(
+        "orgs that hold less overage than they bought: restored to what is on record",
+        format!("select count(*) from {held_now} where coalesce(h.held, 0) < {bought_now}"),
+    );
+}
+
+/// Adopts counters with a column per feature.
+pub(super) fn wide_counters(draft: &mut Draft<'_>, source: Source<'_>) {
+    draft.replaces(source);
+    let columns = source
+        .table
+        .columns
+        .iter()
+        .filter(|column| column.name.ends_with("_sent") || column.name.ends_with("_used"));
+    let features: Vec<String> = columns.map(|column| column.name.clone()).collect();
+    let pairs: Vec<String> =
+        features.iter().map(|name| format!("('{name}', {})", source.quantity(&[name]))).collect();
+    counters_of_months(
+        draft,
+        source,
+        &format!("cross join lateral (values {}) as f (feature, amount)", pairs.join(", ")),
+        ("f.feature", "f.amount"),
+        "null::uuid",
+    );
+}
+
+/// Adopts a table of messages per month that stood beside the counters.
+pub(super) fn sms_usage(draft: &mut Draft<'_>, source: Source<'_>) {
+    draft.replaces(source);
+    let amount = source.quantity(&["sms_sent", "sms_count", "count", "quantity"]);
+    counters_of_months(draft, source, "", ("'sms_sent'", &amount), "null::uuid");
+}
+
+/// Adopts counters of single users.
+pub(super) fn user_counters(draft: &mut Draft<'_>, source: Source<'_>) {
+    draft.replaces(source);
+    let feature = format!("lower({})", source.text(&FEATURE));
+    let (amount, user) = (source.quantity(&COUNT), source.id(&USER));
+    counters_of_months(draft, source, "", (&feature, &amount), &user);
+    let now = source.now();
+    draft.blocking(
+        "counters without a user, a feature or a period: complete or delete them first",
+        format!(
+            "select count(*) from {now}
+             where {user} is null or {feature} is null or {} is null",
+            source.instant(&START)
+        ),
+    );
+}
+
+/// Usage by period: rows of one month are one period, whatever their ends look like.
+fn counters_of_months(
+    draft: &mut Draft<'_>,
+    source: Source<'_>,
+    join: &str,
+    (feature, amount): (&str, &str),
+    user: &str,
+) {
+    let (now, legacy) = (source.now(), source.legacy());
+    let (start, end) = (source.instant(&START), source.end(&END));
+    let zone = crate::store::tables::literal(source.naive_zone);
+    let org = if source.has(&ORG) {
+        source.id(&ORG)
+    } else {
+        format!("(select u.organization_id from users u where u.id = {user})")
+    };
+    // A month that starts on the evening before in UTC is the month of the day after.
+    let month = format!("date_trunc('month', {start} + interval '14 hours', {zone})");
+    draft.usage(&format!(
+        "select org_id, user_id, feature, min(start) as period_start,
+                greatest(max(ends) filter (where ends > start),
+                         min(start) + interval '1 day') as period_end,
+                sum(amount) as amount
+         from (select {org} as org_id, {user} as user_id, {feature} as feature, {start} as start,
+                      coalesce({end}, {start} + interval '1 month') as ends, {amount} as amount,
+                      {month} as month
+               from {legacy} {join}) r
+         where org_id is not null and amount is not null
+         group by org_id, user_id, feature, month"
+    ));
+    draft.question("counters", format!("select count(*) from {now}"));
+    draft.question(
+        "periods that end with their last moment: they are the month that they mean",
+        format!("select count(*) from {now} where {}", source.is_inclusive(&END)),
+    );
+    draft.question(
+        "periods that do not end after they start",
+        format!("select count(*) from {now} where {} <= {start}", source.instant(&END)),
+    );
+    let whose = if source.has(&USER) { user.to_owned() } else { source.id(&ORG) };
+    let what = if source.has(&FEATURE) { source.text(&FEATURE) } else { "true".into() };
+    draft.question(
+        "rows of a month that has another row: their usage is added up",
+        format!(
+            "select coalesce(sum(n - 1), 0)::bigint
+             from (select count(*) as n from (
+                       select {whose} as whose, {what} as what, {month} as month from {now}) k
+                   group by whose, what, month) r"
+        ),
+    );
+}
+
+/// Takes the open periods of orgs from a table of subscriptions.
+pub(super) fn subscriptions(draft: &mut Draft<'_>, source: Source<'_>) {
+    let (now, org) = (source.now(), source.id(&ORG));
+    let start = source.instant(&["current_period_start"]);
+    let end = source.end(&["current_period_end"]);
+    draft.step(
+        "open the periods that subscriptions name, where they contain now",
+        format!(
+            "update organizations o
+             set current_period_start = s.start, current_period_end = s.ends,
+                 anchor_day = extract(day from s.ends at time zone 'UTC')
+             from (select {org} as org_id, {start} as start, {end} as ends from {now}) s
+             where o.id = s.org_id and s.start <= now() and s.ends > now()"
+        ),
+    );
+    draft.question("subscriptions", format!("select count(*) from {now}"));
+    draft.question(
+        "subscriptions whose period does not contain now: it is opened anew",
+        format!("select count(*) from {now} where not ({start} <= now() and {end} > now())"),
+    );
+}

@@ -1,0 +1,13 @@
+//! Alerts: which thresholds are told of, when, and to whom. Each test tells the story of one org,
+//! on a database of its own.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commands;
+mod levels;
+mod limits;
+mod many;
+mod periods;
+mod recipients;
+mod story;

@@ -1,0 +1,32 @@
+//! The end of a period: woken for, and begun within two seconds.
+
+use crate::process::{Daemon, until, wait_until};
+use crate::support::TestDatabase;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollover_begins_within_two_seconds_of_the_boundary_without_any_sweep() {
+    let test = TestDatabase::new().await;
+    // The sweep is a year away.
+    test.configure("[schedule.rollover]\ncron = \"0 0 0 1 1 *\"\n");
+    test.sql(
+        "insert into organizations (slug, name, time_zone, current_period_start,
+                                    current_period_end)
+         select 'org-' || z, 'Org', z, now() - interval '1 month',
+                date_trunc('second', now()) + interval '6 seconds'
+         from unnest(array['Asia/Tokyo', 'Asia/Seoul', 'UTC', 'Europe/Berlin']) z",
+    )
+    .await;
+    let due = "select count(*) from organizations where current_period_end <= now()";
+    let daemon = Daemon::start(&test);
+    wait_until("the daemon has started", || daemon.said("started") > 0).await;
+    assert_eq!(test.rows(due).await, ["0"], "it started before the boundary");
+    let done = "select count(*) from periodd_runs where trigger = 'boundary' and outcome = 'done'";
+    until(&test, done, "1").await;
+    assert_eq!(test.rows("select count(*) from billing_periods").await, ["4"]);
+    let run = "select r.lateness_ms between 0 and 2000, r.started_at >= r.occurrence,
+                      r.occurrence = (select max(period_end) from billing_periods),
+                      r.counts ->> 'periods_closed'
+               from periodd_runs r where trigger = 'boundary'";
+    assert_eq!(test.rows(run).await, ["true true true 4"]);
+    assert_eq!(daemon.stop().await.code(), Some(0));
+}

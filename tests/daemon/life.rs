@@ -1,0 +1,113 @@
+//! What the service manager hears from the start to the end.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use crate::process::{Daemon, PATIENCE, wait_until};
+use crate::support::TestDatabase;
+
+/// A service manager that listens.
+struct Manager {
+    socket: UnixDatagram,
+    directory: tempfile::TempDir,
+    heard: Vec<String>,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let socket = UnixDatagram::bind(directory.path().join("notify")).expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a time-out");
+        Self { socket, directory, heard: Vec::new() }
+    }
+
+    fn daemon(&self, test: &TestDatabase, watchdog: Duration) -> Daemon {
+        let mut command = test.command(&["run"]);
+        // The daemon's own start takes the variable away; a wrapper puts it back.
+        let mut wrapped = std::process::Command::new("env");
+        wrapped.arg(format!("NOTIFY_SOCKET={}/notify", self.directory.path().display()));
+        wrapped.arg(format!("WATCHDOG_USEC={}", watchdog.as_micros()));
+        wrapped.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => wrapped.env(name, value),
+                None => wrapped.env_remove(name),
+            };
+        }
+        command = wrapped;
+        Daemon::spawn(command)
+    }
+
+    /// Listens until a message holds that text.
+    fn hear(&mut self, text: &str) -> String {
+        let begun = std::time::Instant::now();
+        let mut buffer = [0; 4096];
+        loop {
+            assert!(begun.elapsed() < PATIENCE, "no {text} after {:#?}", self.heard);
+            let Ok(length) = self.socket.recv(&mut buffer) else { continue };
+            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            self.heard.push(message.clone());
+            if message.contains(text) {
+                return message;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_status_watchdog_reload_and_stopping_come_in_their_order() {
+    let test = TestDatabase::new().await;
+    test.sql(
+        "insert into organizations (slug, name, time_zone, current_period_start,
+                                    current_period_end)
+         select 'org-' || i, 'Org', 'Asia/Tokyo', now() - interval '1 day',
+                timestamptz '2999-12-31 15:00Z'
+         from generate_series(1, 412) i",
+    )
+    .await;
+    let mut manager = Manager::new();
+    let daemon = manager.daemon(&test, Duration::from_secs(2));
+    manager.hear("READY=1");
+    manager.hear("STATUS=next: 412 orgs in Asia/Tokyo at 2999-12-31 15:00Z");
+    manager.hear("WATCHDOG=1");
+
+    daemon.signal("HUP");
+    let reloading = manager.hear("RELOADING=1");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    manager.hear("READY=1");
+
+    // A bad file changes nothing, and says what is wrong with it.
+    let before = std::fs::read_to_string(test.config()).expect("the configuration");
+    test.configure("[schedule.rollover]\ncorn = \"* * * * * *\"\n");
+    daemon.signal("HUP");
+    manager.hear("RELOADING=1");
+    assert!(manager.hear("READY=1").contains("the old one stays"));
+    wait_until("the fault is told", || daemon.said("did you mean `cron`") == 1).await;
+    let lines = "select line from periodd_schedules where trigger = 'schedule'";
+    assert_eq!(test.rows(lines).await, ["0 * * * * * UTC"]);
+
+    // A good one counts at once.
+    let good = format!("{before}[schedule.rollover]\ncron = \"0 0 4 * * *\"\n");
+    std::fs::write(test.config(), good).expect("the configuration is written");
+    daemon.signal("HUP");
+    manager.hear("RELOADING=1");
+    manager.hear("READY=1");
+    assert_eq!(test.rows(lines).await, ["0 0 4 * * * UTC"]);
+
+    daemon.signal("TERM");
+    manager.hear("STOPPING=1");
+    let mut daemon = daemon;
+    assert_eq!(daemon.ended().await.code(), Some(0));
+    let firsts = ["READY=1", "WATCHDOG=1", "RELOADING=1", "STOPPING=1"];
+    let places = firsts.map(|what| manager.heard.iter().position(|m| m.contains(what)));
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{:#?}", manager.heard);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_does_not_start_on_a_database_that_is_not_migrated_or_not_there() {
+    let empty = TestDatabase::empty().await;
+    let answer = empty.periodd(&["run"]).exits(78);
+    assert!(answer.stderr.contains("periodd db migrate"), "{answer:?}");
+    let nobody = "[database]\nurl = \"postgresql:///nobody?host=/nowhere&user=nobody\"\n";
+    empty.periodd_configured(nobody, &["run"]).exits(69);
+}

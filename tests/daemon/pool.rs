@@ -1,0 +1,54 @@
+//! A `begin()` that is dropped on its way leaves a transaction open on the connection, and the
+//! next borrower works inside of it without knowing: what it writes, and is told to be written, is
+//! gone with the connection (sqlx 0.9, its issue #4393). The daemon drops none; and its pool rolls
+//! back whatever comes back.
+
+use futures_util::FutureExt;
+use periodd::store::Database;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{Connection, Row};
+
+use crate::support::TestDatabase;
+
+const TRIES: i32 = 50;
+
+/// A transaction is begun and dropped before its answer is there.
+fn drop_a_begin(connection: &mut sqlx::PgConnection) {
+    drop(connection.begin().now_or_never());
+}
+
+/// How many of the rows that were written, each on a pool's connection, others can see.
+async fn seen(test: &TestDatabase) -> Vec<String> {
+    test.rows("select count(*) from written").await
+}
+
+#[tokio::test]
+async fn a_dropped_begin_loses_writes_in_a_bare_pool() {
+    let test = TestDatabase::new().await;
+    test.sql("create table written (number int)").await;
+    let pool: PgPool =
+        PgPoolOptions::new().max_connections(1).connect(&test.url()).await.expect("a connection");
+    for number in 0..TRIES {
+        drop_a_begin(&mut *pool.acquire().await.expect("a connection"));
+        let insert = sqlx::query("insert into written values ($1)").bind(number);
+        insert.execute(&pool).await.expect("it says that it is written");
+    }
+    let seen: usize = seen(&test).await[0].parse().expect("a number");
+    let expected = usize::try_from(TRIES).expect("positive");
+    assert!(seen < expected, "mended: Database's after_release hook can go, and FACTS' line too");
+}
+
+#[tokio::test]
+async fn the_daemons_pool_loses_none() {
+    let test = TestDatabase::new().await;
+    test.sql("create table written (number int)").await;
+    let database = Database::connect_to_stay(&test.url(), 1).await.expect("a connection");
+    for number in 0..TRIES {
+        drop_a_begin(&mut *database.connection().await.expect("a connection"));
+        let mut connection = database.connection().await.expect("a connection");
+        let insert = sqlx::query("insert into written values ($1) returning number").bind(number);
+        let row = insert.fetch_one(&mut *connection).await.expect("written");
+        assert_eq!(row.get::<i32, _>(0), number);
+    }
+    assert_eq!(seen(&test).await, [TRIES.to_string()]);
+}

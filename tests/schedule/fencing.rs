@@ -1,0 +1,71 @@
+//! A process that stands still past its lease, and comes back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use periodd::daemon::run::Assignment;
+use periodd::daemon::scheduler::Setting;
+use tokio::sync::Notify;
+
+use crate::lanes::{Hand, Notes, done, job, ledger, replica, settle};
+use crate::support::TestDatabase;
+
+#[tokio::test]
+async fn who_was_frozen_past_the_lease_is_refused_and_the_run_is_ended_by_its_heir() {
+    let test = TestDatabase::new().await;
+    let (hand, notes) = (Hand::at("2026-05-01T12:00:00Z"), Notes::default());
+    let thaw = Arc::new(Notify::new());
+    let frozen = {
+        let (thaw, notes) = (Arc::clone(&thaw), notes.clone());
+        Arc::new(move |run: Assignment| {
+            let (thaw, notes) = (Arc::clone(&thaw), notes.clone());
+            let run: std::pin::Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
+                thaw.notified().await;
+                notes.add(&run);
+                Ok(periodd::daemon::work::Done {
+                    counts: serde_json::json!({ "by": "the frozen one" }),
+                    stopped: false,
+                })
+            });
+            run
+        })
+    };
+    let heir = {
+        let notes = notes.clone();
+        Arc::new(move |run: Assignment| {
+            notes.add(&run);
+            let run: std::pin::Pin<Box<dyn Future<Output = _> + Send>> =
+                Box::pin(async { Ok(done()) });
+            run
+        })
+    };
+    let jobs = vec![job("night", "0 * * * * *", "UTC")];
+    let lease = Duration::from_secs(1);
+    let with = |work| Setting { jobs: jobs.clone(), work, lease };
+    let mut one = replica(&test, &hand, "one", with(frozen)).await;
+    let mut two = replica(&test, &hand, "two", with(heir)).await;
+    hand.set("2026-05-01T12:01:00Z");
+    while one.step().await.expect("a step").again {}
+    // Its lease is prolonged as long as it lives …
+    let renewed = one.runner().runs().clone();
+    renewed.renew(&test.database, lease).await.expect("renewed");
+    assert_eq!(ledger(&test).await, ["night 2026-05-01T12:01:00Z - 1 running - 1"]);
+    // … and runs out when it does not move: then, and not before, the other takes over.
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while ledger(&test).await != ["night 2026-05-01T12:01:00Z - 1 done - 2"] {
+        assert!(std::time::Instant::now() < deadline, "nobody takes over");
+        settle(&mut two).await;
+    }
+    let counts = "select replica, counts from periodd_runs";
+    let by_heir = test.rows(counts).await;
+    assert_eq!(by_heir, ["two {}"]);
+    // It wakes up: it is told by its next renewal, and what it says about the end is not heard.
+    renewed.renew(&test.database, lease).await.expect("asked");
+    assert!(renewed.under_way().iter().all(|run| run.stop.is_set()));
+    thaw.notify_one();
+    one.runner().wait().await;
+    assert_eq!(notes.take().len(), 2, "both worked: what jobs do is guarded by itself");
+    assert_eq!(test.rows(counts).await, by_heir);
+    let free = "select running, lease_until from periodd_schedules";
+    assert_eq!(test.rows(free).await, ["- -"]);
+}
