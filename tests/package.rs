@@ -66,7 +66,8 @@ fn it_is_installed_upgraded_with_its_configuration_kept_and_removed() {
              /usr/share/bash-completion/completions/periodd; do test -s $file; done
          periodd --quiet config check
          bash -c \". /usr/share/bash-completion/completions/periodd && complete -p periodd\"
-         echo \"[log]\" >> /etc/periodd/periodd.toml; echo \"level = \\\"warn\\\"\" >> /etc/periodd/periodd.toml
+         echo \"[log]\" >> /etc/periodd/periodd.toml
+         echo \"level = \\\"warn\\\"\" >> /etc/periodd/periodd.toml
          dpkg --force-depends -i /mnt/{second} < /dev/null
          echo upgraded; tail -1 /etc/periodd/periodd.toml
          mkdir -p /var/lib/periodd/postgresql

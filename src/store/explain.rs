@@ -75,7 +75,8 @@ pub async fn org(connection: &mut PgConnection, id: Uuid) -> Result<OrgRow, Stor
                   subscription_ends_at, current_period_start, current_period_end,
                   current_period_end_date,
                   coalesce(next_period_ends, '{}') as "next_period_ends!", used_minutes,
-                  overage_minutes, overage_minutes_written, overage_minutes_granted, parked_at, parked_reason, created_at
+                  overage_minutes, overage_minutes_written, overage_minutes_granted, parked_at,
+                  parked_reason, created_at
            from organizations where id = $1"#,
         id
     );

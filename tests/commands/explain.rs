@@ -173,8 +173,11 @@ async fn used_minutes_that_disagree() {
 #[tokio::test]
 async fn limit_reached_or_wrong() {
     let test = acme().await;
-    test.sql("insert into pack_offers (code, feature, quantity) values ('s', 'scrapes', 10), ('x', 'scrapes', 100)")
-        .await;
+    test.sql(
+        "insert into pack_offers (code, feature, quantity)
+         values ('s', 'scrapes', 10), ('x', 'scrapes', 100)",
+    )
+    .await;
     let record = "usage record --org acme --feature scrapes --quantity 3";
     run(&test, &format!("{record} --used-at 2026-05-15T09:00:00Z --at {NOW}")).exits(0);
     run(&test, &format!("sync --at {NOW}")).exits(0);

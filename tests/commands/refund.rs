@@ -11,8 +11,11 @@ fn run(test: &TestDatabase, line: &str) -> Answer {
 /// Acme has 100 messages included and bought 50.
 async fn acme() -> TestDatabase {
     let test = TestDatabase::new().await;
-    test.sql("insert into tier_limits values ('pro', 'sms_sent', 100), ('pro', 'minutes_transcribed', 10)")
-        .await;
+    test.sql(
+        "insert into tier_limits
+         values ('pro', 'sms_sent', 100), ('pro', 'minutes_transcribed', 10)",
+    )
+    .await;
     for org in ["acme", "bolt"] {
         let add = format!("orgs add {org} --name {org} --zone UTC --tier pro");
         run(&test, &format!("{add} --at 2026-05-02T00:00:00Z")).exits(0);

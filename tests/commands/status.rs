@@ -99,7 +99,8 @@ async fn each_fault_is_found_and_mended_by_what_is_said() {
             "periodd alerts run",
         ),
         (
-            "insert into periodd_alerts (org_id, feature, period_start, period_end, threshold, state)
+            "insert into periodd_alerts
+                 (org_id, feature, period_start, period_end, threshold, state)
              select id, 'scrapes', '2026-05-01Z', '2026-06-01Z', 90, 'waiting'
              from organizations limit 1",
             "no_recipient",
@@ -130,7 +131,8 @@ async fn each_fault_is_found_and_mended_by_what_is_said() {
             "systemctl status periodd on that machine, and start it",
         ),
         (
-            "insert into periodd_runs (job, trigger, outcome, replica, started_at, finished_at, error)
+            "insert into periodd_runs
+                 (job, trigger, outcome, replica, started_at, finished_at, error)
              values ('rollover', 'command', 'failed', 'web-1', '2026-05-16Z', '2026-05-16Z', 'oh')",
             "failed",
             "problem",

@@ -15,7 +15,8 @@ const HEIGHT: f64 = 200.0;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #6b7280; --line: #d0d5dd;
-  --paper: #fff; --use: #2563eb; --limit: #b42318; --bad: #b42318; --warn: #b54708; --good: #067647 }
+  --paper: #fff; --use: #2563eb; --limit: #b42318; --bad: #b42318; --warn: #b54708;
+  --good: #067647 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #9aa3af; --line: #3a4250;
   --paper: #14181f; --use: #6ea8fe; --limit: #f97066; --bad: #f97066; --warn: #fdb022;
   --good: #47cd89 } }

@@ -13,8 +13,8 @@ use crate::jobs::usage_file::{self, Observer, Progress, Report, Request};
 
 const NOTES: &str = "\
 The file begins with a heading that names its columns: org, feature, quantity, used_at, and if you
-like user (an email) and key. ORG is a slug or an id, used_at is RFC 3339, and a negative quantity is
-a correction:
+like user (an email) and key. An org is a slug or an id, used_at is RFC 3339, and a negative
+quantity is a correction:
 
   org,feature,quantity,used_at,user,key
   acme,minutes_transcribed,12.5,2026-05-01T09:30:00Z,ann@acme.example,call-4711
