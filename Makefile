@@ -12,7 +12,7 @@ ifneq ($(shell id -u),0)
 AS_ROOT := --config 'target."cfg(unix)".runner = ["sudo", "-n"]'
 endif
 
-.PHONY: demo test test-systemd lint docs bench bench-page
+.PHONY: demo test test-systemd lint docs bench bench-page deb
 
 # A sample company through several months, in a private cluster of its own.
 demo:
@@ -51,3 +51,8 @@ bench-page:
 	$(CARGO) bench --locked --bench boundaries
 	PERIODD_TEST_BINARIES=$$(scripts/postgresql-binaries) \
 		$(CARGO) bench --locked --bench rollover -- --write
+
+# A Debian package of the release binary, with dpkg-deb alone.
+deb:
+	$(CARGO) build --locked --release --quiet
+	@scripts/debian-package target/release/periodd

@@ -9,6 +9,8 @@ use periodd::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A shell that completes a command asks so; nothing else happens then.
+    clap_complete::CompleteEnv::with_factory(periodd::cli::command).complete();
     match Cli::parse().run() {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report().into(),

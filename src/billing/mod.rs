@@ -5,6 +5,7 @@
 //! replay after an outage and a property test the same thing as the real run.
 
 pub mod address;
+pub mod catalogue;
 pub mod check;
 pub mod derived;
 pub mod drift;
@@ -16,6 +17,7 @@ pub mod period;
 pub mod quantity;
 pub mod quota;
 pub mod recipients;
+pub mod refund;
 pub mod rollover;
 pub mod threshold;
 pub mod timeline;

@@ -171,6 +171,25 @@ impl From<jobs::orgs::Error> for Failure {
     }
 }
 
+impl From<jobs::refund::Error> for Failure {
+    fn from(error: jobs::refund::Error) -> Self {
+        match error {
+            jobs::refund::Error::Store(error) => error.into(),
+            jobs::refund::Error::NoSuchPack => Self::usage(error),
+            jobs::refund::Error::Refused(_) => Self::refused(error),
+        }
+    }
+}
+
+impl From<jobs::usage_file::Error> for Failure {
+    fn from(error: jobs::usage_file::Error) -> Self {
+        match error {
+            jobs::usage_file::Error::Store(error) => error.into(),
+            other => Self::usage(other),
+        }
+    }
+}
+
 impl From<jobs::demo::Error> for Failure {
     fn from(error: jobs::demo::Error) -> Self {
         match error {

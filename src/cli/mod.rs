@@ -12,10 +12,15 @@ use crate::clock;
 
 mod adoption;
 mod alerts;
+mod complete;
+mod completions;
 mod config;
 mod db;
 mod demo;
+mod doctor;
+mod explain;
 mod failure;
+mod interrupt;
 mod orgs;
 pub mod output;
 mod packs;
@@ -25,9 +30,12 @@ mod run;
 mod runs;
 mod schedule;
 mod session;
+mod status;
 mod sync;
+mod tiers;
 mod usage;
 
+pub use complete::command;
 pub use failure::{Exit, Failure};
 use output::{Format, Screen};
 
@@ -105,12 +113,20 @@ pub enum Command {
     /// `usage_metrics` is the truth, everything else is derived from it and must say so when it
     /// lies. Safe to repeat, and safe beside a running daemon.
     Sync(sync::Args),
-    /// Add, list and show orgs
+    /// Everything about one customer, with what to do next
+    Explain(explain::Args),
+    /// Add, show, change and set aside orgs
     Orgs(orgs::Args),
-    /// Record usage
+    /// Record and import usage
     Usage(usage::Args),
-    /// Grant and list packs of overage
+    /// Grant, list and refund packs of overage
     Packs(packs::Args),
+    /// Tiers, what they include, and packs on sale
+    Tiers(tiers::Args),
+    /// How things stand: problems first, each with the command that mends it
+    Status(status::Args),
+    /// Look deeper: schema, periods, books, zones, clocks, files, mail; changes nothing
+    Doctor(doctor::Args),
     /// Write, judge, show and describe the configuration
     Config(config::Args),
     /// List and show what ran, and what was left out
@@ -133,6 +149,8 @@ pub enum Command {
     /// and the same rollover as everywhere closes what falls due, with daylight saving, packs that
     /// are drawn and expire, changes of tier and zone, and an outage that is caught up.
     Demo(demo::Args),
+    /// Print what completes commands in a shell, or write man pages
+    Completions(completions::Args),
 }
 
 impl Cli {
@@ -146,6 +164,9 @@ impl Cli {
             Command::Run(args) => run::run(&args, &global),
             Command::Rollover(args) => rollover::run(&args, &global),
             Command::Sync(args) => sync::run(&args, &global),
+            Command::Explain(args) => explain::run(&args, &global),
+            Command::Status(args) => status::run(&args, &global),
+            Command::Doctor(args) => doctor::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
@@ -156,6 +177,8 @@ impl Cli {
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),
+            Command::Tiers(args) => tiers::run(&args, &global),
+            Command::Completions(args) => completions::run(&args, &global),
         }
     }
 }

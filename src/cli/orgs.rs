@@ -1,4 +1,4 @@
-//! `periodd orgs`: adding and showing orgs.
+//! `periodd orgs`: adding, showing and changing orgs.
 
 use uuid::Uuid;
 
@@ -8,6 +8,9 @@ use super::{Exit, Failure, Global};
 use crate::billing::{Instant, Quantity};
 use crate::jobs;
 use crate::store::orgs::{self, ClosedView, CounterView, OrgView};
+
+mod park;
+mod set;
 
 /// Closed periods that `orgs show` shows.
 const PERIODS_SHOWN: i64 = 6;
@@ -30,16 +33,30 @@ enum Command {
     /// Add an org and open its first period
     Add(Box<Add>),
     /// List all orgs
+    #[command(after_help = "Example:\n  periodd orgs list")]
     List,
     /// Show one org: period, usage, packs, last closes
+    #[command(after_help = "Example:\n  periodd orgs show acme --format json")]
     Show {
         /// Slug or id
         #[arg(value_name = "ORG")]
         org: String,
     },
+    /// Change an org's name, calendar, tier or contacts
+    Set(Box<set::Set>),
+    /// Set an org aside: passes leave it alone
+    Park(park::Park),
+    /// Take an org back that was set aside
+    Unpark(park::Unpark),
 }
 
+const ADD_NOTES: &str = "Examples:
+  periodd orgs add acme --name 'Acme GmbH' --zone Europe/Berlin
+  periodd orgs add nippon --name Nippon --zone Asia/Tokyo --cycle yearly --anchor-month 4 \\
+    --tier business --period-start 2026-04-01T00:00:00+09:00";
+
 #[derive(clap::Args, Debug)]
+#[command(after_help = ADD_NOTES)]
 struct Add {
     /// Short name, unique
     slug: String,
@@ -86,6 +103,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 let id = orgs::find(&session.database, org).await?;
                 show(session, id).await?;
             }
+            Command::Set(args) => return set::run(session, args).await,
+            Command::Park(args) => return park::park(session, args).await,
+            Command::Unpark(args) => return park::unpark(session, args).await,
         }
         Ok(Exit::Done)
     })

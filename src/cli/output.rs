@@ -191,6 +191,40 @@ impl Page {
     }
 }
 
+impl Page {
+    /// The page as a piece of HTML: lines are paragraphs, tones are classes.
+    #[must_use]
+    pub fn html(&self) -> String {
+        let mut text = String::new();
+        for block in &self.0 {
+            match block {
+                Block::Line(parts) => {
+                    let parts: String = parts.iter().map(|part| part.html("span")).collect();
+                    text.push_str(&format!("<p>{parts}</p>\n"));
+                }
+                Block::Table(table) => text.push_str(&table.html()),
+            }
+        }
+        text
+    }
+}
+
+/// A text as HTML says it.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
 impl From<Table> for Page {
     fn from(table: Table) -> Self {
         Self::new().table(table)
@@ -238,6 +272,20 @@ impl Table {
             column.set_padding((0, 1));
         }
         drawn
+    }
+
+    fn html(&self) -> String {
+        let row = |cells: String| format!("<tr>{cells}</tr>\n");
+        let headings = self.headings.iter().enumerate().map(|(column, heading)| {
+            let right = self.alignment(column) == CellAlignment::Right;
+            format!("<th{}>{}</th>", if right { " class=\"n\"" } else { "" }, escaped(heading))
+        });
+        let mut text = format!("<table>\n{}", row(headings.collect()));
+        for cells in &self.rows {
+            text.push_str(&row(cells.iter().map(|cell| cell.html("td")).collect()));
+        }
+        text.push_str("</table>\n");
+        text
     }
 
     /// A heading stands over its column's cells.
@@ -308,6 +356,24 @@ impl Cell {
             Tone::Bad => cell.fg(Color::Red),
             Tone::Faint => cell.add_attribute(Attribute::Dim),
         }
+    }
+
+    fn html(&self, element: &str) -> String {
+        let tone = match self.tone {
+            Tone::Plain => "",
+            Tone::Title => "title",
+            Tone::Good => "good",
+            Tone::Warning => "warning",
+            Tone::Bad => "bad",
+            Tone::Faint => "faint",
+        };
+        let right = if self.right { "n" } else { "" };
+        let class = [tone, right].join(" ");
+        let class = match class.trim() {
+            "" => String::new(),
+            class => format!(" class=\"{class}\""),
+        };
+        format!("<{element}{class}>{}</{element}>", escaped(&self.text))
     }
 
     fn paint(&self, colour: bool) -> String {

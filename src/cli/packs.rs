@@ -7,6 +7,8 @@ use crate::billing::{Instant, Quantity};
 use crate::store::orgs;
 use crate::store::packs::{self, Grant, PackRow};
 
+mod refund;
+
 const NOTES: &str = "Examples:
   periodd packs grant --org acme --feature minutes_transcribed --quantity 300 --reference inv-1042
   periodd packs list --org acme";
@@ -21,17 +23,26 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// Grant a pack
+    /// Grant a pack; a repeated reference grants once
     Grant(GrantArgs),
     /// List packs in the order in which they are drawn
+    #[command(after_help = "Examples:\n  periodd packs list\n  periodd packs list --org acme")]
     List {
         /// Slug or id; all orgs if not given
         #[arg(long, value_name = "ORG")]
         org: Option<String>,
     },
+    /// Refund what is left of a pack
+    Refund(refund::Args),
 }
 
+const GRANT_NOTES: &str = "Examples:
+  periodd packs grant --org acme --feature minutes_transcribed --quantity 300 --reference inv-1042
+  periodd packs grant --org acme --feature sms_sent --quantity 500 \\
+    --expires-at 2027-01-01T00:00:00Z";
+
 #[derive(clap::Args, Debug)]
+#[command(after_help = GRANT_NOTES)]
 struct GrantArgs {
     /// Slug or id
     #[arg(long, value_name = "ORG")]
@@ -66,6 +77,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 let list = packs::list(&session.database, org).await?;
                 session.screen.show(&List(list))?;
             }
+            Command::Refund(args) => return refund::run(session, args).await,
         }
         Ok(Exit::Done)
     })

@@ -1,6 +1,6 @@
 //! `periodd rollover`: close what has ended, now.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,17 +48,19 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let scope = scope(session, args).await?;
         let at = session.business_time(args.dry_run).await?;
         if args.early && !args.dry_run {
-            confirm_early(session, &scope, global.yes).await?;
+            confirm_early(session, &scope).await?;
         }
         let request = request(&session.config.rollover, scope, args, at);
         let derived = besides_defaults(&targets(session).await?);
         let request = Request { derived, ..request };
+        let request = Request { stop: session.stop_between_batches(), ..request };
         session
             .recorded(Job::Rollover, args.dry_run, async |_| {
                 let (database, tz) = (&session.database, &session.tz);
                 let progress = Progress::observer(session);
                 let report = rollover::run(database, tz, &request, progress).await?;
                 let (exit, counts) = (exit(&report, args.dry_run), rollover_counts(&report));
+                let exit = session.exit(exit);
                 session.screen.show(&Answer { dry_run: args.dry_run, report })?;
                 Ok((exit, counts))
             })
@@ -106,31 +108,17 @@ pub(super) fn standing_request(config: &config::Rollover, early: bool) -> Reques
 }
 
 /// No schedule closes a period early, so a person has to mean it.
-async fn confirm_early(session: &Session, scope: &Scope, yes: bool) -> Result<(), Failure> {
-    let orgs = match scope {
-        Scope::Orgs(ids) => i64::try_from(ids.len()).unwrap_or(i64::MAX),
-        Scope::Zone(zone) => orgs::count(&session.database, Some(zone)).await?,
-        Scope::All => orgs::count(&session.database, None).await?,
+async fn confirm_early(session: &Session, scope: &Scope) -> Result<(), Failure> {
+    let count = async |zone| {
+        let orgs = orgs::count(&session.database, zone).await?;
+        Ok::<_, Failure>(usize::try_from(orgs).unwrap_or(usize::MAX))
     };
-    if yes || orgs <= 1 {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::refused(format!(
-            "--early would close the open period of {orgs} orgs; add --yes to mean it"
-        )));
-    }
-    let mut stderr = std::io::stderr().lock();
-    let asked = write!(stderr, "Close the open period of {orgs} orgs now? [y/N] ");
-    let mut answer = String::new();
-    let read = asked.and_then(|()| stderr.flush());
-    let read = read.and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    read.map_err(|error| Failure::failed(format!("cannot ask: {error}")))?;
-    if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
-        Ok(())
-    } else {
-        Err(Failure::refused("not confirmed; nothing was changed"))
-    }
+    let orgs = match scope {
+        Scope::Orgs(ids) => ids.len(),
+        Scope::Zone(zone) => count(Some(zone.as_str())).await?,
+        Scope::All => count(None).await?,
+    };
+    session.confirm(orgs, "close the open period").await
 }
 
 fn exit(report: &Report, dry_run: bool) -> Exit {

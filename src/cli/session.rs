@@ -1,6 +1,10 @@
 //! What commands that need a database share: the configuration, the connection, the private
 //! cluster where there is no other, and business time.
 
+use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use super::interrupt::Interrupts;
 use super::output::Screen;
 use super::{Exit, Failure, Global};
 use crate::billing::Instant;
@@ -8,6 +12,7 @@ use crate::config::Config;
 use crate::daemon::work::Job;
 use crate::daemon::{cluster_settings, replica};
 use crate::jobs;
+use crate::jobs::stop::Stop;
 use crate::store::cluster::Cluster;
 use crate::store::schedules::Ended;
 use crate::store::{Database, StoreError, migrate, runs};
@@ -30,8 +35,10 @@ pub(super) struct Session {
     pub(super) tz: TzData,
     pub(super) database: Database,
     pub(super) screen: Screen,
+    interrupts: Interrupts,
     cluster: Option<Cluster>,
     at: Option<Instant>,
+    yes: bool,
 }
 
 /// Runs a command on the configured database: connects, and leaves in good order, however the
@@ -65,18 +72,29 @@ pub(super) fn with_config<T>(
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(async {
-        let session = Session::open(config, global, schema).await?;
-        let result = command(&session).await;
-        let left = session.close();
-        let left = left.await;
+    let result = runtime.block_on(async {
+        let interrupts = Interrupts::listen(global.screen())?;
+        let session = Session::open(config, global, schema, interrupts).await?;
+        let result = tokio::select! {
+            result = command(&session) => result,
+            failure = session.interrupts.broken_off() => Err(failure),
+        };
+        let left = session.close().await;
         let result = result?;
         left.map(|()| result)
-    })
+    });
+    // Somebody may still be asked a question that nobody will answer.
+    runtime.shutdown_timeout(Duration::ZERO);
+    result
 }
 
 impl Session {
-    async fn open(config: Config, global: &Global, schema: Schema) -> Result<Self, Failure> {
+    async fn open(
+        config: Config,
+        global: &Global,
+        schema: Schema,
+        interrupts: Interrupts,
+    ) -> Result<Self, Failure> {
         let configured = config.database_url().map_err(Failure::configuration)?;
         let (cluster, url) = if let Some(url) = &configured {
             (None, url.reveal().to_owned())
@@ -88,10 +106,14 @@ impl Session {
             (Some(cluster), url)
         };
         let connections = config.database.max_connections;
-        let database = Database::connect(&url, connections).await?;
+        let database = tokio::select! {
+            connected = Database::connect(&url, connections) => connected?,
+            failure = interrupts.broken_off() => return Err(failure),
+        };
         let screen = global.screen();
         let tz = TzData::newest();
-        let session = Self { config, tz, database, screen, cluster, at: global.at };
+        let (at, yes) = (global.at, global.yes);
+        let session = Self { config, tz, database, screen, interrupts, cluster, at, yes };
         if schema == Schema::Current {
             session.see_to_schema().await?;
         }
@@ -115,6 +137,41 @@ impl Session {
             blocking(move || cluster.close()).await?.map_err(Failure::unavailable)?;
         }
         Ok(())
+    }
+
+    /// The wish to stop, for a job that works in batches: from now on Ctrl-C lets it finish the
+    /// batch under way. Such a command ends with [`Session::exit`].
+    pub(super) fn stop_between_batches(&self) -> Stop {
+        self.interrupts.between_batches()
+    }
+
+    /// The exit code of a command that may have been stopped between two batches.
+    pub(super) fn exit(&self, exit: Exit) -> Exit {
+        if self.interrupts.asked() { Exit::Interrupted } else { exit }
+    }
+
+    /// Asks before something is done to several orgs that no schedule would do by itself. Nobody
+    /// is asked with `--yes`, or about a single org.
+    ///
+    /// # Errors
+    /// Exit 5 when the answer is no, or when there is nobody to ask.
+    pub(super) async fn confirm(&self, orgs: usize, deed: &str) -> Result<(), Failure> {
+        if self.yes || orgs <= 1 {
+            return Ok(());
+        }
+        let what = format!("{deed} of {orgs} orgs");
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::refused(format!(
+                "this would {what}, and there is nobody to ask; add --yes to mean it"
+            )));
+        }
+        let answer = blocking(move || ask(&format!("This will {what}. Go on? [y/N] "))).await?;
+        let answer = answer.map_err(|error| Failure::failed(format!("cannot ask: {error}")))?;
+        if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+            Ok(())
+        } else {
+            Err(Failure::refused("not confirmed; nothing was changed"))
+        }
     }
 
     /// Does a command's work, its answer included, and enters it in the ledger as a run of its own:
@@ -207,6 +264,15 @@ impl Session {
             None => Ok(self.database.now().await?),
         }
     }
+}
+
+fn ask(question: &str) -> std::io::Result<String> {
+    let mut stderr = std::io::stderr().lock();
+    stderr.write_all(question.as_bytes())?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer)
 }
 
 async fn blocking<T: Send + 'static>(

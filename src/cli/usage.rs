@@ -9,6 +9,7 @@ use crate::billing::{Instant, Quantity};
 use crate::store::orgs;
 use crate::store::usage::{self, NewUsage};
 
+mod import;
 mod limits;
 
 const NOTES: &str = "Examples:
@@ -33,9 +34,16 @@ enum Command {
     Limits(limits::Limits),
     /// Whether an org may use so much of a feature now, and what is left of it
     Check(limits::Check),
+    /// Import usage from a file of comma-separated values
+    Import(import::Args),
 }
 
+const RECORD_NOTES: &str = "Examples:
+  periodd usage record --org acme --feature minutes_transcribed --quantity 12.5
+  periodd usage record --org acme --feature sms_sent --quantity 3 --correction";
+
 #[derive(clap::Args, Debug)]
+#[command(after_help = RECORD_NOTES)]
 struct Record {
     /// Slug or id
     #[arg(long, value_name = "ORG")]
@@ -62,13 +70,20 @@ struct Record {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    with_session(global, Schema::Current, async |session| {
-        match &args.command {
-            Command::Record(args) => record(session, args).await?,
-            Command::Limits(args) => limits::limits(session, args).await?,
-            Command::Check(args) => limits::check(session, args).await?,
+    with_session(global, Schema::Current, async |session| match &args.command {
+        Command::Record(args) => {
+            record(session, args).await?;
+            Ok(Exit::Done)
         }
-        Ok(Exit::Done)
+        Command::Limits(args) => {
+            limits::limits(session, args).await?;
+            Ok(Exit::Done)
+        }
+        Command::Check(args) => {
+            limits::check(session, args).await?;
+            Ok(Exit::Done)
+        }
+        Command::Import(args) => import::run(session, args).await,
     })
 }
 

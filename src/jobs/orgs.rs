@@ -49,6 +49,20 @@ pub enum Error {
     /// The first period would start in the future.
     #[error("the first period cannot start in the future, at {0}")]
     FutureStart(Instant),
+    /// No such tier.
+    #[error("there is no tier `{tier}`; there are {known}")]
+    Tier {
+        /// What was written.
+        tier: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A time without the tier that it is for.
+    #[error("--next-tier-at says from when a tier to come applies; name it with --next-tier")]
+    NoNextTier,
+    /// An address that no letter reaches.
+    #[error("`{0}` is no email address; write it as name@example.com")]
+    Contact(String),
     /// The calendar ends.
     #[error("{0}")]
     OutOfRange(#[from] crate::billing::instant::OutOfRange),

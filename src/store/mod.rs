@@ -11,12 +11,15 @@ pub mod apply;
 pub mod audit;
 pub mod claim;
 pub mod cluster;
+pub mod complete;
 pub mod contacts;
 pub mod counting;
 pub mod database;
 pub mod derived;
+pub mod doctor;
 pub mod drift;
 pub mod error;
+pub mod explain;
 pub mod history;
 pub mod letters;
 pub mod limits;
@@ -25,15 +28,21 @@ pub mod orgs;
 pub mod outbox;
 pub mod packs;
 pub mod pending;
+pub mod refund;
 pub mod retention;
 pub mod roles;
 pub mod runs;
 pub mod sample;
 pub mod schedules;
+pub mod settings;
 pub mod snapshot;
+pub mod status;
+mod suggest;
 pub mod tables;
+pub mod tiers;
 mod types;
 pub mod usage;
+pub mod usage_file;
 pub mod verify;
 pub mod zones;
 
@@ -45,3 +54,11 @@ pub type Connection = sqlx::PgConnection;
 
 /// A transaction; dropped without a commit, it leaves nothing behind.
 pub type Transaction<'a> = sqlx::Transaction<'a, sqlx::Postgres>;
+
+/// Begins a transaction.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the connection is gone.
+pub async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    Ok(sqlx::Connection::begin(connection).await?)
+}

@@ -4,10 +4,8 @@ use uuid::Uuid;
 
 use super::database::Database;
 use super::error::StoreError;
+use super::suggest;
 use crate::billing::{Instant, LocalDate, Period, Quantity};
-
-/// Slugs that a misspelt one is compared with, at most.
-const CANDIDATES: i64 = 5_000;
 
 /// An org to be added, with its first period.
 #[derive(Debug, Clone)]
@@ -263,23 +261,7 @@ pub async fn find(database: &Database, named: &str) -> Result<Uuid, StoreError> 
     if let Some(found) = found.fetch_optional(database.pool()).await? {
         return Ok(found);
     }
-    let initial = named.chars().next().map(String::from).unwrap_or_default();
-    let candidates = sqlx::query_scalar!(
-        "select slug from organizations where starts_with(slug, $1) order by slug limit $2",
-        initial,
-        CANDIDATES
-    );
-    let candidates = candidates.fetch_all(database.pool()).await?;
-    let similar = candidates
-        .into_iter()
-        .map(|slug| (strsim::jaro_winkler(named, &slug), slug))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let hint = similar.map_or_else(
-        || "`periodd orgs list` shows them all".to_owned(),
-        |(_, slug)| format!("did you mean `{slug}`?"),
-    );
-    Err(StoreError::Invalid(format!("there is no org `{named}`; {hint}")))
+    Err(StoreError::Invalid(suggest::no_such_org(database, named).await?))
 }
 
 /// Finds a user of an org by email.

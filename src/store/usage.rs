@@ -227,6 +227,15 @@ pub async fn record_all(database: &Database, usage: &[NewUsage]) -> Result<Vec<U
 /// # Errors
 /// As every write; [`StoreError::Unprocessable`] for an org that does not exist.
 pub async fn insert_metrics(database: &Database, usage: &[NewUsage]) -> Result<u64, StoreError> {
+    let mut connection = database.connection().await?;
+    insert(&mut connection, usage).await
+}
+
+/// The same on a connection at hand.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    usage: &[NewUsage],
+) -> Result<u64, StoreError> {
     let columns = UsageColumns::from(usage);
     let inserted = sqlx::query!(
         "insert into usage_metrics (organization_id, metric_type, metric_value, user_id,
@@ -242,5 +251,5 @@ pub async fn insert_metrics(database: &Database, usage: &[NewUsage]) -> Result<u
         &columns.used_at,
         &columns.keys as &[Option<&str>]
     );
-    Ok(inserted.execute(database.pool()).await?.rows_affected())
+    Ok(inserted.execute(connection).await?.rows_affected())
 }

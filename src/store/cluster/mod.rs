@@ -193,6 +193,13 @@ impl Cluster {
         url(&self.layout)
     }
 
+    /// How to connect to a server that runs already; `None` where none does. Starts nothing.
+    #[must_use]
+    pub fn url_if_running(settings: &Settings) -> Option<String> {
+        let layout = Layout::new(settings).ok()?;
+        is_serving(&layout).ok()?.then(|| url(&layout))
+    }
+
     /// Leaves; the last to leave stops the server, unless it is to be kept running. Blocks.
     ///
     /// # Errors

@@ -1,0 +1,365 @@
+//! The page in the terminal.
+
+use super::super::orgs::or_unlimited;
+use super::super::output::{Cell, Output, Page, Table, Tone};
+use super::picture::Picture;
+use crate::billing::{Instant, Period, Quantity, Zone};
+use crate::jobs::explain::{Explanation, FeatureView};
+use crate::jobs::finding::{Finding, Severity};
+use crate::tzdata::TzData;
+
+/// Columns of the picture where there is no terminal, and the most there are.
+const PICTURE_COLUMNS: usize = 64;
+/// Columns left of the picture.
+const SCALE_COLUMNS: usize = 12;
+
+/// The page.
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+pub(super) struct Answer<'a> {
+    found: &'a Explanation,
+    #[serde(skip)]
+    zone: Option<Zone>,
+    #[serde(skip)]
+    width: usize,
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn new(found: &'a Explanation, tz: &TzData, width: Option<u16>) -> Self {
+        let zone = tz.zone(&found.org.time_zone).ok();
+        let width = width.map_or(PICTURE_COLUMNS, |width| {
+            usize::from(width).saturating_sub(SCALE_COLUMNS + 1).min(PICTURE_COLUMNS)
+        });
+        Self { found, zone, width }
+    }
+
+    fn local(&self, at: Instant) -> String {
+        local(self.zone.as_ref(), at)
+    }
+}
+
+/// A moment in the org's zone, to the minute.
+pub(super) fn local(zone: Option<&Zone>, at: Instant) -> String {
+    zone.map_or_else(|| at.to_string(), |zone| zone.local_as(at, "%Y-%m-%d %H:%M %Z"))
+}
+
+impl Output for Answer<'_> {
+    fn page(&self) -> Page {
+        self.below(self.pictures(self.above(Page::new())))
+    }
+}
+
+impl Answer<'_> {
+    /// What stands above the pictures.
+    pub(super) fn above(&self, page: Page) -> Page {
+        self.usage(findings(self.head(page), &self.found.findings))
+    }
+
+    /// What stands below them.
+    pub(super) fn below(&self, page: Page) -> Page {
+        let page = self.packs(self.copies(page));
+        self.users(self.alerts(self.late(self.closed(page))))
+    }
+}
+
+/// What was found, with what mends it.
+pub(in crate::cli) fn findings(mut page: Page, findings: &[Finding]) -> Page {
+    if findings.is_empty() {
+        return page.line("").line(Cell::text("nothing is wrong").tone(Tone::Good));
+    }
+    for finding in findings {
+        let (word, tone) = match finding.severity {
+            Severity::Problem => ("problem", Tone::Bad),
+            Severity::Warning => ("warning", Tone::Warning),
+            Severity::Note => ("note", Tone::Plain),
+        };
+        let word = Cell::text(format!("{word}: ")).tone(tone);
+        page = page.line("").parts([word, Cell::text(&finding.what)]);
+        if let Some(mend) = &finding.mend {
+            page = page.parts([Cell::text("  → ").tone(Tone::Faint), Cell::text(mend)]);
+        }
+    }
+    page
+}
+
+impl Answer<'_> {
+    fn head(&self, page: Page) -> Page {
+        let Explanation { now, org, period, contacts, .. } = self.found;
+        let mut page =
+            page.line(Cell::text(format!("{} ({})", org.name, org.slug)).tone(Tone::Title));
+        page = page.line(format!("id      {}", org.id));
+        page = page.line(format!("now     {} ({})", self.local(*now), org.time_zone));
+        let status = org.subscription_status.as_deref().map(|status| format!(", {status}"));
+        let mut tier = format!("tier    {}{}", org.subscription_tier, status.unwrap_or_default());
+        if let Some(next) = &org.next_subscription_tier {
+            let from = org.next_subscription_tier_at.map(|at| self.local(at));
+            let from = from.unwrap_or_else(|| "the next boundary".to_owned());
+            tier.push_str(&format!(", {next} from {from} on"));
+        }
+        if let Some(at) = org.subscription_ends_at {
+            tier.push_str(&format!(", ends {}", self.local(at)));
+        }
+        page = page.line(tier);
+        page = match period {
+            Some(period) => {
+                let (start, end) = (self.local(period.start), self.local(period.end));
+                let line = format!("period  {start} to {end}, {} % passed", period.passed_percent);
+                page.line(line)
+            }
+            None => page.line(Cell::text("period  none contains now").tone(Tone::Bad)),
+        };
+        if !contacts.is_empty() {
+            let addresses: Vec<&str> = contacts.iter().map(|one| one.email.as_str()).collect();
+            page = page.line(format!("emails  {}", addresses.join(", ")));
+        }
+        page
+    }
+
+    fn usage(&self, page: Page) -> Page {
+        let features = &self.found.features;
+        if features.is_empty() {
+            return page.line("").line("nothing is used, included or bought");
+        }
+        let headings =
+            ["feature", "used", "included", "drawn", "in packs", "left", "%", "next one"];
+        let mut table = Table::new(headings);
+        for feature in features {
+            let percent = feature.percent.map(|percent| percent.to_string()).unwrap_or_default();
+            let tone = match feature.percent {
+                Some(100..) => Tone::Bad,
+                Some(80..) => Tone::Warning,
+                _ => Tone::Plain,
+            };
+            let next = match feature.increment.allowed {
+                true => Cell::text("allowed").tone(Tone::Good),
+                false => Cell::text("refused").tone(Tone::Bad),
+            };
+            table.row([
+                Cell::text(&feature.feature),
+                Cell::number(feature.used),
+                Cell::number(or_unlimited(feature.included)),
+                Cell::number(feature.drawn),
+                Cell::number(feature.in_packs),
+                Cell::number(or_unlimited(feature.left)),
+                Cell::number(percent).tone(tone),
+                next,
+            ]);
+        }
+        page.line("").table(table)
+    }
+
+    fn pictures(&self, mut page: Page) -> Page {
+        let Some(period) = &self.found.period else { return page };
+        let within = Period { start: period.start, end: period.end };
+        for feature in &self.found.features {
+            if feature.used.is_zero() && feature.uncounted.is_zero() {
+                continue;
+            }
+            let Some(picture) = Picture::of(feature, within) else { continue };
+            page = self.picture(page, feature, &picture);
+            let (start, end) = (self.local(period.start), self.local(period.end));
+            let between = (self.width + SCALE_COLUMNS)
+                .saturating_sub(SCALE_COLUMNS + start.chars().count() + end.chars().count());
+            let margin = " ".repeat(SCALE_COLUMNS);
+            let axis = format!("{margin}{start}{}{end}", " ".repeat(between));
+            page = page.line(Cell::text(axis).tone(Tone::Faint));
+        }
+        page
+    }
+
+    fn picture(&self, page: Page, feature: &FeatureView, picture: &Picture) -> Page {
+        let mut title = format!("{}: {} used", feature.feature, feature.used);
+        if let Some(allowance) = feature.allowance {
+            title.push_str(&format!(" of {allowance}"));
+        }
+        if let Some(ahead) = &feature.forecast {
+            title.push_str(&format!(", about {} at the end", ahead.at_end));
+            if let Some(day) = ahead.used_up_on {
+                title.push_str(&format!(", used up on {day}"));
+            }
+        }
+        let mut page = page.line("").line(Cell::text(title).tone(Tone::Title));
+        let rows = picture.rows(self.width);
+        let last = rows.len().saturating_sub(1);
+        for (number, row) in rows.into_iter().enumerate() {
+            let scale = match number {
+                0 => picture.top.to_string(),
+                number if number == last => "0".to_owned(),
+                _ => String::new(),
+            };
+            let width = SCALE_COLUMNS - 2;
+            let scale = Cell::text(format!("{scale:>width$} │")).tone(Tone::Faint);
+            page = page.parts([scale, Cell::text(row)]);
+        }
+        page
+    }
+
+    fn copies(&self, page: Page) -> Page {
+        let mut table = Table::new(["stored copy", "feature", "holds", "should", ""]);
+        let mut any = false;
+        for feature in &self.found.features {
+            for copy in &feature.copies {
+                any = true;
+                let agrees = match copy.agrees {
+                    true => Cell::text("agrees").tone(Tone::Good),
+                    false => Cell::text("differs").tone(Tone::Bad),
+                };
+                table.row([
+                    Cell::text(copy.column),
+                    Cell::text(&feature.feature),
+                    Cell::number(copy.holds),
+                    Cell::number(copy.should),
+                    agrees,
+                ]);
+            }
+        }
+        if any { page.line("").table(table) } else { page }
+    }
+
+    fn packs(&self, page: Page) -> Page {
+        if self.found.packs.is_empty() {
+            return page;
+        }
+        let headings = [
+            "pack",
+            "feature",
+            "left",
+            "of",
+            "drawn",
+            "this period",
+            "expired",
+            "refunded",
+            "usable",
+        ];
+        let mut table = Table::new(headings);
+        for pack in &self.found.packs {
+            let usable = match (pack.purchased_at > self.found.now, pack.expires_at) {
+                (true, _) => format!("from {}", self.local(pack.purchased_at)),
+                (false, Some(at)) if at <= self.found.now => format!("expired {}", self.local(at)),
+                (false, Some(at)) => format!("until {}", self.local(at)),
+                (false, None) => "for ever".to_owned(),
+            };
+            let id = pack.id.to_string();
+            let named = pack.reference.as_deref().unwrap_or(&id[..8]);
+            table.row([
+                Cell::text(named),
+                Cell::text(&pack.feature),
+                Cell::number(pack.remaining),
+                Cell::number(pack.quantity),
+                Cell::number(pack.drawn),
+                Cell::number(pack.drawn_in_period),
+                Cell::number(pack.expired),
+                Cell::number(pack.refunded),
+                Cell::text(usable),
+            ]);
+        }
+        page.line("").table(table)
+    }
+
+    fn closed(&self, page: Page) -> Page {
+        if self.found.closed.is_empty() {
+            return page;
+        }
+        let mut table =
+            Table::new(["closed", "ended", "feature", "used", "included", "drawn", "uncovered"]);
+        let text = |value: Option<Quantity>| value.map_or_else(String::new, |v| v.to_string());
+        for row in &self.found.closed {
+            let included =
+                if row.feature.is_some() { or_unlimited(row.included) } else { String::new() };
+            table.row([
+                Cell::text(self.local(row.start)),
+                Cell::text(self.local(row.end)),
+                Cell::text(row.feature.as_deref().unwrap_or("no usage")),
+                Cell::number(text(row.used)),
+                Cell::number(included),
+                Cell::number(text(row.drawn)),
+                Cell::number(text(row.uncovered)),
+            ]);
+        }
+        page.line("").table(table)
+    }
+
+    fn late(&self, page: Page) -> Page {
+        if self.found.adjustments.is_empty() {
+            return page;
+        }
+        let mut table = Table::new([
+            "late usage of",
+            "feature",
+            "kind",
+            "used",
+            "drawn",
+            "uncovered",
+            "decided",
+        ]);
+        for row in &self.found.adjustments {
+            table.row([
+                Cell::text(self.local(row.period_start)),
+                Cell::text(&row.feature),
+                Cell::text(&row.kind),
+                Cell::number(row.used),
+                Cell::number(row.drawn),
+                Cell::number(row.uncovered),
+                Cell::text(self.local(row.decided_at)),
+            ]);
+        }
+        page.line("").table(table)
+    }
+
+    fn alerts(&self, mut page: Page) -> Page {
+        if !self.found.alerts.is_empty() {
+            let mut table = Table::new([
+                "alert",
+                "feature",
+                "decided",
+                "state",
+                "sent",
+                "to be sent",
+                "given up",
+            ]);
+            for row in &self.found.alerts {
+                table.row([
+                    Cell::text(format!("{} %", row.threshold)),
+                    Cell::text(&row.feature),
+                    Cell::text(self.local(row.decided_at)),
+                    Cell::text(&row.state),
+                    Cell::number(row.sent),
+                    Cell::number(row.due),
+                    Cell::number(row.given_up),
+                ]);
+            }
+            page = page.line("").table(table);
+        }
+        if !self.found.mends.is_empty() {
+            let mut table = Table::new(["mended", "what", "before", "after", "because"]);
+            for row in &self.found.mends {
+                let before = row.before.map_or_else(|| "nothing".to_owned(), |b| b.to_string());
+                table.row([
+                    Cell::text(self.local(row.found_at)),
+                    Cell::text(&row.place),
+                    Cell::number(before),
+                    Cell::number(row.after),
+                    Cell::text(&row.reason),
+                ]);
+            }
+            page = page.line("").table(table);
+        }
+        page
+    }
+
+    fn users(&self, page: Page) -> Page {
+        if self.found.users.is_empty() {
+            return page;
+        }
+        let mut table = Table::new(["user", "plan", "scrapes shown", "scrapes counted"]);
+        for user in &self.found.users {
+            table.row([
+                Cell::text(&user.email),
+                Cell::text(user.plan.as_deref().unwrap_or("the org's")),
+                Cell::number(user.usage_this_month),
+                Cell::number(user.counted),
+            ]);
+        }
+        page.line("").table(table)
+    }
+}

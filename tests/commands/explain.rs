@@ -1,0 +1,270 @@
+//! `explain`: each question that a customer's complaint raises is answered by one command, on a
+//! database that has the fault.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Answer, TestDatabase};
+
+fn run(test: &TestDatabase, line: &str) -> Answer {
+    test.periodd(&line.split_whitespace().collect::<Vec<_>>())
+}
+
+/// Acme in the middle of May: 600 minutes included, 300 bought, 450 used and synced.
+async fn acme() -> TestDatabase {
+    let test = TestDatabase::new().await;
+    test.sql(
+        "insert into tier_limits values ('pro', 'minutes_transcribed', 600), ('pro', 'scrapes', 5)",
+    )
+    .await;
+    let add = "orgs add acme --name Acme --zone Europe/Berlin --tier pro";
+    run(&test, &format!("{add} --at 2026-05-02T00:00:00Z")).exits(0);
+    test.sql(
+        "insert into users (id, organization_id, email)
+         select '33333333-3333-3333-3333-333333333333', id, 'Ann@acme.example' from organizations",
+    )
+    .await;
+    let grant = "packs grant --org acme --feature minutes_transcribed --quantity 300";
+    let grant = format!("{grant} --reference order-7 --at 2026-05-03T00:00:00Z");
+    run(&test, &grant).exits(0);
+    let record = "usage record --org acme --feature minutes_transcribed --quantity 450";
+    run(&test, &format!("{record} --used-at 2026-05-12T09:00:00Z --at {NOW}")).exits(0);
+    let record = "usage record --org acme --feature scrapes --quantity 2 --user ann@acme.example";
+    run(&test, &format!("{record} --used-at 2026-05-10T09:00:00Z --at {NOW}")).exits(0);
+    run(&test, &format!("sync --at {NOW}")).exits(0);
+    test
+}
+
+const NOW: &str = "2026-05-16T12:00:00Z";
+
+fn explained(test: &TestDatabase, named: &str) -> Value {
+    run(test, &format!("explain {named} --at {NOW} --format json")).exits(0).json()
+}
+
+/// The checks that found something, with what mends it.
+fn findings(explained: &Value) -> Vec<(&str, &str, &str)> {
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or("-").to_owned();
+    let findings = explained["findings"].as_array().expect("findings");
+    findings
+        .iter()
+        .map(|finding| {
+            let leaked = |key| -> &str { Box::leak(text(finding, key).into_boxed_str()) };
+            (leaked("check"), leaked("severity"), leaked("mend"))
+        })
+        .collect()
+}
+
+fn feature<'a>(explained: &'a Value, name: &str) -> &'a Value {
+    let features = explained["features"].as_array().expect("features");
+    features.iter().find(|feature| feature["feature"] == name).expect("the feature")
+}
+
+#[tokio::test]
+async fn a_customer_who_is_well_is_told_so_in_full() {
+    let test = acme().await;
+    let found = explained(&test, "acme");
+    assert_eq!(findings(&found), []);
+    let minutes = feature(&found, "minutes_transcribed");
+    assert_eq!(minutes["used"], json!(450));
+    assert_eq!(minutes["allowance"], json!(900));
+    assert_eq!((&minutes["left"], &minutes["percent"]), (&json!(450), &json!(50)));
+    assert_eq!(minutes["purchased_remaining"], json!(300));
+    assert_eq!(minutes["increment"], json!({"allowed": true, "why": null}));
+    let copies = minutes["copies"].as_array().expect("copies");
+    assert_eq!(copies.len(), 3);
+    assert!(copies.iter().all(|copy| copy["agrees"] == true), "{copies:#?}");
+    let curve = minutes["curve"].as_array().expect("a curve");
+    assert_eq!(curve.last().expect("a point")["used"], json!(450));
+    assert_eq!(found["period"]["start_local"], "2026-05-01T00:00:00+02:00");
+    assert_eq!(found["packs"][0]["reference"], "order-7");
+    assert_eq!(explained(&test, "ANN@acme.example")["users"][0]["email"], "Ann@acme.example");
+
+    let page = run(&test, &format!("explain acme --at {NOW}")).exits(0).stdout;
+    for line in ["nothing is wrong", "minutes_transcribed: 450 used of 900", "█", "───", "agrees"]
+    {
+        assert!(page.contains(line), "{line} in\n{page}");
+    }
+    assert!(!page.contains('\u{1b}'), "no colour where nobody sees it");
+}
+
+#[tokio::test]
+async fn no_minutes_remaining_with_credits_left() {
+    // The column shows credits that no pack stands for.
+    let test = acme().await;
+    test.sql("update organizations set overage_minutes = overage_minutes + 120").await;
+    let found = explained(&test, "acme");
+    let grant = "periodd packs grant --org acme --feature minutes_transcribed --quantity 120";
+    assert_eq!(findings(&found)[0], ("purchase_without_pack", "problem", grant));
+    run(&test, &format!("{} --at {NOW}", grant.trim_start_matches("periodd "))).exits(0);
+    run(&test, &format!("sync --at {NOW}")).exits(0);
+    assert_eq!(findings(&explained(&test, "acme")), []);
+    assert_eq!(test.rows("select overage_minutes from organizations").await, ["420"]);
+
+    // The pack expired before it was needed.
+    let test = acme().await;
+    test.sql("update overage_packs set expires_at = '2026-05-15Z'").await;
+    let found = explained(&test, "acme");
+    assert_eq!(findings(&found).last().expect("one").0, "expired_pack");
+    assert_eq!(feature(&found, "minutes_transcribed")["allowance"], json!(600));
+
+    // Everything bought is claimed by what was used above the included quantity.
+    let test = acme().await;
+    let record = "usage record --org acme --feature minutes_transcribed --quantity 450";
+    run(&test, &format!("{record} --used-at 2026-05-15T09:00:00Z --at {NOW}")).exits(0);
+    let found = explained(&test, "acme");
+    let minutes = feature(&found, "minutes_transcribed");
+    assert_eq!(minutes["increment"]["allowed"], false);
+    assert_eq!(
+        minutes["increment"]["why"],
+        "the 600 that are included are used up, and what was bought is used up too: 900 used of 900"
+    );
+    let checks: Vec<&str> = findings(&found).iter().map(|finding| finding.0).collect();
+    assert!(checks.contains(&"limit_reached") && checks.contains(&"packs_claimed"), "{checks:?}");
+}
+
+#[tokio::test]
+async fn null_billing_periods() {
+    for set in [
+        "current_period_start = null",
+        "current_period_end = null",
+        "current_period_start = null, current_period_end = null",
+    ] {
+        let test = acme().await;
+        test.sql(&format!("update organizations set {set}")).await;
+        let found = explained(&test, "acme");
+        let mend = "periodd rollover --org acme";
+        assert_eq!(findings(&found)[0], ("no_period", "problem", mend), "{set}");
+        let why = &feature(&found, "minutes_transcribed")["increment"]["why"];
+        assert!(why.as_str().expect("why").contains("PB001"), "{why}");
+        run(&test, &format!("rollover --org acme --at {NOW}")).exits(0);
+        assert_eq!(explained(&test, "acme")["period"]["is_open"], true, "{set}");
+    }
+}
+
+#[tokio::test]
+async fn used_minutes_that_disagree() {
+    let test = acme().await;
+    test.sql("update organizations set used_minutes = 7").await;
+    let found = explained(&test, "acme");
+    assert_eq!(findings(&found), [("drift", "problem", "periodd sync --org acme")]);
+    let copy = &feature(&found, "minutes_transcribed")["copies"][1];
+    assert_eq!(
+        copy,
+        &json!({"column": "organizations.used_minutes", "holds": 7, "should": 450, "agrees": false})
+    );
+    run(&test, &format!("sync --org acme --at {NOW}")).exits(0);
+    assert_eq!(findings(&explained(&test, "acme")), []);
+
+    // So is a counter that disagrees with its metrics, and a user's own number.
+    test.sql(
+        "update usage_counters set used = used + 1 where feature = 'minutes_transcribed';
+         update users set usage_this_month = 99",
+    )
+    .await;
+    let found = explained(&test, "acme");
+    let all = findings(&found);
+    assert!(all.len() >= 2 && all.iter().all(|finding| finding.0 == "drift"), "{all:?}");
+    run(&test, &format!("sync --org acme --at {NOW}")).exits(0);
+    let found = explained(&test, "acme");
+    assert_eq!(findings(&found), []);
+    assert!(!found["mends"].as_array().expect("mends").is_empty());
+}
+
+#[tokio::test]
+async fn limit_reached_or_wrong() {
+    let test = acme().await;
+    test.sql(
+        "insert into pack_offers (code, feature, quantity)
+         values ('s', 'scrapes', 10), ('x', 'scrapes', 100)",
+    )
+    .await;
+    let record = "usage record --org acme --feature scrapes --quantity 3";
+    run(&test, &format!("{record} --used-at 2026-05-15T09:00:00Z --at {NOW}")).exits(0);
+    run(&test, &format!("sync --at {NOW}")).exits(0);
+    let found = explained(&test, "acme");
+    let buy = "periodd packs grant --org acme --feature scrapes --quantity 10";
+    assert_eq!(findings(&found), [("limit_reached", "warning", buy)]);
+    // It is wrong: somebody has counted twice.
+    test.sql("delete from usage_metrics where metric_type = 'scrapes' and metric_value = 3").await;
+    let found = explained(&test, "acme");
+    assert_eq!(findings(&found)[0], ("drift", "problem", "periodd sync --org acme"));
+}
+
+#[tokio::test]
+async fn what_stands_in_the_row_and_cannot_be_right() {
+    for (set, check, mend) in [
+        ("parked_at = now(), parked_reason = 'why not'", "parked", "periodd orgs unpark acme"),
+        ("time_zone = 'Europe/Berln'", "zone", "periodd orgs set acme --zone Europe/Berlin"),
+        (
+            "cycle = 'weekly', anchor_day = 9",
+            "cycle",
+            "periodd orgs set acme --anchor-day 1 --anchor-month 1",
+        ),
+        ("current_period_end = '2026-05-10Z'", "overdue", "periodd rollover --org acme"),
+        ("current_period_end = '2026-04-10Z'", "inverted_period", "periodd db import"),
+        ("current_period_end = '2026-05-31T21:59:59.999Z'", "inclusive_end", "periodd db import"),
+    ] {
+        let test = acme().await;
+        test.sql(&format!("update organizations set {set}")).await;
+        let found = explained(&test, "acme");
+        let all = findings(&found);
+        assert!(all.contains(&(check, "problem", mend)), "{set}: {all:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_a_document_of_its_own_and_says_names_as_they_are() {
+    let test = acme().await;
+    test.sql("update organizations set name = '<script>alert(1)</script> & Co'").await;
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("acme.html");
+    let line = format!("explain acme --at {NOW} --html {}", file.display());
+    run(&test, &line).exits(0);
+    let document = std::fs::read_to_string(&file).expect("written");
+    assert!(document.starts_with("<!doctype html>"));
+    assert!(document.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; Co"));
+    assert!(!document.contains("<script"), "no script");
+    assert!(!document.contains("http://") && !document.contains("https://"), "nothing is fetched");
+    assert!(document.contains("<svg") && document.contains("class=\"allowance\""));
+    assert!(document.contains("order-7"));
+    run(&test, "explain acme --html /nowhere/acme.html").exits(2);
+}
+
+#[tokio::test]
+async fn what_will_run_out_is_told_with_the_pack_that_covers_it() {
+    let test = acme().await;
+    for day in 4..12 {
+        let record = "usage record --org acme --feature minutes_transcribed --quantity 40";
+        run(&test, &format!("{record} --used-at 2026-05-{day:02}T09:00:00Z --at {NOW}")).exits(0);
+    }
+    run(&test, &format!("sync --at {NOW}")).exits(0);
+    let found = explained(&test, "acme");
+    let minutes = feature(&found, "minutes_transcribed");
+    let day = minutes["forecast"]["used_up_on"].as_str().expect("a day");
+    let all = findings(&found);
+    assert_eq!((all[0].0, all[0].1), ("runs_out", "note"));
+    assert!(all[0].2.starts_with("periodd packs grant --org acme --feature minutes_transcribed"));
+    let page = run(&test, &format!("explain acme --at {NOW}")).exits(0).stdout;
+    assert!(page.contains(&format!("used up on {day}")) && page.contains('·'), "{page}");
+}
+
+#[tokio::test]
+async fn who_is_meant_has_to_be_clear() {
+    let test = acme().await;
+    test.sql(
+        "insert into organizations (slug, name, time_zone) values ('bolt', 'Bolt', 'UTC');
+         insert into users (organization_id, email)
+         select id, 'ann@ACME.example' from organizations where slug = 'bolt'",
+    )
+    .await;
+    let answer = run(&test, "explain ann@acme.example").exits(2);
+    assert!(
+        answer.stderr.contains("several orgs; name one of them: acme, bolt"),
+        "{}",
+        answer.stderr
+    );
+    let answer = run(&test, "explain bob@acme.example").exits(2);
+    assert!(answer.stderr.contains("there is no user with the email"), "{}", answer.stderr);
+    let answer = run(&test, "explain acm").exits(2);
+    assert!(answer.stderr.contains("did you mean `acme`?"), "{}", answer.stderr);
+}

@@ -1,0 +1,92 @@
+//! `orgs set`, `park` and `unpark`.
+
+use serde_json::json;
+
+use crate::support::TestDatabase;
+
+async fn acme() -> TestDatabase {
+    let test = TestDatabase::new().await;
+    let add = "orgs add acme --name Acme --zone Asia/Tokyo --period-start 2026-01-31T15:00:00Z";
+    run(&test, &format!("{add} --at 2026-02-10T00:00:00Z")).exits(0);
+    test
+}
+
+fn run(test: &TestDatabase, line: &str) -> crate::support::Answer {
+    test.periodd(&line.split_whitespace().collect::<Vec<_>>())
+}
+
+#[tokio::test]
+async fn a_change_of_zone_holds_from_the_end_of_the_open_period() {
+    let test = acme().await;
+    let answer = run(&test, "orgs set acme --zone America/New_York").exits(0);
+    assert!(
+        answer.stdout.contains("from the end of the open period, 2026-02-28T10:00:00-05:00"),
+        "{}",
+        answer.stdout
+    );
+    assert!(answer.stdout.contains("ends at 2026-04-01T00:00:00-04:00"), "{}", answer.stdout);
+    let answer = run(&test, "orgs set acme --zone America/New_York --format json").exits(0);
+    assert_eq!(answer.json()["changes"], json!([]), "the second time there is nothing to change");
+    // What was said is what happens.
+    run(&test, "rollover --at 2026-03-05T00:00:00Z").exits(0);
+    let periods = "select current_period_start, current_period_end from organizations";
+    assert_eq!(test.rows(periods).await, ["2026-02-28T15:00:00Z 2026-04-01T04:00:00Z"]);
+}
+
+#[tokio::test]
+async fn what_is_set_is_set_together_or_not_at_all() {
+    let test = acme().await;
+    let set = "orgs set acme --cycle weekly --anchor-day 3 --tier pro --next-tier business \
+               --next-tier-at 2026-06-01T00:00:00Z --status active --ends-at 2027-01-01T00:00:00Z \
+               --contact a@acme.example --contact b@acme.example --format json";
+    let answer = run(&test, set).exits(0).json();
+    assert_eq!(answer["cycle"], "weekly");
+    assert_eq!(answer["contacts"][1]["email"], "b@acme.example");
+    assert_eq!(
+        answer["changes"][0],
+        json!({"setting": "cycle", "before": "monthly", "after": "weekly"})
+    );
+    let row = "select cycle, anchor_day, subscription_tier, next_subscription_tier,
+                      next_subscription_tier_at, subscription_status, subscription_ends_at
+               from organizations";
+    let is = "weekly 3 pro business 2026-06-01T00:00:00Z active 2027-01-01T00:00:00Z";
+    assert_eq!(test.rows(row).await, [is]);
+    for (bad, sentence) in [
+        ("--zone Mars/Phobos", "`Mars/Phobos` is no time zone"),
+        ("--anchor-day 9", "anchor weekday 9 does not exist; use 1 to 7"),
+        ("--tier gold", "there is no tier `gold`; there are business, free, pro, starter"),
+        ("--contact nobody", "`nobody` is no email address"),
+        ("--ends-at soon", "is no instant"),
+        ("--cycle hourly", "invalid value"),
+    ] {
+        let answer = run(&test, &format!("orgs set acme --name Other {bad}")).exits(2);
+        assert!(answer.stderr.contains(sentence), "{bad}: {}", answer.stderr);
+        assert_eq!(test.rows(row).await, [is], "{bad}");
+    }
+    run(&test, "orgs set acme --no-next-tier --no-ends-at --no-contact A@acme.example").exits(0);
+    let is = "weekly 3 pro - - active -";
+    assert_eq!(test.rows(row).await, [is]);
+    assert_eq!(test.rows("select email from org_contacts").await, ["b@acme.example"]);
+    assert_eq!(test.rows("select name from organizations").await, ["Acme"]);
+}
+
+#[tokio::test]
+async fn a_parked_org_is_left_alone_until_it_is_taken_back() {
+    let test = acme().await;
+    let park = ["orgs", "park", "acme", "--reason", "their data moves", "--format", "json"];
+    let parked = test.periodd(&park).exits(0).json();
+    assert_eq!(
+        (&parked["changed"], &parked["parked"]["reason"]),
+        (&json!(true), &json!("their data moves"))
+    );
+    let again = test.periodd(&["orgs", "park", "acme", "--reason", "other"]).exits(0);
+    assert!(again.stdout.contains("already: their data moves"), "{}", again.stdout);
+    run(&test, "rollover --at 2026-03-05T00:00:00Z").exits(0);
+    let closed = "select count(*) from billing_periods";
+    assert_eq!(test.rows(closed).await, ["0"]);
+    run(&test, "orgs unpark acme").exits(0);
+    run(&test, "orgs unpark acme").exits(0);
+    run(&test, "rollover --at 2026-03-05T00:00:00Z").exits(0);
+    assert_eq!(test.rows(closed).await, ["1"]);
+    test.periodd(&["orgs", "park", "acme", "--reason", " "]).exits(2);
+}
