@@ -10,12 +10,12 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::billing::Instant;
 use crate::clock;
 
+mod adoption;
 mod alerts;
 mod config;
 mod db;
 mod demo;
 mod failure;
-mod adoption;
 mod orgs;
 pub mod output;
 mod packs;

@@ -1,9 +1,9 @@
 //! The verbs: each reads, has `billing` decide, has `store` write, and reports.
 
+pub mod adoption;
 pub mod alerts;
 pub mod deliver;
 pub mod demo;
-pub mod adoption;
 pub mod orgs;
 pub mod retention;
 pub mod rollover;

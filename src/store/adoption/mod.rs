@@ -16,10 +16,10 @@ use plan::{Draft, STAMP};
 use source::legacy_name;
 use sqlx::{Connection, PgConnection};
 
-use super::tables::{Catalogue, literal, quoted};
 use super::database::Database;
 use super::error::StoreError;
 use super::migrate;
+use super::tables::{Catalogue, literal, quoted};
 use super::zones::ZoneMonths;
 
 /// What applications call the column of an org's id.

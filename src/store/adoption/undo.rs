@@ -5,9 +5,9 @@ use sqlx::{Connection, PgConnection};
 use super::plan::Adoption;
 use super::source::legacy_name;
 use super::{TABLES, run};
-use crate::store::tables::quoted;
 use crate::store::database::Database;
 use crate::store::error::StoreError;
+use crate::store::tables::quoted;
 
 /// What was moved aside, as statements that put it back.
 pub(super) struct Room {
