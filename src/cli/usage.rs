@@ -9,6 +9,8 @@ use crate::billing::{Instant, Quantity};
 use crate::store::orgs;
 use crate::store::usage::{self, NewUsage};
 
+mod limits;
+
 const NOTES: &str = "Examples:
   periodd usage record --org acme --feature minutes_transcribed --quantity 12.5
   periodd usage record --org acme --feature sms_sent --quantity 1 --key msg-77 \\
@@ -27,6 +29,10 @@ pub struct Args {
 enum Command {
     /// Record usage, unconditionally: the metric and its counters move together
     Record(Record),
+    /// What an org may use, per feature: used, included, purchased, left
+    Limits(limits::Limits),
+    /// Whether an org may use so much of a feature now, and what is left of it
+    Check(limits::Check),
 }
 
 #[derive(clap::Args, Debug)]
@@ -56,9 +62,12 @@ struct Record {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    let Command::Record(args) = &args.command;
     with_session(global, Schema::Current, async |session| {
-        record(session, args).await?;
+        match &args.command {
+            Command::Record(args) => record(session, args).await?,
+            Command::Limits(args) => limits::limits(session, args).await?,
+            Command::Check(args) => limits::check(session, args).await?,
+        }
         Ok(Exit::Done)
     })
 }

@@ -19,6 +19,7 @@ pub mod drift;
 pub mod error;
 pub mod history;
 pub mod letters;
+pub mod limits;
 pub mod migrate;
 pub mod orgs;
 pub mod outbox;
