@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn seen(orgs_to_change: u64, orgs_with_counters: u64) -> Seen {
-        Seen { orgs_to_change, orgs_with_counters, ..Seen::default() }
+        Seen { orgs_with_counters, orgs_to_change, ..Seen::default() }
     }
 
     #[test]

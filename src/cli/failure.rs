@@ -193,9 +193,9 @@ impl From<jobs::usage_file::Error> for Failure {
 impl From<jobs::demo::Error> for Failure {
     fn from(error: jobs::demo::Error) -> Self {
         match error {
-            jobs::demo::Error::Store(error) => error.into(),
+            jobs::demo::Error::Store(error)
+            | jobs::demo::Error::Sync(jobs::sync::Error::Store(error)) => error.into(),
             jobs::demo::Error::Org(error) => error.into(),
-            jobs::demo::Error::Sync(jobs::sync::Error::Store(error)) => error.into(),
             other => Self::failed(other),
         }
     }

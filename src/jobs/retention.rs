@@ -94,7 +94,6 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
     Ok(report)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn outside(error: OutOfRange) -> StoreError {
     StoreError::Unprocessable(error.to_string())
 }

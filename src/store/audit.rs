@@ -62,6 +62,7 @@ pub async fn any_metric(connection: &mut PgConnection) -> Result<bool, StoreErro
 ///
 /// # Errors
 /// As every read; [`StoreError::Unprocessable`] for a sum beyond 10^22.
+#[expect(clippy::too_many_lines, reason = "one statement, so that it sees one snapshot")]
 pub async fn sweep(
     connection: &mut PgConnection,
     orgs: &[Uuid],

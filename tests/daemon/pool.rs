@@ -29,7 +29,7 @@ async fn a_dropped_begin_loses_writes_in_a_bare_pool() {
     let pool: PgPool =
         PgPoolOptions::new().max_connections(1).connect(&test.url()).await.expect("a connection");
     for number in 0..TRIES {
-        drop_a_begin(&mut *pool.acquire().await.expect("a connection"));
+        drop_a_begin(&mut pool.acquire().await.expect("a connection"));
         let insert = sqlx::query("insert into written values ($1)").bind(number);
         insert.execute(&pool).await.expect("it says that it is written");
     }
@@ -44,7 +44,7 @@ async fn the_daemons_pool_loses_none() {
     test.sql("create table written (number int)").await;
     let database = Database::connect_to_stay(&test.url(), 1).await.expect("a connection");
     for number in 0..TRIES {
-        drop_a_begin(&mut *database.connection().await.expect("a connection"));
+        drop_a_begin(&mut database.connection().await.expect("a connection"));
         let mut connection = database.connection().await.expect("a connection");
         let insert = sqlx::query("insert into written values ($1) returning number").bind(number);
         let row = insert.fetch_one(&mut *connection).await.expect("written");

@@ -82,7 +82,8 @@ impl Daemon {
             std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a process");
         let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name").1.split(' ').collect();
         // utime and stime, in the hundredths of a second that Linux counts them in.
-        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        let ticks: u64 =
+            fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
         Duration::from_millis(ticks * 10)
     }
 }
