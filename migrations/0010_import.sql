@@ -22,7 +22,7 @@ comment on column periodd_imports.legacy_dropped_at is 'When the replaced tables
 alter table periodd_imports enable row level security;
 
 create table periodd_import_sums (
-    import integer not null references periodd_imports (id),
+    import integer not null,
     org_id uuid not null,
     feature text not null,
     period_start timestamptz,
