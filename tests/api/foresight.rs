@@ -33,15 +33,16 @@ fn situation(rng: &mut Rng, slug: &str) -> String {
         } else {
             "null".to_owned()
         };
-        sql += &format!(
+        let grant = format!(
             "select grant_overage_pack(o.id, 'scrapes', {quantity}, '{pack}', {expires}, {bought})
              from organizations o, months where slug = '{slug}';"
         );
+        sql.push_str(&grant);
     }
     for _ in 0..rng.u32(0..8) {
         let (amount, counted) = (rng.u32(1..60), rng.bool());
         let used = moment(rng);
-        sql += &if counted {
+        let used = if counted {
             format!(
                 "select record_usage(o.id, 'scrapes', {amount}, null, {used})
                  from organizations o, months
@@ -55,6 +56,7 @@ fn situation(rng: &mut Rng, slug: &str) -> String {
                    and {used} < months[4];"
             )
         };
+        sql.push_str(&used);
     }
     sql
 }
