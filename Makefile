@@ -41,13 +41,16 @@ lint:
 docs:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
-# Measured as it would run: every commit waits for the disk.
+# Measured as it would run: every commit waits for the disk. (The rollover's bench starts a private
+# cluster of its own.)
 bench:
 	PERIODD_TEST_FSYNC=on scripts/with-postgresql $(CARGO) bench --locked
 
 # The same, kept as docs/benchmarks.md.
 bench-page:
-	PERIODD_TEST_FSYNC=on scripts/with-postgresql $(CARGO) bench --locked --bench rollover -- --write
+	$(CARGO) bench --locked --bench boundaries
+	PERIODD_TEST_BINARIES=$$(scripts/postgresql-binaries) \
+		$(CARGO) bench --locked --bench rollover -- --write
 
 # A Debian package of the release binary, with dpkg-deb alone.
 deb:

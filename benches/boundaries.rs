@@ -4,6 +4,7 @@
 //! that a slow moment of the machine falls on all of them; the medians of the runs are compared.
 
 use std::hint::black_box;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::civil::{Date, date};
@@ -46,6 +47,7 @@ fn main() {
         "", "jiff", "first_instant", "ratio", "following", "ratio"
     );
     let mut met = true;
+    let mut rows = Vec::new();
     for workload in &workloads {
         let [jiff, first, following] = medians(&places, workload);
         let (first_ratio, following_ratio) = (first / jiff, following / jiff);
@@ -55,8 +57,23 @@ fn main() {
              {following_ratio:>6.2}",
             workload.name
         );
+        rows.push(serde_json::json!({
+            "name": workload.name, "jiff": jiff, "first": first, "following": following,
+            "runs": RUNS,
+        }));
     }
+    keep(&rows);
     println!("\ngoal: ratios of at most {GOAL:.1}: {}", if met { "met" } else { "MISSED" });
+}
+
+/// Keeps the results for the page that `make bench-page` writes.
+fn keep(rows: &[serde_json::Value]) {
+    let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let commit = commit.map(|output| output.stdout).unwrap_or_default();
+    let commit = String::from_utf8_lossy(&commit);
+    let text = serde_json::json!({ "commit": commit.trim(), "rows": rows }).to_string();
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/bench-boundaries.json");
+    std::fs::write(file, text).expect("a file below the target directory");
 }
 
 /// Nanoseconds per boundary: jiff's conversion, `Zone::first_instant`, `Calendar::following`.

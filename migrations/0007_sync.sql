@@ -26,7 +26,7 @@ comment on column feature_usage.last_synced_at is 'When the derived columns were
 create table periodd_drift (
     org_id uuid not null references organizations (id),
     id uuid not null default gen_random_uuid(),
-    run uuid,
+    run bigint,
     found_at timestamptz not null default now(),
     feature text not null,
     period_start timestamptz not null,
@@ -45,7 +45,7 @@ create table periodd_drift (
 comment on table periodd_drift is 'The drift log: every value that an audit found wrong and mended.';
 comment on column periodd_drift.org_id is 'The org.';
 comment on column periodd_drift.id is 'The entry''s id.';
-comment on column periodd_drift.run is 'The run that mended it.';
+comment on column periodd_drift.run is 'The run that mended it, by its number in periodd_runs.';
 comment on column periodd_drift.found_at is 'When, in business time.';
 comment on column periodd_drift.feature is 'The feature.';
 comment on column periodd_drift.period_start is 'The period, by its start.';
@@ -77,7 +77,7 @@ comment on column periodd_derived.written is 'What was written, without what oth
 comment on column periodd_derived.granted is 'What packs had granted in all by then.';
 
 create table periodd_audited (
-    run uuid not null,
+    audit uuid not null,
     first_org uuid not null,
     last_org uuid not null,
     orgs uuid[] not null,
@@ -85,10 +85,10 @@ create table periodd_audited (
     ends timestamptz[] not null,
     metrics bigint[] not null,
     is_complete boolean not null default false,
-    primary key (run, first_org)
+    primary key (audit, first_org)
 );
 comment on table periodd_audited is 'How many metrics each period held when it was audited last: a row per page of orgs, an entry of its arrays per period.';
-comment on column periodd_audited.run is 'The audit.';
+comment on column periodd_audited.audit is 'The audit.';
 comment on column periodd_audited.first_org is 'The first org of the page.';
 comment on column periodd_audited.last_org is 'The last org of the page.';
 comment on column periodd_audited.orgs is 'Whose period it is, entry by entry.';

@@ -729,6 +729,7 @@ alter table organizations enable row level security;
 alter table org_contacts enable row level security;
 alter table limit_overrides enable row level security;
 alter table usage_counters enable row level security;
+alter table org_alert_settings enable row level security;
 alter table overage_packs enable row level security;
 alter table overage_entries enable row level security;
 alter table billing_periods enable row level security;
@@ -738,6 +739,7 @@ create policy of_the_callers_org on organizations for select to public using (id
 create policy of_the_callers_org on org_contacts for select to public using (org_id = (select periodd_caller_org()));
 create policy of_the_callers_org on limit_overrides for select to public using (org_id = (select periodd_caller_org()));
 create policy of_the_callers_org on usage_counters for select to public using (org_id = (select periodd_caller_org()));
+create policy of_the_callers_org on org_alert_settings for select to public using (org_id = (select periodd_caller_org()));
 create policy of_the_callers_org on overage_packs for select to public using (org_id = (select periodd_caller_org()));
 create policy of_the_callers_org on overage_entries for select to public using (org_id = (select periodd_caller_org()));
 create policy of_the_callers_org on billing_periods for select to public using (org_id = (select periodd_caller_org()));

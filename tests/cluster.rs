@@ -177,11 +177,13 @@ fn the_first_open_makes_a_database_and_the_last_to_leave_stops_the_server() {
         ("fsync", "on"),
         ("synchronous_commit", "on"),
         ("TimeZone", "UTC"),
-        ("max_wal_size", "2GB"),
-        ("shared_buffers", "128MB"),
+        ("max_wal_size", "4GB"),
     ] {
         assert_eq!(ask(&cluster, &[&format!("show {setting}")]), value, "{setting}");
     }
+    let sized = "select (pg_size_bytes(current_setting('shared_buffers')) / 1048576
+                         between 128 and 2048)::text";
+    assert_eq!(ask(&cluster, &[sized]), "true", "an eighth of the machine's memory, within bounds");
     // periodd owns its database: it makes tables there, and databases beside it.
     ask(&cluster, &["create table t (a int)", "create database beside"]);
     let second = place.open();

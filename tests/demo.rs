@@ -79,7 +79,7 @@ impl Drop for Place {
 
 /// The document without what names the directory.
 fn story(mut document: Value) -> Value {
-    for key in ["state_dir", "config", "commands"] {
+    for key in ["state_dir", "config", "mail_dir", "commands"] {
         document.as_object_mut().unwrap().remove(key).expect(key);
     }
     document

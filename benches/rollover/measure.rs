@@ -66,7 +66,7 @@ impl Increments {
             .await
             .expect("the server answers");
         let orgs: Vec<uuid::Uuid> =
-            sqlx::query_scalar("select id from organizations tablesample system (1) limit 20000")
+            sqlx::query_scalar("select id from organizations order by id limit 20000")
                 .fetch_all(&pool)
                 .await
                 .expect("orgs");

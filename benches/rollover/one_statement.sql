@@ -19,7 +19,8 @@ moved as (
         ends_time_zone = d.time_zone, ends_cycle = 'monthly', ends_anchor_day = 1,
         ends_anchor_month = 1, ends_tzdb_version = '2099z', used_minutes = 0,
         overage_minutes = coalesce(d.remaining - d.drawn, 0),
-        overage_minutes_written = coalesce(d.remaining - d.drawn, 0)
+        overage_minutes_written = coalesce(d.remaining - d.drawn, 0),
+        overage_minutes_granted = 0
     from due d join bench_zones z on z.name = d.time_zone
     where o.id = d.id and o.current_period_end = d.period_end
     returning d.*),

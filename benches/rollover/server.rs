@@ -1,40 +1,59 @@
 //! The databases: one that is seeded, and fresh copies of it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use periodd::store::Database;
+use periodd::store::cluster::{Cluster, Settings};
 use periodd::tzdata::TzData;
+use tempfile::TempDir;
 
 const SEED: &str = "bench_seed";
 
-/// The server that `scripts/with-postgresql` started.
+/// A private cluster of its own.
 pub(crate) struct Server {
+    cluster: Cluster,
     socket: String,
     binaries: PathBuf,
+    directory: TempDir,
 }
 
 impl Server {
-    /// Makes the database that all others are copied from.
-    pub(crate) async fn seeded(orgs: u64) -> Self {
+    pub(crate) fn started() -> Self {
         let needed = "run this as `make bench`";
-        let server = Self {
-            socket: std::env::var("PERIODD_TEST_SERVER").expect(needed),
-            binaries: std::env::var("PERIODD_TEST_BINARIES").expect(needed).into(),
-        };
+        let binaries: PathBuf = std::env::var("PERIODD_TEST_BINARIES").expect(needed).into();
+        let directory = tempfile::tempdir().expect("a directory");
+        // The server runs under another user than root.
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(directory.path(), open).expect("a directory of ours");
+        let mut settings = Settings::new(directory.path().join("state"));
+        settings.bin_dir = Some(binaries.clone());
+        let cluster = Cluster::open(&settings).expect("a private cluster");
+        let socket = cluster.socket_dir().display().to_string();
+        Self { cluster, socket, binaries, directory }
+    }
+
+    pub(crate) fn stop(self) {
+        let Self { cluster, directory, .. } = self;
+        cluster.close().expect("the server stops");
+        directory.close().expect("the directory can be removed");
+    }
+
+    /// Makes the database that all others are copied from.
+    pub(crate) async fn seed(&self, orgs: u64) {
         eprintln!("seeding {orgs} orgs");
-        server.run("postgres", &format!("create database {SEED}")).await;
-        let database = Database::connect(&server.url(SEED), 1).await.expect("the server answers");
+        self.run("postgres", &format!("create database {SEED}")).await;
+        let database = Database::connect(&self.url(SEED), 1).await.expect("the server answers");
         let now = database.now().await.expect("the server answers");
         let tz = TzData::newest();
         periodd::jobs::zones::migrate(&database, &tz, now).await.expect("the schema is made");
         database.close().await;
         let seed = include_str!("seed.sql").replace(":orgs", &orgs.to_string());
-        server.run(SEED, &seed).await;
-        server.run(SEED, "vacuum (freeze, analyze)").await;
-        server
+        self.run(SEED, &seed).await;
+        self.run(SEED, "vacuum (freeze, analyze)").await;
     }
 
     pub(crate) fn url(&self, database: &str) -> String {

@@ -7,8 +7,90 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::Size;
 use super::measure::{Increments, rollover as periodd};
-use super::report::{Table, median};
+use super::report::Table;
+use super::results::{Results, median};
 use super::server::{Copy, Server};
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workload {
+    /// All orgs due, against one hand-written statement and against a transaction per customer.
+    Rollover,
+    /// How much later an application's increments are answered while a rollover runs.
+    Increments,
+    /// A rollover while one transaction stays open elsewhere, so that no dead row can be removed.
+    OpenTransaction,
+    /// What it costs to ask when nothing is due, against psql's `select 1`.
+    NothingDue,
+}
+
+impl Workload {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Rollover, Self::Increments, Self::OpenTransaction, Self::NothingDue];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rollover => "rollover",
+            Self::Increments => "increments",
+            Self::OpenTransaction => "open-transaction",
+            Self::NothingDue => "nothing-due",
+        }
+    }
+
+    /// Measures once, ours and the baselines in turn.
+    pub(crate) async fn run(self, server: &Server, size: Size, results: &mut Results) {
+        match self {
+            Self::Rollover => rollover(server, size, results).await,
+            Self::Increments => beside_increments(server, size, results).await,
+            Self::OpenTransaction => beside_an_open_transaction(server, size, results).await,
+            Self::NothingDue => nothing_due(server, results).await,
+        }
+    }
+
+    /// Adds what was measured to the table.
+    pub(crate) fn report(self, results: &Results, table: &mut Table) {
+        let ratio = |ours: &str, base: &str| results.ratio(ours, base);
+        let rate = |name: &str| per_second(results.median(name));
+        let milliseconds = |name: &str| format!("{:.1} ms", results.median(name));
+        match self {
+            Self::Rollover => {
+                let runs = results.of("statement").len();
+                let statement = format!("one statement, {}", rate("statement"));
+                let each = format!("a transaction per org over 8 connections, {}", rate("each"));
+                for (name, base, baseline, goal) in [
+                    ("two", "statement", statement.clone(), "≥ 1.25"),
+                    ("one", "statement", statement, "≥ 0.8"),
+                    ("two", "each", each, "≥ 9"),
+                ] {
+                    let s = if name == "one" { "" } else { "s" };
+                    let what = format!("{} due orgs, {name} connection{s}", results.orgs());
+                    table.row(&what, rate(name), baseline, ratio(name, base), goal, runs);
+                }
+                let peak = format!("{:.0} MiB", results.largest("peak"));
+                table.row("memory of that", peak, String::new(), f64::NAN, "≤ 64 MiB", runs);
+            }
+            Self::Increments => {
+                let ours = format!("p99 {}", milliseconds("beside"));
+                let base = format!("without a rollover, {}", milliseconds("alone"));
+                let runs = results.of("beside").len();
+                let what = "500 increments/s beside it";
+                table.row(what, ours, base, ratio("beside", "alone"), "≤ 3", runs);
+            }
+            Self::OpenTransaction => {
+                let base = format!("without it, {}", rate("without"));
+                let runs = results.of("with").len();
+                let what = "a transaction open elsewhere";
+                table.row(what, rate("with"), base, ratio("with", "without"), "≥ 0.9", runs);
+            }
+            Self::NothingDue => {
+                let base = format!("psql -c 'select 1', {}", milliseconds("psql"));
+                let runs = results.of("psql").len();
+                let what = "nothing due";
+                table.row(what, milliseconds("ours"), base, ratio("ours", "psql"), "≤ 2", runs);
+            }
+        }
+    }
+}
 
 /// Orgs that the worker per customer rolls over: at its pace a million would take minutes.
 const SAMPLE: u64 = 50_000;
@@ -22,37 +104,51 @@ fn per_second(rate: f64) -> String {
     format!("{:.0} orgs/s", (rate / 100.0).round() * 100.0)
 }
 
-/// All orgs due, against one hand-written statement and against a transaction per customer.
-pub(crate) async fn rollover(server: &Server, size: Size, table: &mut Table) {
-    let (mut one, mut two, mut statement, mut each) = (vec![], vec![], vec![], vec![]);
-    let mut peaks = vec![];
-    for run in 0..size.runs {
-        eprintln!("rollover, run {} of {}", run + 1, size.runs);
-        let copy = server.fresh("bench_statement").await;
-        statement.push(rate(size.orgs, one_statement(&copy).await));
-        copy.discard().await;
-        for (connections, rates) in [(1, &mut one), (2, &mut two)] {
-            let copy = server.fresh("bench_periodd").await;
-            let run = periodd(&copy, connections, size.orgs).await;
-            rates.push(rate(size.orgs, run.elapsed));
-            peaks.push(run.peak);
-            copy.discard().await;
-        }
-        let copy = server.fresh("bench_each").await;
-        let sample = SAMPLE.min(size.orgs);
-        each.push(rate(sample, per_customer(&copy, sample).await));
+async fn rollover(server: &Server, size: Size, results: &mut Results) {
+    let copy = server.fresh("bench_statement").await;
+    results.add("statement", rate(size.orgs, one_statement(&copy).await));
+    let written = fingerprint(&copy).await;
+    copy.discard().await;
+    for (connections, name) in [(1, "one"), (2, "two")] {
+        let copy = server.fresh("bench_periodd").await;
+        let run = periodd(&copy, connections, size.orgs).await;
+        results.add(name, rate(size.orgs, run.elapsed));
+        results.add("peak", run.peak);
+        assert_eq!(fingerprint(&copy).await, written, "the baseline writes what periodd writes");
         copy.discard().await;
     }
-    let (one, two) = (median(&one), median(&two));
-    let (statement, each) = (median(&statement), median(&each));
-    let base = format!("one statement, {}", per_second(statement));
-    let workers = format!("a transaction per org over 8 connections, {}", per_second(each));
-    let what = |connections| format!("rollover of {} due orgs, {connections}", size.orgs);
-    table.row(&what("two connections"), per_second(two), base.clone(), two / statement, "≥ 1.25");
-    table.row(&what("one connection"), per_second(one), base, one / statement, "≥ 0.8");
-    table.row(&what("two connections"), per_second(two), workers, two / each, "≥ 9");
-    let peak = peaks.into_iter().fold(0.0, f64::max);
-    table.row("memory of that", format!("{peak:.0} MiB"), String::new(), f64::NAN, "≤ 64 MiB");
+    let copy = server.fresh("bench_each").await;
+    let sample = SAMPLE.min(size.orgs);
+    results.add("each", rate(sample, per_customer(&copy, sample).await));
+    copy.discard().await;
+}
+
+/// What a rollover wrote, in every table and column that it writes, but for the time of day and
+/// the tz database's release.
+async fn fingerprint(copy: &Copy<'_>) -> Vec<String> {
+    let mut connection = copy.connect().await;
+    let written = [
+        "select id, current_period_start, current_period_end, current_period_end_date,
+                next_period_ends, ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month,
+                used_minutes, overage_minutes, overage_minutes_written, overage_minutes_granted
+         from organizations",
+        "select org_id, period_start, period_end, follows, time_zone, tier, closed_at
+         from billing_periods",
+        "select * from billing_period_usage",
+        "select id, remaining, entries from overage_packs",
+        "select org_id, pack_id, seq, kind, quantity, at, period_start, remaining
+         from overage_entries",
+    ];
+    let mut fingerprints = Vec::new();
+    for rows in written {
+        let query = format!(
+            "select count(*) || ' ' || coalesce(sum(hashtextextended(w::text, 0)::numeric), 0)
+             from ({rows}) as w"
+        );
+        let hash = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await;
+        fingerprints.push(hash.expect("a fingerprint"));
+    }
+    fingerprints
 }
 
 async fn one_statement(copy: &Copy<'_>) -> Duration {
@@ -156,49 +252,34 @@ async fn customer(connection: &mut sqlx::PgConnection, id: uuid::Uuid) -> Result
     tx.commit().await
 }
 
-/// How much later an application's increments are answered while a rollover runs.
-pub(crate) async fn beside_increments(server: &Server, size: Size, table: &mut Table) {
-    let (mut idle, mut busy) = (vec![], vec![]);
-    for _ in 0..size.runs {
-        let copy = server.fresh("bench_increments").await;
-        let increments = Increments::start(&copy).await;
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        idle.push(increments.stop().await);
-        let increments = Increments::start(&copy).await;
+async fn beside_increments(server: &Server, size: Size, results: &mut Results) {
+    let copy = server.fresh("bench_increments").await;
+    let increments = Increments::start(&copy).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    results.add("alone", increments.stop().await);
+    let increments = Increments::start(&copy).await;
+    let run = periodd(&copy, 2, size.orgs).await;
+    results.add("beside", increments.stop().await);
+    eprintln!("  the rollover beside them took {:?}", run.elapsed);
+    copy.discard().await;
+}
+
+async fn beside_an_open_transaction(server: &Server, size: Size, results: &mut Results) {
+    for (open, name) in [(true, "with"), (false, "without")] {
+        let copy = server.fresh("bench_open").await;
+        let mut elsewhere = copy.connect().await;
+        if open {
+            let begin = "begin isolation level repeatable read; select count(*) from features";
+            sqlx::raw_sql(begin).execute(&mut elsewhere).await.expect("a transaction");
+        }
         let run = periodd(&copy, 2, size.orgs).await;
-        busy.push(increments.stop().await);
-        eprintln!("beside increments: {:?}", run.elapsed);
+        results.add(name, rate(size.orgs, run.elapsed));
+        drop(elsewhere);
         copy.discard().await;
     }
-    let (idle, busy) = (median(&idle), median(&busy));
-    let (ours, base) = (format!("p99 {busy:.1} ms"), format!("without a rollover, {idle:.1} ms"));
-    table.row("500 increments/s beside it", ours, base, busy / idle, "≤ 3");
 }
 
-/// The same while one transaction stays open elsewhere, so that no dead row can be removed.
-pub(crate) async fn beside_an_open_transaction(server: &Server, size: Size, table: &mut Table) {
-    let (mut with, mut without) = (vec![], vec![]);
-    for _ in 0..size.runs {
-        for (open, rates) in [(true, &mut with), (false, &mut without)] {
-            let copy = server.fresh("bench_open").await;
-            let mut elsewhere = copy.connect().await;
-            if open {
-                let begin = "begin isolation level repeatable read; select count(*) from features";
-                sqlx::raw_sql(begin).execute(&mut elsewhere).await.expect("a transaction");
-            }
-            let run = periodd(&copy, 2, size.orgs).await;
-            rates.push(rate(size.orgs, run.elapsed));
-            drop(elsewhere);
-            copy.discard().await;
-        }
-    }
-    let (with, without) = (median(&with), median(&without));
-    let base = format!("without it, {}", per_second(without));
-    table.row("a transaction open elsewhere", per_second(with), base, with / without, "≥ 0.9");
-}
-
-/// What it costs to ask when nothing is due, against psql's `select 1`.
-pub(crate) async fn nothing_due(server: &Server, table: &mut Table) {
+async fn nothing_due(server: &Server, results: &mut Results) {
     let copy = server.fresh("bench_nothing").await;
     let (mut ours, mut base) = (vec![], vec![]);
     for _ in 0..21 {
@@ -212,10 +293,9 @@ pub(crate) async fn nothing_due(server: &Server, table: &mut Table) {
         psql.args(["-c", "select 1"]);
         base.push(time(&mut psql));
     }
+    results.add("ours", median(&ours));
+    results.add("psql", median(&base));
     copy.discard().await;
-    let (ours, base) = (median(&ours), median(&base));
-    let (shown, psql) = (format!("{ours:.1} ms"), format!("psql -c 'select 1', {base:.1} ms"));
-    table.row("rollover with nothing due", shown, psql, ours / base, "≤ 2");
 }
 
 /// Milliseconds from start to end of a process.

@@ -20,6 +20,16 @@ pub fn is_address(address: &str) -> bool {
     fault(address).is_none()
 }
 
+/// An address as logs show it, `j***@example.com`: enough to find the customer, too little to
+/// write to anybody.
+#[must_use]
+pub fn masked(address: &str) -> String {
+    let (local, host) = address.rsplit_once('@').unwrap_or((address, ""));
+    let first: String = local.chars().take(1).filter(|letter| !letter.is_control()).collect();
+    let host: String = host.chars().filter(|letter| !letter.is_control()).collect();
+    if host.is_empty() { format!("{first}***") } else { format!("{first}***@{host}") }
+}
+
 /// RFC 5321: what servers must take.
 const LONGEST: usize = 254;
 const LONGEST_LOCAL: usize = 64;
@@ -74,7 +84,7 @@ pub struct InvalidAddress {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, masked};
 
     #[test]
     fn plain_addresses_are_accepted() {
@@ -110,5 +120,14 @@ mod tests {
             assert!(error.contains(word), "{error}");
             assert!(!error.contains(char::is_control), "{error:?}");
         }
+    }
+
+    #[test]
+    fn logs_show_where_to_and_not_to_whom() {
+        assert_eq!(masked("jane.doe@example.com"), "j***@example.com");
+        assert_eq!(masked("a@b@c.example"), "a***@c.example");
+        assert_eq!(masked("no address"), "n***");
+        assert_eq!(masked(""), "***");
+        assert_eq!(masked("é\n@x\r\ny"), "é***@xy");
     }
 }

@@ -11,6 +11,7 @@ use crate::store::adoption as adopted;
 use crate::store::migrate;
 
 /// What `periodd db import` is asked.
+#[expect(clippy::struct_excessive_bools, reason = "flags, of which one may be given")]
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Say what would be done, and do nothing: so it is without any of the flags, too

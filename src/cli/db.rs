@@ -35,7 +35,7 @@ enum Command {
     ///
     /// Finds tables that applications made for themselves (orgs, users, metrics, counters), says
     /// what is odd about them, and moves them over in one transaction. A table that is replaced
-    /// stays as NAME_legacy. Migrates, too: run it instead of `db migrate` on such a database.
+    /// stays as `NAME_legacy`. Migrates, too: run it instead of `db migrate` on such a database.
     Import(adoption::Args),
     /// Check the books, the periods, and what was imported against what there was
     ///

@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let request = Request { derived, ..request };
         let request = Request { stop: session.stop_between_batches(), ..request };
         session
-            .recorded(Job::Rollover, args.dry_run, async || {
+            .recorded(Job::Rollover, args.dry_run, async |_| {
                 let (database, tz) = (&session.database, &session.tz);
                 let progress = Progress::observer(session);
                 let report = rollover::run(database, tz, &request, progress).await?;

@@ -47,7 +47,7 @@ enum Command {
 
 /// The jobs as arguments: a misspelt one is answered with the names that there are.
 pub(super) fn jobs() -> PossibleValuesParser {
-    PossibleValuesParser::new(Job::available().map(Job::name))
+    PossibleValuesParser::new(Job::ALL.into_iter().map(Job::name))
 }
 
 /// Runs the command.

@@ -74,7 +74,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 } else {
                     &[Trigger::Schedule]
                 };
-                schedules::pause(&mut connection, job, triggers, reason, now).await?;
+                let seed = schedules::draw_seed();
+                schedules::pause(&mut connection, job, triggers, reason, seed, now).await?;
                 let rows = schedules::all(&mut connection).await?;
                 session.screen.show(&List(of(job, standings(session, &rows)?)))?;
             }
@@ -107,7 +108,7 @@ struct Standing {
 }
 
 fn standings(session: &Session, rows: &[Row]) -> Result<Vec<Standing>, Failure> {
-    Job::available().map(|job| standing(session, rows, job)).collect()
+    Job::ALL.into_iter().map(|job| standing(session, rows, job)).collect()
 }
 
 fn standing(session: &Session, rows: &[Row], job: Job) -> Result<Standing, Failure> {
@@ -213,7 +214,7 @@ async fn next(
     });
     let boundaries = boundaries.collect();
     let now = session.now().await?;
-    let jobs = Job::available().map(|job| upcoming(session, rows, job, now));
+    let jobs = Job::ALL.into_iter().map(|job| upcoming(session, rows, job, now));
     Ok(Next { boundaries, jobs: jobs.collect::<Result<_, _>>()? })
 }
 
@@ -260,7 +261,8 @@ impl Output for Next {
             };
             let next = next.unwrap_or_else(|| job.standing.state());
             table.row([Cell::text(job.standing.job), Cell::text(words), next]);
-            for later in job.next.iter().skip(1) {
+            let is_paused = job.standing.pause_reason.is_some();
+            for later in job.next.iter().skip(1).filter(|_| !is_paused) {
                 let local = Cell::text(&later.local);
                 table.row([Cell::text(""), Cell::text(""), local.tone(Tone::Faint)]);
             }

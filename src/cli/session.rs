@@ -187,13 +187,13 @@ impl Session {
         &self,
         job: Job,
         dry_run: bool,
-        work: impl AsyncFnOnce() -> Result<(Exit, serde_json::Value), Failure>,
+        work: impl AsyncFnOnce(Option<i64>) -> Result<(Exit, serde_json::Value), Failure>,
     ) -> Result<Exit, Failure> {
         if dry_run {
-            return work().await.map(|(exit, _)| exit);
+            return work(None).await.map(|(exit, _)| exit);
         }
         let begun = self.begin_record(job).await;
-        let result = work().await;
+        let result = work(begun.as_ref().ok().copied()).await;
         let ended = match &result {
             Ok((_, counts)) => Ended { counts: Some(counts.to_string()), error: None },
             Err(failure) => Ended { counts: None, error: Some(failure.message.clone()) },

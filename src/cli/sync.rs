@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
+use crate::daemon::work::{Job, sync_counts};
 use crate::jobs::sync::{self, Error, Report, Request, Scope};
 use crate::store::derived::Target;
 use crate::store::orgs;
@@ -61,27 +62,41 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             force: args.force,
             ..standing_request(session).await?
         };
-        let progress = observer(session);
-        let report = if audits {
-            sync::audit(&session.database, &request, progress).await
-        } else {
-            sync::count(&session.database, &request, progress).await
-        };
-        let report = report.map_err(|error| failure(session, error))?;
-        let exit = match (args.check && report.drift_found > 0, report.parked.is_empty()) {
-            (true, _) => Exit::Found,
-            (false, false) => Exit::Partly,
-            (false, true) => Exit::Done,
-        };
-        session.screen.show(&Answer { check: args.check, report })?;
-        Ok(exit)
+        let job = if audits { Job::Audit } else { Job::Sync };
+        session
+            .recorded(job, args.check, async |run| {
+                sync(session, Request { run, ..request }, audits).await
+            })
+            .await
     })
 }
 
-/// What the configuration says about every sync, as a run of its own.
+async fn sync(
+    session: &Session,
+    request: Request,
+    audits: bool,
+) -> Result<(Exit, serde_json::Value), Failure> {
+    let progress = observer(session);
+    let report = if audits {
+        sync::audit(&session.database, &request, progress).await
+    } else {
+        sync::count(&session.database, &request, progress).await
+    };
+    let report = report.map_err(|error| failure(session, error))?;
+    let exit = match (request.check && report.drift_found > 0, report.parked.is_empty()) {
+        (true, _) => Exit::Found,
+        (false, false) => Exit::Partly,
+        (false, true) => Exit::Done,
+    };
+    let counts = sync_counts(&report);
+    session.screen.show(&Answer { check: request.check, report })?;
+    Ok((exit, counts))
+}
+
+/// What the configuration says about every sync.
 pub(super) async fn standing_request(session: &Session) -> Result<Request, Failure> {
     let targets = targets(session).await?;
-    Ok(Request::standing(&session.config.sync, targets, Uuid::new_v4()))
+    Ok(Request::standing(&session.config.sync, targets))
 }
 
 /// The derived columns of the configuration.

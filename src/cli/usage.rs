@@ -10,6 +10,7 @@ use crate::store::orgs;
 use crate::store::usage::{self, NewUsage};
 
 mod import;
+mod limits;
 
 const NOTES: &str = "Examples:
   periodd usage record --org acme --feature minutes_transcribed --quantity 12.5
@@ -29,6 +30,10 @@ pub struct Args {
 enum Command {
     /// Record usage, unconditionally: the metric and its counters move together
     Record(Record),
+    /// What an org may use, per feature: used, included, purchased, left
+    Limits(limits::Limits),
+    /// Whether an org may use so much of a feature now, and what is left of it
+    Check(limits::Check),
     /// Import usage from a file of comma-separated values
     Import(import::Args),
 }
@@ -68,6 +73,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| match &args.command {
         Command::Record(args) => {
             record(session, args).await?;
+            Ok(Exit::Done)
+        }
+        Command::Limits(args) => {
+            limits::limits(session, args).await?;
+            Ok(Exit::Done)
+        }
+        Command::Check(args) => {
+            limits::check(session, args).await?;
             Ok(Exit::Done)
         }
         Command::Import(args) => import::run(session, args).await,

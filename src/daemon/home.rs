@@ -18,10 +18,17 @@ pub fn cluster_settings(config: &Config) -> Settings {
     settings
 }
 
+/// Connections for schedules and leases, beside those of jobs: jobs that use all of theirs must not
+/// keep the leases of what they do from being prolonged.
+const LEDGER_CONNECTIONS: u32 = 2;
+
 /// The database, and what keeps it running.
 #[derive(Debug)]
 pub(super) struct Home {
+    /// For jobs.
     pub(super) database: Database,
+    /// For schedules and leases.
+    pub(super) ledger: Database,
     cluster: Option<Arc<Cluster>>,
 }
 
@@ -47,7 +54,8 @@ impl Home {
             }
             other => other?,
         }
-        Ok(Self { database, cluster })
+        let ledger = Database::connect_to_stay(&url, LEDGER_CONNECTIONS).await?;
+        Ok(Self { database, ledger, cluster })
     }
 
     /// Starts the private cluster's server again if it is gone. True if it had to.
@@ -60,6 +68,7 @@ impl Home {
     /// Leaves in good order.
     pub(super) async fn close(self) -> Result<(), Error> {
         self.database.close().await;
+        self.ledger.close().await;
         // Whoever still revives it holds it, too, and leaves it when done.
         match self.cluster.and_then(Arc::into_inner) {
             Some(cluster) => Ok(blocking(move || cluster.close()).await??),

@@ -25,6 +25,8 @@ use crate::store::{Database, StoreError};
 /// Runs that tell the ledger of their end at once: thousands that end together must not keep the
 /// schedules from their connection.
 const TELLERS: usize = 2;
+/// How often a run may be begun before an outage of the database counts as its failure.
+const MOST_ATTEMPTS: i32 = 5;
 /// Between two attempts to tell the ledger how a run ended.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -205,6 +207,8 @@ fn ended(run: &Assignment, result: Result<Result<Done, StoreError>, JoinError>) 
             });
             Some(Ended { counts: Some(counts.to_string()), error })
         }
+        // The database went away, and the work with it: once it is back, the run is begun again.
+        Ok(Err(StoreError::Unavailable(_))) if run.held.attempts < MOST_ATTEMPTS => None,
         Ok(Err(error)) => Some(Ended { counts: None, error: Some(error.to_string()) }),
         Err(error) => Some(Ended { counts: None, error: Some(panic_message(error)) }),
     }

@@ -99,9 +99,8 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
             [Some((schedule, line)), boundary].into_iter().flatten()
         });
         let lanes: Vec<_> = lanes.collect();
-        let seed = i64::from_ne_bytes(fastrand::u64(..).to_ne_bytes());
         let mut connection = self.database.connection().await?;
-        schedules::adopt(&mut connection, &lanes, seed, now).await?;
+        schedules::adopt(&mut connection, &lanes, schedules::draw_seed(), now).await?;
         drop(lanes);
         self.setting = setting;
         Ok(())

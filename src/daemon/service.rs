@@ -104,8 +104,8 @@ impl Daemon {
         let ring = Arc::new(Notify::new());
         let setting = current_setting(&config, &rules, &database)?;
         let mut scheduler = Scheduler::new(
-            DatabaseClock(database.clone()),
-            database.clone(),
+            DatabaseClock(home.ledger.clone()),
+            home.ledger.clone(),
             replica(),
             setting.clone(),
             Arc::clone(&ring),
@@ -140,7 +140,7 @@ impl Daemon {
         let renewing = Pulse::new();
         let lease = {
             let (database, runs, config) =
-                (self.home.database.clone(), self.runs.clone(), self.config.clone());
+                (self.home.ledger.clone(), self.runs.clone(), self.config.clone());
             let pulse = renewing.clone();
             tokio::spawn(async move {
                 loop {
@@ -156,7 +156,7 @@ impl Daemon {
         };
         let (ring, newer) = (Arc::clone(&self.ring), Arc::clone(&self.newer));
         let upkeep =
-            tokio::spawn(upkeep::keep(self.home.database.clone(), self.rules.clone(), move || {
+            tokio::spawn(upkeep::keep(self.home.ledger.clone(), self.rules.clone(), move || {
                 newer.store(true, std::sync::atomic::Ordering::Release);
                 ring.notify_one();
             }));
@@ -206,7 +206,7 @@ impl Daemon {
 
     /// During an outage: is it over? Asking the pool would take its time each time.
     async fn is_reachable(&self) -> Result<(), StoreError> {
-        if self.outage.is_on() { self.home.database.reachable().await } else { Ok(()) }
+        if self.outage.is_on() { self.home.ledger.reachable().await } else { Ok(()) }
     }
 
     /// Sleeps until the deadline, a run's end or a word of the operator. So many had `ended` when
@@ -277,7 +277,7 @@ impl Daemon {
             return Duration::ZERO;
         }
         if self.said != next.boundary || self.said.is_none() {
-            let database = self.home.database.clone();
+            let database = self.home.ledger.clone();
             let boundary = next.boundary;
             let asked = tokio::spawn(async move { falling(&database, boundary).await });
             if let Ok(Ok((now, falling))) = patiently(asked, &self.pulse).await {
@@ -291,7 +291,7 @@ impl Daemon {
     /// What to do when the database is away, and how long to wait.
     async fn survive(&mut self, error: StoreError) -> Duration {
         let is_outage = matches!(error, StoreError::Unavailable(_));
-        let error = match self.home.database.reachable().await {
+        let error = match self.home.ledger.reachable().await {
             Err(reason) if is_outage => reason,
             _ => error,
         };
@@ -371,7 +371,7 @@ impl Daemon {
     }
 
     fn jobs(&self) -> String {
-        let jobs = super::work::Job::available();
+        let jobs = super::work::Job::ALL.into_iter();
         let config = self.config.get();
         let enabled = jobs.filter(|job| job.schedule(&config).enabled).map(super::work::Job::name);
         enabled.collect::<Vec<_>>().join(" ")

@@ -34,7 +34,7 @@ impl InForce {
 /// # Errors
 /// [`UnknownZone`] for a zone that the tz database does not have any more.
 pub(super) fn setting(config: &Config, tz: &TzData, work: Work) -> Result<Setting, UnknownZone> {
-    let jobs = Job::available().map(|job| scheduled(job, config, tz));
+    let jobs = Job::ALL.into_iter().map(|job| scheduled(job, config, tz));
     Ok(Setting { jobs: jobs.collect::<Result<_, _>>()?, work, lease: config.daemon.lease.0 })
 }
 
@@ -62,6 +62,7 @@ pub(super) fn work(config: InForce, rules: Rules, database: Database) -> Work {
             config: config.get(),
             tz: rules.get(),
             database: database.clone(),
+            run: assignment.held.run,
             stop: assignment.stop.clone(),
         };
         Box::pin(async move {

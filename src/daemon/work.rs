@@ -1,14 +1,13 @@
 //! The jobs, and the one place that says which code each of them runs.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::config::{Config, Schedule};
-use crate::jobs::rollover;
+use crate::jobs::deliver::{self, Post};
 use crate::jobs::stop::Stop;
+use crate::jobs::{alerts, retention, rollover, sync};
 use crate::store::{Database, StoreError};
 use crate::tzdata::TzData;
 
@@ -33,19 +32,6 @@ impl Job {
     /// Every job, in the order of the configuration.
     pub const ALL: [Self; 6] =
         [Self::Rollover, Self::Sync, Self::Audit, Self::Alerts, Self::Deliver, Self::Retention];
-
-    /// The code of each job; a job without any is not scheduled.
-    fn verb(self) -> Option<Verb> {
-        match self {
-            Self::Rollover => Some(|means| Box::pin(roll_over(means))),
-            Self::Sync | Self::Audit | Self::Alerts | Self::Deliver | Self::Retention => None,
-        }
-    }
-
-    /// The jobs that this program can run.
-    pub fn available() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|job| job.verb().is_some())
-    }
 
     /// As `[schedule.NAME]`, the ledger and the command line have it.
     #[must_use]
@@ -82,16 +68,18 @@ impl Job {
     /// Runs the job.
     ///
     /// # Errors
-    /// [`StoreError`] as the job has it; a job that this program cannot run is refused.
+    /// [`StoreError`] as the job has it.
     pub async fn run(self, means: Means) -> Result<Done, StoreError> {
-        match self.verb() {
-            Some(verb) => verb(means).await,
-            None => Err(StoreError::Invalid(format!("this periodd cannot run `{}`", self.name()))),
+        match self {
+            Self::Rollover => roll_over(means).await,
+            Self::Sync => count(means).await,
+            Self::Audit => audit(means).await,
+            Self::Alerts => look_for_alerts(means).await,
+            Self::Deliver => deliver(means).await,
+            Self::Retention => retain(means).await,
         }
     }
 }
-
-type Verb = fn(Means) -> Pin<Box<dyn Future<Output = Result<Done, StoreError>> + Send>>;
 
 /// What a job works with.
 #[derive(Clone, Debug)]
@@ -102,6 +90,8 @@ pub struct Means {
     pub tz: TzData,
     /// The database.
     pub database: Database,
+    /// The run's number in the ledger.
+    pub run: i64,
     /// Asks it to end.
     pub stop: Stop,
 }
@@ -116,13 +106,97 @@ pub struct Done {
 }
 
 async fn roll_over(means: Means) -> Result<Done, StoreError> {
-    let Means { config, tz, database, stop } = means;
-    let request = rollover::Request { stop, ..rollover::Request::standing(&config.rollover) };
+    let Means { config, tz, database, stop, .. } = means;
+    let targets = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
+    let derived = sync::besides_defaults(&targets);
+    let standing = rollover::Request::standing(&config.rollover);
+    let request = rollover::Request { derived, stop, ..standing };
     let report = rollover::run(&database, &tz, &request, Arc::new(|_| {})).await?;
     for parked in &report.parked {
         tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
     }
     Ok(Done { counts: rollover_counts(&report), stopped: report.stopped })
+}
+
+async fn count(means: Means) -> Result<Done, StoreError> {
+    let (database, request) = (means.database.clone(), sync_request(means).await?);
+    done_syncing(sync::count(&database, &request, Arc::new(|_| {})).await)
+}
+
+async fn audit(means: Means) -> Result<Done, StoreError> {
+    let (database, request) = (means.database.clone(), sync_request(means).await?);
+    done_syncing(sync::audit(&database, &request, Arc::new(|_| {})).await)
+}
+
+async fn sync_request(means: Means) -> Result<sync::Request, StoreError> {
+    let Means { config, database, run, stop, .. } = means;
+    let targets = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
+    let standing = sync::Request::standing(&config.sync, Arc::from(targets));
+    Ok(sync::Request { run: Some(run), stop, ..standing })
+}
+
+fn done_syncing(report: Result<sync::Report, sync::Error>) -> Result<Done, StoreError> {
+    let report = report.map_err(of_sync)?;
+    for sold in &report.purchases_without_pack {
+        tracing::warn!(org = sold.org, column = sold.column, "a purchase without a pack");
+    }
+    for parked in &report.parked {
+        tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
+    }
+    Ok(Done { counts: sync_counts(&report), stopped: report.stopped })
+}
+
+/// What a sync refuses is said in the run's record; only the database can be away.
+fn of_sync(error: sync::Error) -> StoreError {
+    match error {
+        sync::Error::Store(error) => error,
+        sync::Error::Refused(_) => StoreError::Unprocessable(format!(
+            "{error}; look at usage_metrics, and where it is right after all, run \
+             `periodd sync --full --force`"
+        )),
+        sync::Error::Derived { .. } => StoreError::Configuration(error.to_string()),
+    }
+}
+
+async fn look_for_alerts(means: Means) -> Result<Done, StoreError> {
+    let Means { config, database, stop, .. } = means;
+    let request = alerts::Request { stop, ..alerts::Request::of(&config) };
+    let report = alerts::run(&database, &request).await?;
+    Ok(Done { counts: json!(report), stopped: report.stopped })
+}
+
+async fn deliver(means: Means) -> Result<Done, StoreError> {
+    let Means { config, tz, database, stop, .. } = means;
+    let post = Post::of(&config).map_err(|error| StoreError::Configuration(error.to_string()))?;
+    let request = deliver::Request { stop: stop.clone(), ..deliver::Request::of(&config) };
+    let report = deliver::run(&database, &tz, &post, &request).await?;
+    if let Some(why) = report.unreachable.as_ref().or(report.locked_out.as_ref()) {
+        tracing::warn!(why, "emails wait for the mail server");
+    }
+    Ok(Done { counts: json!(report), stopped: stop.is_set() })
+}
+
+async fn retain(means: Means) -> Result<Done, StoreError> {
+    let Means { config, database, stop, .. } = means;
+    let standing = retention::Request::standing(&config.retention, &config.sync);
+    let report = retention::run(&database, &retention::Request { stop, ..standing }).await?;
+    Ok(Done { counts: json!(report), stopped: report.stopped })
+}
+
+/// A sync in numbers, as the ledger keeps it.
+#[must_use]
+pub fn sync_counts(report: &sync::Report) -> serde_json::Value {
+    json!({
+        "metrics_counted": report.metrics_counted,
+        "counters_synced": report.counters_synced,
+        "columns_written": report.columns_written,
+        "late": report.late.len(),
+        "orgs_audited": report.audited.map(|audited| audited.orgs),
+        "drift_found": report.drift_found,
+        "purchases_without_pack": report.purchases_without_pack.len(),
+        "conflicts": report.conflicts,
+        "parked": report.parked.len(),
+    })
 }
 
 /// A rollover in numbers, as the ledger keeps it.

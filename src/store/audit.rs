@@ -404,7 +404,7 @@ pub async fn remembered(
 /// As every write.
 pub async fn note(
     connection: &mut PgConnection,
-    run: Uuid,
+    audit: Uuid,
     (first, last): (Uuid, Uuid),
     held: &[HeldMetrics],
 ) -> Result<(), StoreError> {
@@ -413,9 +413,9 @@ pub async fn note(
     let ends: Vec<Instant> = held.iter().map(|held| held.end).collect();
     let metrics: Vec<i64> = held.iter().map(|held| held.metrics).collect();
     sqlx::query!(
-        "insert into periodd_audited (run, first_org, last_org, orgs, starts, ends, metrics)
+        "insert into periodd_audited (audit, first_org, last_org, orgs, starts, ends, metrics)
          values ($1, $2, $3, $4, $5, $6, $7)",
-        run,
+        audit,
         first,
         last,
         &orgs,
@@ -432,11 +432,11 @@ pub async fn note(
 ///
 /// # Errors
 /// As every write.
-pub async fn remember(connection: &mut PgConnection, run: Uuid) -> Result<(), StoreError> {
+pub async fn remember(connection: &mut PgConnection, audit: Uuid) -> Result<(), StoreError> {
     sqlx::query!(
-        "with others as (delete from periodd_audited where run <> $1)
-         update periodd_audited set is_complete = true where run = $1",
-        run
+        "with others as (delete from periodd_audited where audit <> $1)
+         update periodd_audited set is_complete = true where audit = $1",
+        audit
     )
     .execute(connection)
     .await?;
@@ -447,8 +447,8 @@ pub async fn remember(connection: &mut PgConnection, run: Uuid) -> Result<(), St
 ///
 /// # Errors
 /// As every write.
-pub async fn forget(connection: &mut PgConnection, run: Uuid) -> Result<(), StoreError> {
-    let gone = sqlx::query!("delete from periodd_audited where run = $1", run);
+pub async fn forget(connection: &mut PgConnection, audit: Uuid) -> Result<(), StoreError> {
+    let gone = sqlx::query!("delete from periodd_audited where audit = $1", audit);
     gone.execute(connection).await?;
     Ok(())
 }

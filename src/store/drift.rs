@@ -10,8 +10,8 @@ use crate::billing::{Instant, Quantity};
 /// Whose work a mend is, and when.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
-    /// The run.
-    pub run: Uuid,
+    /// The run's number in the ledger; `None` for one that is not in it.
+    pub run: Option<i64>,
     /// Business time.
     pub now: Instant,
     /// Real time.
@@ -112,7 +112,7 @@ pub struct Line {
     /// What was wrong.
     pub reason: String,
     /// The run that mended it.
-    pub run: Option<Uuid>,
+    pub run: Option<i64>,
 }
 
 /// The drift of one org, newest first.

@@ -22,6 +22,7 @@ pub mod error;
 pub mod explain;
 pub mod history;
 pub mod letters;
+pub mod limits;
 pub mod migrate;
 pub mod orgs;
 pub mod outbox;

@@ -480,6 +480,31 @@ pub async fn suppressions(
     Ok(rows.fetch_all(database.pool()).await?)
 }
 
+/// How many emails were sent.
+///
+/// # Errors
+/// As every read.
+pub async fn count_sent(database: &Database) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from periodd_outbox where state = 'sent'"#
+    );
+    Ok(count.fetch_one(database.pool()).await?)
+}
+
+/// The recipient and the letter of an email that was sent, to be shown: the last one below 100 %.
+///
+/// # Errors
+/// As every read.
+pub async fn a_sent_one(database: &Database) -> Result<Option<(String, String)>, StoreError> {
+    let row = sqlx::query!(
+        r#"select recipient, letter as "letter!" from periodd_outbox
+           where state = 'sent' and letter is not null
+           order by threshold >= 100, dated desc, recipient limit 1"#
+    );
+    let row = row.fetch_optional(database.pool()).await?;
+    Ok(row.map(|row| (row.recipient, row.letter)))
+}
+
 /// The org of an email.
 ///
 /// # Errors

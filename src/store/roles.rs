@@ -47,8 +47,10 @@ const ROLES: &str = "
         if to_regrole('periodd_member') is null then create role periodd_member nologin; end if;
     exception when duplicate_object or unique_violation then null;
     end $$;
-    comment on role periodd_app is 'Trusted servers that work with periodd''s tables and may name any user.';
-    comment on role periodd_member is 'Connections that carry an end user, and see what concerns that user.';";
+    comment on role periodd_app is
+        'Trusted servers that work with periodd''s tables and may name any user.';
+    comment on role periodd_member is
+        'Connections that carry an end user, and see what concerns that user.';";
 
 /// What each of them may do. Policies let the first see everything that it was granted; the second
 /// is held to the schema's own ones, as everybody is.
@@ -71,7 +73,7 @@ const RIGHTS: &str = "
         end loop;
     end $$;
     grant select, insert, update, delete on
-        organizations, organisations, users, org_contacts, limit_overrides,
+        organizations, organisations, users, org_contacts, org_alert_settings, limit_overrides,
         features, subscription_tiers, tier_limits, pack_offers
         to periodd_app;
     grant select, insert, update on
@@ -87,7 +89,7 @@ const RIGHTS: &str = "
         get_current_usage_stats, get_current_usage_period, periodd_period_at, periodd_percent
         to periodd_app;
     grant select on
-        organizations, organisations, users, org_contacts, limit_overrides,
+        organizations, organisations, users, org_contacts, org_alert_settings, limit_overrides,
         features, subscription_tiers, tier_limits, pack_offers,
         usage_metrics, usage_events, usage_counters, feature_usage, overage_packs,
         overage_entries, billing_periods, billing_period_usage, billing_adjustments,

@@ -210,6 +210,8 @@ pub struct Held {
     pub run: i64,
     /// Its fencing token.
     pub token: i64,
+    /// How often it has been begun, this time included.
+    pub attempts: i32,
 }
 
 /// Begins a run, if the row still stands as it was read and nothing of it is running. `None` when
@@ -236,7 +238,7 @@ pub async fn begin(
            insert into periodd_runs
                (job, trigger, occurrence, outcome, replica, token, started_at, lateness_ms)
            select $1, $2, $4, 'running', $8, moved.token, $6, $7 from moved
-           returning id as run, token as "token!""#,
+           returning id as run, token as "token!", attempts"#,
         lane.job,
         lane.trigger.name(),
         token,
@@ -278,7 +280,7 @@ pub async fn take_over(
            from moved
            where r.job = $1 and r.trigger = $2 and r.occurrence = moved.running
              and r.outcome = 'running'
-           returning r.id as run, moved.token as "token!""#,
+           returning r.id as run, moved.token as "token!", r.attempts"#,
         lane.job,
         lane.trigger.name(),
         token,
@@ -389,6 +391,12 @@ pub async fn give_back(
     Ok(())
 }
 
+/// What tells a new schedule's jitter from that of other databases, drawn by whoever makes it.
+#[must_use]
+pub fn draw_seed() -> i64 {
+    fastrand::i64(..)
+}
+
 /// Pauses a job, or changes the reason; a job that no daemon has seen yet is paused from its first
 /// moment on.
 ///
@@ -399,20 +407,22 @@ pub async fn pause(
     job: &str,
     triggers: &[Trigger],
     reason: &str,
+    seed: i64,
     now: Instant,
 ) -> Result<(), StoreError> {
     let triggers: Vec<String> = triggers.iter().map(|trigger| trigger.name().to_owned()).collect();
     sqlx::query!(
         "insert into periodd_schedules as s
              (job, trigger, seed, settled, paused_at, pause_reason)
-         select $1, u.trigger, 0, $3, $3, $4 from unnest($2::text[]) as u (trigger)
+         select $1, u.trigger, $5, $3, $3, $4 from unnest($2::text[]) as u (trigger)
          on conflict (job, trigger) do update
              set paused_at = coalesce(s.paused_at, excluded.paused_at),
                  pause_reason = excluded.pause_reason, token = s.token + 1",
         job,
         &triggers,
         now,
-        reason
+        reason,
+        seed
     )
     .execute(connection)
     .await?;

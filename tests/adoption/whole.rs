@@ -7,11 +7,13 @@ use crate::{adopted, situation};
 async fn everything(test: &TestDatabase) -> Vec<String> {
     let mut all = test
         .rows(
-            "select c.relkind, c.relname, coalesce(pg_get_viewdef(case when c.relkind = 'v' then c.oid end), '-')
-                    as view, coalesce(pg_get_indexdef(case when c.relkind = 'i' then c.oid end), '-') as idx
+            "select c.relkind, c.relname,
+                    coalesce(pg_get_viewdef(case when c.relkind = 'v' then c.oid end), '-') as view,
+                    coalesce(pg_get_indexdef(case when c.relkind = 'i' then c.oid end), '-') as idx
              from pg_class c where relnamespace = 'public'::regnamespace
              union all
-             select 'k', conname, conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint
+             select 'k', conname, conrelid::regclass::text, pg_get_constraintdef(oid)
+             from pg_constraint
              where connamespace = 'public'::regnamespace
              union all
              select 'f', proname, '', '' from pg_proc where pronamespace = 'public'::regnamespace
@@ -69,7 +71,8 @@ async fn goes_all_the_way(sql: &str) {
     assert!(again.stdout.contains("nothing to import"), "{}", again.stdout);
     assert_eq!(test.contents().await, imported);
     let unopened = "select count(*) from organizations
-                    where not coalesce(current_period_start <= now() and current_period_end > now(), false)";
+                    where not coalesce(current_period_start <= now()
+                                       and current_period_end > now(), false)";
     assert_eq!(test.rows(unopened).await, ["0"]);
 
     // The next period but one, in a sandbox.

@@ -11,7 +11,8 @@ fn situation(rng: &mut Rng, slug: &str) -> String {
     let late = rng.u32(0..4);
     let mut sql = format!(
         "insert into organizations (slug, name, time_zone, subscription_tier, current_period_start,
-                                    current_period_end, current_period_end_date, next_subscription_tier,
+                                    current_period_end, current_period_end_date,
+                                    next_subscription_tier,
                                     next_subscription_tier_at)
          select '{slug}', '{slug}', 'UTC', 'pro', months[{open}], months[{open} + 1],
                 months[{open} + 1]::date, {next}, months[{at}]

@@ -111,7 +111,8 @@ async fn the_calendar_month_anywhere() {
     let test = TestDatabase::new().await;
     let touch = "select a.period_start <= now() and a.period_end > now() as is_now,
                         b.period_start < a.period_start + interval '1 day' as is_near
-                 from get_current_usage_period() a, get_current_usage_period('australia/melbourne') b";
+                 from get_current_usage_period() a,
+                      get_current_usage_period('australia/melbourne') b";
     assert_eq!(test.rows(touch).await, ["true true"]);
     let call = "select * from get_current_usage_period('Mars/Phobos')";
     assert_eq!(refusal(&mut test.connect().await, call).await.0, "22023");

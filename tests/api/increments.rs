@@ -125,7 +125,8 @@ async fn an_org_without_a_period_and_one_left_alone_for_too_long_say_so() {
     assert!(sentence.contains("no open period yet"), "{sentence}");
     test.sql(
         "update organizations set current_period_start = '2024-01-01Z',
-             current_period_end = '2024-02-01Z', next_period_ends = array['2024-03-01Z'::timestamptz]",
+             current_period_end = '2024-02-01Z',
+             next_period_ends = array['2024-03-01Z'::timestamptz]",
     )
     .await;
     let (code, sentence) = refusal(&mut connection, &call).await;

@@ -17,12 +17,19 @@ async fn a_paused_job_leaves_its_occurrences_out_and_says_why() {
     let list = test.periodd(&["schedule", "list"]).exits(0);
     assert!(list.stdout.contains("paused: moving house"), "{list:?}");
     test.periodd(&["schedule", "resume", "rollover"]).exits(0);
-    until(&test, "select count(*) > 0 from periodd_runs where outcome = 'done'", "true").await;
+    until(
+        &test,
+        "select count(*) > 0 from periodd_runs where outcome = 'done' and job = 'rollover'",
+        "true",
+    )
+    .await;
     let again = test.periodd(&["schedule", "resume", "rollover"]).exits(0);
     assert!(again.stderr.contains("not paused"), "{again:?}");
     assert_eq!(daemon.stop().await.code(), Some(0));
 
-    let runs = test.periodd(&["--format", "json", "runs", "list", "--limit", "1000"]).exits(0);
+    let runs = test
+        .periodd(&["--format", "json", "runs", "list", "--job", "rollover", "--limit", "1000"])
+        .exits(0);
     let runs = runs.json();
     let runs = runs.as_array().expect("a list");
     assert!(runs.iter().any(|run| run["reason"] == "paused" && run["started_at"].is_null()));

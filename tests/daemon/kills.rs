@@ -30,11 +30,11 @@ const EVERY_SECOND_ONCE: &str =
      from periodd_runs r,
           generate_series(r.occurrence, coalesce(r.last_occurrence, r.occurrence),
                           interval '1 second') s
-     where r.trigger = 'schedule'";
+     where r.job = 'rollover' and r.trigger = 'schedule'";
 const NOTHING_DUE: &str = "select count(*) from organizations where current_period_end <= now()";
 /// Who runs, by process id.
 const AT_WORK: &str = "select split_part(replica, ':', 2) from periodd_schedules
-                       where running is not null and lease_until > now()";
+                       where job = 'rollover' and running is not null and lease_until > now()";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_kills_of_the_one_that_runs_and_every_occurrence_is_run_once() {
@@ -117,7 +117,8 @@ async fn a_replica_frozen_past_its_lease_does_nothing_twice() {
     }
     assert_eq!(test.rows(EVERY_SECOND_ONCE).await, ["true"]);
     test.check_invariants().await;
-    let closed = "select count(*), count(distinct (org_id, period_start)) from billing_periods";
+    let closed = "select count(*), count(distinct (org_id, period_start)) as once
+                  from billing_periods";
     assert_eq!(test.rows(closed).await, undisturbed.rows(closed).await);
     let usage = "select org_id, feature, period_start, used, drawn, uncovered
                  from billing_period_usage order by 1, 2, 3";
@@ -128,8 +129,12 @@ async fn a_replica_frozen_past_its_lease_does_nothing_twice() {
 async fn two_and_then_five_daemons_share_the_seconds() {
     let test = TestDatabase::new().await;
     test.configure("[schedule.rollover]\ncron = \"* * * * * *\"\n");
-    let enough =
-        |runs: usize| format!("select count(*) >= {runs} from periodd_runs where outcome = 'done'");
+    let enough = |runs: usize| {
+        format!(
+            "select count(*) >= {runs} from periodd_runs
+             where job = 'rollover' and outcome = 'done'"
+        )
+    };
     let mut daemons: Vec<Daemon> = (0..2).map(|_| Daemon::start(&test)).collect();
     until(&test, &enough(10), "true").await;
     daemons.extend((0..3).map(|_| Daemon::start(&test)));

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use crate::process::{Daemon, PATIENCE, wait_until};
+use crate::process::{Daemon, PATIENCE, until, wait_until};
 use crate::support::TestDatabase;
 
 /// A service manager that listens.
@@ -83,7 +83,8 @@ async fn ready_status_watchdog_reload_and_stopping_come_in_their_order() {
     manager.hear("RELOADING=1");
     assert!(manager.hear("READY=1").contains("the old one stays"));
     wait_until("the fault is told", || daemon.said("did you mean `cron`") == 1).await;
-    let lines = "select line from periodd_schedules where trigger = 'schedule'";
+    let lines = "select line from periodd_schedules
+                 where job = 'rollover' and trigger = 'schedule'";
     assert_eq!(test.rows(lines).await, ["0 * * * * * UTC"]);
 
     // A good one counts at once.
@@ -110,4 +111,19 @@ async fn it_does_not_start_on_a_database_that_is_not_migrated_or_not_there() {
     assert!(answer.stderr.contains("periodd db migrate"), "{answer:?}");
     let nobody = "[database]\nurl = \"postgresql:///nobody?host=/nowhere&user=nobody\"\n";
     empty.periodd_configured(nobody, &["run"]).exits(69);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_job_runs_when_it_is_due() {
+    let test = TestDatabase::new().await;
+    let jobs = ["rollover", "sync", "audit", "alerts", "deliver", "retention"];
+    let lines =
+        jobs.map(|job| format!("[schedule.{job}]\ncron = \"* * * * * *\"\njitter = \"0s\"\n"));
+    test.configure(&lines.concat());
+    let daemon = Daemon::start(&test);
+    let done = "select count(distinct job) from periodd_runs where outcome = 'done'";
+    until(&test, done, &jobs.len().to_string()).await;
+    let failed = "select count(*) from periodd_runs where outcome = 'failed'";
+    assert_eq!(test.rows(failed).await, ["0"]);
+    assert_eq!(daemon.stop().await.code(), Some(0));
 }

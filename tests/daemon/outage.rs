@@ -58,7 +58,8 @@ async fn ran(url: &str) -> Vec<Run> {
     let read = async {
         let database = Database::connect(url, 1).await?;
         let mut connection = database.connection().await?;
-        runs::list(&mut connection, &Filter::default(), 1_000).await
+        let rollovers = Filter { job: Some("rollover".to_owned()), ..Filter::default() };
+        runs::list(&mut connection, &rollovers, 1_000).await
     };
     let mut runs = read.await.unwrap_or_default();
     runs.reverse();

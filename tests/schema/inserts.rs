@@ -94,6 +94,8 @@ pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
             format!("'{PACK}', '{ORG}', '{ORG}', '{{}}', '{{}}', '{{}}', '{{}}'"),
         ),
         ("periodd_facts", "name, value", "'colour', 'blue'".into()),
+        ("periodd_imports", "id", "7".into()),
+        ("periodd_import_sums", "import, org_id, feature", format!("7, '{ORG}', 'steps'")),
         ("periodd_migrations", "version, description, checksum", "-1, 'none', ''".into()),
         ("periodd_zone_months", "time_zone, starts, tzdb_version", "'Nowhere', '{}', ''".into()),
     ]

@@ -7,13 +7,14 @@ use crate::inserts::insert_smallest_rows;
 use crate::support::TestDatabase;
 
 /// Columns in which a value below zero means something.
-const SIGNED: [&str; 16] = [
+const SIGNED: [&str; 17] = [
     "billing_adjustments.drawn",
     "billing_adjustments.uncovered",
     "billing_adjustments.used",
     "billing_period_usage.used",
     "feature_usage.usage_count",
     "organizations.used_minutes",
+    "periodd_import_sums.amount",
     "overage_entries.quantity",
     "periodd_derived.written",
     "periodd_drift.after",

@@ -33,9 +33,11 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 6] = [
+pub(crate) const CONTROL_TABLES: [&str; 8] = [
     "periodd_audited",
     "periodd_facts",
+    "periodd_import_sums",
+    "periodd_imports",
     "periodd_migrations",
     "periodd_runs",
     "periodd_schedules",

@@ -42,7 +42,10 @@ async fn a_run_is_one_event_with_its_counts_lateness_and_duration() {
 
     // As many events as runs, each by its number.
     let recorded = database
-        .rows("select id from periodd_runs where trigger <> 'command' and outcome <> 'skipped' order by id")
+        .rows(
+            "select id from periodd_runs
+             where trigger <> 'command' and outcome <> 'skipped' order by id",
+        )
         .await;
     let mut told: Vec<u64> =
         ended(&events).iter().map(|run| run["run"].as_u64().unwrap()).collect();

@@ -105,8 +105,19 @@ impl Daemon {
     /// Waits until the log's events are as wanted.
     #[track_caller]
     pub(crate) fn logs(&self, wanted: impl Fn(&[serde_json::Value]) -> bool) {
+        self.until(|| wanted(&self.events()));
+    }
+
+    /// Waits until the log says that; what is read from a pipe comes a moment later.
+    #[track_caller]
+    pub(crate) fn says(&self, words: &str) {
+        self.until(|| self.log().contains(words));
+    }
+
+    #[track_caller]
+    fn until(&self, is_so: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        while !wanted(&self.events()) {
+        while !is_so() {
             assert!(Instant::now() < deadline, "the log says\n{}", self.log());
             thread::sleep(Duration::from_millis(20));
         }

@@ -14,8 +14,8 @@ async fn keep(test: &TestDatabase, now: &str, metrics: &str, drift: &str) -> ret
     let request = Request {
         metrics_keep: metrics.parse().unwrap(),
         drift_keep: drift.parse().unwrap(),
-        grace: rules(&config.sync).grace,
         at: Some(at(now)),
+        ..Request::standing(&config.retention, &config.sync)
     };
     retention::run(&test.database, &request).await.unwrap()
 }

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Machine {
     boot: Child,
     init: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Machine {
@@ -41,8 +42,8 @@ impl Machine {
         }
         let mut boot = Command::new(top.join("scripts/boot-systemd"));
         let boot = boot.arg(directory.path()).stdin(Stdio::null()).spawn().unwrap();
-        let mut machine = Self { boot, init: String::new(), _directory: directory };
-        let children = format!("/proc/{0}/task/{0}/children", machine.boot.id());
+        let mut machine = Self { boot, init: String::new(), directory };
+        let number = machine.directory.path().join("init");
         let deadline = Instant::now() + PATIENCE;
         let is_up = |machine: &Self| {
             !machine.init.is_empty() && machine.sh("systemctl is-active basic.target").0 == 0
@@ -50,8 +51,8 @@ impl Machine {
         while !is_up(&machine) {
             assert!(machine.boot.try_wait().unwrap().is_none(), "systemd did not boot");
             assert!(Instant::now() < deadline, "systemd does not boot");
-            let child = std::fs::read_to_string(&children).unwrap_or_default();
-            child.trim().clone_into(&mut machine.init);
+            let init = std::fs::read_to_string(&number).unwrap_or_default();
+            init.trim().clone_into(&mut machine.init);
             std::thread::sleep(Duration::from_millis(50));
         }
         machine
@@ -128,8 +129,10 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Everything inside ends with the first process of its namespace.
-        let _ = self.boot.kill();
+        // It takes everything inside with it, and tidies up.
+        if let Some(pid) = i32::try_from(self.boot.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
         let _ = self.boot.wait();
     }
 }

@@ -37,10 +37,11 @@ fn starting_ends_when_the_daemon_is_ready() {
     assert!(answer == "2\n" || answer.contains("role \"app\" does not exist"), "{answer}");
 
     // The events are in the journal with fields of their own.
-    let events = machine.journal("periodd", &["PERIODD_JOBS=rollover"]);
-    assert!(events.iter().any(|event| event["MESSAGE"] == "started"), "{events:?}");
-    assert_eq!(events[0]["PRIORITY"], "6");
-    assert_eq!(events[0]["SYSLOG_IDENTIFIER"], "periodd");
+    let events = machine.journal("periodd", &["_TRANSPORT=journal"]);
+    let started = events.iter().find(|event| event["MESSAGE"] == "started").expect("an event");
+    assert!(started["PERIODD_JOBS"].as_str().is_some_and(|jobs| jobs.contains("rollover")));
+    assert_eq!(started["PRIORITY"], "6");
+    assert_eq!(started["SYSLOG_IDENTIFIER"], "periodd");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! `periodd alerts`: thresholds that were crossed, and the emails about them.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::output::{Cell, Output, Page, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::address;
+use crate::daemon::work::Job;
 use crate::jobs::alerts::{self, Report};
 use crate::jobs::deliver::{self, Post};
 use crate::mail::SendError;
@@ -77,13 +79,18 @@ async fn pass(session: &Session, full: bool) -> Result<Exit, Failure> {
     let at = session.business_time(false).await?;
     // What is wrong with the post is said before anything is recorded.
     let post = post(session)?;
-    let request = alerts::Request { at, full, ..alerts::Request::of(&session.config) };
-    let alerts = alerts::run(&session.database, &request).await?;
-    let request = deliver::Request { at, ..deliver::Request::of(&session.config) };
-    let emails = deliver::run(&session.database, &session.tz, &post, &request).await?;
-    let exit = exit(&emails);
-    session.screen.show(&Answer { alerts: Some(alerts), emails })?;
-    Ok(exit)
+    session
+        .recorded(Job::Alerts, false, async |_| {
+            let request = alerts::Request { full, at, ..alerts::Request::of(&session.config) };
+            let alerts = alerts::run(&session.database, &request).await?;
+            let request = deliver::Request { at, ..deliver::Request::of(&session.config) };
+            let emails = deliver::run(&session.database, &session.tz, &post, &request).await?;
+            let exit = exit(&emails);
+            let counts = json!({ "alerts": alerts, "emails": emails });
+            session.screen.show(&Answer { alerts: Some(alerts), emails })?;
+            Ok((exit, counts))
+        })
+        .await
 }
 
 fn exit(emails: &deliver::Report) -> Exit {

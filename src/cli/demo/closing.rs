@@ -16,6 +16,7 @@ use crate::store::history::Total;
 pub(super) struct Document<'a> {
     state_dir: String,
     config: String,
+    mail_dir: String,
     from: Option<Instant>,
     #[serde(flatten)]
     outcome: Outcome,
@@ -35,18 +36,29 @@ impl<'a> Document<'a> {
         let sound = outcome.is_sound();
         let config = home.configuration().display().to_string();
         let state_dir = home.directory();
-        Self { state_dir, config, from, outcome, sound, scenes, commands: &commands.0 }
+        let mail_dir = home.mail();
+        Self { state_dir, config, mail_dir, from, outcome, sound, scenes, commands: &commands.0 }
     }
 }
 
 impl Output for Document<'_> {
     fn page(&self) -> Page {
-        let Outcome { until, periods_closed, parked, totals, rules } = &self.outcome;
+        let Outcome { until, periods_closed, parked, totals, rules, emails, email } = &self.outcome;
         let day = until.timestamp().strftime("%-d %B %Y");
         let title = format!("{periods_closed} periods closed; what all closed periods add up to");
         let mut page = Page::new().line("").line(Cell::text(title).tone(Tone::Title)).line("");
         let legend = "carried: left in packs; uncovered: neither included nor paid for by a pack";
         page = page.table(table(totals)).line(Cell::text(legend).tone(Tone::Faint)).line("");
+        if let Some(email) = email {
+            let title = "One of the emails that customers got";
+            page = page.line(Cell::text(title).tone(Tone::Title)).line("");
+            page = page.line(format!("  To: {}", email.to));
+            page = page.line(format!("  Subject: {}", email.subject)).line("");
+            let lines = email.text.trim_end().lines();
+            page = lines.fold(page, |page, line| page.line(format!("  {line}").trim_end()));
+            let rest = format!("All {emails} emails so far: {}", self.mail_dir);
+            page = page.line("").line(Cell::text(rest).tone(Tone::Faint)).line("");
+        }
         for org in parked {
             let sentence = format!("parked: {}, because {}", org.slug, org.reason);
             page = page.line(Cell::text(sentence).tone(Tone::Bad));

@@ -59,6 +59,11 @@ impl Home {
         self.directory.join("periodd.toml")
     }
 
+    /// Where its emails lie.
+    pub(super) fn mail(&self) -> String {
+        self.directory.join("mail").display().to_string()
+    }
+
     /// Is there a cluster already?
     pub(super) fn has_data(&self) -> bool {
         self.directory.join("postgresql/data").exists()

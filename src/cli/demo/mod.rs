@@ -1,12 +1,14 @@
 //! `periodd demo`: a sample company through several months, in seconds.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::rollover::standing_request;
 use super::session::{Schema, Session, with_config};
 use super::{Exit, Failure, Global, sync};
 use crate::jobs::demo::{self, Requests};
 use crate::jobs::rollover::Request;
+use crate::jobs::{alerts, deliver};
 use closing::{Commands, Document};
 use home::Home;
 use narrator::Narrator;
@@ -62,6 +64,9 @@ async fn tell(session: &Session, home: &Home) -> Result<Exit, Failure> {
     let requests = Requests {
         rollover: Request { connections: 1, ..standing_request(&config.rollover, false) },
         sync: sync::standing_request(session).await?,
+        alerts: alerts::Request::of(config),
+        deliver: deliver::Request::of(config),
+        post: Arc::new(deliver::Post::of(config).map_err(Failure::configuration)?),
     };
     let mut narrator = Narrator::new(screen, tz);
     let outcome = demo::run(database, tz, &requests, &mut narrator).await?;

@@ -47,6 +47,9 @@ pub struct Report {
     pub emails: usize,
     /// Counters that another pass was judging at the same time.
     pub missed: usize,
+    /// It was asked to end: the next pass looks at the same again.
+    #[serde(skip)]
+    pub stopped: bool,
 }
 
 /// Makes one pass.
@@ -73,6 +76,9 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
         let mut page = Vec::with_capacity(PAGE);
         while let Some(candidate) = candidates.try_next().await? {
             page.push(candidate);
+            if request.stop.is_set() {
+                break;
+            }
             if page.len() == PAGE {
                 pass.judge(&mut writer, std::mem::take(&mut page)).await?;
             }
@@ -80,9 +86,14 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
         pass.judge(&mut writer, page).await?;
     } else {
         let orgs = alerts::changed(&mut connection, &since).await?;
-        for orgs in orgs.chunks(PAGE) {
+        for orgs in orgs.chunks(PAGE).take_while(|_| !request.stop.is_set()) {
             pass.judge_orgs(&mut connection, &watch, &since, orgs).await?;
         }
+    }
+    if request.stop.is_set() {
+        // What was not looked at has to be found again.
+        pass.report.stopped = true;
+        return Ok(pass.report);
     }
     alerts::remember_limits(&mut connection, &moved).await?;
     alerts::remember(&mut connection, &since, &fingerprint).await?;

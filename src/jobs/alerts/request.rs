@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::billing::Instant;
 use crate::config::{self, Config};
+use crate::jobs::stop::Stop;
 use crate::store::alerts::Watch;
 
 /// A pass that was asked for.
@@ -18,6 +19,8 @@ pub struct Request {
     pub full: bool,
     /// Business time; `None` reads the database's clock.
     pub at: Option<Instant>,
+    /// Asks the pass to end with the page that it is at.
+    pub stop: Stop,
 }
 
 impl Request {
@@ -29,6 +32,7 @@ impl Request {
             mails: config.mail.transport != config::Transport::None,
             full: false,
             at: None,
+            stop: Stop::default(),
         }
     }
 }

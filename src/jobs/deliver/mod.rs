@@ -18,10 +18,11 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::config::Config;
+use crate::jobs::stop::Stop;
 use crate::store::{Database, StoreError, outbox};
 use crate::tzdata::TzData;
 use attempt::Outcome;
-pub use post::{Post, PostError, Preview};
+pub use post::{Post, PostError, Preview, Written};
 use worker::Worker;
 
 /// Emails that are given up in one statement.
@@ -44,6 +45,8 @@ pub struct Request {
     pub timeout: Duration,
     /// Business time, by which periods end; `None` reads the database's clock.
     pub at: Option<Instant>,
+    /// Asks it to end with the emails that are on their way.
+    pub stop: Stop,
 }
 
 impl Request {
@@ -56,6 +59,7 @@ impl Request {
             claim: (smtp.rate_per_second * SECONDS_OF_CLAIM).clamp(1, LARGEST_CLAIM),
             timeout: smtp.timeout.0,
             at: None,
+            stop: Stop::default(),
         }
     }
 

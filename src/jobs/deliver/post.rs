@@ -96,6 +96,19 @@ impl Post {
         Ok(self.transport.send(&email).await?.note)
     }
 
+    /// What a letter, as the outbox keeps it, says to a recipient.
+    ///
+    /// # Errors
+    /// A sentence, for what is no letter or cannot be rendered.
+    pub fn written(&self, letter: &str, to: String) -> Result<Written, String> {
+        let letter: Letter = serde_json::from_str(letter).map_err(|error| error.to_string())?;
+        let (message_id, date) = (self.message_id(Uuid::nil()), letter.composed_at.at);
+        let envelope = Envelope { to: to.clone(), message_id, date, unsubscribe: None };
+        let email = render(&self.templates, &letter, &envelope, &self.sender);
+        let Email { subject, text, .. } = email.map_err(|error| error.to_string())?;
+        Ok(Written { to, subject, text })
+    }
+
     /// Sends a made-up warning to an address, and returns what the server said.
     ///
     /// # Errors
@@ -142,6 +155,17 @@ impl Post {
         };
         Ok(render(&self.templates, &letter, &envelope, &self.sender)?)
     }
+}
+
+/// An email, as a person reads it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Written {
+    /// To whom.
+    pub to: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its text part.
+    pub text: String,
 }
 
 /// Why there is nothing to look at.

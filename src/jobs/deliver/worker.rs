@@ -65,11 +65,15 @@ impl<'a> Worker<'a> {
         Self { database, tz, post, request, report }
     }
 
+    async fn goes_on(&self) -> bool {
+        !self.request.stop.is_set() && self.report.lock().await.goes_on()
+    }
+
     /// Works until nothing is due, or there is no use in going on.
     pub(super) async fn work(&self) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut empty = 0;
-        while self.report.lock().await.goes_on() {
+        while self.goes_on().await {
             let hand = self.claim(&mut connection).await?;
             if !hand.emails.is_empty() || !hand.settled.is_empty() {
                 empty = 0;
@@ -253,7 +257,7 @@ impl<'a> Worker<'a> {
     }
 
     async fn attempt(&self, hand: &Hand, email: &Claimed) -> Outcome {
-        if Ticks::now() > hand.begin_until || !self.report.lock().await.goes_on() {
+        if Ticks::now() > hand.begin_until || !self.goes_on().await {
             return Outcome::NotTried;
         }
         let outcome = match self.deliver(email).await {

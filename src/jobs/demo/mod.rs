@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::{orgs, rollover, sync};
+use super::{alerts, deliver, orgs, rollover, sync};
 use crate::billing::Instant;
 use crate::billing::instant::{InvalidInstant, OutOfRange};
 use crate::billing::quantity::Overflow;
 use crate::store::history::{self, Total};
 use crate::store::verify::{self, Rule};
-use crate::store::{Database, StoreError, claim, sample};
+use crate::store::{Database, StoreError, claim, outbox, sample};
 use crate::tzdata::{TzData, UnknownZone};
 use life::Uses;
 pub use scene::{Boundary, Drift, FeatureClose, OrgClose, Scene};
@@ -78,6 +78,10 @@ pub struct Outcome {
     pub parked: Vec<rollover::Parked>,
     /// What all closed periods add up to.
     pub totals: Vec<Total>,
+    /// Emails that were written by now.
+    pub emails: i64,
+    /// One of them.
+    pub email: Option<deliver::Written>,
     /// The rules that the books were checked against.
     pub rules: Vec<Rule>,
 }
@@ -97,6 +101,12 @@ pub struct Requests {
     pub rollover: rollover::Request,
     /// Its audits.
     pub sync: sync::Request,
+    /// Its looks for crossed thresholds.
+    pub alerts: alerts::Request,
+    /// Its deliveries of emails …
+    pub deliver: deliver::Request,
+    /// … and what carries them away.
+    pub post: Arc<deliver::Post>,
 }
 
 /// Runs the demo on a migrated database, from where its clock stands. `requests` says how its jobs
@@ -124,10 +134,15 @@ pub async fn run(
         periods_closed += clock.advance(audience).await?;
     }
     let Clock { parked, .. } = clock;
+    let email = match outbox::a_sent_one(database).await? {
+        Some((recipient, letter)) => requests.post.written(&letter, recipient).ok(),
+        None => None,
+    };
+    let emails = outbox::count_sent(database).await?;
     sample::wait_for_disk(database, true).await?;
     let totals = history::totals(database).await?;
     let rules = verify::rules(database).await?;
-    Ok(Outcome { until, periods_closed, parked, totals, rules })
+    Ok(Outcome { until, periods_closed, parked, totals, emails, email, rules })
 }
 
 /// Business time, and everything that moves with it.
@@ -165,13 +180,24 @@ impl Clock<'_> {
         if self.story.awake_from(next) != next {
             return Ok(0);
         }
-        self.roll_over(before, audience).await
+        let closed = self.roll_over(before, audience).await?;
+        self.warn().await?;
+        Ok(closed)
+    }
+
+    /// The look for crossed thresholds that the daemon takes each minute, and its emails.
+    async fn warn(&self) -> Result<(), Error> {
+        let Requests { alerts, deliver, post, .. } = self.requests;
+        let at = Some(self.now);
+        alerts::run(self.database, &alerts::Request { at, ..alerts.clone() }).await?;
+        let request = deliver::Request { at, ..deliver.clone() };
+        deliver::run(self.database, self.tz, post, &request).await?;
+        Ok(())
     }
 
     /// The audit that the daemon makes each night, on one of them.
     async fn audit(&self) -> Result<Scene, Error> {
-        let (at, run) = (Some(self.now), uuid::Uuid::new_v4());
-        let request = sync::Request { at, run, ..self.requests.sync.clone() };
+        let request = sync::Request { at: Some(self.now), ..self.requests.sync.clone() };
         let observer: sync::Observer = Arc::new(|_| ());
         let report = sync::audit(self.database, &request, observer).await?;
         Ok(Scene::audit(self.now, report))

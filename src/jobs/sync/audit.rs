@@ -68,8 +68,13 @@ impl Job<'_> {
         let swept = futures_util::future::try_join_all(workers).await;
         let mut connection = self.database.connection().await?;
         if let Err(error) = swept {
-            audit::forget(&mut connection, self.request.run).await?;
+            audit::forget(&mut connection, self.audit).await?;
             return Err(error.into());
+        }
+        if self.stopped() {
+            // Half of what there is to see is nothing to judge by.
+            audit::forget(&mut connection, self.audit).await?;
+            return Ok(());
         }
         let mut findings = findings.into_inner();
         findings.seen.orgs_to_change = findings.to_change.len() as u64;
@@ -80,12 +85,12 @@ impl Job<'_> {
         }
         let verdict = drift::judge(&findings.seen, self.request.max_fix_ratio);
         if let (Err(refusal), false) = (verdict, self.request.force) {
-            audit::forget(&mut connection, self.request.run).await?;
+            audit::forget(&mut connection, self.audit).await?;
             return Err(Error::Refused(refusal));
         }
         self.mend(&mut connection, findings, pass).await?;
-        if self.notes() {
-            audit::remember(&mut connection, self.request.run).await?;
+        if self.notes() && !self.stopped() {
+            audit::remember(&mut connection, self.audit).await?;
         }
         Ok(())
     }
@@ -106,7 +111,7 @@ impl Job<'_> {
         let mut features = Features::default();
         loop {
             let page = pages.lock().await.next(&mut connection).await?;
-            if page.is_empty() {
+            if page.is_empty() || self.stopped() {
                 return Ok(());
             }
             let mut batches = Batches::of(page);
@@ -160,7 +165,7 @@ impl Job<'_> {
         }
         // Nothing but the notes, which do not count until the audit is through.
         if let (true, Some(range)) = (self.notes(), first_and_last) {
-            audit::note(&mut transaction, self.request.run, range, &swept.held).await?;
+            audit::note(&mut transaction, self.audit, range, &swept.held).await?;
         }
         transaction.commit().await?;
         self.report_sold(connection, &sold).await?;
@@ -214,13 +219,13 @@ impl Job<'_> {
         let Findings { counters, columns, .. } = findings;
         for (target, orgs) in self.request.targets.iter().zip(columns) {
             let orgs: Vec<Uuid> = orgs.into_iter().collect();
-            for page in orgs.chunks(ORGS_PER_PAGE) {
+            for page in orgs.chunks(ORGS_PER_PAGE).take_while(|_| !self.stopped()) {
                 self.mend_columns(connection, target, page, &counters, pass).await?;
             }
         }
         let mut orgs: BTreeSet<Uuid> = BTreeSet::new();
         let mut moving: BTreeSet<Uuid> = BTreeSet::new();
-        for page in counters.chunks(ORGS_PER_PAGE) {
+        for page in counters.chunks(ORGS_PER_PAGE).take_while(|_| !self.stopped()) {
             let mut transaction = apply::begin(connection).await?;
             match audit::mend(&mut transaction, page, pass.real).await {
                 Ok(done) => {

@@ -26,7 +26,7 @@ impl Job<'_> {
             return self.count_page(connection, &waiting, pass).await;
         }
         let mut after = Some(Uuid::nil());
-        while let Some(place) = after {
+        while let Some(place) = after.filter(|_| !self.stopped()) {
             let page = counting::waiting(connection, place, METRICS_PER_PAGE).await?;
             self.count_page(connection, &page.orgs, pass).await?;
             after = page.next;

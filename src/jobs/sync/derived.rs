@@ -126,7 +126,7 @@ impl Job<'_> {
         loop {
             let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
             let (orgs, last) = pending::orgs(connection, after, limit).await?;
-            let Some(last) = last else { return Ok(again) };
+            let Some(last) = last.filter(|_| !self.stopped()) else { return Ok(again) };
             self.settle_page(connection, &orgs, pass, &mut again).await?;
             after = last;
         }

@@ -23,6 +23,7 @@ use crate::billing::drift::Refusal;
 use crate::billing::late::{AfterGrace, Rules};
 use crate::config;
 use crate::jobs::rollover::Parked;
+use crate::jobs::stop::Stop;
 use crate::store::apply::{self, Parking};
 use crate::store::derived::Target;
 use crate::store::drift::Mark;
@@ -61,14 +62,16 @@ pub struct Request {
     pub check: bool,
     /// Mend even what looks suspicious.
     pub force: bool,
-    /// The run's id, for the drift log.
-    pub run: Uuid,
+    /// The run's number in the ledger, for the drift log; `None` for one that is not in it.
+    pub run: Option<i64>,
+    /// Asks the run to end with the pages that it is at.
+    pub stop: Stop,
 }
 
 impl Request {
     /// What the configuration says about every sync.
     #[must_use]
-    pub fn standing(config: &config::Sync, targets: Arc<[Target]>, run: Uuid) -> Self {
+    pub fn standing(config: &config::Sync, targets: Arc<[Target]>) -> Self {
         Self {
             scope: Scope::All,
             targets,
@@ -78,7 +81,8 @@ impl Request {
             at: None,
             check: false,
             force: false,
-            run,
+            run: None,
+            stop: Stop::default(),
         }
     }
 }
@@ -174,7 +178,7 @@ struct Pass {
 }
 
 impl Pass {
-    fn mark(self, run: Uuid) -> Mark {
+    fn mark(self, run: Option<i64>) -> Mark {
         Mark { run, now: self.now, real: self.real }
     }
 }
@@ -184,11 +188,14 @@ struct Job<'a> {
     request: &'a Request,
     observer: Observer,
     report: Mutex<Report>,
+    /// What an audit notes, it notes under this.
+    audit: Uuid,
 }
 
 impl<'a> Job<'a> {
     fn new(database: &'a Database, request: &'a Request, observer: Observer) -> Self {
-        Self { database, request, observer, report: Mutex::default() }
+        let report = Mutex::default();
+        Self { database, request, observer, report, audit: Uuid::new_v4() }
     }
 
     async fn pass(&self) -> Result<Pass, StoreError> {
@@ -258,6 +265,11 @@ impl<'a> Job<'a> {
         (self.observer)(&report);
     }
 
+    /// Has somebody asked the run to end?
+    fn stopped(&self) -> bool {
+        self.request.stop.is_set()
+    }
+
     fn report(&self) -> MutexGuard<'_, Report> {
         // A watcher that panicked leaves a report that is as good as before.
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
@@ -265,7 +277,9 @@ impl<'a> Job<'a> {
 
     /// The report, in order and with names for people.
     async fn done(self) -> Result<Report, StoreError> {
+        let stopped = self.stopped();
         let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.stopped = stopped;
         report.purchases_without_pack.sort_by(|a, b| (&a.org, &a.column).cmp(&(&b.org, &b.column)));
         if !report.drift.is_empty() {
             let orgs: Vec<Uuid> = report.drift.iter().map(|line| line.org).collect();

@@ -40,6 +40,9 @@ pub struct Report {
     pub left: Vec<Uuid>,
     /// Pages that had to be read again because someone else was faster.
     pub conflicts: usize,
+    /// It was asked to end, and may have left something to do.
+    #[serde(skip)]
+    pub stopped: bool,
     #[serde(skip)]
     seen: HashSet<(Uuid, String)>,
 }

@@ -28,13 +28,14 @@ const ORG: [&str; 3] = ["organization_id", "organisation_id", "org_id"];
 const USER: [&str; 1] = ["user_id"];
 
 /// The tables that applications share with us; a table of that name has to make room.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "billing_adjustments",
     "billing_period_usage",
     "billing_periods",
     "feature_usage",
     "features",
     "limit_overrides",
+    "org_alert_settings",
     "org_contacts",
     "organizations",
     "overage_entries",

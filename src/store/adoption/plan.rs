@@ -48,7 +48,7 @@ pub(super) struct Draft<'a> {
     usage: Vec<String>,
 }
 
-impl<'a> Draft<'a> {
+impl Draft<'_> {
     pub(super) fn replaces(&mut self, source: Source<'_>) {
         self.adoption.replaces.push(source.table.name.clone());
     }
@@ -249,8 +249,8 @@ fn in_the_way(draft: &mut Draft<'_>) {
                 Step {
                     what: "keep the tiers that are there",
                     sql: format!(
-                        "insert into subscription_tiers (code) select lower(code::text) from {legacy}
-                         on conflict do nothing"
+                        "insert into subscription_tiers (code)
+                         select lower(code::text) from {legacy} on conflict do nothing"
                     ),
                 },
             );

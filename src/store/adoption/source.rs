@@ -98,15 +98,19 @@ impl<'a> Source<'a> {
                     column.type_name
                 )),
             );
-            statements += &format!("alter table {to} add column {name} {kind}{default};");
-            statements += &format!("comment on column {to}.{name} is {words};");
+            statements.extend([
+                format!("alter table {to} add column {name} {kind}{default};"),
+                format!("comment on column {to}.{name} is {words};"),
+            ]);
         }
         statements
     }
 
     /// `, "a", "b"` for a list of columns, with `prefix` before each name.
     pub(super) fn list_extra(self, ours: &[&str], prefix: &str) -> String {
-        self.extra(ours).iter().map(|name| format!(", {prefix}{}", quoted(name))).collect()
+        let names = self.extra(ours).into_iter();
+        let names: Vec<String> = names.map(|name| format!(", {prefix}{}", quoted(name))).collect();
+        names.concat()
     }
 }
 

@@ -133,7 +133,8 @@ pub(super) async fn point(
 
 async fn is_taken_by_a_view(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let found = sqlx::query_scalar(
-        "select exists (select from pg_class where oid = to_regclass('organisations') and relkind = 'v')",
+        "select exists (select from pg_class
+                        where oid = to_regclass('organisations') and relkind = 'v')",
     );
     Ok(found.fetch_one(connection).await?)
 }
@@ -209,8 +210,8 @@ pub async fn undo(database: &Database) -> Result<i64, StoreError> {
            and relname in ('organisations', 'usage_events', 'usage_alerts_view')
          union all
          select format('drop table if exists %s cascade', oid::regclass) from pg_class
-         where relnamespace = to_regnamespace(quote_ident(current_schema())) and relkind in ('r', 'p')
-           and (relname = any($1) or relname like 'periodd\\_%')
+         where relnamespace = to_regnamespace(quote_ident(current_schema()))
+           and relkind in ('r', 'p') and (relname = any($1) or relname like 'periodd\\_%')
          union all
          select format('drop function if exists %s cascade', oid::regprocedure) from pg_proc
          where pronamespace = to_regnamespace(quote_ident(current_schema()))

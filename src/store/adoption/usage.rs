@@ -126,9 +126,10 @@ pub(super) fn packs(draft: &mut Draft<'_>, orgs: Source<'_>, purchases: Option<S
             "coalesce((select sum(p.m) from (select {org} as o, {minutes} as m from {table}) p
                        where p.o = h.id and p.m > 0), 0)"
         );
-        bought = "coalesce((select sum(p.quantity) from overage_packs p
-                            where p.org_id = h.id and p.reference like 'purchase:%'), 0)"
-            .to_owned();
+        bought = String::from(
+            "coalesce((select sum(p.quantity) from overage_packs p
+                       where p.org_id = h.id and p.reference like 'purchase:%'), 0)",
+        );
     }
     draft.step(
         "make a pack of the overage that an org's row holds beyond its purchases on record",

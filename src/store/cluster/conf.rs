@@ -8,6 +8,7 @@
 //! would lie behind the same kind of gate.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::layout::Layout;
@@ -17,17 +18,36 @@ use super::{ClusterError, PORT};
 /// The line that leads from initdb's own file, which keeps what initdb probed, to ours.
 pub(super) const INCLUDE: &str = "\ninclude 'periodd.conf'\n";
 
+/// What the server keeps of its tables in memory: an eighth of the machine's, within these bounds
+/// in MiB. The pages of a million orgs that roll over at once come to about one GiB; memory that
+/// is never needed is never taken.
+const BUFFERS: RangeInclusive<u64> = 128..=2048;
+const SHARE_OF_MEMORY: u64 = 8;
+
 const HEAD: &str = "# Written by periodd at every start; changes are lost.\n";
 
 /// Writes all of them.
 pub(super) fn write(layout: &Layout, owner: &Owner) -> Result<(), ClusterError> {
     let file = |name: &str| layout.data.join(name);
-    owner.write(&file("periodd.conf"), &server(&layout.socket_dir))?;
+    owner.write(&file("periodd.conf"), &server(&layout.socket_dir, buffers()))?;
     owner.write(&file("pg_hba.conf"), &clients())?;
     owner.write(&file("pg_ident.conf"), &names(&owner.name))
 }
 
-fn server(socket_dir: &Path) -> String {
+/// The size of the server's buffers on this machine, in MiB.
+fn buffers() -> u64 {
+    let memory = std::fs::read_to_string("/proc/meminfo").ok();
+    let total = memory.as_deref().and_then(total_mebibytes).unwrap_or_default();
+    (total / SHARE_OF_MEMORY).clamp(*BUFFERS.start(), *BUFFERS.end())
+}
+
+fn total_mebibytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes / 1024)
+}
+
+fn server(socket_dir: &Path, buffers: u64) -> String {
     let socket_dir = socket_dir.to_string_lossy().replace('\'', "''");
     format!(
         "{HEAD}# Settings of your own belong into local.conf beside this file; they win.
@@ -40,10 +60,10 @@ unix_socket_permissions = 0777
 cluster_name = 'periodd'
 max_connections = 100
 
-# Modest on a machine that has other work.
-shared_buffers = 128MB
+# A share of the machine, which has other work.
+shared_buffers = {buffers}MB
 # Long strokes: fewer full pages in the log, at the price of a longer recovery.
-max_wal_size = 2GB
+max_wal_size = 4GB
 checkpoint_timeout = 15min
 wal_compression = on
 # Statements here are short, and compiling them needs writable code pages.
