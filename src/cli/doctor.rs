@@ -45,10 +45,8 @@ impl Output for Answer {
     fn page(&self) -> Page {
         let mut page = Page::new();
         for check in &self.0.checks {
-            let (mark, tone) = match check.findings.is_empty() {
-                true => ("✓ ", Tone::Good),
-                false => ("! ", Tone::Warning),
-            };
+            let well = check.findings.is_empty();
+            let (mark, tone) = if well { ("✓ ", Tone::Good) } else { ("! ", Tone::Warning) };
             page = page.parts([Cell::text(mark).tone(tone), Cell::text(check.asked)]);
         }
         let all: Vec<_> = self.0.checks.iter().flat_map(|check| check.findings.clone()).collect();

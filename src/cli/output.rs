@@ -200,7 +200,7 @@ impl Page {
             match block {
                 Block::Line(parts) => {
                     let parts: String = parts.iter().map(|part| part.html("span")).collect();
-                    text.push_str(&format!("<p>{parts}</p>\n"));
+                    text.push_str(&["<p>", &parts, "</p>\n"].concat());
                 }
                 Block::Table(table) => text.push_str(&table.html()),
             }

@@ -40,6 +40,7 @@ async fn where_all_is_well_nothing_is_wrong_and_the_next_ends_are_told() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of faults")]
 async fn each_fault_is_found_and_mended_by_what_is_said() {
     for (fault, check, severity, mend) in [
         (

@@ -94,10 +94,10 @@ impl Answer<'_> {
         if let Some(next) = &org.next_subscription_tier {
             let from = org.next_subscription_tier_at.map(|at| self.local(at));
             let from = from.unwrap_or_else(|| "the next boundary".to_owned());
-            tier.push_str(&format!(", {next} from {from} on"));
+            tier = format!("{tier}, {next} from {from} on");
         }
         if let Some(at) = org.subscription_ends_at {
-            tier.push_str(&format!(", ends {}", self.local(at)));
+            tier = format!("{tier}, ends {}", self.local(at));
         }
         page = page.line(tier);
         page = match period {
@@ -130,9 +130,10 @@ impl Answer<'_> {
                 Some(80..) => Tone::Warning,
                 _ => Tone::Plain,
             };
-            let next = match feature.increment.allowed {
-                true => Cell::text("allowed").tone(Tone::Good),
-                false => Cell::text("refused").tone(Tone::Bad),
+            let next = if feature.increment.allowed {
+                Cell::text("allowed").tone(Tone::Good)
+            } else {
+                Cell::text("refused").tone(Tone::Bad)
             };
             table.row([
                 Cell::text(&feature.feature),
@@ -170,12 +171,12 @@ impl Answer<'_> {
     fn picture(&self, page: Page, feature: &FeatureView, picture: &Picture) -> Page {
         let mut title = format!("{}: {} used", feature.feature, feature.used);
         if let Some(allowance) = feature.allowance {
-            title.push_str(&format!(" of {allowance}"));
+            title = format!("{title} of {allowance}");
         }
         if let Some(ahead) = &feature.forecast {
-            title.push_str(&format!(", about {} at the end", ahead.at_end));
+            title = format!("{title}, about {} at the end", ahead.at_end);
             if let Some(day) = ahead.used_up_on {
-                title.push_str(&format!(", used up on {day}"));
+                title = format!("{title}, used up on {day}");
             }
         }
         let mut page = page.line("").line(Cell::text(title).tone(Tone::Title));
@@ -200,9 +201,10 @@ impl Answer<'_> {
         for feature in &self.found.features {
             for copy in &feature.copies {
                 any = true;
-                let agrees = match copy.agrees {
-                    true => Cell::text("agrees").tone(Tone::Good),
-                    false => Cell::text("differs").tone(Tone::Bad),
+                let agrees = if copy.agrees {
+                    Cell::text("agrees").tone(Tone::Good)
+                } else {
+                    Cell::text("differs").tone(Tone::Bad)
                 };
                 table.row([
                     Cell::text(copy.column),

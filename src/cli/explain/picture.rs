@@ -56,7 +56,7 @@ impl Picture {
 
     /// The picture in characters, the highest row first, `columns` wide.
     pub(super) fn rows(&self, columns: usize) -> Vec<String> {
-        let limit = self.allowance.map(|high| row_of(high));
+        let limit = self.allowance.map(row_of);
         let places: Vec<Option<(f64, bool)>> =
             (0..columns).map(|column| self.at(middle(column, columns))).collect();
         (0..ROWS)

@@ -222,7 +222,7 @@ fn packs(explanation: &Explanation, feature: &FeatureView) -> Vec<Finding> {
         }
     }
     let nothing_left = feature.purchased_remaining.is_zero() && feature.in_packs.is_positive();
-    if nothing_left && feature.feature == MINUTES || nothing_left && !feature.increment.allowed {
+    if nothing_left && (feature.feature == MINUTES || !feature.increment.allowed) {
         let what = format!(
             "packs hold {} {}, all of it claimed by usage above the included quantity: they are \
              drawn when the period closes",
