@@ -707,6 +707,16 @@ begin
     end if;
     insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining, recorded_at)
     values (p_org_id, v_pack, 1, 'granted', p_quantity, v_purchased_at, p_quantity, v_now);
+    -- Whoever keeps a copy of what is left of the packs is told that it moved, and by how much.
+    if v_feature = 'minutes_transcribed' then
+        update organizations o set overage_minutes_granted = o.overage_minutes_granted + p_quantity
+        where o.id = p_org_id;
+    end if;
+    insert into usage_counters as c (org_id, feature, period_start, period_end, updated_at)
+    select o.id, v_feature, o.current_period_start, o.current_period_end, v_now
+    from organizations o
+    where o.id = p_org_id and o.current_period_start < o.current_period_end
+    on conflict (org_id, period_start, feature) do update set sync_status = 'pending';
     return v_pack;
 end
 $$;
