@@ -51,7 +51,8 @@ async fn main() {
     run(&url("postgres"), &format!("drop database {NAME} with (force)")).await;
 
     let percent = |spent: Duration| 100.0 * spent.as_secs_f64() / span.as_secs_f64();
-    let (own, server) = (percent(after.0 - before.0), percent(after.1.saturating_sub(before.1)));
+    let (own, server) =
+        (percent(after.0.saturating_sub(before.0)), percent(after.1.saturating_sub(before.1)));
     println!("{orgs} orgs, {ZONES} zones, {} s\n", span.as_secs());
     println!("processor  {own:>6.2} % of a core (goal: at most {GOAL_PERCENT})");
     println!("memory     {memory:>6.1} MiB resident (goal: at most {GOAL_MIB})");

@@ -1,4 +1,5 @@
 //! The commands, as a person types them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
 
 use crate::story::{FEATURE, NOON, Story};
 

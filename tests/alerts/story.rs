@@ -1,4 +1,5 @@
 //! One org, what happens to it, and what it is told.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
 
 use periodd::config::Config;
 use periodd::jobs::alerts::{self, Report, Request};

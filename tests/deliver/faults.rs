@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::outbox::Outbox;
-use crate::smtp::{Act, ScriptedServer, Verb};
+use crate::smtp::{Act, Received, ScriptedServer, Verb};
 
 async fn three(server: &ScriptedServer) -> Outbox {
     // One after the other, so that it is the first one that meets the fault.
@@ -16,7 +16,7 @@ fn assert_all_arrived(server: &ScriptedServer, emails: usize) {
     let received = server.received();
     let messages: BTreeSet<&str> = received.iter().map(|email| email.data.as_str()).collect();
     assert_eq!(messages.len(), emails, "a message that comes twice is the same, byte for byte");
-    let ids: BTreeSet<&str> = received.iter().map(|email| email.message_id()).collect();
+    let ids: BTreeSet<&str> = received.iter().map(Received::message_id).collect();
     let recipients: BTreeSet<&str> =
         received.iter().flat_map(|email| email.to.iter().map(String::as_str)).collect();
     assert_eq!((ids.len(), recipients.len()), (emails, emails));

@@ -47,13 +47,13 @@ impl Outbox {
         let outbox = Self::new(orgs, smtp).await;
         let config = outbox.config();
         let request = alerts::Request { at: Some(at(&outbox.now)), ..alerts::Request::of(&config) };
-        let report = alerts::run(&outbox.test.database, &request).await.unwrap();
+        let report = alerts::run(&outbox.test.database, &request).await.expect("a pass");
         assert_eq!(report.emails, orgs);
         outbox
     }
 
     fn config(&self) -> Config {
-        Config::load(Some(&self.test.config()), std::iter::empty()).unwrap()
+        Config::load(Some(&self.test.config()), std::iter::empty()).expect("a configuration")
     }
 
     pub(crate) fn at(&mut self, now: &str) {
@@ -63,9 +63,11 @@ impl Outbox {
     /// Sends what is due.
     pub(crate) async fn deliver(&self) -> Report {
         let config = self.config();
-        let post = Post::of(&config).unwrap();
+        let post = Post::of(&config).expect("a post");
         let request = Request { at: Some(at(&self.now)), ..Request::of(&config) };
-        deliver::run(&self.test.database, &TzData::newest(), &post, &request).await.unwrap()
+        deliver::run(&self.test.database, &TzData::newest(), &post, &request)
+            .await
+            .expect("a delivery")
     }
 
     /// Lets the time pass until everything that is to be tried again may be, and nobody's lease

@@ -145,7 +145,7 @@ async fn somebody_counts_the_metrics() {
     let planned = plan(&mut transaction).await;
     let windows: &[Window] = &planned.counting;
     let counted = usage::count(&mut theirs, windows, now()).await.expect("counted");
-    assert_eq!(counted, planned.expects_to_count);
+    assert_eq!(counted.usage, planned.expects_to_count);
     let before = test.contents().await;
     let applied = page::apply(&mut transaction, &planned).await;
     assert!(matches!(applied, Err(StoreError::Conflict(_))), "{applied:?}");

@@ -167,7 +167,7 @@ async fn somebody_who_counts_waits_for_a_rollover_and_finds_nothing_left() {
         transaction.commit().await.expect("committed");
     };
     let (counted, ()) = tokio::join!(usage::count(&mut theirs, &planned.counting, now()), ending);
-    assert_eq!(counted.expect("counted"), []);
+    assert_eq!(counted.expect("counted").usage, []);
     assert_eq!(closed(&test).await, ["540 40 0", "pack 60"]);
     test.check_invariants().await;
 }

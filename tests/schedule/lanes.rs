@@ -25,11 +25,11 @@ impl Hand {
     }
 
     pub(crate) fn set(&self, at: &str) {
-        *self.0.lock().unwrap() = at.parse().expect("an instant");
+        *self.0.lock().expect("nobody panicked") = at.parse().expect("an instant");
     }
 
     pub(crate) fn get(&self) -> Instant {
-        *self.0.lock().unwrap()
+        *self.0.lock().expect("nobody panicked")
     }
 }
 
@@ -41,7 +41,7 @@ impl Clock for Hand {
     }
 
     async fn sleep(&self, span: Duration) {
-        let mut hand = self.0.lock().unwrap();
+        let mut hand = self.0.lock().expect("nobody panicked");
         *hand = hand.plus(span.try_into().expect("a span")).expect("in range");
     }
 }
@@ -52,11 +52,11 @@ pub(crate) struct Notes(Arc<Mutex<Vec<(String, Instant)>>>);
 
 impl Notes {
     pub(crate) fn take(&self) -> Vec<(String, Instant)> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.0.lock().expect("nobody panicked"))
     }
 
     pub(crate) fn add(&self, run: &Assignment) {
-        self.0.lock().unwrap().push((run.job.clone(), run.occurrence));
+        self.0.lock().expect("nobody panicked").push((run.job.clone(), run.occurrence));
     }
 
     /// A job that is done at once.

@@ -2,7 +2,6 @@
 //! long enough, and nobody takes them for lost.
 
 use periodd::jobs::retention::{self, Request};
-use periodd::jobs::sync::rules;
 
 use crate::story::{inserted, rollover, used};
 use crate::support::{TestDatabase, at};
