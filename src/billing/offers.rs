@@ -90,6 +90,10 @@ impl Search<'_> {
                 // With fewer of these, the rest costs at least as much per unit.
                 break;
             }
+            if rest <= 0 && self.best.as_ref().is_some_and(|best| so_far > best.cost) {
+                // One less may still cost less: what the last one covers may not be needed.
+                continue;
+            }
             self.counts[place] = count;
             self.go_on(place + 1, rest, so_far, packs.saturating_add(count));
             self.counts[place] = 0;
@@ -100,7 +104,7 @@ impl Search<'_> {
     fn is_hopeless(&self, place: usize, rest: i128, so_far: i128) -> bool {
         let Some(best) = &self.best else { return false };
         if rest <= 0 {
-            return so_far > best.cost;
+            return false;
         }
         let Some(next) = self.offers.get(place + 1) else { return true };
         let price = i128::from(next.price_cents).saturating_mul(rest);
@@ -154,6 +158,12 @@ mod tests {
         assert_eq!(chosen(&offers, 200), "1 big");
         assert_eq!(chosen(&[offer("b", 100, 500), offer("a", 100, 500)], 100), "1 a");
         assert_eq!(chosen(&[offer("free", 1, 0), offer("dear", 100, 1)], 50), "50 free");
+    }
+
+    #[test]
+    fn the_last_one_of_the_best_price_may_be_one_too_many() {
+        let offers = [offer("a", 6, 32), offer("b", 5, 28), offer("c", 8, 29)];
+        assert_eq!(chosen(&offers, 9), "2 b");
     }
 
     #[test]

@@ -5,7 +5,11 @@ use crate::config::Config;
 use crate::daemon::{self, Leave, Options};
 use crate::telemetry::{self, Verbosity};
 
-const NOTES: &str = "Signals:
+const NOTES: &str = "Examples:
+  periodd run
+  periodd --config /etc/periodd/periodd.toml run
+
+Signals:
   SIGHUP   read the configuration again; a bad one changes nothing
   SIGTERM  stop when running batches are done, at most [daemon] drain_timeout later
   SIGINT   the same; a second one stops at once";

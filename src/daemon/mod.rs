@@ -1,7 +1,7 @@
 //! The daemon: what `periodd run` is made of.
 //!
 //! One loop decides what runs ([`scheduler`]), each run has a task of its own ([`run`]), a second
-//! loop prolongs the leases of what runs, and both beat for the watchdog ([`pulse`]). Nothing that
+//! loop prolongs the leases of what runs, and both beat for the watchdog (`pulse`). Nothing that
 //! speaks to the database is ever dropped on its way: it runs in a task of its own to its end, and
 //! whoever loses patience leaves the task alone.
 

@@ -41,7 +41,7 @@ pub(super) fn setting(config: &Config, tz: &TzData, work: Work) -> Result<Settin
 /// A job's timetable and policy.
 ///
 /// # Errors
-/// As [`setting`].
+/// As `setting`.
 pub fn scheduled(job: Job, config: &Config, tz: &TzData) -> Result<Scheduled, UnknownZone> {
     let schedule = job.schedule(config);
     let zone = tz.zone(schedule.time_zone.as_str())?;

@@ -1,6 +1,6 @@
 //! Emails: what they say, and how they travel.
 //!
-//! A job composes a [`Letter`] from facts and stores it; [`render`] turns it into an [`Email`],
+//! A job composes a [`Letter`] from facts and stores it; [`render()`] turns it into an [`Email`],
 //! purely, as often as it has to be tried; a [`Transport`] carries it.
 
 pub mod email;

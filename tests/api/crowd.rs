@@ -193,13 +193,13 @@ async fn a_boundary_passes_while_nobody_closes_anything() {
     let acme = customer(&test, "acme").await;
     test.sql(
         "insert into tier_limits values ('pro', 'scrapes', 300);
-         select grant_overage_pack(id, 'scrapes', 100, 'r', null, now() - interval '10 days')
-         from organizations;
          update organizations set
              current_period_start = now() - interval '3 days',
              current_period_end = now() - interval '2 days',
              next_period_ends = array[now() - interval '1 day', now() + interval '1 second',
                                       now() + interval '40 days'];
+         select grant_overage_pack(id, 'scrapes', 100, 'r', null, now() - interval '10 days')
+         from organizations;
          select record_usage(id, 'scrapes', 340, null, current_period_start) from organizations",
     )
     .await;
