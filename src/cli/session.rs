@@ -182,7 +182,7 @@ impl Session {
     /// command's failure only when there is no other.
     ///
     /// # Errors
-    /// The work's own, or exit 1 when it was done and could not be recorded.
+    /// The work's own, or the ledger's when it was done and could not be recorded.
     pub(super) async fn recorded(
         &self,
         job: Job,
@@ -204,10 +204,12 @@ impl Session {
         };
         match (result, recorded) {
             (Ok((exit, _)), Ok(())) => Ok(exit),
-            (Ok(_), Err(error)) => Err(Failure::failed(format!(
-                "the {} is done, but its run could not be recorded: {error}",
-                job.name()
-            ))),
+            (Ok(_), Err(error)) => {
+                let job = job.name();
+                let sentence =
+                    format!("the {job} is done, but its run could not be recorded: {error}");
+                Err(Failure { message: sentence, ..Failure::from(error) })
+            }
             (Err(failure), Ok(())) => Err(failure),
             (Err(failure), Err(error)) => {
                 self.screen.note(&format!("the run could not be recorded: {error}"));

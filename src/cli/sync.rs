@@ -1,6 +1,6 @@
 //! `periodd sync`: count what waits, look for drift.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -53,13 +53,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let scope = scope(session, args).await?;
         let audits = args.full || args.check || !args.orgs.is_empty();
         if args.force {
-            confirm(session, &scope, global.yes).await?;
+            confirm(session, &scope).await?;
         }
         let request = Request {
             scope,
             at: session.business_time(args.check).await?,
             check: args.check,
             force: args.force,
+            stop: session.stop_between_batches(),
             ..standing_request(session).await?
         };
         let job = if audits { Job::Audit } else { Job::Sync };
@@ -88,7 +89,7 @@ async fn sync(
         (false, false) => Exit::Partly,
         (false, true) => Exit::Done,
     };
-    let counts = sync_counts(&report);
+    let (exit, counts) = (session.exit(exit), sync_counts(&report));
     session.screen.show(&Answer { check: request.check, report })?;
     Ok((exit, counts))
 }
@@ -139,30 +140,15 @@ async fn scope(session: &Session, args: &Args) -> Result<Scope, Failure> {
 }
 
 /// No schedule mends what a guard refuses, so a person has to mean it.
-async fn confirm(session: &Session, scope: &Scope, yes: bool) -> Result<(), Failure> {
+async fn confirm(session: &Session, scope: &Scope) -> Result<(), Failure> {
     let orgs = match scope {
-        Scope::Orgs(ids) => i64::try_from(ids.len()).unwrap_or(i64::MAX),
-        Scope::All => orgs::count(&session.database, None).await?,
+        Scope::Orgs(ids) => ids.len(),
+        Scope::All => {
+            let orgs = orgs::count(&session.database, None).await?;
+            usize::try_from(orgs).unwrap_or(usize::MAX)
+        }
     };
-    if yes || orgs <= 1 {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::refused(format!(
-            "--force may change the counters of {orgs} orgs; add --yes to mean it"
-        )));
-    }
-    let mut stderr = std::io::stderr().lock();
-    let asked = write!(stderr, "Believe the metrics, and change up to {orgs} orgs? [y/N] ");
-    let mut answer = String::new();
-    let read = asked.and_then(|()| stderr.flush());
-    let read = read.and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    read.map_err(|error| Failure::failed(format!("cannot ask: {error}")))?;
-    if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
-        Ok(())
-    } else {
-        Err(Failure::refused("not confirmed; nothing was changed"))
-    }
+    session.confirm(orgs, "believe the metrics and change the counters").await
 }
 
 /// Milliseconds between two lines of progress where there is no terminal.

@@ -35,9 +35,10 @@ async fn a_rollover_finishes_its_page_and_leaves_the_rest() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    let waits = "select count(*) from pg_stat_activity
+    // The workers of a rollover may both have come to it.
+    let waits = "select count(*) > 0 from pg_stat_activity
                  where datname = current_database() and wait_event_type = 'Lock'";
-    until(async || test.rows(waits).await == ["1"]).await;
+    until(async || test.rows(waits).await == ["true"]).await;
     interrupt(&child);
     let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
     let mut said = String::new();

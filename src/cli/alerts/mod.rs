@@ -79,13 +79,15 @@ async fn pass(session: &Session, full: bool) -> Result<Exit, Failure> {
     let at = session.business_time(false).await?;
     // What is wrong with the post is said before anything is recorded.
     let post = post(session)?;
+    let stop = session.stop_between_batches();
     session
         .recorded(Job::Alerts, false, async |_| {
-            let request = alerts::Request { full, at, ..alerts::Request::of(&session.config) };
+            let standing = alerts::Request::of(&session.config);
+            let request = alerts::Request { full, at, stop: stop.clone(), ..standing };
             let alerts = alerts::run(&session.database, &request).await?;
-            let request = deliver::Request { at, ..deliver::Request::of(&session.config) };
+            let request = deliver::Request { at, stop, ..deliver::Request::of(&session.config) };
             let emails = deliver::run(&session.database, &session.tz, &post, &request).await?;
-            let exit = exit(&emails);
+            let exit = session.exit(exit(&emails));
             let counts = json!({ "alerts": alerts, "emails": emails });
             session.screen.show(&Answer { alerts: Some(alerts), emails })?;
             Ok((exit, counts))
