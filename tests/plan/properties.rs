@@ -98,7 +98,9 @@ proptest! {
         // A pack bought at the very moment may have paid at an expiry of that moment, while the
         // period still went on; cut off there, the period would not have had it. What was drawn
         // stays drawn.
-        prop_assume!(scenario.packs.iter().all(|pack| pack.at != now));
+        if scenario.packs.iter().any(|pack| pack.at == now) {
+            return Ok(());
+        }
         let mut memory = Memory::of(&scenario);
         memory.catch_up(scenario.last_look);
         let open = memory.org.period.expect("a period").period;
