@@ -128,11 +128,19 @@ fn help_says_the_exit_codes_and_gives_every_command_an_example() {
     for line in ["2  usage", "69  database or mail server unavailable", "130  interrupted"] {
         assert!(help.contains(line), "{help}");
     }
-    for command in <periodd::cli::Cli as clap::CommandFactory>::command().get_subcommands() {
-        let (code, help, _) = run(&[command.get_name(), "--help"]);
-        assert_eq!(code, 0);
-        let example = format!("  periodd {} ", command.get_name());
-        assert!(help.contains("Example") && help.contains(&example), "{help}");
+    let mut pending = vec![(Vec::new(), <periodd::cli::Cli as clap::CommandFactory>::command())];
+    while let Some((path, command)) = pending.pop() {
+        for below in command.get_subcommands() {
+            let path: Vec<String> =
+                path.iter().cloned().chain([below.get_name().to_owned()]).collect();
+            let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
+            arguments.push("--help");
+            let (code, help, _) = run(&arguments);
+            assert_eq!(code, 0);
+            let (_, examples) = help.split_once("Example").unwrap_or_else(|| panic!("{help}"));
+            assert!(examples.contains(&format!("  periodd {}", path.join(" "))), "{help}");
+            pending.push((path, below.clone()));
+        }
     }
 }
 

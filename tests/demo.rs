@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails, fails its test")]
 
+#[path = "support/schemas.rs"]
+mod schema_files;
 mod support;
 
 use std::fs::{self, Permissions};
@@ -44,7 +46,9 @@ impl Place {
     }
 
     fn told(&self, flags: &[&str]) -> Value {
-        self.run(&[&["--format", "json"], flags].concat()).exits(0).json()
+        let told = self.run(&[&["--format", "json"], flags].concat()).exits(0).json();
+        schema_files::hold("demo", &told);
+        told
     }
 
     fn cluster(&self) -> Cluster {

@@ -43,7 +43,9 @@ pub struct Offer {
 }
 
 /// What a step is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A feature and its unit.
@@ -57,7 +59,7 @@ pub enum Kind {
 }
 
 /// What becomes of one thing in the tables.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Step {
     /// What kind of thing.
     pub kind: Kind,
@@ -72,7 +74,7 @@ pub struct Step {
 }
 
 /// What is done about a difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
     /// It is added.

@@ -64,7 +64,7 @@ pub struct HeldMetrics {
 }
 
 /// A period that holds fewer metrics than when it was audited last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Loss {
     /// The org.
     pub org: Uuid,

@@ -55,7 +55,7 @@ pub struct Closed {
 }
 
 /// Is late usage charged or set aside?
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Within the grace: packs pay.

@@ -19,6 +19,7 @@ pub mod quota;
 pub mod recipients;
 pub mod refund;
 pub mod rollover;
+mod shapes;
 pub mod threshold;
 pub mod timeline;
 

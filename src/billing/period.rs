@@ -20,6 +20,7 @@ use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ToSpan};
+use schemars::JsonSchema;
 
 use super::instant::{self, Instant, InvalidInstant, LocalDate, OutOfRange};
 
@@ -29,7 +30,9 @@ pub const FOLLOWING_ENDS: usize = 3;
 pub const FOLLOWING_SPAN: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 /// A half-open stretch of time `[start, end)`, never empty.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, serde::Serialize, JsonSchema,
+)]
 pub struct Period {
     /// The first instant inside.
     pub start: Instant,

@@ -137,7 +137,7 @@ impl Moment {
 }
 
 /// What an entry in the ledger of packs says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
     /// The pack paid for overage; a negative quantity gives back.
@@ -158,7 +158,7 @@ impl EntryKind {
 }
 
 /// One line of the append-only ledger of packs.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Entry {
     /// Whose pack.
     pub pack: Uuid,

@@ -90,7 +90,7 @@ impl StoredPeriod {
 }
 
 /// Tier and subscription of an org.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Standing {
     /// The tier that grants now.
     pub tier: String,
@@ -127,7 +127,7 @@ impl Standing {
 }
 
 /// A change of tier or subscription.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct StandingChange {
     /// As it stood; the change applies only while it still does.
     pub before: Standing,
@@ -214,7 +214,7 @@ pub fn cut(timeline: &Timeline, pack: &Pack, now: Instant) -> Option<Cut> {
 }
 
 /// What a rollover does to one org. Nothing is left to decide.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Plan {
     /// The org.
     pub org: Uuid,
@@ -260,7 +260,7 @@ pub struct Expected {
 }
 
 /// A period that closes.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Close {
     /// The stretch of time.
     #[serde(flatten)]
@@ -275,7 +275,7 @@ pub struct Close {
 }
 
 /// How one feature ends a period.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct ClosedUsage {
     /// The feature.
     pub feature: Feature,
@@ -293,7 +293,7 @@ pub struct ClosedUsage {
 }
 
 /// What the derived columns of the org's row show afterwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Derived {
     /// Minutes used in the open period.
     pub used_minutes: Quantity,

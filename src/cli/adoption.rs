@@ -6,7 +6,8 @@ use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::rollover::{Progress, standing_request};
 use super::session::Session;
 use super::{Exit, Failure, Global};
-use crate::jobs::adoption::{self, Report, Verdict};
+use crate::jobs::adoption;
+pub(super) use crate::jobs::adoption::{Report, Verdict};
 use crate::store::adoption as adopted;
 use crate::store::migrate;
 
@@ -105,8 +106,8 @@ fn confirm(what: &str, yes: bool) -> Result<(), Failure> {
     }
 }
 
-#[derive(serde::Serialize)]
-struct Done(String);
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Done(String);
 
 impl Output for Done {
     fn page(&self) -> Page {

@@ -1,10 +1,10 @@
-//! `periodd completions`: what shells complete, and man pages.
+//! `periodd completions`: what shells complete, man pages, and schemas of answers.
 
 use std::path::{Path, PathBuf};
 
 use clap_complete::env::Shells;
 
-use super::{Exit, Failure, Global};
+use super::{Exit, Failure, Global, schemas};
 
 const NOTES: &str = "\
 The script asks periodd itself while you type, so that orgs, zones, features and tiers complete as
@@ -14,17 +14,18 @@ Examples:
   source <(periodd completions bash)
   periodd completions zsh > ~/.zfunc/_periodd
   periodd completions man | man -l -
-  periodd completions man --directory /usr/share/man/man1";
+  periodd completions man --directory /usr/share/man/man1
+  periodd completions schemas --directory docs/schemas";
 
 /// What `periodd completions` is asked.
 #[derive(clap::Args, Debug)]
 #[command(after_help = NOTES)]
 pub struct Args {
-    /// The shell, or `man` for man pages
+    /// The shell, `man` for man pages, or `schemas` for JSON Schemas of what commands answer
     #[arg(value_name = "SHELL")]
-    #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh", "man"])]
+    #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh", "man", "schemas"])]
     what: String,
-    /// Write the man pages of all commands here, instead of the main one to stdout
+    /// Write a file for each command here; on stdout there is one document
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     directory: Option<PathBuf>,
 }
@@ -37,8 +38,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             let page = clap_mangen::Man::new(built());
             global.screen().write(|stdout| page.render(&mut { stdout }))?;
         }
+        ("schemas", Some(directory)) => write_schemas(directory)?,
+        ("schemas", None) => global.screen().write(|stdout| {
+            let all: serde_json::Map<_, _> = schemas::all()
+                .into_iter()
+                .map(|(name, schema)| (name.to_owned(), schema))
+                .collect();
+            serde_json::to_writer_pretty(&mut *stdout, &all)?;
+            writeln!(stdout)
+        })?,
         (shell, None) => print_script(shell, global)?,
-        (_, Some(_)) => return Err(Failure::usage("--directory goes with `completions man`")),
+        (_, Some(_)) => return Err(Failure::usage("--directory goes with `man` and `schemas`")),
     }
     Ok(Exit::Done)
 }
@@ -60,6 +70,19 @@ fn built() -> clap::Command {
     let mut command = super::command().disable_help_subcommand(true);
     command.build();
     command
+}
+
+/// `orgs-add.json` and so on.
+fn write_schemas(directory: &Path) -> Result<(), Failure> {
+    let unwritable = |error: std::io::Error| {
+        Failure::failed(format!("cannot write schemas to {}: {error}", directory.display()))
+    };
+    std::fs::create_dir_all(directory).map_err(unwritable)?;
+    for (command, schema) in schemas::all() {
+        let file = directory.join(format!("{}.json", command.replace(' ', "-")));
+        std::fs::write(file, format!("{schema:#}\n")).map_err(unwritable)?;
+    }
+    Ok(())
 }
 
 fn write_pages(directory: &Path) -> Result<(), Failure> {

@@ -28,20 +28,29 @@ enum Command {
     /// Bring the schema to what this program needs, in one transaction
     ///
     /// Safe to repeat, and safe while applications work: what is applied already is left alone.
+    #[command(after_help = "Examples:\n\
+        \x20 periodd db migrate\n\
+        \x20 periodd db migrate --with-roles --grant app=service_role")]
     Migrate(Migrate),
     /// List the migrations, and when each was applied
+    #[command(after_help = "Examples:\n  periodd db status")]
     Status,
     /// Adopt a database that was there before: a report first, and with `--apply` the deed
     ///
     /// Finds tables that applications made for themselves (orgs, users, metrics, counters), says
     /// what is odd about them, and moves them over in one transaction. A table that is replaced
     /// stays as `NAME_legacy`. Migrates, too: run it instead of `db migrate` on such a database.
+    #[command(after_help = "Examples:\n\
+        \x20 periodd db import                  what would be adopted, and what is odd about it\n\
+        \x20 periodd db import --apply")]
     Import(adoption::Args),
     /// Check the books, the periods, and what was imported against what there was
     ///
     /// Exit 3 when something is not as it should be.
+    #[command(after_help = "Examples:\n  periodd db verify")]
     Verify,
     /// Print how applications connect to this database
+    #[command(after_help = "Examples:\n  periodd db url")]
     Url,
 }
 
@@ -101,8 +110,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     })
 }
 
-#[derive(serde::Serialize)]
-struct Url {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Url {
     url: String,
 }
 
@@ -112,8 +121,8 @@ impl Output for Url {
     }
 }
 
-#[derive(serde::Serialize)]
-struct Migrations(Vec<Migration>);
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Migrations(Vec<Migration>);
 
 impl Output for Migrations {
     fn page(&self) -> Page {

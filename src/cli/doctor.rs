@@ -38,8 +38,8 @@ pub(super) fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
     })
 }
 
-#[derive(serde::Serialize)]
-struct Answer(Diagnosis);
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Answer(Diagnosis);
 
 impl Output for Answer {
     fn page(&self) -> Page {

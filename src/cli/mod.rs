@@ -29,6 +29,7 @@ mod rollover;
 mod run;
 mod runs;
 mod schedule;
+mod schemas;
 mod session;
 mod status;
 mod sync;
@@ -149,7 +150,7 @@ pub enum Command {
     /// and the same rollover as everywhere closes what falls due, with daylight saving, packs that
     /// are drawn and expire, changes of tier and zone, and an outage that is caught up.
     Demo(demo::Args),
-    /// Print what completes commands in a shell, or write man pages
+    /// Print what completes commands in a shell; write man pages, and schemas of answers
     Completions(completions::Args),
 }
 

@@ -9,8 +9,8 @@ use crate::billing::{Instant, Quantity};
 use crate::jobs;
 use crate::store::orgs::{self, ClosedView, CounterView, OrgView};
 
-mod park;
-mod set;
+pub(super) mod park;
+pub(super) mod set;
 
 /// Closed periods that `orgs show` shows.
 const PERIODS_SHOWN: i64 = 6;
@@ -149,8 +149,8 @@ async fn show(session: &Session, id: Uuid) -> Result<(), Failure> {
     })
 }
 
-#[derive(serde::Serialize)]
-struct List(Vec<OrgView>);
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct List(Vec<OrgView>);
 
 impl Output for List {
     fn page(&self) -> Page {
@@ -183,8 +183,8 @@ fn cycle(org: &OrgView) -> String {
     }
 }
 
-#[derive(serde::Serialize)]
-struct Shown {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Shown {
     #[serde(flatten)]
     org: OrgView,
     current_period_start_local: Option<String>,

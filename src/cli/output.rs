@@ -10,6 +10,7 @@ use comfy_table::{
     Attribute, Cell as Drawn, CellAlignment, Color, ContentArrangement, LineStyle, TableStyle,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Failure;
@@ -24,8 +25,8 @@ pub enum Format {
     Json,
 }
 
-/// An answer: serialised for programs, laid out for people.
-pub trait Output: Serialize {
+/// An answer: serialised for programs, laid out for people. What has no schema cannot be shown.
+pub trait Output: Serialize + JsonSchema {
     /// The answer as text and tables.
     fn page(&self) -> Page;
 }

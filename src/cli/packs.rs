@@ -7,7 +7,7 @@ use crate::billing::{Instant, Quantity};
 use crate::store::orgs;
 use crate::store::packs::{self, Grant, PackRow};
 
-mod refund;
+pub(super) mod refund;
 
 const NOTES: &str = "Examples:
   periodd packs grant --org acme --feature minutes_transcribed --quantity 300 --reference inv-1042
@@ -99,8 +99,8 @@ async fn grant_pack(session: &Session, args: &GrantArgs) -> Result<(), Failure> 
     session.screen.show(&List(granted.into_iter().filter(|pack| pack.id == id).collect()))
 }
 
-#[derive(serde::Serialize)]
-struct List(Vec<PackRow>);
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct List(Vec<PackRow>);
 
 impl Output for List {
     fn page(&self) -> Page {

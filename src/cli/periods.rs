@@ -111,12 +111,12 @@ enum InvalidSchedule {
 }
 
 /// Consecutive periods.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-struct List(Vec<Row>);
+pub(super) struct List(Vec<Row>);
 
 /// One period, in UTC and in local time.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Row {
     start: Instant,
     end: Instant,

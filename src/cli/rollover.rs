@@ -159,8 +159,8 @@ fn line(report: &Report) -> String {
     format!("rollover: {orgs}, {periods} closed")
 }
 
-#[derive(serde::Serialize)]
-struct Answer {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Answer {
     dry_run: bool,
     #[serde(flatten)]
     report: Report,

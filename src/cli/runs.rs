@@ -24,6 +24,9 @@ pub struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     /// List runs and skipped occurrences, the newest first
+    #[command(after_help = "Examples:\n\
+        \x20 periodd runs list --job rollover\n\
+        \x20 periodd runs list --outcome failed --limit 5")]
     List {
         /// Only those of this job
         #[arg(long, value_name = "JOB", value_parser = jobs())]
@@ -38,6 +41,7 @@ enum Command {
         limit: u32,
     },
     /// Show one of them in full
+    #[command(after_help = "Examples:\n  periodd runs show 812")]
     Show {
         /// Its number
         #[arg(value_name = "RUN")]
@@ -75,9 +79,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     })
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-struct List(Vec<Run>);
+pub(super) struct List(Vec<Run>);
 
 impl Output for List {
     fn page(&self) -> Page {
@@ -100,9 +104,9 @@ impl Output for List {
     }
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-struct One(Run);
+pub(super) struct One(Run);
 
 impl Output for One {
     fn page(&self) -> Page {

@@ -30,10 +30,14 @@ pub struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     /// List the jobs, their cron lines, and how they stand
+    #[command(after_help = "Examples:\n  periodd schedule list")]
     List,
     /// Show what comes next: the boundary of every time zone in use, and the jobs' next occurrences
+    #[command(after_help = "Examples:\n  periodd schedule next")]
     Next,
     /// Keep a job from running until it is resumed; what falls due meanwhile is recorded as skipped
+    #[command(after_help = "Examples:\n\
+        \x20 periodd schedule pause rollover --reason 'moving the database'")]
     Pause {
         /// The job
         #[arg(value_name = "JOB", value_parser = jobs())]
@@ -43,6 +47,7 @@ enum Command {
         reason: String,
     },
     /// Let a paused job run again
+    #[command(after_help = "Examples:\n  periodd schedule resume rollover")]
     Resume {
         /// The job
         #[arg(value_name = "JOB", value_parser = jobs())]
@@ -92,7 +97,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 }
 
 /// How a job stands.
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 struct Standing {
     job: &'static str,
     cron: String,
@@ -149,9 +154,9 @@ impl Standing {
     }
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-struct List(Vec<Standing>);
+pub(super) struct List(Vec<Standing>);
 
 impl Output for List {
     fn page(&self) -> Page {
@@ -170,13 +175,13 @@ impl Output for List {
 }
 
 /// What comes next.
-#[derive(serde::Serialize)]
-struct Next {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Next {
     boundaries: Vec<Boundary>,
     jobs: Vec<Upcoming>,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 struct Boundary {
     time_zone: String,
     local: String,
@@ -184,7 +189,7 @@ struct Boundary {
     orgs: i64,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 struct Upcoming {
     #[serde(flatten)]
     standing: Standing,
@@ -192,7 +197,7 @@ struct Upcoming {
     next: Vec<Occurrence>,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 struct Occurrence {
     local: String,
     at: Instant,

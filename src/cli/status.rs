@@ -70,9 +70,9 @@ fn expected(session: &Session, rows: &[Row], job: Job) -> Expected {
     Expected { job: job.name(), enabled: timetable.is_some() && !is_running, next }
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-struct Answer {
+pub(super) struct Answer {
     status: Status,
     #[serde(skip)]
     tz: TzData,

@@ -180,8 +180,8 @@ fn progress(report: &Report) -> String {
     }
 }
 
-#[derive(serde::Serialize)]
-struct Answer {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Answer {
     check: bool,
     #[serde(flatten)]
     report: Report,

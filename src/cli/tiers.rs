@@ -36,6 +36,7 @@ pub struct Args {
 enum Command {
     /// List tiers with what they include, and packs on sale, as the tables say
     #[command(after_help = "Example:\n  periodd tiers list --format json")]
+    #[command(after_help = "Examples:\n  periodd tiers list\n  periodd tiers list --format json")]
     List,
     /// Bring the tables to what the configuration says
     Apply(Apply),
@@ -71,20 +72,20 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     })
 }
 
-#[derive(serde::Serialize)]
-struct List {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct List {
     features: Vec<Feature>,
     tiers: Vec<Tier>,
     packs: Vec<Pack>,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 struct Feature {
     name: String,
     unit: Option<String>,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 struct Tier {
     code: String,
     name: String,
@@ -93,13 +94,13 @@ struct Tier {
     limits: Vec<Limit>,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 struct Limit {
     feature: String,
     included: Option<Quantity>,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 struct Pack {
     code: String,
     feature: String,
@@ -180,8 +181,8 @@ impl Output for List {
     }
 }
 
-#[derive(serde::Serialize)]
-struct Steps {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Steps {
     dry_run: bool,
     steps: Vec<Step>,
 }

@@ -9,8 +9,8 @@ use crate::billing::{Instant, Quantity};
 use crate::store::orgs;
 use crate::store::usage::{self, NewUsage};
 
-mod import;
-mod limits;
+pub(super) mod import;
+pub(super) mod limits;
 
 const NOTES: &str = "Examples:
   periodd usage record --org acme --feature minutes_transcribed --quantity 12.5
@@ -123,8 +123,8 @@ async fn record(session: &Session, args: &Record) -> Result<(), Failure> {
     session.screen.show(&Recorded { metric, org, feature: usage.feature, quantity, used_at })
 }
 
-#[derive(serde::Serialize)]
-struct Recorded {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Recorded {
     metric: Uuid,
     org: Uuid,
     feature: String,

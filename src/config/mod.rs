@@ -46,7 +46,7 @@ pub use sections::{
     LogFormat, Mail, Missed, Retention, Rollover, Schedule, Schedules, Scope, Smtp, Sync, Tls,
     Transport,
 };
-pub use show::{Format, Setting};
+pub use show::{Format, Setting, Shown};
 pub use values::{
     Amount, CronLine, Currency, Identifier, Limit, Mailbox, Secret, Thresholds, ZoneName,
 };

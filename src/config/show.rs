@@ -62,13 +62,20 @@ fn in_order(value: Value, schema: &Value) -> Value {
     }
 }
 
+/// A key as programs are shown it.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub struct Shown<'a> {
+    /// The key with its section: `rollover.batch_size`.
+    key: &'a str,
+    /// Its value, secrets as stars; null when it is not set.
+    value: Option<&'a Value>,
+    /// Where the value comes from: `default`, a file with line and column, a variable.
+    source: String,
+}
+
 pub(super) fn json(settings: &[Setting]) -> String {
-    let rows = settings.iter().map(|setting| {
-        json!({
-            "key": setting.key,
-            "value": setting.value,
-            "source": setting.source.to_string(),
-        })
+    let rows = settings.iter().map(|Setting { key, value, source, .. }| {
+        json!(Shown { key, value: value.as_ref(), source: source.to_string() })
     });
     let mut text = format!("{:#}", Value::Array(rows.collect()));
     text.push('\n');

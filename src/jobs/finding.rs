@@ -1,7 +1,9 @@
 //! What a look at an org or at the whole finds: what, how bad, and the command that mends it.
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Good to know.
@@ -13,7 +15,7 @@ pub enum Severity {
 }
 
 /// Something that a look has found.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Finding {
     /// What was looked at, in a word that stays the same: the runbook has a chapter for each.
     pub check: &'static str,

@@ -50,7 +50,7 @@ impl Request {
 }
 
 /// What went.
-#[derive(Debug, Default, Clone, Copy, serde::Serialize)]
+#[derive(Debug, Default, Clone, Copy, serde::Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// Usage metrics.
     pub metrics: u64,

@@ -45,7 +45,7 @@ pub struct Change {
 }
 
 /// What was changed.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Changed {
     /// The settings that have another value now.
     pub changes: Vec<Altered>,
@@ -57,7 +57,7 @@ pub struct Changed {
 }
 
 /// A setting with its value before and after.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Altered {
     /// Which.
     pub setting: &'static str,

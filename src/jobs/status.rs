@@ -46,7 +46,7 @@ pub struct Surroundings {
 }
 
 /// A disk that periodd writes to.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Disk {
     /// A directory on it.
     pub path: String,
@@ -68,7 +68,7 @@ pub struct Expected {
 }
 
 /// How things stand.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Status {
     /// Business time.
     pub now: Instant,

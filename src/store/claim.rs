@@ -365,7 +365,7 @@ pub async fn falling(
 }
 
 /// The next end of a period in a zone.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct ZoneBoundary {
     /// The zone.
     pub time_zone: String,

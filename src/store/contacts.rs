@@ -36,7 +36,7 @@ pub async fn remove(database: &Database, org: Uuid, email: &str) -> Result<bool,
 }
 
 /// A contact of an org.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Contact {
     /// The address.
     pub email: String,

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::database::Database;
 use super::error::StoreError;
+use super::roles::{self, Audience};
 use crate::billing::Instant;
 
 /// Examples that are named of each kind.
@@ -159,6 +160,10 @@ pub async fn schema(connection: &mut PgConnection) -> Result<Vec<String>, StoreE
                           || ' forces row-level security on its owner: rows are hidden from periodd'
                from ours o where o.relforcerowsecurity
                union all
+               select 'the table ' || o.relname
+                          || ' has no row-level security: who may read it sees every org'
+               from ours o where not o.relrowsecurity
+               union all
                select 'the table ' || o.relname || ' belongs to ' || pg_get_userbyid(o.relowner)
                           || ', and periodd connects as ' || current_user
                from ours o where not pg_has_role(current_user, o.relowner, 'member')
@@ -195,6 +200,128 @@ pub async fn before_the_first_period(connection: &mut PgConnection) -> Result<Fa
 /// As every read.
 pub async fn features(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     super::usage_file::features(connection).await
+}
+
+/// What a role may do with a table, a view or a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    /// `periodd_app` or `periodd_member`.
+    pub role: String,
+    /// `select`, `insert` and so on.
+    pub privilege: String,
+    /// The table, the view or the function.
+    pub object: String,
+}
+
+/// What the two roles may do, beside what [`roles::create`] gives them.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    /// Which of the two are there.
+    pub roles: Vec<String>,
+    /// Have they been given anything here? Roles are the whole server's, and other databases of it
+    /// may be what they are for.
+    pub are_given: bool,
+    /// What was given once, and is not there.
+    pub lacking: Vec<Right>,
+    /// What nobody gave them here: on tables, for these hold what is billed.
+    pub excessive: Vec<Right>,
+    /// Tables of which `periodd_app` sees no row.
+    pub unseen_by_the_app: Vec<String>,
+}
+
+impl Rights {
+    /// Those of the two roles that are not there.
+    #[must_use]
+    pub fn missing_roles(&self) -> Vec<&'static str> {
+        let both = [Audience::App, Audience::Member].map(Audience::role);
+        both.into_iter().filter(|role| !self.roles.iter().any(|there| there == role)).collect()
+    }
+}
+
+/// Compares what the two roles may do with what they should.
+///
+/// # Errors
+/// As every read.
+pub async fn rights(connection: &mut PgConnection) -> Result<Rights, StoreError> {
+    let both = [Audience::App, Audience::Member].map(|audience| audience.role().to_owned());
+    let there = sqlx::query_scalar!(
+        r#"select rolname::text as "rolname!" from pg_roles where rolname = any($1) order by 1"#,
+        &both[..]
+    );
+    let there = there.fetch_all(&mut *connection).await?;
+    let given = roles::given();
+    let right = |role: String, privilege, object| Right { role, privilege, object };
+    let (of_roles, privileges): (Vec<_>, Vec<_>) = given
+        .iter()
+        .map(|given| (given.audience.role().to_owned(), given.privilege.to_owned()))
+        .unzip();
+    let objects: Vec<String> = given.iter().map(|given| given.object.to_owned()).collect();
+    let lacking = sqlx::query!(
+        r#"select g.role as "role!", g.privilege as "privilege!", g.object as "object!"
+           from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+                    as g (role, privilege, object, place)
+           where g.role = any($4)
+             and not coalesce(case when g.privilege = 'execute'
+                 then has_function_privilege(g.role, to_regproc(g.object), g.privilege)
+                 else has_table_privilege(g.role, to_regclass(g.object), g.privilege) end, false)
+           order by g.place"#,
+        &of_roles,
+        &privileges,
+        &objects,
+        &there
+    );
+    let lacking = lacking.fetch_all(&mut *connection).await?.into_iter();
+    let excessive = sqlx::query!(
+        r#"select r.role as "role!", p.privilege as "privilege!", c.relname::text as "object!"
+           from pg_class c, unnest($4::text[]) as r (role),
+                unnest(array['select', 'insert', 'update', 'delete', 'truncate'])
+                    as p (privilege)
+           where c.relnamespace = (select o.relnamespace from pg_class o
+                                   where o.oid = 'organizations'::regclass)
+             and c.relkind in ('r', 'p')
+             and (c.relname like 'periodd\_%' or c.relname = any($3))
+             and has_table_privilege(r.role, c.oid, p.privilege)
+             and not exists (
+                 select from unnest($1::text[], $2::text[], $3::text[])
+                     as g (role, privilege, object)
+                 where g.role = r.role and g.privilege = p.privilege and g.object = c.relname)
+           order by 1, 3, 2"#,
+        &of_roles,
+        &privileges,
+        &objects,
+        &there
+    );
+    let excessive = excessive.fetch_all(&mut *connection).await?.into_iter();
+    let lacking: Vec<Right> =
+        lacking.map(|row| right(row.role, row.privilege, row.object)).collect();
+    // Functions may be everybody's; tables are held by who was given them here.
+    let on_tables = |role: &str, privilege: &str| {
+        privilege != "execute" && there.iter().any(|there| there == role)
+    };
+    let expected =
+        given.iter().filter(|given| on_tables(given.audience.role(), given.privilege)).count();
+    let missing = lacking.iter().filter(|right| on_tables(&right.role, &right.privilege)).count();
+    let unseen = sqlx::query_scalar!(
+        r#"select c.relname::text as "table!" from pg_class c
+           where c.relnamespace = (select o.relnamespace from pg_class o
+                                   where o.oid = 'organizations'::regclass)
+             and c.relkind in ('r', 'p') and c.relname = any($1) and c.relrowsecurity
+             and c.relname not like 'periodd\_%'
+             and exists (select from pg_roles r where r.rolname = 'periodd_app')
+             and exists (select from pg_policy p where p.polrelid = c.oid)
+             and not exists (select from pg_policy p
+                             where p.polrelid = c.oid and p.polname = 'of_the_app')
+           order by 1"#,
+        &objects
+    );
+    let unseen_by_the_app = unseen.fetch_all(&mut *connection).await?;
+    Ok(Rights {
+        are_given: missing < expected,
+        lacking,
+        excessive: excessive.map(|row| right(row.role, row.privilege, row.object)).collect(),
+        unseen_by_the_app,
+        roles: there,
+    })
 }
 
 /// How the database is reached.

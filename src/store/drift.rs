@@ -19,7 +19,7 @@ pub struct Mark {
 }
 
 /// A value that was found wrong.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Mended {
     /// The org.
     pub org: Uuid,
@@ -89,7 +89,7 @@ pub async fn log(
 }
 
 /// A line of the drift log, as it is read again.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Line {
     /// When it was found, in business time.
     pub found_at: Instant,

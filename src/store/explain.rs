@@ -10,7 +10,7 @@ use crate::billing::{Instant, LocalDate, Period, Quantity};
 const MOST: i64 = 25;
 
 /// The org's row.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct OrgRow {
     /// The org.
     pub id: Uuid,
@@ -85,7 +85,7 @@ pub async fn org(connection: &mut PgConnection, id: Uuid) -> Result<OrgRow, Stor
 }
 
 /// What an email stands for.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Person {
     /// The org that pays.
     pub org: Uuid,
@@ -258,7 +258,7 @@ pub async fn uncounted_before(
 }
 
 /// A pack with what it has paid for.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct PackRow {
     /// The pack.
     pub id: Uuid,
@@ -324,7 +324,7 @@ pub async fn packs(
 }
 
 /// A user with the copies that periodd keeps in the user's row.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct UserRow {
     /// The user.
     pub id: Uuid,
@@ -371,7 +371,7 @@ pub async fn users(
 }
 
 /// Late usage of a closed period.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct AdjustmentRow {
     /// The closed period, by its start.
     pub period_start: Instant,
@@ -411,7 +411,7 @@ pub async fn adjustments(
 }
 
 /// What was found wrong with an org's numbers, and mended.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct MendRow {
     /// When.
     pub found_at: Instant,
@@ -443,7 +443,7 @@ pub async fn mends(connection: &mut PgConnection, org: Uuid) -> Result<Vec<MendR
 }
 
 /// An alert, and what became of its emails.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct AlertRow {
     /// The feature.
     pub feature: String,

@@ -70,7 +70,7 @@ pub async fn last_close(database: &Database) -> Result<Option<Instant>, StoreErr
 }
 
 /// What a pack's expiry wrote off.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct ExpiredRow {
     /// The org, by its slug.
     pub org: String,
@@ -123,7 +123,7 @@ pub async fn expired(
 
 /// What an org's closed periods add up to, for one feature. An org that never used anything and
 /// holds no pack has one row without feature.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Total {
     /// The org, by its slug.
     pub org: String,

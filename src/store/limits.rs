@@ -8,7 +8,7 @@ use super::error::StoreError;
 use crate::billing::{Instant, Quantity};
 
 /// One feature of an org in the period that contains an instant.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Limit {
     /// The feature.
     pub feature: String,

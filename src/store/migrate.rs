@@ -17,7 +17,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const LOCK: i64 = 0x0070_6572_696f_6464;
 
 /// A migration, applied or not.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Migration {
     /// Its number.
     pub version: i64,

@@ -81,7 +81,7 @@ pub async fn add(database: &Database, org: &NewOrg) -> Result<Uuid, StoreError> 
 }
 
 /// An org, as commands show it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct OrgView {
     /// The org.
     pub id: Uuid,
@@ -149,7 +149,7 @@ pub async fn list(database: &Database, only: Option<Uuid>) -> Result<Vec<OrgView
 }
 
 /// What one org used of a feature in its open period.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct CounterView {
     /// The feature.
     pub feature: String,
@@ -202,7 +202,7 @@ pub async fn counters(database: &Database, org: Uuid) -> Result<Vec<CounterView>
 }
 
 /// A closed period's usage of one feature.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct ClosedView {
     /// Start of the period.
     pub start: Instant,

@@ -357,7 +357,7 @@ pub async fn give_up_ended(
 }
 
 /// An email, as it is listed.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct EmailRow {
     /// The email.
     pub id: Uuid,
@@ -415,7 +415,7 @@ pub async fn list(
 }
 
 /// An alert that waits for somebody to tell, or waited in vain.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct WaitingRow {
     /// The org, by its slug.
     pub org: String,
@@ -449,7 +449,7 @@ pub async fn waiting(
 }
 
 /// An address that nothing is sent to any more.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct SuppressionRow {
     /// The org, by its slug.
     pub org: String,

@@ -44,7 +44,7 @@ pub async fn grant(database: &Database, grant: &Grant) -> Result<Uuid, StoreErro
 }
 
 /// A pack with what became of it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct PackRow {
     /// The pack.
     pub id: Uuid,

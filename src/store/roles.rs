@@ -11,7 +11,7 @@ use super::database::Database;
 use super::error::StoreError;
 
 /// For whom a role speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Audience {
     /// `periodd_app`: a trusted server, which may name any user.
@@ -32,7 +32,7 @@ impl Audience {
 }
 
 /// A role that exists, to become a member of one of the two.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Grant {
     /// Which of the two.
     pub audience: Audience,
@@ -99,6 +99,36 @@ const RIGHTS: &str = "
         increment_feature_usage, increment_usage_if_allowed, get_current_usage_stats,
         get_current_usage_period, periodd_period_at, periodd_percent
         to periodd_member;";
+
+/// One of the rights that [`create`] gives.
+pub(super) struct Given {
+    pub(super) audience: Audience,
+    pub(super) privilege: &'static str,
+    /// A table, a view or a function.
+    pub(super) object: &'static str,
+}
+
+/// The rights that [`create`] gives, one by one: read from the very statements, so that the two
+/// cannot differ.
+pub(super) fn given() -> Vec<Given> {
+    let mut all = Vec::new();
+    for statement in RIGHTS.split(';').filter_map(|text| text.trim().strip_prefix("grant ")) {
+        let Some((privileges, rest)) = statement.split_once(" on") else { continue };
+        let Some((objects, role)) = rest.rsplit_once(" to ") else { continue };
+        let both = [Audience::App, Audience::Member];
+        let Some(audience) = both.into_iter().find(|audience| audience.role() == role.trim())
+        else {
+            continue;
+        };
+        let objects = objects.trim_start().trim_start_matches("function");
+        for privilege in privileges.split(',').map(str::trim) {
+            for object in objects.split(',').map(str::trim) {
+                all.push(Given { audience, privilege, object });
+            }
+        }
+    }
+    all
+}
 
 /// Makes the two roles and gives them to roles that exist, in one transaction.
 ///

@@ -10,7 +10,7 @@ use super::schedules::Ended;
 use crate::billing::Instant;
 
 /// A row of the ledger.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Run {
     /// Its number.
     pub id: i64,
@@ -40,6 +40,7 @@ pub struct Run {
     pub lateness_ms: Option<i64>,
     /// What it did.
     #[serde(serialize_with = "as_json")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub counts: Option<String>,
     /// Why it failed, or more about why it was skipped.
     pub error: Option<String>,

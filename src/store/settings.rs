@@ -125,7 +125,7 @@ pub async fn change_contacts(
 }
 
 /// Someone who gets an org's emails.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Contact {
     /// The address.
     pub email: String,
@@ -159,7 +159,7 @@ pub async fn tiers(connection: &mut PgConnection) -> Result<Vec<String>, StoreEr
 }
 
 /// Why and since when an org is set aside.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Parking {
     /// Since when.
     pub at: Instant,

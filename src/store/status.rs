@@ -12,7 +12,7 @@ pub const MANY: i64 = 1_000;
 const NAMED: i64 = 5;
 
 /// Something that waits: how much of it, [`MANY`] at most, and since when.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, schemars::JsonSchema)]
 pub struct Queue {
     /// How much; [`MANY`] stands for that many or more.
     pub length: i64,
@@ -21,7 +21,7 @@ pub struct Queue {
 }
 
 /// Everything that waits.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, schemars::JsonSchema)]
 pub struct Queues {
     /// Orgs whose period has ended.
     pub due: Queue,
@@ -121,7 +121,7 @@ pub async fn queues(
 }
 
 /// An org that is set aside.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct ParkedRow {
     /// The org, by its slug.
     pub org: String,
@@ -147,7 +147,7 @@ pub async fn parked(connection: &mut PgConnection) -> Result<Vec<ParkedRow>, Sto
 }
 
 /// A boundary to come, in one zone.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct NextBoundary {
     /// When.
     pub at: Instant,
@@ -194,7 +194,7 @@ pub async fn next_boundaries(
 }
 
 /// The last run of a job.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct LastRun {
     /// Its number in the ledger.
     pub id: i64,
@@ -238,7 +238,7 @@ pub async fn last_runs(
 }
 
 /// What the database remembers of tz releases.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct ZoneFacts {
     /// The newest release that orgs' ends were brought to.
     pub newest_used: Option<String>,

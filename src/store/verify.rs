@@ -7,7 +7,7 @@ use super::database::Database;
 use super::error::StoreError;
 
 /// A rule, and how many rows break it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Rule {
     /// The rule in a few words.
     pub rule: &'static str,

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
+use crate::smtp::{Act, ScriptedServer, Verb};
 use crate::support::{Answer, TestDatabase};
 
 fn run(test: &TestDatabase, line: &str) -> Answer {
@@ -68,6 +69,11 @@ async fn each_deep_fault_is_found() {
             "alter table users force row level security",
             "schema",
             "alter table … no force row level security",
+        ),
+        (
+            "alter table usage_metrics disable row level security",
+            "schema",
+            "alter table … enable row level security",
         ),
         (
             "alter table users add shoe_size numeric(3, 1)",
@@ -142,4 +148,68 @@ async fn files_that_others_may_read_are_found() {
         assert!(all.contains(&("file_mode".to_owned(), mend.clone())), "{all:#?}");
         change(0o600);
     }
+}
+
+#[tokio::test]
+async fn roles_have_what_they_were_given_and_no_more() {
+    let test = acme().await;
+    let give = "db migrate --with-roles";
+    run(&test, give).exits(0);
+    assert_eq!(examined(&test), (0, vec![]));
+    for (fault, mend) in [
+        ("revoke insert on usage_metrics from periodd_app", give),
+        ("revoke execute on function record_usage from periodd_app", give),
+        ("revoke select on usage_alerts_view from periodd_member", give),
+        ("drop policy of_the_app on users", give),
+    ] {
+        test.sql(fault).await;
+        let mend = format!("periodd {mend}");
+        assert_eq!(examined(&test), (3, vec![("rights".to_owned(), mend)]), "{fault}");
+        run(&test, give).exits(0);
+        assert_eq!(examined(&test), (0, vec![]), "{fault}: what is said mends it");
+    }
+    for fault in [
+        "grant update on usage_counters to periodd_member",
+        "grant delete on overage_entries to public",
+        "grant select on periodd_outbox to periodd_app",
+    ] {
+        test.sql(fault).await;
+        let (code, all) = examined(&test);
+        assert_eq!(code, 3, "{fault}");
+        for (check, mend) in all {
+            assert!(check == "rights" && mend.starts_with("revoke "), "{fault}: {check}: {mend}");
+            test.sql(&mend).await;
+        }
+        assert_eq!(examined(&test), (0, vec![]), "{fault}: what is said mends it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mail_server_is_greeted_and_nothing_is_sent() {
+    let test = acme().await;
+    let server = ScriptedServer::start().await;
+    let password = test.config().parent().expect("a directory").join("password");
+    std::fs::write(&password, "secret-of-mail").expect("written");
+    let owner_only = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&password, owner_only).expect("its mode is set");
+    test.configure(&format!(
+        "[mail]\ntransport = \"smtp\"\nfrom = \"a@example.com\"\n\
+         [mail.smtp]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
+         username = \"us\"\npassword_file = \"{}\"\n",
+        server.port,
+        password.display()
+    ));
+    assert_eq!(examined(&test), (0, vec![]));
+    assert_eq!((server.connections(), server.received()), (1, vec![]));
+
+    server.always(Verb::Auth, Act::Reply("535 5.7.8 who are you"));
+    let (code, all) = examined(&test);
+    let mend = "smtp.username and smtp.password_file in [mail]".to_owned();
+    assert_eq!((code, all), (3, vec![("mail_login".to_owned(), mend)]));
+    let page = run(&test, &format!("doctor --at {NOW}")).exits(3).stdout;
+    assert!(page.contains("who are you") && !page.contains("secret-of-mail"), "{page}");
+
+    server.always(Verb::Connect, Act::Reply("421 4.3.2 closed for today"));
+    let (code, all) = examined(&test);
+    assert_eq!((code, all[0].0.as_str()), (3, "mail_server"));
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::smtp::{Act, ScriptedServer, Verb};
 use crate::support::{Answer, TestDatabase};
 use crate::{load, values, with_environment, written};
 use periodd::config::Config;
@@ -143,14 +144,14 @@ fn check_tries_every_template() {
     );
 }
 
-#[tokio::test]
-async fn check_knocks_at_the_servers_that_are_named() {
+#[tokio::test(flavor = "multi_thread")]
+async fn check_greets_the_servers_that_are_named_and_sends_nothing() {
     let database = TestDatabase::new().await;
-    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = server.local_addr().unwrap().port();
+    let server = ScriptedServer::start().await;
+    let port = server.port;
     database.configure(&format!(
         "[mail]\ntransport = \"smtp\"\nfrom = \"a@example.com\"\n\
-         [mail.smtp]\nhost = \"127.0.0.1\"\nport = {port}\n"
+         [mail.smtp]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n"
     ));
     let check = ["config", "check", "--format", "json"];
     let answer = database.periodd(&check).exits(0).json();
@@ -162,13 +163,14 @@ async fn check_knocks_at_the_servers_that_are_named() {
             .collect()
     };
     let schema = "the database that is configured answers, its schema is current";
-    let accepts = format!("127.0.0.1:{port} accepts connections");
-    assert_eq!(found(&answer), [(true, schema.to_owned()), (true, accepts)]);
+    let greeted = format!("127.0.0.1:{port} lets us in");
+    assert_eq!(found(&answer), [(true, schema.to_owned()), (true, greeted)]);
+    assert_eq!((server.connections(), server.received()), (1, vec![]));
 
-    drop(server);
+    server.always(Verb::Connect, Act::Reply("421 4.3.2 closed for today"));
     let answer = found(&database.periodd(&check).exits(69).json());
     assert!(answer[0].0 && !answer[1].0, "{answer:?}");
-    assert!(answer[1].1.contains("Connection refused"), "{answer:?}");
+    assert!(answer[1].1.contains("closed for today"), "{answer:?}");
 
     let nobody = "[database]\nurl = \"postgres://u@127.0.0.1:1/app\"\n";
     let answer = found(&database.periodd_configured(nobody, &check).exits(69).json());

@@ -7,6 +7,8 @@ mod commands;
 mod layers;
 mod refusals;
 mod shape;
+#[path = "../support/smtp/mod.rs"]
+mod smtp;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -35,8 +35,8 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-#[derive(serde::Serialize)]
-struct List {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct List {
     emails: Vec<EmailRow>,
     waiting: Vec<WaitingRow>,
     suppressed: Vec<SuppressionRow>,

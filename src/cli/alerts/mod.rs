@@ -12,8 +12,8 @@ use crate::jobs::alerts::{self, Report};
 use crate::jobs::deliver::{self, Post};
 use crate::mail::SendError;
 
-mod list;
-mod preview;
+pub(super) mod list;
+pub(super) mod preview;
 
 const NOTES: &str = "Examples:
   periodd alerts run
@@ -37,26 +37,36 @@ enum Command {
     ///
     /// Looks at what has moved since the last pass, limits included, and once a day at everything.
     /// Safe to repeat, and beside a running daemon: each threshold is told once.
+    #[command(after_help = "Examples:\n  periodd alerts run\n  periodd alerts run --full")]
     Run {
         /// Look at everything now
         #[arg(long)]
         full: bool,
     },
     /// List emails, alerts that wait for a recipient, and dead addresses
+    #[command(after_help = "Examples:\n\
+        \x20 periodd alerts list\n\
+        \x20 periodd alerts list --org acme --state given_up")]
     List(list::Args),
     /// Send an email once more, with the Message-ID that it had
+    #[command(after_help = "Examples:\n\
+        \x20 periodd alerts resend 6f0c3a52-4d0e-4a4e-9c51-0c5a5c1a2b3d")]
     Resend {
         /// The email, as `alerts list` shows it
         #[arg(value_name = "ID")]
         id: Uuid,
     },
     /// Send a made-up warning to an address, to see whether emails arrive
+    #[command(after_help = "Examples:\n  periodd alerts test you@example.com")]
     Test {
         /// Where to
         #[arg(value_name = "ADDRESS")]
         address: String,
     },
     /// Write the email that an org would get now, without sending it
+    #[command(after_help = "Examples:\n\
+        \x20 periodd alerts preview acme --feature minutes_transcribed\n\
+        \x20 periodd alerts preview acme --html > alert.html")]
     Preview(preview::Args),
 }
 
@@ -149,8 +159,8 @@ async fn test(session: &Session, to: &str) -> Result<Exit, Failure> {
     }
 }
 
-#[derive(serde::Serialize)]
-struct Tested {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Tested {
     address: String,
     answer: String,
 }
@@ -161,8 +171,8 @@ impl Output for Tested {
     }
 }
 
-#[derive(serde::Serialize)]
-struct Answer {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     alerts: Option<Report>,
     emails: deliver::Report,

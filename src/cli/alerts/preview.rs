@@ -133,8 +133,8 @@ async fn counter(session: &Session, org: Uuid, args: &Args) -> Result<CounterVie
     })
 }
 
-#[derive(serde::Serialize)]
-struct Written {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Written {
     org: String,
     feature: String,
     threshold: u8,

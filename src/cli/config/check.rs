@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,11 +9,10 @@ use super::{Exit, Failure, Global, load};
 use crate::cli::output::{Cell, Format, Output, Page, Screen, Table, Tone};
 use crate::config::{Config, ConfigError, Source, Transport};
 use crate::daemon::cluster_settings;
+use crate::jobs::deliver::Post;
+use crate::mail::SendError;
 use crate::store::cluster::Cluster;
 use crate::store::{Database, migrate};
-
-/// How long a mail server may take to accept a connection.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `periodd config check` is asked.
 #[derive(clap::Args, Debug)]
@@ -88,34 +86,32 @@ async fn database(config: &Config) -> Found {
     Ok(format!("{what} answers, its schema is current"))
 }
 
+/// Greets the mail server, sees its certificate and logs in; nothing is sent.
 async fn mail(config: &Config) -> Found {
-    let (mail, smtp) = (&config.mail, &config.mail.smtp);
-    match (mail.transport, &smtp.host) {
-        (Transport::Smtp, Some(host)) => {
-            let place = format!("{host}:{}", smtp.port);
-            let knock = tokio::net::TcpStream::connect((host.as_str(), smtp.port));
-            let answer = tokio::time::timeout(PATIENCE, knock).await;
-            match answer.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
-                Ok(_) => Ok(format!("{place} accepts connections")),
-                Err(error) => Err(Failure::unavailable(format!(
-                    "{place}: {error}; check `host` and `port` in [mail.smtp]"
-                ))),
-            }
-        }
-        (Transport::Smtp, None) => Err(Failure::configuration("\"smtp\" needs `host`")),
-        (Transport::Directory, _) => Ok(format!("goes into {}", mail.directory.display())),
-        (Transport::None, _) => Ok("goes nowhere".to_owned()),
+    if config.mail.transport == Transport::Directory {
+        return Ok(format!("goes into {}", config.mail.directory.display()));
+    }
+    let post = Post::of(config).map_err(Failure::configuration)?;
+    if !post.carries() {
+        return Ok("goes nowhere".to_owned());
+    }
+    match post.greet().await {
+        Ok(place) => Ok(format!("{place} lets us in")),
+        Err(error @ SendError::Credentials(_)) => Err(Failure::configuration(error)),
+        Err(error) => Err(Failure::unavailable(format!(
+            "{error}; check `host`, `port` and `tls` in [mail.smtp]"
+        ))),
     }
 }
 
 /// What was looked at, when the configuration itself is right.
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Report {
     file: Option<PathBuf>,
     checks: Vec<Check>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Check {
     what: &'static str,
     good: bool,
@@ -156,12 +152,12 @@ impl Output for Report {
 }
 
 /// What is wrong, for programs.
-#[derive(Serialize)]
-struct Refusal {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Refusal {
     problems: Vec<Problem>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Problem {
     place: Option<String>,
     message: String,

@@ -55,8 +55,8 @@ fn write(file: &Path, force: bool) -> io::Result<()> {
     placed
 }
 
-#[derive(serde::Serialize)]
-struct Written {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Written {
     file: PathBuf,
 }
 

@@ -1,7 +1,7 @@
 //! `periodd config`: the configuration written, judged, shown and described.
 
-mod check;
-mod init;
+pub(super) mod check;
+pub(super) mod init;
 
 use super::output::{Format, Screen};
 use super::{Exit, Failure, Global};
@@ -27,18 +27,22 @@ enum Command {
     ///
     /// Writes the file that --config names, else `$PERIODD_CONFIG`, else
     /// /etc/periodd/periodd.toml for root and ~/.config/periodd/periodd.toml for everybody else.
+    #[command(after_help = "Examples:\n  periodd config init")]
     Init(init::Args),
     /// Judge the configuration: everything that is wrong, with file, line and column
     ///
     /// Then knocks at the database and, for transport "smtp", at the mail server. Nothing is
     /// written, started or sent. Wrong keys and values exit 78, an unreachable server 69.
+    #[command(after_help = "Examples:\n  periodd config check\n  periodd config check --offline")]
     Check(check::Args),
     /// Print what is in force and where each value comes from; secrets as stars
+    #[command(after_help = "Examples:\n  periodd config show")]
     Show,
     /// Print a JSON Schema of the file, for editors
     ///
     /// Put it beside your file, and `#:schema ./periodd.schema.json` into the file's first line
     /// (as `config init` does): editors with a TOML language server then complete and check keys.
+    #[command(after_help = "Examples:\n  periodd config schema > periodd.schema.json")]
     Schema,
 }
 

@@ -12,8 +12,8 @@ use crate::jobs::demo::{Outcome, Scene};
 use crate::store::history::Total;
 
 /// The whole answer.
-#[derive(Serialize)]
-pub(super) struct Document<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Document<'a> {
     state_dir: String,
     config: String,
     mail_dir: String,

@@ -13,7 +13,7 @@ use closing::{Commands, Document};
 use home::Home;
 use narrator::Narrator;
 
-mod closing;
+pub(super) mod closing;
 mod home;
 mod narrator;
 

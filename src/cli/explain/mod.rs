@@ -8,7 +8,7 @@ use super::{Exit, Failure, Global};
 use crate::jobs::explain;
 
 mod html;
-mod page;
+pub(super) mod page;
 mod picture;
 
 pub(super) use page::findings;

@@ -14,9 +14,9 @@ const PICTURE_COLUMNS: usize = 64;
 const SCALE_COLUMNS: usize = 12;
 
 /// The page.
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-pub(super) struct Answer<'a> {
+pub(in crate::cli) struct Answer<'a> {
     found: &'a Explanation,
     #[serde(skip)]
     zone: Option<Zone>,

@@ -83,8 +83,8 @@ fn answer(
     Ok(Exit::Done)
 }
 
-#[derive(serde::Serialize)]
-struct Answer {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Answer {
     org: Uuid,
     #[serde(skip)]
     name: String,

@@ -107,8 +107,8 @@ pub(super) async fn run(session: &Session, args: &Set) -> Result<Exit, Failure> 
     Ok(Exit::Done)
 }
 
-#[derive(serde::Serialize)]
-struct Answer {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Answer {
     #[serde(flatten)]
     org: OrgView,
     #[serde(flatten)]

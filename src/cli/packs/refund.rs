@@ -92,7 +92,7 @@ fn said_of(org: &str, error: refund::Error, done: usize) -> Failure {
     Failure { message: format!("{org}: {}{hint}{done}", failure.message), ..failure }
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 struct Refunded {
     org: String,
     pack: Uuid,
@@ -101,8 +101,8 @@ struct Refunded {
     at: Instant,
 }
 
-#[derive(serde::Serialize)]
-struct Answer(Vec<Refunded>);
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Answer(Vec<Refunded>);
 
 impl Output for Answer {
     fn page(&self) -> Page {

@@ -103,8 +103,8 @@ fn observer(screen: &Screen, bytes: u64) -> Observer {
     })
 }
 
-#[derive(serde::Serialize)]
-struct Answer {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Answer {
     dry_run: bool,
     /// Was anything to be written at all?
     written: bool,

@@ -62,11 +62,11 @@ pub(super) async fn check(session: &Session, args: &Check) -> Result<(), Failure
     session.screen.show(&Checked { allowed, quantity: args.quantity, limit })
 }
 
-#[derive(serde::Serialize)]
-struct All(Vec<Limit>);
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct All(Vec<Limit>);
 
-#[derive(serde::Serialize)]
-struct Checked {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Checked {
     allowed: bool,
     quantity: Quantity,
     #[serde(flatten)]

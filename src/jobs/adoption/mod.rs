@@ -11,7 +11,7 @@ use crate::store::{Database, StoreError};
 use crate::tzdata::TzData;
 
 /// What was found, and what would be done about it.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// What would be done.
     #[serde(flatten)]
@@ -60,7 +60,7 @@ pub async fn apply(
 }
 
 /// What `db verify` found.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Verdict {
     /// Every rule, with how many rows break it.
     pub rules: Vec<Rule>,

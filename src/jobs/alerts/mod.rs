@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 5;
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a pass did.
-#[derive(Debug, Default, Clone, serde::Serialize)]
+#[derive(Debug, Default, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// Was everything looked at, or what moved?
     pub everything: bool,

@@ -70,7 +70,7 @@ impl Request {
 }
 
 /// What a delivery did.
-#[derive(Debug, Default, Clone, serde::Serialize)]
+#[derive(Debug, Default, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// Emails that were accepted.
     pub sent: usize,

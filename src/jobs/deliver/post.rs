@@ -109,6 +109,15 @@ impl Post {
         Ok(Written { to, subject, text })
     }
 
+    /// Goes as far as one can without sending anything: finds the mail server, sees its
+    /// certificate, logs in, says goodbye. Returns where emails go.
+    ///
+    /// # Errors
+    /// [`SendError::Unreachable`] or [`SendError::Credentials`].
+    pub async fn greet(&self) -> Result<String, SendError> {
+        self.transport.greet().await
+    }
+
     /// Sends a made-up warning to an address, and returns what the server said.
     ///
     /// # Errors
@@ -158,7 +167,7 @@ impl Post {
 }
 
 /// An email, as a person reads it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Written {
     /// To whom.
     pub to: String,

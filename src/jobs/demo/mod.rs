@@ -68,7 +68,7 @@ pub enum Error {
 }
 
 /// What a run of the demo left behind.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Outcome {
     /// Business time at its end.
     pub until: Instant,

@@ -6,7 +6,7 @@ use crate::jobs::sync::{self, Late};
 use crate::store::history::{ClosedRow, ExpiredRow};
 
 /// A moment of the story.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Scene {
     /// Something happened.
@@ -32,7 +32,7 @@ pub enum Scene {
 }
 
 /// A value that an audit mended.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Drift {
     /// The org, by its slug.
     pub org: String,
@@ -47,7 +47,7 @@ pub struct Drift {
 }
 
 /// The orgs of one zone whose period ended at one instant.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Boundary {
     /// The instant.
     pub at: Instant,
@@ -58,7 +58,7 @@ pub struct Boundary {
 }
 
 /// How one org's period closed.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct OrgClose {
     /// The org, by its slug.
     pub org: String,
@@ -75,7 +75,7 @@ pub struct OrgClose {
 }
 
 /// How a period closed for one feature.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct FeatureClose {
     /// The feature.
     pub feature: String,

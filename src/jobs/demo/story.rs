@@ -13,7 +13,7 @@ const OPENS: &str = "2026-01-05T00:00:00Z";
 const ENDS: &str = "2026-06-01T10:00:00Z";
 
 /// Something that happens at a moment.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Event {
     /// When.
     pub at: Instant,
@@ -23,7 +23,7 @@ pub struct Event {
 }
 
 /// What can happen.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
     /// An org buys a pack.

@@ -3,8 +3,10 @@
 mod books;
 mod features;
 mod files;
+mod mail;
 mod periods;
 mod reach;
+mod rights;
 mod schema;
 mod zones;
 
@@ -27,7 +29,7 @@ pub struct Patient<'a> {
 }
 
 /// A check that was made, and what it found.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Check {
     /// What was asked, in a few words.
     pub asked: &'static str,
@@ -36,7 +38,7 @@ pub struct Check {
 }
 
 /// What the doctor says.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Diagnosis {
     /// Business time.
     pub now: Instant,
@@ -78,8 +80,12 @@ pub async fn examine(
     keep("the schema is what this program needs", schema::check(patient).await)?;
     observer("how the database is reached");
     keep("the database is reached as it should be", reach::check(patient).await)?;
+    observer("roles");
+    keep("roles may do what they should, and no more", rights::check(patient).await)?;
     observer("files");
     keep("files are readable by whom they should be", Ok(files::check(patient)))?;
+    observer("the mail server");
+    keep("the mail server lets us in", Ok(mail::check(patient).await))?;
     observer("time zones");
     keep("tz data agree for the zones in use", zones::check(patient).await)?;
     observer("periods");

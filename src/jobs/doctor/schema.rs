@@ -29,6 +29,7 @@ fn mend(what: &str) -> &'static str {
         _ if what.contains("not valid:") => "reindex index concurrently …",
         _ if what.contains("rounds") => "alter table … alter column … type numeric",
         _ if what.contains("forces") => "alter table … no force row level security",
+        _ if what.contains("no row-level") => "alter table … enable row level security",
         _ => "connect as the tables' owner: [database] url",
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Pace {
 }
 
 /// Where usage goes at the pace of the last four weeks.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Ahead {
     /// What will have been used when the period ends, in whole units.
     pub at_end: Quantity,
@@ -37,7 +37,7 @@ pub struct Ahead {
 }
 
 /// One feature in the period that contains now.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct FeatureView {
     /// The feature.
     pub feature: String,
@@ -86,7 +86,7 @@ pub struct FeatureView {
 }
 
 /// A stored copy of a number.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Copy {
     /// Where it is.
     pub column: &'static str,
@@ -99,7 +99,7 @@ pub struct Copy {
 }
 
 /// Would one more unit be allowed?
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Increment {
     /// The answer.
     pub allowed: bool,
@@ -108,7 +108,7 @@ pub struct Increment {
 }
 
 /// What had been used by an instant.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Point {
     /// When.
     pub at: Instant,

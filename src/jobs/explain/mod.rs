@@ -29,7 +29,7 @@ const STRETCHES: i64 = 60;
 const SCRAPES: &str = "scrapes";
 
 /// Everything about one org.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Explanation {
     /// Business time.
     pub now: Instant,
@@ -60,7 +60,7 @@ pub struct Explanation {
 }
 
 /// A period, and how far it is.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct PeriodView {
     /// The first instant inside.
     pub start: Instant,

@@ -8,7 +8,7 @@ use crate::billing::rollover::{ClosedUsage, Plan};
 use crate::billing::{Instant, Quantity};
 
 /// What a rollover did.
-#[derive(Debug, Default, serde::Serialize)]
+#[derive(Debug, Default, serde::Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// Orgs that this run has brought up to now: each counts once, however many passes it took.
     pub orgs: usize,
@@ -45,7 +45,7 @@ pub struct Report {
 }
 
 /// An org that was parked.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Parked {
     /// The org.
     pub org: Uuid,

@@ -14,7 +14,7 @@ use crate::store::drift::Mended;
 const LINES: usize = 1_000;
 
 /// What a sync did.
-#[derive(Debug, Default, serde::Serialize)]
+#[derive(Debug, Default, serde::Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// Metrics that were counted.
     pub metrics_counted: u64,
@@ -48,7 +48,7 @@ pub struct Report {
 }
 
 /// What an audit looked at.
-#[derive(Debug, Default, Clone, Copy, serde::Serialize)]
+#[derive(Debug, Default, Clone, Copy, serde::Serialize, schemars::JsonSchema)]
 pub struct Audited {
     /// Orgs.
     pub orgs: u64,
@@ -57,7 +57,7 @@ pub struct Audited {
 }
 
 /// Late usage of a closed period.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Late {
     /// The org, by its slug.
     pub org: String,
@@ -78,7 +78,7 @@ pub struct Late {
 }
 
 /// What someone added to a purchased column without a pack.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct WithoutPack {
     /// The org, by its slug.
     pub org: String,

@@ -40,7 +40,7 @@ pub struct Request {
 }
 
 /// A line that cannot be imported.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Fault {
     /// Its number in the file, from 1 on.
     pub line: u64,
@@ -49,7 +49,7 @@ pub struct Fault {
 }
 
 /// How an import ended.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// Lines with usage, good and bad.
     pub lines: u64,

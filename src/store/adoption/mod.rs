@@ -49,7 +49,7 @@ pub const TABLES: [&str; 17] = [
 ];
 
 /// Something that was found, and how often.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Finding {
     /// What, and what becomes of it.
     pub what: &'static str,
@@ -60,7 +60,7 @@ pub struct Finding {
 }
 
 /// An amount that is not what it was.
-#[derive(Debug, Clone, serde::Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema, sqlx::FromRow)]
 pub struct Difference {
     /// The org.
     pub org: uuid::Uuid,

@@ -5,7 +5,7 @@ use super::{people, usage};
 use crate::store::tables::{Catalogue, Relation, quoted};
 
 /// What was found in a database, and what adopting it does.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Adoption {
     /// The tables that are replaced, in their order; each stays as `NAME_legacy`.
     pub replaces: Vec<String>,
@@ -24,7 +24,7 @@ pub struct Adoption {
 }
 
 /// One thing that is done.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Step {
     /// What, in a few words.
     pub what: &'static str,

@@ -1,5 +1,10 @@
 //! Mail servers for tests: a real one, and one that does what the test says.
-#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "every binary uses its own part of this"
+)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
 
 mod real;

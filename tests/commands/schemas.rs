@@ -1,0 +1,243 @@
+//! `--format json`: every command answers what its schema in `docs/schemas` says.
+
+use std::collections::BTreeSet;
+
+use clap::CommandFactory;
+
+use crate::schema_files;
+use crate::support::TestDatabase;
+
+const CATALOGUE: &str = r#"
+[[features]]
+name = "sms_sent"
+unit = "messages"
+
+[[features]]
+name = "scrapes"
+
+[[tiers]]
+code = "pro"
+name = "Professional"
+monthly_price_cents = 8900
+limits = { sms_sent = 10, scrapes = "unlimited" }
+
+[[packs]]
+code = "sms-50"
+feature = "sms_sent"
+quantity = "50.5"
+price_cents = 900
+"#;
+
+const NOW: &str = "2026-05-16T12:00:00Z";
+
+/// Every command with an answer, once at least, in an order in which each has something to say;
+/// with its exit code.
+const STORY: [(&str, i32); 55] = [
+    ("config check", 0),
+    ("config show", 0),
+    ("db status", 0),
+    ("db migrate", 0),
+    ("db url", 0),
+    ("db import", 0),
+    ("tiers apply --dry-run", 3),
+    ("tiers apply", 0),
+    ("tiers apply", 0),
+    ("tiers list", 0),
+    ("status", 0),
+    (
+        "orgs add acme --name Acme --zone Europe/Berlin --tier pro \
+         --period-start 2026-03-31T22:00:00Z",
+        0,
+    ),
+    ("orgs add bolt --name Bolt --zone UTC", 0),
+    ("orgs add idle --name Idle --zone Asia/Tokyo --cycle yearly", 0),
+    ("orgs set acme --contact ann@acme.example --next-tier pro --status active", 0),
+    ("orgs set bolt --cycle weekly --anchor-day 3 --tier pro", 0),
+    ("orgs park bolt --reason odd", 0),
+    ("orgs list", 0),
+    ("explain bolt", 0),
+    ("status", 3),
+    ("orgs unpark bolt", 0),
+    (
+        "packs grant --org acme --feature sms_sent --quantity 20 \
+         --purchased-at 2026-04-02T00:00:00Z --reference r-1",
+        0,
+    ),
+    (
+        "packs grant --org bolt --feature sms_sent --quantity 5.25 \
+         --expires-at 2026-12-01T00:00:00Z",
+        0,
+    ),
+    (
+        "usage record --org acme --feature sms_sent --quantity 15 \
+         --used-at 2026-04-12T09:00:00Z --key k1",
+        0,
+    ),
+    ("usage record --org acme --feature sms_sent --quantity 9.5 --used-at 2026-05-02T09:00:00Z", 0),
+    ("explain acme", 0),
+    ("rollover --dry-run", 3),
+    ("rollover", 0),
+    ("rollover", 0),
+    ("orgs show acme", 0),
+    ("orgs show idle", 0),
+    ("packs list", 0),
+    ("packs refund --org acme --reference r-1 --quantity 1", 0),
+    ("usage record --org acme --feature sms_sent --quantity 31 --used-at 2026-05-04T09:00:00Z", 0),
+    ("usage limits --org acme", 0),
+    ("usage check --org acme --feature sms_sent --quantity 1", 0),
+    ("usage check --org acme --feature sms_sent --quantity 5000", 0),
+    ("usage import FILE --dry-run", 3),
+    ("usage import FILE --skip-bad", 4),
+    ("sync --full --check", 0),
+    ("sync", 0),
+    ("usage record --org acme --feature sms_sent --quantity 4 --used-at 2026-04-13T09:00:00Z", 0),
+    ("sync --full", 0),
+    ("alerts run", 0),
+    ("alerts list", 0),
+    ("alerts preview acme", 0),
+    ("alerts test me@example.com", 0),
+    ("runs list", 0),
+    ("runs show 1", 0),
+    ("schedule list", 0),
+    ("schedule next", 0),
+    ("schedule pause retention --reason audit", 0),
+    ("schedule resume retention", 0),
+    ("doctor", 0),
+    ("db verify", 0),
+];
+
+#[tokio::test]
+async fn every_answer_is_what_its_schema_says() {
+    let test = TestDatabase::new().await;
+    let files = tempfile::tempdir().expect("a directory");
+    test.configure(CATALOGUE);
+    let (state, mail) = (files.path().join("state"), files.path().join("mail"));
+    std::fs::create_dir(&state).expect("a directory");
+    test.configure(&format!("[daemon]\nstate_dir = \"{}\"\n", state.display()));
+    test.configure(&format!(
+        "[mail]\ntransport = \"directory\"\nfrom = \"a@example.com\"\ndirectory = \"{}\"\n",
+        mail.display()
+    ));
+    let usage = files.path().join("usage.csv");
+    let lines = "org,feature,quantity,used_at\nacme,sms_sent,1.5,2026-05-03T00:00:00Z\nx,y,z,0\n";
+    std::fs::write(&usage, lines).expect("written");
+
+    let mut answered: BTreeSet<&str> = BTreeSet::new();
+    let described = described();
+    for (line, code) in STORY {
+        let words = line.split(' ').map(|word| match word {
+            "FILE" => usage.to_str().expect("UTF-8"),
+            word => word,
+        });
+        let words: Vec<&str> = words.chain(["--format", "json", "--yes", "--at", NOW]).collect();
+        let answer = test.periodd(&words);
+        assert_eq!(answer.code, code, "{line}: {answer:?}");
+        let command = described
+            .iter()
+            .find(|command| line == **command || line.starts_with(&format!("{command} ")));
+        let command = command.unwrap_or_else(|| panic!("{line}: there is no schema"));
+        schema_files::hold(command, &answer.json());
+        answered.insert(command);
+    }
+
+    // Those that need an id, a place of their own or no time.
+    let list = test.periodd(&["alerts", "list", "--format", "json"]).exits(0).json();
+    let email = list["emails"][0]["id"].as_str().expect("an email was sent").to_owned();
+    let new_file = files.path().join("new.toml");
+    let new_file = new_file.to_str().expect("UTF-8");
+    for (command, arguments) in [
+        ("alerts resend", &["alerts", "resend", email.as_str(), "--at", NOW][..]),
+        ("config init", &["config", "init", "--config", new_file]),
+        ("periods", &["periods", "--zone", "UTC", "--cycle", "daily", "--count", "2"]),
+    ] {
+        let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_periodd"));
+        if !arguments.contains(&"--config") {
+            run.arg("--config").arg(test.config());
+        }
+        let output = run.args(arguments).args(["--format", "json"]).output().expect("it runs");
+        let answer = crate::support::Answer::from(output).exits(0);
+        schema_files::hold(command, &answer.json());
+        answered.insert(command);
+    }
+
+    // The demo's answer is held to its schema by the demo's own test.
+    let unanswered: Vec<&String> = described
+        .iter()
+        .filter(|command| !answered.contains(command.as_str()) && *command != "demo")
+        .collect();
+    assert!(unanswered.is_empty(), "nothing was held to these schemas: {unanswered:?}");
+}
+
+#[tokio::test]
+async fn a_refused_configuration_and_a_database_to_adopt_are_described() {
+    let test = TestDatabase::empty().await;
+    test.sql(
+        "create table users (id uuid primary key, email text);
+         create table organizations (id uuid primary key, name text);
+         insert into organizations values ('11111111-1111-1111-1111-111111111111', 'Acme')",
+    )
+    .await;
+    let found = test.periodd(&["db", "import", "--format", "json"]).exits(3).json();
+    assert!(found.is_object(), "{found}");
+    schema_files::hold("db import", &found);
+
+    let bad = "[rollover]\nbatchsize = 5\n";
+    let refused = test.periodd_configured(bad, &["config", "check", "--format", "json"]).exits(78);
+    schema_files::hold("config check", &refused.json());
+}
+
+#[test]
+fn the_schemas_are_those_of_the_program() {
+    let written = tempfile::tempdir().expect("a directory");
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_periodd"))
+        .args(["completions", "schemas", "--directory"])
+        .arg(written.path())
+        .status();
+    assert!(run.expect("it runs").success());
+    let files = |directory: &std::path::Path| -> Vec<(String, String)> {
+        let entries = std::fs::read_dir(directory).expect("a directory");
+        let mut files: Vec<(String, String)> = entries
+            .map(|entry| {
+                let entry = entry.expect("a file");
+                let text = std::fs::read_to_string(entry.path()).expect("text");
+                (entry.file_name().to_string_lossy().into_owned(), text)
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let mend = "run `periodd completions schemas --directory docs/schemas`, and say in the \
+                CHANGELOG what changed for programs that read answers";
+    assert!(files(written.path()) == files(&schema_files::directory()), "{mend}");
+}
+
+#[test]
+fn every_command_has_a_schema_but_those_that_answer_in_a_format_of_their_own() {
+    let mut commands = Vec::new();
+    let mut pending = vec![(String::new(), periodd::cli::Cli::command())];
+    while let Some((name, command)) = pending.pop() {
+        if command.get_subcommands().next().is_none() {
+            commands.push(name);
+            continue;
+        }
+        for below in command.get_subcommands() {
+            let name = format!("{name} {}", below.get_name()).trim().to_owned();
+            pending.push((name, below.clone()));
+        }
+    }
+    commands.retain(|name| !["run", "completions", "config schema"].contains(&name.as_str()));
+    commands.sort();
+    assert_eq!(described(), commands);
+}
+
+/// The commands with a schema.
+fn described() -> Vec<String> {
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_periodd"))
+        .args(["completions", "schemas"])
+        .output();
+    let all: serde_json::Value =
+        serde_json::from_slice(&run.expect("it runs").stdout).expect("one document");
+    let mut names: Vec<String> = all.as_object().expect("by command").keys().cloned().collect();
+    names.sort();
+    names
+}

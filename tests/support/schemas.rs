@@ -1,0 +1,50 @@
+//! The schemas of `docs/schemas`, and answers that are held to them.
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+pub fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas")
+}
+
+/// The schema of a command: `orgs add`.
+pub fn of(command: &str) -> Value {
+    let file = directory().join(format!("{}.json", command.replace(' ', "-")));
+    let text = std::fs::read_to_string(&file);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// Asserts that a command's answer is what its schema says, and nothing besides. (Readers have to
+/// put up with keys of later versions; this version has none that it does not describe.)
+#[track_caller]
+pub fn hold(command: &str, answer: &Value) {
+    let mut schema = of(command);
+    close(&mut schema);
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema);
+    let validator = validator.unwrap_or_else(|error| panic!("{command}: no schema: {error}"));
+    let faults: Vec<String> = validator
+        .iter_errors(answer)
+        .map(|fault| format!("{}: {fault}", fault.instance_path()))
+        .collect();
+    assert!(faults.is_empty(), "{command}: {faults:#?}\nin {answer:#}");
+}
+
+/// No keys but those that are described.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(keys) => {
+            if keys.get("properties").is_some_and(|properties| properties.is_object())
+                && keys.get("type").is_some_and(Value::is_string)
+            {
+                keys.entry("unevaluatedProperties").or_insert(Value::Bool(false));
+            }
+            keys.values_mut().for_each(close);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
+}
