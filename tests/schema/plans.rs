@@ -23,9 +23,7 @@ const LARGE: [&str; 13] = [
     "users",
 ];
 /// What may read a large table from end to end, by a piece of its text, and why.
-const MAY_SCAN: [(&str, &str); 20] = [
-    ("from organizations where judged_tier <>", "asked where nothing may be scanned"),
-    ("o where o.judged_tier <> o.subscription_tier", "asked where nothing may be scanned"),
+const MAY_SCAN: [(&str, &str); 18] = [
     ("from periodd_outbox where state = 'sent'", "the demo's, which has a dozen orgs"),
     ("where state = 'sent' and letter is not null", "the demo's, which has a dozen orgs"),
     ("o.next_subscription_tier = t.code)", "whether any org uses a tier that is not named"),
@@ -45,6 +43,10 @@ const MAY_SCAN: [(&str, &str); 20] = [
     ("from periodd_outbox where id = $1", "a person names an email by its id alone"),
     ("where a.state = 'waiting' and ($1::uuid is null", "lists what waits, of every org or of one"),
 ];
+/// What is only ever asked in a transaction that scans nothing (`store::apply::begin`): the planner
+/// takes two columns that differ to be common.
+const WHERE_NOTHING_IS_SCANNED: [&str; 2] =
+    ["from organizations where judged_tier <>", "as moved order by moved.org_id"];
 /// What has to go through an index, by a piece of its text.
 const BY_INDEX: [(&str, &str); 20] = [
     ("with waiting as materialized", "usage_metrics_uncounted"),
@@ -120,6 +122,11 @@ async fn many_orgs() -> TestDatabase {
              select id, 'scrapes', '2026-05-01Z', '2026-06-01Z', 80,
                     case when slug like '%99' then 'waiting' else 'notified' end
              from organizations;
+         insert into periodd_drift
+             (org_id, feature, period_start, place, after, difference, reason, found_at)
+             select id, 'scrapes', '2026-05-01Z', 'usage_counters.used', 5, 5, 'It was missing.',
+                    timestamptz '2026-05-01Z' + length(slug) % 10 * interval '1 day'
+             from organizations;
          insert into periodd_outbox
              (org_id, feature, period_start, period_end, threshold, recipient, state, settled_at)
              select id, 'scrapes', '2026-05-01Z', '2026-06-01Z', 80, slug || '@example.com',
@@ -137,10 +144,12 @@ async fn many_orgs() -> TestDatabase {
 async fn plan(connection: &mut PgConnection, statement: &Statement) -> Value {
     let nulls = vec!["null"; statement.parameters].join(", ");
     let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+    let scans = !WHERE_NOTHING_IS_SCANNED.iter().any(|piece| statement.query.contains(piece));
     let run = async |connection: &mut PgConnection, sql: String| {
         let script = sqlx::AssertSqlSafe(sql);
         sqlx::raw_sql(script).execute(connection).await.expect("the statement can be prepared")
     };
+    run(connection, format!("set enable_seqscan = {scans}")).await;
     run(connection, format!("prepare asked as {}", statement.query)).await;
     let explain = format!("explain (format json) execute asked{nulls}");
     let (plan,): (Value,) = sqlx::query_as(sqlx::AssertSqlSafe(explain))
