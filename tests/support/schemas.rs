@@ -37,7 +37,7 @@ pub fn hold(command: &str, answer: &Value) {
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(keys) => {
-            if keys.get("properties").is_some_and(|properties| properties.is_object())
+            if keys.get("properties").is_some_and(Value::is_object)
                 && keys.get("type").is_some_and(Value::is_string)
             {
                 keys.entry("unevaluatedProperties").or_insert(Value::Bool(false));
