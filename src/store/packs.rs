@@ -120,15 +120,18 @@ pub async fn adopt_unseen(connection: &mut PgConnection) -> Result<u64, StoreErr
                from (select org_id, coalesce(sum(quantity) filter (
                                 where feature = 'minutes_transcribed'), 0) as minutes
                      from adopted group by 1) a
-               where o.id = a.org_id),
-           -- Whoever keeps a copy of what is left of the packs is told that it moved.
+               where o.id = a.org_id
+               returning o.id, o.current_period_start, o.current_period_end),
+           -- Whoever keeps a copy of what is left of the packs is told that it moved. Sorted, so
+           -- that the orgs' rows are locked before any counter is: everybody's order.
            told as (
                insert into usage_counters as c
                    (org_id, feature, period_start, period_end)
                select o.id, a.feature, o.current_period_start, o.current_period_end
                from (select distinct org_id, feature from adopted) a
-               join organizations o on o.id = a.org_id
+               join orgs o on o.id = a.org_id
                where o.current_period_start < o.current_period_end
+               order by o.id, a.feature
                on conflict (org_id, period_start, feature) do update set sync_status = 'pending')
            insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
            select org_id, id, 1, 'granted', quantity, purchased_at, quantity from adopted

@@ -95,6 +95,12 @@ proptest! {
     fn early_closes_the_open_period_now_and_keeps_its_end(recipe in recipes()) {
         let scenario = Scenario::of(&recipe);
         let now = scenario.last_look.now;
+        // A pack bought at the very moment may have paid at an expiry of that moment, while the
+        // period still went on; cut off there, the period would not have had it. What was drawn
+        // stays drawn.
+        if scenario.packs.iter().any(|pack| pack.at == now) {
+            return Ok(());
+        }
         let mut memory = Memory::of(&scenario);
         memory.catch_up(scenario.last_look);
         let open = memory.org.period.expect("a period").period;

@@ -90,8 +90,14 @@ pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
         ("periodd_removed", "org_id, before", format!("'{ORG}', {start}")),
         (
             "periodd_audited",
-            "run, first_org, last_org, orgs, starts, ends, metrics",
+            "audit, first_org, last_org, orgs, starts, ends, metrics",
             format!("'{PACK}', '{ORG}', '{ORG}', '{{}}', '{{}}', '{{}}', '{{}}'"),
+        ),
+        ("periodd_runs", "job, trigger, outcome, replica", "'sync', 'command', 'running', 'a'".into()),
+        (
+            "periodd_schedules",
+            "job, trigger, seed, settled",
+            format!("'none', 'schedule', 1, {start}"),
         ),
         ("periodd_facts", "name, value", "'colour', 'blue'".into()),
         ("periodd_imports", "id", "7".into()),

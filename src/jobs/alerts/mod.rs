@@ -65,8 +65,11 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
     let fingerprint = request.watched.fingerprint();
     alerts::expire_waiting(&mut connection, now).await?;
     let mut since = alerts::since(&mut connection, now, real, &fingerprint).await?;
-    // Before any counter is read: what moves later is found again by the next pass.
-    let moved = alerts::moved_limits(&mut connection).await?;
+    // Before any counter is read: what moves later is found again by the next pass. Where limits
+    // moved, partial indexes know; the planner takes two columns that differ to be common.
+    let mut reading = apply::begin(&mut connection).await?;
+    let moved = alerts::moved_limits(&mut reading).await?;
+    reading.commit().await?;
     since.everything |= moved.concerns_everybody() || request.full;
     let mut pass = Pass { request, now, report: Report::default() };
     pass.report.everything = since.everything;
@@ -85,7 +88,9 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
         }
         pass.judge(&mut writer, page).await?;
     } else {
-        let orgs = alerts::changed(&mut connection, &since).await?;
+        let mut reading = apply::begin(&mut connection).await?;
+        let orgs = alerts::changed(&mut reading, &since).await?;
+        reading.commit().await?;
         for orgs in orgs.chunks(PAGE).take_while(|_| !request.stop.is_set()) {
             pass.judge_orgs(&mut connection, &watch, &since, orgs).await?;
         }
