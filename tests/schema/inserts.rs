@@ -93,7 +93,11 @@ pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
             "audit, first_org, last_org, orgs, starts, ends, metrics",
             format!("'{PACK}', '{ORG}', '{ORG}', '{{}}', '{{}}', '{{}}', '{{}}'"),
         ),
-        ("periodd_runs", "job, trigger, outcome, replica", "'sync', 'command', 'running', 'a'".into()),
+        (
+            "periodd_runs",
+            "job, trigger, outcome, replica",
+            "'sync', 'command', 'running', 'a'".into(),
+        ),
         (
             "periodd_schedules",
             "job, trigger, seed, settled",
