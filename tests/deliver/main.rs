@@ -5,7 +5,6 @@
 mod support;
 
 #[path = "../support/smtp/mod.rs"]
-#[allow(unused_imports, reason = "every test binary uses its own part of this")]
 mod smtp;
 
 mod faults;

@@ -1,4 +1,4 @@
-//! `periodd config check`: the configuration judged, and the servers that it names knocked at.
+//! `periodd config check`: the configuration judged, and the servers that it names greeted.
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -31,7 +31,7 @@ enum Command {
     Init(init::Args),
     /// Judge the configuration: everything that is wrong, with file, line and column
     ///
-    /// Then knocks at the database and, for transport "smtp", at the mail server. Nothing is
+    /// Then asks the database and, for transport "smtp", logs in to the mail server. Nothing is
     /// written, started or sent. Wrong keys and values exit 78, an unreachable server 69.
     #[command(after_help = "Examples:\n  periodd config check\n  periodd config check --offline")]
     Check(check::Args),
