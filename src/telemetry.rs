@@ -118,12 +118,12 @@ fn is_stream(stream: &str, (device, inode): (u64, u64)) -> bool {
     stream == format!("{device}:{inode}")
 }
 
-/// What is said at a level. That a connection turned out to be broken when it was handed back is
-/// no news: whoever worked on it has been told, or was done. Nor is what the tick tells of itself.
+/// What is said at a level. That a connection turned out to be broken when it was made or handed
+/// back is no news: whoever needs it is told, unless the next one works. Nor is what the tick tells
+/// of itself.
 fn filter(level: LevelFilter) -> EnvFilter {
     let wants_details = level >= LevelFilter::DEBUG;
-    let others =
-        if wants_details { "" } else { ",sqlx_core::pool=error,tokio_cron_scheduler=warn" };
+    let others = if wants_details { "" } else { ",sqlx_core::pool=off,tokio_cron_scheduler=warn" };
     EnvFilter::new(format!("{level}{others}"))
 }
 
