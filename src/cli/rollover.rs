@@ -4,8 +4,6 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use uuid::Uuid;
-
 use super::orgs::or_unlimited;
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
@@ -76,17 +74,7 @@ async fn scope(session: &Session, args: &Args) -> Result<Scope, Failure> {
     if args.orgs.is_empty() {
         return Ok(Scope::All);
     }
-    let mut ids: Vec<Uuid> = Vec::with_capacity(args.orgs.len());
-    for org in &args.orgs {
-        let id = orgs::find(&session.database, org).await?;
-        if let Some(parked) = orgs::parked_reason(&session.database, id).await? {
-            session.screen.note(&format!("{org} is parked and left alone: {parked}"));
-        }
-        ids.push(id);
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(Scope::Orgs(ids))
+    Ok(Scope::Orgs(session.named_orgs(&args.orgs).await?))
 }
 
 /// The job's request, from the configuration and the flags.

@@ -4,6 +4,8 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::interrupt::Interrupts;
 use super::output::Screen;
 use super::{Exit, Failure, Global};
@@ -15,7 +17,7 @@ use crate::jobs;
 use crate::jobs::stop::Stop;
 use crate::store::cluster::Cluster;
 use crate::store::schedules::Ended;
-use crate::store::{Database, StoreError, migrate, runs};
+use crate::store::{Database, StoreError, migrate, orgs, runs};
 use crate::telemetry::{self, Verbosity};
 use crate::tzdata::TzData;
 
@@ -235,6 +237,25 @@ impl Session {
             (None, Some(_)) => "as [database] url says, which is not shown: it is a secret".into(),
             (None, None) => String::new(),
         }
+    }
+
+    /// The orgs of those names (slugs or ids), each once. Who is parked is named in a note: passes
+    /// leave it alone.
+    ///
+    /// # Errors
+    /// Exit 2 for a name that nobody has.
+    pub(super) async fn named_orgs(&self, names: &[String]) -> Result<Vec<Uuid>, Failure> {
+        let mut ids: Vec<Uuid> = Vec::with_capacity(names.len());
+        for name in names {
+            let id = orgs::find(&self.database, name).await?;
+            if let Some(parked) = orgs::parked_reason(&self.database, id).await? {
+                self.screen.note(&format!("{name} is parked and left alone: {parked}"));
+            }
+            ids.push(id);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
     }
 
     /// Business time as `--at` sets it; `None` is the database's clock.
