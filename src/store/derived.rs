@@ -403,18 +403,26 @@ impl Names<'_> {
                 (format!("{users} join {table} t on t.{key} = u.id"), "t")
             }
         };
-        let (counters, used) = match scope {
-            Scope::Org => (
-                "left join usage_counters c on c.org_id = o.id and c.feature = $2
-                      and c.period_start = o.current_period_start",
-                "coalesce(c.used, 0)",
-            ),
-            Scope::User => (
-                "left join feature_usage c on c.organization_id = o.id and c.user_id = u.id
-                      and c.feature = $2 and c.period_start = o.current_period_start",
-                "coalesce(c.usage_count, 0)",
-            ),
+        // An aggregate, though there is one row at most: it is looked up once per cell. Joined, and
+        // with the condition that it be pending, the planner would rather begin with all pending
+        // counters there are, of which its statistics know nothing.
+        let counters = match scope {
+            Scope::Org => {
+                "cross join lateral (
+                     select max(a.used) as used, max(a.sync_status) as sync_status
+                     from usage_counters a
+                     where a.org_id = o.id and a.feature = $2
+                       and a.period_start = o.current_period_start) c"
+            }
+            Scope::User => {
+                "cross join lateral (
+                     select max(a.usage_count) as used, max(a.sync_status) as sync_status
+                     from feature_usage a
+                     where a.organization_id = o.id and a.user_id = u.id and a.feature = $2
+                       and a.period_start = o.current_period_start) c"
+            }
         };
+        let used = "coalesce(c.used, 0)";
         let held = format!("{row}.{column}");
         let (depends, memory_from, written, since, total) = match memory {
             Memory::Counter => (String::new(), String::new(), "null::numeric", "0::numeric", "0"),
