@@ -188,6 +188,27 @@ async fn an_email_that_cannot_be_composed_holds_up_no_other() {
     assert!(why[0].contains("Mars/Olympus") && why[1].contains("10^22"), "{why:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_workers_none_gives_up_an_email_for_one_that_another_has_in_hand() {
+    let server = ScriptedServer::start().await;
+    let outbox = Outbox::queued(40, &format!("port = {}\nmax_connections = 4", server.port)).await;
+    outbox
+        .test
+        .sql(
+            "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+             select id, 'minutes_transcribed', 1e30, '2026-05-10Z' from organizations
+             where slug like '%7' or slug like '%3'",
+        )
+        .await;
+    let report = outbox.deliver().await;
+    let given_up = "select recipient from periodd_outbox where state = 'given_up' order by 1";
+    let given_up = outbox.test.rows(given_up).await;
+    let bad = |recipient: &String| recipient.contains("7@") || recipient.contains("3@");
+    assert!(given_up.iter().all(bad), "a healthy email was given up: {given_up:?}");
+    assert_eq!((report.sent, report.given_up, given_up.len()), (32, 8, 8), "{report:?}");
+    assert_all_arrived(&server, 32);
+}
+
 #[tokio::test]
 async fn deliveries_at_once_send_each_email_once() {
     let server = ScriptedServer::start().await;
