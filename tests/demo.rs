@@ -170,7 +170,7 @@ fn customers_are_warned(told: &Value) {
     assert!(emls.iter().any(|eml| eml.contains(&to)), "{to} in none of {}", emls.len());
     let percent = |level: &u32| email("subject").contains(&level.to_string());
     assert!((80..=100).any(|level| percent(&level)), "{}", email("subject"));
-    assert!(email("text").contains("resets"), "{}", email("text"));
+    assert!(email("text").contains("Resets"), "{}", email("text"));
 }
 
 /// A counter that a faulty program wrote to, usage that came within the grace, and some that came

@@ -14,8 +14,10 @@ const CROSSING: usize = 400;
 async fn many(test: &TestDatabase) {
     test.sql(&format!(
         "insert into organizations
-             (id, slug, name, time_zone, subscription_tier, current_period_start, current_period_end)
-         select md5('org ' || i)::uuid, 'org-' || i, 'Org', 'UTC', 'pro', '2026-05-01Z', '2026-06-01Z' from generate_series(1, {ORGS}) i;
+             (id, slug, name, time_zone, subscription_tier, current_period_start,
+              current_period_end)
+         select md5('org ' || i)::uuid, 'org-' || i, 'Org', 'UTC', 'pro', '2026-05-01Z',
+                '2026-06-01Z' from generate_series(1, {ORGS}) i;
          insert into org_contacts (org_id, email)
              select id, slug || '@example.org' from organizations where slug <> 'acme';
          insert into usage_counters
