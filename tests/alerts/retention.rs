@@ -1,4 +1,5 @@
 //! Alerts go when they have been kept long enough, after the emails that tell of them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
 
 use periodd::config::Config;
 use periodd::jobs::retention::{self, Report, Request};

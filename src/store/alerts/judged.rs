@@ -19,6 +19,9 @@ const FACT: &str = "alerts_judged";
 const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
 /// Orgs whose tiers are remembered together.
 const ORGS: usize = 1_000;
+/// Orgs that are remembered for the first time, per pass: the first pass over very many must not
+/// last for that alone.
+const NEW_ORGS: i64 = 100_000;
 /// How often everything is looked at.
 const EVERYTHING_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
@@ -154,8 +157,10 @@ pub async fn moved_limits(connection: &mut PgConnection) -> Result<MovedLimits, 
     for row in moved.fetch_all(&mut *connection).await? {
         tiers.entry(row.subscription_tier).or_default().push(row.id);
     }
-    let new =
-        sqlx::query!("select id, subscription_tier from organizations where judged_tier is null");
+    let new = sqlx::query!(
+        "select id, subscription_tier from organizations where judged_tier is null limit $1",
+        NEW_ORGS
+    );
     let mut new = new.fetch(&mut *connection);
     while let Some(row) = new.try_next().await? {
         tiers.entry(row.subscription_tier).or_default().push(row.id);
