@@ -68,13 +68,15 @@ impl Job<'_> {
         let workers =
             (0..self.request.connections.max(1)).map(|_| self.sweep(&pages, &findings, pass));
         if let Err(error) = futures_util::future::try_join_all(workers).await {
-            self.forget_notes().await;
+            if let Ok(mut connection) = self.database.connection().await {
+                self.forget_notes(&mut connection).await;
+            }
             return Err(error.into());
         }
         let mut connection = self.database.connection().await?;
         if self.stopped() {
             // Half of what there is to see is nothing to judge by.
-            audit::forget(&mut connection, self.audit).await?;
+            self.forget_notes(&mut connection).await;
             return Ok(());
         }
         let mut findings = findings.into_inner();
@@ -86,7 +88,7 @@ impl Job<'_> {
         }
         let verdict = drift::judge(&findings.seen, self.request.max_fix_ratio);
         if let (Err(refusal), false) = (verdict, self.request.force) {
-            audit::forget(&mut connection, self.audit).await?;
+            self.forget_notes(&mut connection).await;
             return Err(Error::Refused(refusal));
         }
         self.mend(&mut connection, findings, pass).await?;
@@ -96,12 +98,11 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Throws away what a sweep that broke off has noted. What broke it off may do the same to
-    /// this: then the notes stay, count for nothing, and go with the next audit that is through.
-    async fn forget_notes(&self) {
-        if let Ok(mut connection) = self.database.connection().await {
-            let _ = audit::forget(&mut connection, self.audit).await;
-        }
+    /// Throws away what a sweep noted that came to nothing. What broke it off may do the same to
+    /// this, and is what has to be told: the notes then stay, count for nothing, and go with the
+    /// next audit that is through.
+    async fn forget_notes(&self, connection: &mut Connection) {
+        let _ = audit::forget(connection, self.audit).await;
     }
 
     /// Does this audit cover all orgs, so that the next one can be compared with it?
