@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::database::Database;
 use super::error::StoreError;
+use super::numbers::Numbers;
 use crate::billing::derived::{Copied, PurchasedColumn, Scope, Standing};
 use crate::billing::quota::Included;
 use crate::billing::rollover::MINUTES;
@@ -53,8 +54,8 @@ pub struct Target {
     pub scope: Scope,
     /// What of it.
     pub copied: Copied,
-    /// Decimals that the column keeps.
-    decimals: u32,
+    /// What the column can hold.
+    numbers: Numbers,
     memory: Memory,
     /// Reads the rows whose counter is pending.
     read_pending: String,
@@ -166,7 +167,7 @@ impl Target {
             let sentence = format!("`{name}` is {kind}; the key of a derived column is a uuid");
             return Ok(Err(Unfit { name: "key", sentence }));
         }
-        let Some(decimals) = decimals(&column.kind, column.modifier) else {
+        let Some(numbers) = Numbers::of(&column.kind, column.modifier) else {
             let (name, kind) = (&wanted.column, &column.kind);
             let sentence =
                 format!("`{name}` is {kind}; a derived column is numeric, bigint or integer");
@@ -177,14 +178,14 @@ impl Target {
             table: &table,
             column: &quoted(&wanted.column),
             key: &quoted(&wanted.key),
-            kind: &column.kind,
+            numbers: &numbers,
             is_orgs,
             is_users,
         };
-        Ok(Ok(Self::new(wanted, &sql, decimals)))
+        Ok(Ok(Self::new(wanted, &sql)))
     }
 
-    fn new(wanted: &Wanted, sql: &Names<'_>, decimals: u32) -> Self {
+    fn new(wanted: &Wanted, sql: &Names<'_>) -> Self {
         let feature = wanted.feature.to_lowercase();
         let in_org_row = sql.is_orgs
             && wanted.copied == Copied::PurchasedRemaining
@@ -201,7 +202,7 @@ impl Target {
             feature,
             scope: wanted.scope,
             copied: wanted.copied,
-            decimals,
+            numbers: sql.numbers.clone(),
             memory,
             read_pending: read(Which::Pending),
             read_synced: read(Which::Synced),
@@ -230,10 +231,9 @@ impl Target {
     /// A quantity as the column can hold it.
     ///
     /// # Errors
-    /// [`StoreError::Unprocessable`] for one that cannot be rounded.
+    /// [`StoreError::Unprocessable`] for one that it cannot.
     pub fn fitted(&self, value: Quantity) -> Result<Quantity, StoreError> {
-        let rounded = value.rounded(self.decimals);
-        rounded.map_err(|overflow| StoreError::Unprocessable(overflow.to_string()))
+        self.numbers.fitted(&self.name, value)
     }
 
     /// Reads the column's rows of some orgs that are not parked, each with its counter in one
@@ -381,8 +381,8 @@ struct Names<'a> {
     table: &'a str,
     column: &'a str,
     key: &'a str,
-    /// The column's type.
-    kind: &'a str,
+    /// What the column can hold.
+    numbers: &'a Numbers,
     is_orgs: bool,
     is_users: bool,
 }
@@ -390,7 +390,8 @@ struct Names<'a> {
 impl Names<'_> {
     /// Reads cells: `$1` orgs, `$2` feature, `$3` business time, `$4` the target's name.
     fn read(&self, scope: Scope, memory: Memory, which: Which) -> String {
-        let Self { table, column, key, kind, .. } = self;
+        let Self { table, column, key, .. } = self;
+        let decimals = self.numbers.decimals;
         // The column's row: the org's or user's own, or one that is found by its key.
         let (from, row) = match scope {
             Scope::Org if self.is_orgs => (String::new(), "o"),
@@ -460,7 +461,7 @@ impl Names<'_> {
             (Which::Pending, _) => "c.sync_status = 'pending'".to_owned(),
             (Which::Synced, Memory::Counter) => format!(
                 "c.sync_status is distinct from 'pending'
-                 and {held} is distinct from {used}::{kind}"
+                 and {held} is distinct from round({used}, {decimals})"
             ),
             (Which::Synced, Memory::OrgRow) => format!(
                 "c.sync_status is distinct from 'pending'
@@ -490,7 +491,8 @@ impl Names<'_> {
     /// Writes cells that still hold what was read: `$1` orgs, `$2` keys, `$3` starts of the open
     /// periods, `$4` what was read, `$5` what is to be written.
     fn write(&self) -> String {
-        let Self { table, column, key, kind, .. } = self;
+        let Self { table, column, key, .. } = self;
+        let kind = &self.numbers.kind;
         let gate = if self.is_orgs {
             "t.current_period_start = u.period_start".to_owned()
         } else {
@@ -524,17 +526,6 @@ const DEPENDS: &str = "
         join overage_packs p on p.org_id = e.org_id and p.id = e.pack_id
         where e.org_id = o.id and e.kind = 'drawn' and e.period_start = o.current_period_start
           and p.feature = $2) b";
-
-/// How many decimals a column keeps; `None` for a type that cannot hold quantities.
-fn decimals(kind: &str, modifier: i32) -> Option<u32> {
-    match kind {
-        "numeric" if modifier < 0 => Some(6),
-        // The scale stands in the lowest bits; a negative one rounds before the point.
-        "numeric" => u32::try_from(((modifier - 4) & 0x7ff) ^ 1024).ok()?.checked_sub(1024),
-        "bigint" | "integer" | "smallint" => Some(0),
-        _ => None,
-    }
-}
 
 /// A name, or `schema.table`, in quotes.
 fn quoted(name: &str) -> String {
