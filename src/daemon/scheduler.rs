@@ -80,8 +80,8 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
     }
 
     /// What is under way.
-    pub fn runner(&mut self) -> &mut Runner {
-        &mut self.runner
+    pub fn runner(&self) -> &Runner {
+        &self.runner
     }
 
     /// Other jobs, or other schedules for them; runs under way go on as they began.
@@ -129,7 +129,7 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
                 let decision = match (trigger, &job.timetable) {
                     (Trigger::Boundary, _) if !job.at_boundaries => continue,
                     (Trigger::Boundary, _) => {
-                        next.boundary = claim::next_due(&mut connection).await?;
+                        next.boundary = claim::next_due(&mut connection, row.settled).await?;
                         decide_boundary(&standing, next.boundary, now)
                     }
                     (Trigger::Schedule, Some(timetable)) => {

@@ -316,19 +316,23 @@ pub async fn of_zone(
     Ok(page.fetch_all(connection).await?)
 }
 
-/// The earliest instant at which something falls due: the end of an open period, or the expiry of
-/// a pack that still holds something. It may have passed. `None` if nothing ever will.
+/// The earliest instant after `after` at which something falls due: the end of an open period, or
+/// the expiry of a pack that still holds something. It may have passed. `None` if nothing ever will.
 ///
 /// # Errors
 /// As every read.
-pub async fn next_due(connection: &mut PgConnection) -> Result<Option<Instant>, StoreError> {
+pub async fn next_due(
+    connection: &mut PgConnection,
+    after: Instant,
+) -> Result<Option<Instant>, StoreError> {
     let next = sqlx::query_scalar!(
         "select least((select min(o.current_period_end) from organizations o
-                       where o.parked_at is null),
+                       where o.parked_at is null and o.current_period_end > $1),
                       (select p.expires_at
                        from overage_packs p join organizations o on o.id = p.org_id
-                       where p.remaining > 0 and p.expires_at is not null and o.parked_at is null
-                       order by p.expires_at limit 1))"
+                       where p.remaining > 0 and p.expires_at > $1 and o.parked_at is null
+                       order by p.expires_at limit 1))",
+        after
     );
     Ok(next.fetch_one(connection).await?)
 }

@@ -368,6 +368,27 @@ pub async fn finish(
     Ok(mine.fetch_one(connection).await?)
 }
 
+/// Says something about a run that is still going, in the place where its error would be.
+///
+/// # Errors
+/// As every write.
+pub async fn remark(
+    connection: &mut PgConnection,
+    held: Held,
+    sentence: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update periodd_runs set error = $3
+         where id = $1 and token = $2 and outcome = 'running'",
+        held.run,
+        held.token,
+        sentence
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Gives a run back that this process will not end: whoever comes next may take it over at once.
 ///
 /// # Errors

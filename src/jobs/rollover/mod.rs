@@ -19,6 +19,7 @@ use super::stop::Stop;
 use crate::billing::Instant;
 use crate::billing::timeline::{CatchUp, Policy};
 use crate::config;
+use crate::store::apply::{self, Wait};
 use crate::store::derived::Target;
 use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
@@ -185,8 +186,17 @@ impl Job<'_> {
             walk.mind_old_rules(self.tz.release());
         }
         let walk = Mutex::new(walk);
-        let workers = (0..self.request.connections.max(1)).map(|_| self.work(&walk, policy, now));
-        futures_util::future::try_join_all(workers).await?;
+        let workers = (0..self.request.connections.max(1)).map(async |_| {
+            let worked = self.work(&walk, policy, now).await;
+            if worked.is_err() {
+                walk.lock().await.end();
+            }
+            worked
+        });
+        // None is dropped amid a statement when another one fails.
+        for worked in futures_util::future::join_all(workers).await {
+            worked?;
+        }
         if old_rules && !self.request.stop.is_set() {
             let mut connection = self.database.connection().await?;
             claim::remember_rules(&mut connection, self.tz.release()).await?;
@@ -205,6 +215,7 @@ impl Job<'_> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
         worker.also_write(&self.request.derived);
+        worker.heed(&self.request.stop);
         let Some(ids) = self.next(walk, &mut connection).await? else { return Ok(()) };
         let first = worker.look_at(&mut connection, ids).await?;
         let mut at_hand = Some(worker.decide(first).await?);
@@ -272,8 +283,10 @@ impl Job<'_> {
 /// Enters packs that applications inserted by themselves in the ledger; where somebody else is at
 /// the same rows, the next pass sees to them.
 async fn adopt(connection: &mut Connection) -> Result<(), StoreError> {
-    match packs::adopt_unseen(connection).await {
-        Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
+    let mut transaction = apply::begin_within(connection, Wait::Long).await?;
+    match packs::adopt_unseen(&mut transaction).await {
+        Ok(_) => Ok(transaction.commit().await?),
+        Err(StoreError::Conflict(_)) => Ok(transaction.rollback().await?),
         Err(other) => Err(other),
     }
 }

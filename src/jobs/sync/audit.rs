@@ -65,7 +65,8 @@ impl Job<'_> {
         let findings = Mutex::new(Findings { columns, ..Findings::default() });
         let workers =
             (0..self.request.connections.max(1)).map(|_| self.sweep(&pages, &findings, pass));
-        let swept = futures_util::future::try_join_all(workers).await;
+        let swept = futures_util::future::join_all(workers).await;
+        let swept: Result<Vec<()>, StoreError> = swept.into_iter().collect();
         let mut connection = self.database.connection().await?;
         if let Err(error) = swept {
             audit::forget(&mut connection, self.audit).await?;
