@@ -245,6 +245,9 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
             let from = row.replica.as_deref().unwrap_or_default();
             tracing::warn!(job = lane.job, run = held.run, from, "taken over");
             self.start(job, lane, held, occurrence, 0);
+        } else if schedules::free(connection, lane, row.token + 1).await? {
+            let job = lane.job;
+            tracing::warn!(job, %occurrence, "abandoned, and not in the ledger; the next one runs");
         }
         Ok(())
     }

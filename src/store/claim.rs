@@ -136,6 +136,20 @@ pub async fn due(
     Ok(DuePage { ids: page.ids, last })
 }
 
+/// How many orgs' periods have ended: for whoever looks at a bar. It reads the index over all of
+/// them, so nothing else waits for it.
+///
+/// # Errors
+/// As every read.
+pub async fn count_due(connection: &mut PgConnection, now: Instant) -> Result<u64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from organizations o
+           where o.parked_at is null and o.current_period_end <= $1"#,
+        now
+    );
+    Ok(count.fetch_one(connection).await?.try_into().unwrap_or(0))
+}
+
 /// A place among the due orgs that depends on `instant` and `id`, which the caller draws at
 /// random: where several passes run at once, each begins elsewhere.
 ///

@@ -290,6 +290,30 @@ pub async fn take_over(
     Ok(held.fetch_optional(connection).await?)
 }
 
+/// Frees a schedule whose run was taken over under `token` but has no row in the ledger any more:
+/// nobody could ever end it. False when it has one.
+///
+/// # Errors
+/// As every write.
+pub async fn free(
+    connection: &mut PgConnection,
+    lane: Lane<'_>,
+    token: i64,
+) -> Result<bool, StoreError> {
+    let freed = sqlx::query!(
+        "update periodd_schedules s
+         set running = null, run_token = null, replica = null, lease_until = null
+         where s.job = $1 and s.trigger = $2 and s.run_token = $3
+           and not exists (select from periodd_runs r
+                           where r.job = s.job and r.trigger = s.trigger
+                             and r.occurrence = s.running and r.outcome = 'running')",
+        lane.job,
+        lane.trigger.name(),
+        token
+    );
+    Ok(freed.execute(connection).await?.rows_affected() == 1)
+}
+
 /// Prolongs a lease; false when somebody has taken the run over.
 ///
 /// # Errors

@@ -89,3 +89,20 @@ async fn a_run_that_is_begun_while_its_process_is_told_to_stop_is_given_back_und
     assert_eq!(ledger(&test).await, ["night 2026-05-01T12:01:00Z - 1 done - 2"]);
     assert_eq!(notes.take().len(), 1);
 }
+
+#[tokio::test]
+async fn a_schedule_whose_running_row_is_gone_from_the_ledger_goes_on() {
+    let test = TestDatabase::new().await;
+    let (hand, notes) = (Hand::at("2026-05-01T12:00:00Z"), Notes::default());
+    let jobs = vec![job("night", "0 * * * * *", "UTC")];
+    let mut one = replica(&test, &hand, "one", setting(jobs.clone(), notes.work())).await;
+    let mut two = replica(&test, &hand, "two", setting(jobs, notes.work())).await;
+    hand.set("2026-05-01T12:01:00Z");
+    one.runner().runs().stop_all(Why::Draining);
+    one.step().await.expect("a step");
+    one.runner().wait().await;
+    test.sql("delete from periodd_runs").await;
+    hand.set("2026-05-01T12:02:00Z");
+    settle(&mut two).await;
+    assert_eq!(ledger(&test).await, ["night 2026-05-01T12:02:00Z - 1 done - 1"]);
+}
