@@ -254,7 +254,9 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let observer = told(7, every);
             for orgs in [1_000, 2_000, 3_000] {
-                observer(&rollover::Report { orgs, ..rollover::Report::default() });
+                let mut report = rollover::Report::default();
+                report.orgs = orgs;
+                observer(&report);
             }
         });
         let text = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
