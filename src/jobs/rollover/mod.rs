@@ -113,7 +113,7 @@ pub async fn run(
     } else {
         job.regular_passes().await?;
         if request.policy.early {
-            job.pass(&request.policy, job.now().await?, false).await?;
+            job.pass(&request.policy, job.now().await?, false, Wait::Long).await?;
         }
     }
     drop(job);
@@ -134,6 +134,7 @@ impl Job<'_> {
         let policy = Policy { early: false, ..self.request.policy.clone() };
         let mut fruitless = 0;
         let mut has_adopted = false;
+        let mut wait = Wait::Long;
         loop {
             let now = self.now().await?;
             let mut connection = self.database.connection().await?;
@@ -151,12 +152,14 @@ impl Job<'_> {
                 has_adopted = true;
                 continue;
             }
-            let moved = self.pass(&policy, now, pending.old_rules).await?;
+            let moved = self.pass(&policy, now, pending.old_rules, wait).await?;
             if self.request.stop.is_set() {
                 self.report.lock().await.stopped = true;
                 return Ok(());
             }
             let (left, missed) = self.report.lock().await.take_left_and_missed();
+            // Who holds rows for longer than a pass has been waited for.
+            wait = if left.is_empty() { Wait::Long } else { Wait::Short };
             if moved + missed + left.len() == 0 && !matches!(self.request.scope, Scope::All) {
                 // Nothing of what was asked for is due any more.
                 return Ok(());
@@ -177,6 +180,7 @@ impl Job<'_> {
         policy: &Policy,
         now: Instant,
         old_rules: bool,
+        wait: Wait,
     ) -> Result<usize, StoreError> {
         let before = self.report.lock().await.touched();
         let limit = self.request.batch_size;
@@ -187,7 +191,7 @@ impl Job<'_> {
         }
         let walk = Mutex::new(walk);
         let workers = (0..self.request.connections.max(1)).map(async |_| {
-            let worked = self.work(&walk, policy, now).await;
+            let worked = self.work(&walk, policy, now, wait).await;
             if worked.is_err() {
                 walk.lock().await.end();
             }
@@ -211,11 +215,13 @@ impl Job<'_> {
         walk: &Mutex<Walk>,
         policy: &Policy,
         now: Instant,
+        wait: Wait,
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
         worker.also_write(&self.request.derived);
         worker.heed(&self.request.stop);
+        worker.hurry(wait);
         let Some(ids) = self.next(walk, &mut connection).await? else { return Ok(()) };
         let first = worker.look_at(&mut connection, ids).await?;
         let mut at_hand = Some(worker.decide(first).await?);
@@ -283,7 +289,7 @@ impl Job<'_> {
 /// Enters packs that applications inserted by themselves in the ledger; where somebody else is at
 /// the same rows, the next pass sees to them.
 async fn adopt(connection: &mut Connection) -> Result<(), StoreError> {
-    let mut transaction = apply::begin_within(connection, Wait::Long).await?;
+    let mut transaction = apply::begin_within(connection, Wait::Short).await?;
     match packs::adopt_unseen(&mut transaction).await {
         Ok(_) => Ok(transaction.commit().await?),
         Err(StoreError::Conflict(_)) => Ok(transaction.rollback().await?),

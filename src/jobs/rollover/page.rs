@@ -37,6 +37,8 @@ pub(super) struct Worker<'a> {
     stamp: Stamp<'a>,
     /// Derived columns besides those that the plan writes.
     derived: &'a [Target],
+    /// How long a page waits for what somebody holds, before it is taken apart.
+    wait: Wait,
     /// Asks to leave what was taken apart.
     stop: Stop,
 }
@@ -73,12 +75,17 @@ impl<'a> Worker<'a> {
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
         let stamp = Stamp { now, counted_at: real, tzdb: tz.release() };
         let planner = Planner::new(tz, policy, now);
-        Self { planner, stamp, derived: &[], stop: Stop::default() }
+        Self { planner, stamp, derived: &[], wait: Wait::Long, stop: Stop::default() }
     }
 
     /// Has this worker write these columns, too, wherever an org moves.
     pub(super) fn also_write(&mut self, derived: &'a [Target]) {
         self.derived = derived;
+    }
+
+    /// Has this worker wait no longer than that, where the pass before met somebody who holds rows.
+    pub(super) fn hurry(&mut self, wait: Wait) {
+        self.wait = wait;
     }
 
     /// Has this worker end when it is asked to, even amid a page that was taken apart.
@@ -98,7 +105,7 @@ impl<'a> Worker<'a> {
         connection: &mut Connection,
         ids: Vec<Uuid>,
     ) -> Result<Seen, StoreError> {
-        let mut transaction = apply::begin_within(connection, Wait::Long).await?;
+        let mut transaction = apply::begin_within(connection, self.wait).await?;
         let read = self.planner.read(&mut transaction, &ids).await;
         transaction.rollback().await?;
         Ok(Seen { ids, read: unless_taken_apart(read)? })
@@ -122,7 +129,7 @@ impl<'a> Worker<'a> {
     ) -> Result<(Tally, Option<Decided>), StoreError> {
         let Decided { ids, decision } = page;
         let mut tally = Tally::default();
-        let batch = Batch { ids, conflicts: 0, wait: Wait::Long };
+        let batch = Batch { ids, conflicts: 0, wait: self.wait };
         let mut batches = Vec::new();
         let planning = async {
             match next {
@@ -250,7 +257,7 @@ impl<'a> Worker<'a> {
         decision: Decision,
         tally: &mut Tally,
     ) -> Result<Vec<Uuid>, StoreError> {
-        let transaction = apply::begin_within(connection, Wait::Long).await?;
+        let transaction = apply::begin_within(connection, self.wait).await?;
         self.carry_out(transaction, decision, tally).await
     }
 
