@@ -331,7 +331,7 @@ pub async fn of_zone(
 }
 
 /// The earliest instant after `after` at which something falls due: the end of an open period, or
-/// the expiry of a pack that still holds something. It may have passed. `None` if nothing ever will.
+/// the expiry of a pack that still holds something. It may have passed. `None` if nothing does.
 ///
 /// # Errors
 /// As every read.

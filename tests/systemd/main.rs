@@ -150,6 +150,8 @@ fn stopping_takes_its_bound_at_most_and_leaves_nothing_running() {
 #[test]
 fn credentials_reach_the_daemon_and_nobody_else() {
     let machine = Machine::boot(&[]);
+    // Only inside: whoever tries the daemon on this machine by hand leaves something there.
+    machine.run(&["rm", "-rf", "/var/lib/periodd"]);
     machine.run(&["sh", "-c", "mkdir -m 700 /etc/credstore; useradd --system other"]);
     // A database of somebody else's, which wants a password.
     machine.run(&[
