@@ -56,7 +56,10 @@ impl Workload {
             Self::Rollover => {
                 let runs = results.of("statement").len();
                 let statement = format!("one statement, {}", rate("statement"));
-                let each = format!("a transaction per org over 8 connections, {}", rate("each"));
+                let each = format!(
+                    "a transaction per org over 8 connections, for {SAMPLE} of them, {}",
+                    rate("each")
+                );
                 for (name, base, baseline, goal) in [
                     ("two", "statement", statement.clone(), "≥ 1.25"),
                     ("one", "statement", statement, "≥ 0.8"),

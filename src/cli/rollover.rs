@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::orgs::or_unlimited;
 use super::output::{Cell, Output, Page, Table, Tone, counted};
@@ -12,9 +11,10 @@ use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
 use crate::config;
 use crate::daemon::work::{Job, rollover_counts};
+use crate::jobs::pace::{self, Pace};
 use crate::jobs::rollover::{self, Report, Request, Scope};
 use crate::jobs::sync::besides_defaults;
-use crate::store::orgs;
+use crate::store::{claim, orgs};
 
 const NOTES: &str = "Examples:
   periodd rollover
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         session
             .recorded(Job::Rollover, args.dry_run, async |_| {
                 let (database, tz) = (&session.database, &session.tz);
-                let progress = Progress::observer(session);
+                let progress = Progress::of(session, &request).await?;
                 let report = rollover::run(database, tz, &request, progress).await?;
                 let (exit, counts) = (exit(&report, args.dry_run), rollover_counts(&report));
                 let exit = session.exit(exit);
@@ -121,23 +121,54 @@ fn exit(report: &Report, dry_run: bool) -> Exit {
 pub(super) struct Progress;
 
 impl Progress {
-    /// Milliseconds between two lines where there is no terminal.
-    const INTERVAL: u64 = 10_000;
-
+    /// An observer of a run of which nobody knows how much there is to do.
     pub(super) fn observer(session: &Session) -> rollover::Observer {
+        Self::towards(session, None)
+    }
+
+    /// An observer of a rollover that was asked for. Only who looks at a bar is told how many orgs
+    /// are due: to count them takes longer than to find that there are none.
+    async fn of(session: &Session, request: &Request) -> Result<rollover::Observer, Failure> {
+        if !std::io::stderr().is_terminal() {
+            return Ok(Self::towards(session, None));
+        }
+        let total = match (&request.scope, request.policy.early) {
+            (Scope::Orgs(ids), _) => Some(ids.len() as u64),
+            (Scope::All, false) => {
+                let now = match request.at {
+                    Some(at) => at,
+                    None => session.database.now().await?,
+                };
+                let mut connection = session.database.connection().await?;
+                Some(claim::count_due(&mut connection, now).await?)
+            }
+            (Scope::All | Scope::Zone(_), _) => None,
+        };
+        Ok(Self::towards(session, total.filter(|total| *total > 0)))
+    }
+
+    fn towards(session: &Session, total: Option<u64>) -> rollover::Observer {
         let screen = session.screen.clone();
-        let started = std::time::Instant::now();
-        if std::io::stderr().is_terminal() {
+        if !std::io::stderr().is_terminal() {
+            let pace = Pace::new(pace::EVERY);
+            return Arc::new(move |report: &Report| {
+                if pace.is_due() {
+                    screen.note(&line(report));
+                }
+            });
+        }
+        let Some(total) = total else {
             let spinner = screen.spinner();
             return Arc::new(move |report: &Report| spinner.set_message(line(report)));
-        }
-        let said = AtomicU64::new(0);
+        };
+        let bar = screen.progress(total, "rollover");
         Arc::new(move |report: &Report| {
-            let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            if elapsed >= said.load(Ordering::Relaxed) + Self::INTERVAL {
-                said.store(elapsed, Ordering::Relaxed);
-                screen.note(&line(report));
+            let done = (report.orgs + report.parked.len()) as u64;
+            // More may have fallen due since they were counted.
+            if done > total {
+                bar.set_length(done);
             }
+            bar.set_position(done);
         })
     }
 }

@@ -12,7 +12,7 @@ const NOTES: &str = "Examples:
 Signals:
   SIGHUP   read the configuration again; a bad one changes nothing
   SIGTERM  stop when running batches are done, at most [daemon] drain_timeout later
-  SIGINT   the same; a second one stops at once";
+  SIGINT   the same; a second one of either stops at once";
 
 /// What `periodd run` is asked.
 #[derive(clap::Args, Debug)]

@@ -1,6 +1,7 @@
 //! What commands that need a database share: the configuration, the connection, the private
 //! cluster where there is no other, and business time.
 
+use std::cell::Cell;
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
@@ -20,6 +21,14 @@ use crate::store::schedules::Ended;
 use crate::store::{Database, StoreError, migrate, orgs, runs};
 use crate::telemetry::{self, Verbosity};
 use crate::tzdata::TzData;
+
+/// What the ledger says of a run that was asked to stop between two batches …
+const INTERRUPTED: &str = "interrupted; what was done stays done";
+/// … and of one that was broken off amid a batch.
+const BROKEN_OFF: &str = "broken off amid a batch, of which nothing remains; what was done before \
+                          stays done";
+/// How long a command that was broken off tries to say so in the ledger.
+const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// How a session treats the schema.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +50,8 @@ pub(super) struct Session {
     cluster: Option<Cluster>,
     at: Option<Instant>,
     yes: bool,
+    /// The run that is entered in the ledger, and has not ended there yet.
+    recording: Cell<Option<i64>>,
 }
 
 /// Runs a command on the configured database: connects, and leaves in good order, however the
@@ -81,6 +92,7 @@ pub(super) fn with_config<T>(
             result = command(&session) => result,
             failure = session.interrupts.broken_off() => Err(failure),
         };
+        session.end_broken_off().await;
         let left = session.close().await;
         let result = result?;
         left.map(|()| result)
@@ -115,7 +127,9 @@ impl Session {
         let screen = global.screen();
         let tz = TzData::newest();
         let (at, yes) = (global.at, global.yes);
-        let session = Self { config, tz, database, screen, interrupts, cluster, at, yes };
+        let recording = Cell::new(None);
+        let session =
+            Self { config, tz, database, screen, interrupts, cluster, at, yes, recording };
         if schema == Schema::Current {
             session.see_to_schema().await?;
         }
@@ -197,6 +211,9 @@ impl Session {
         let begun = self.begin_record(job).await;
         let result = work(begun.as_ref().ok().copied()).await;
         let ended = match &result {
+            Ok((Exit::Interrupted, counts)) => {
+                Ended { counts: Some(counts.to_string()), error: Some(INTERRUPTED.to_owned()) }
+            }
             Ok((_, counts)) => Ended { counts: Some(counts.to_string()), error: None },
             Err(failure) => Ended { counts: None, error: Some(failure.message.clone()) },
         };
@@ -222,12 +239,30 @@ impl Session {
 
     async fn begin_record(&self, job: Job) -> Result<i64, StoreError> {
         let mut connection = self.database.connection().await?;
-        runs::begin_command(&mut connection, job.name(), &replica()).await
+        let run = runs::begin_command(&mut connection, job.name(), &replica()).await?;
+        self.recording.set(Some(run));
+        Ok(run)
     }
 
     async fn end_record(&self, run: i64, ended: &Ended) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
-        runs::finish_command(&mut connection, run, ended).await
+        runs::finish_command(&mut connection, run, ended).await?;
+        self.recording.set(None);
+        Ok(())
+    }
+
+    /// Ends the record of a command that was broken off. Who breaks it off because the database
+    /// does not answer waits no longer for that than for anything else.
+    async fn end_broken_off(&self) {
+        let Some(run) = self.recording.take() else { return };
+        let ended = Ended { counts: None, error: Some(BROKEN_OFF.to_owned()) };
+        let recorded = tokio::time::timeout(LAST_WORD, self.end_record(run, &ended)).await;
+        let why = match recorded {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the database does not answer".to_owned(),
+        };
+        self.screen.note(&format!("the run stays `running` in the ledger: {why}"));
     }
 
     /// How applications connect to this database.

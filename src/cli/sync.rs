@@ -2,12 +2,12 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::daemon::work::{Job, sync_counts};
+use crate::jobs::pace::{self, Pace};
 use crate::jobs::sync::{self, Error, Report, Request, Scope};
 use crate::store::derived::Target;
 use crate::store::orgs;
@@ -139,22 +139,16 @@ async fn confirm(session: &Session, scope: &Scope) -> Result<(), Failure> {
     session.confirm(orgs, "believe the metrics and change the counters").await
 }
 
-/// Milliseconds between two lines of progress where there is no terminal.
-const INTERVAL: u64 = 10_000;
-
 /// How far a run is: a bar on a terminal, a line every ten seconds elsewhere.
 fn observer(session: &Session) -> sync::Observer {
     let screen = session.screen.clone();
-    let started = std::time::Instant::now();
     if std::io::stderr().is_terminal() {
         let spinner = screen.spinner();
         return Arc::new(move |report: &Report| spinner.set_message(progress(report)));
     }
-    let said = AtomicU64::new(0);
+    let pace = Pace::new(pace::EVERY);
     Arc::new(move |report: &Report| {
-        let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if elapsed >= said.load(Ordering::Relaxed) + INTERVAL {
-            said.store(elapsed, Ordering::Relaxed);
+        if pace.is_due() {
             screen.note(&progress(report));
         }
     })

@@ -4,7 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long a loop waits for one answer of the database before it says that it waits.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// A loop that has not turned for this long has stopped.
+const STUCK: Duration = Duration::from_secs(30);
+/// Nothing that a loop waits for takes this long. Who still waits then is not told any more that
+/// nobody is there: a machine that vanished with the connection open.
+const LONGEST_ANSWER: Duration = Duration::from_mins(5);
 
 /// The heart of one loop.
 #[derive(Clone, Debug)]
@@ -28,5 +37,87 @@ impl Pulse {
     pub(super) fn age(&self) -> Duration {
         let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
         self.began.elapsed().saturating_sub(last)
+    }
+}
+
+/// Do all of these loops turn?
+pub(super) fn all_turn(pulses: &[Pulse]) -> bool {
+    pulses.iter().all(|pulse| pulse.age() < STUCK)
+}
+
+/// Waits for a task, and beats meanwhile: who waits for the database is not stuck, unless it takes
+/// forever. `slow` is called as often as it beats.
+pub(super) async fn patiently<T>(
+    task: &mut JoinHandle<T>,
+    pulse: &Pulse,
+    mut slow: impl FnMut(),
+) -> Result<T, JoinError> {
+    let began = Instant::now();
+    let mut is_patient = true;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut *task => return done,
+            () = sleep(PATIENCE) => slow(),
+        }
+        if began.elapsed() < LONGEST_ANSWER {
+            pulse.beat();
+        } else if std::mem::take(&mut is_patient) {
+            let waited_secs = began.elapsed().as_secs();
+            tracing::error!(
+                waited_secs,
+                "no answer; the service manager's watchdog is left to act"
+            );
+        }
+    }
+}
+
+/// Sleeps, and beats meanwhile.
+pub(super) async fn beating(pulse: &Pulse, span: Duration) {
+    let until = Instant::now() + span;
+    while Instant::now() < until {
+        pulse.beat();
+        sleep_until(until.min(Instant::now() + PATIENCE)).await;
+    }
+    pulse.beat();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_loop_that_stands_still_is_enough() {
+        let pulses = [Pulse::new(), Pulse::new()];
+        assert!(all_turn(&pulses));
+        sleep(STUCK / 2).await;
+        pulses[0].beat();
+        assert!(all_turn(&pulses));
+        sleep(STUCK / 2).await;
+        assert!(!all_turn(&pulses), "the second has not turned");
+        pulses[1].beat();
+        assert!(all_turn(&pulses));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_not_stuck_and_who_waits_forever_is() {
+        let pulse = Pulse::new();
+        let waiting = {
+            let pulse = pulse.clone();
+            let mut never = tokio::spawn(std::future::pending::<()>());
+            tokio::spawn(async move { patiently(&mut never, &pulse, || {}).await })
+        };
+        sleep(LONGEST_ANSWER).await;
+        assert!(all_turn(std::slice::from_ref(&pulse)), "it only waits");
+        sleep(STUCK).await;
+        assert!(!all_turn(std::slice::from_ref(&pulse)), "nobody will answer");
+        assert!(!waiting.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_rests_turns() {
+        let pulse = Pulse::new();
+        beating(&pulse, STUCK * 3).await;
+        assert!(all_turn(&[pulse]));
     }
 }

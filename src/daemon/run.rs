@@ -7,12 +7,11 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep};
 
 use super::event;
@@ -29,6 +28,9 @@ const TELLERS: usize = 2;
 const MOST_ATTEMPTS: i32 = 5;
 /// Between two attempts to tell the ledger how a run ended.
 const RETRY: Duration = Duration::from_secs(1);
+/// The longest that a run may take to end once it is over its timeout (as long again as the
+/// timeout, where that is shorter) before somebody is told that it does not.
+const GRACE: Duration = Duration::from_mins(1);
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -65,12 +67,19 @@ pub type Work = Arc<
 /// The runs that this process has under way.
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
-    held: Arc<Mutex<HashMap<i64, Assignment>>>,
-    ended: Arc<AtomicU64>,
+    held: Arc<Mutex<Holding>>,
+    ended: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Holding {
+    runs: HashMap<i64, Assignment>,
+    /// Set once everything is to end: what comes later does not begin.
+    over: Option<Why>,
 }
 
 impl Runs {
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Assignment>> {
+    fn lock(&self) -> MutexGuard<'_, Holding> {
         // Nobody panics while holding it; and the map is whole after every step anyway.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,29 +87,48 @@ impl Runs {
     /// Does this process run that job already, for that reason?
     #[must_use]
     pub fn holds(&self, lane: Lane<'_>) -> bool {
-        self.lock().values().any(|run| run.lane() == lane)
+        self.lock().runs.values().any(|run| run.lane() == lane)
     }
 
     /// What is under way.
     #[must_use]
     pub fn under_way(&self) -> Vec<Assignment> {
-        self.lock().values().cloned().collect()
+        self.lock().runs.values().cloned().collect()
     }
 
     /// How many have ended so far.
     #[must_use]
     pub fn ended(&self) -> u64 {
-        self.ended.load(Ordering::Acquire)
+        *self.ended.borrow()
+    }
+
+    /// Ends when nothing is under way.
+    pub async fn idle(&self) {
+        let mut ended = self.ended.subscribe();
+        while !self.lock().runs.is_empty() {
+            if ended.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes a run in; false when it must not begin any more.
+    fn admit(&self, run: &Assignment) -> bool {
+        let mut held = self.lock();
+        held.runs.insert(run.held.run, run.clone());
+        held.over.inspect(|why| run.stop.ask(*why)).is_none()
     }
 
     fn remove(&self, run: i64) {
-        self.lock().remove(&run);
-        self.ended.fetch_add(1, Ordering::AcqRel);
+        self.lock().runs.remove(&run);
+        self.ended.send_modify(|ended| *ended += 1);
     }
 
-    /// Asks every run to end.
+    /// Asks every run to end; what is started from now on is given back at once.
     pub fn stop_all(&self, why: Why) {
-        self.lock().values().for_each(|run| run.stop.ask(why));
+        let mut held = self.lock();
+        held.over = Some(why);
+        held.runs.values().for_each(|run| run.stop.ask(why));
     }
 
     /// Prolongs every lease, and asks runs that somebody took over to end.
@@ -112,7 +140,7 @@ impl Runs {
         for run in self.under_way() {
             match renew(database, &run, lease).await {
                 Ok(true) => {}
-                Ok(false) if !self.lock().contains_key(&run.held.run) => {}
+                Ok(false) if !self.lock().runs.contains_key(&run.held.run) => {}
                 Ok(false) => {
                     let (job, number) = (&run.job, run.held.run);
                     tracing::warn!(job, run = number, "another process has taken this run over");
@@ -130,12 +158,12 @@ async fn renew(database: &Database, run: &Assignment, lease: Duration) -> Result
     schedules::renew(&mut connection, run.lane(), run.held.token, lease.as_secs_f64()).await
 }
 
-/// Starts runs, and waits for them.
+/// Starts runs, and waits for them. Each is a task that nobody ends, whatever becomes of who
+/// started it.
 #[derive(Debug)]
 pub struct Runner {
     database: Database,
     runs: Runs,
-    tasks: JoinSet<()>,
     ended: Arc<Notify>,
     tellers: Arc<Semaphore>,
 }
@@ -145,7 +173,7 @@ impl Runner {
     #[must_use]
     pub fn new(database: Database, ended: Arc<Notify>) -> Self {
         let tellers = Arc::new(Semaphore::new(TELLERS));
-        Self { database, runs: Runs::default(), tasks: JoinSet::new(), ended, tellers }
+        Self { database, runs: Runs::default(), ended, tellers }
     }
 
     /// What is under way.
@@ -155,28 +183,48 @@ impl Runner {
     }
 
     /// Starts a run that has been begun in the ledger.
-    pub fn start(&mut self, assignment: Assignment, work: &Work) {
-        while self.tasks.try_join_next().is_some() {}
-        self.runs.lock().insert(assignment.held.run, assignment.clone());
-        let (database, runs) = (self.database.clone(), self.runs.clone());
-        let (ended, tellers) = (Arc::clone(&self.ended), Arc::clone(&self.tellers));
-        let work = work(assignment.clone());
-        self.tasks.spawn(async move {
-            let told = see_through(&assignment, work).await;
+    pub fn start(&self, assignment: Assignment, work: &Work) {
+        let may_begin = self.runs.admit(&assignment);
+        let place = Place {
+            run: assignment.held.run,
+            runs: self.runs.clone(),
+            ended: Arc::clone(&self.ended),
+        };
+        let work = may_begin.then(|| work(assignment.clone()));
+        let (database, tellers) = (self.database.clone(), Arc::clone(&self.tellers));
+        tokio::spawn(async move {
+            let told = match work {
+                Some(work) => see_through(&database, &assignment, work).await,
+                None => None,
+            };
             tell(&database, &tellers, &assignment, told.as_ref()).await;
-            runs.remove(assignment.held.run);
-            ended.notify_one();
+            drop(place);
         });
     }
 
     /// Ends when every run has.
-    pub async fn wait(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
+    pub async fn wait(&self) {
+        self.runs.idle().await;
+    }
+}
+
+/// A run's place among those under way, given up when its task ends, in whatever way.
+struct Place {
+    run: i64,
+    runs: Runs,
+    ended: Arc<Notify>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.runs.remove(self.run);
+        self.ended.notify_one();
     }
 }
 
 /// Waits for the work to end, and says what the ledger is to be told.
 async fn see_through(
+    database: &Database,
     run: &Assignment,
     work: impl Future<Output = Result<Done, StoreError>> + Send + 'static,
 ) -> Option<Ended> {
@@ -187,7 +235,14 @@ async fn see_through(
         () = sleep(run.timeout) => {
             run.stop.ask(Why::TimedOut);
             tracing::warn!(job = run.job, run = run.held.run, "over its timeout; asked to end");
-            task.await
+            tokio::select! {
+                result = &mut task => result,
+                () = sleep(run.timeout.min(GRACE)) => {
+                    // Cutting it off could leave a statement half said; that it hangs is said.
+                    say_that_it_hangs(database, run).await;
+                    task.await
+                }
+            }
         }
     };
     let ended = ended(run, result);
@@ -195,11 +250,30 @@ async fn see_through(
     ended
 }
 
+/// In the log and in the ledger: a run that was asked to end and does not.
+async fn say_that_it_hangs(database: &Database, run: &Assignment) {
+    let (job, number, secs) = (&run.job, run.held.run, run.timeout.as_secs_f64());
+    tracing::error!(job, run = number, "asked to end, and does not; the job waits for it");
+    let sentence = format!("over its timeout of {secs} s, asked to end, and still going");
+    let noted = async {
+        let mut connection = database.connection().await?;
+        schedules::remark(&mut connection, run.held, &sentence).await
+    };
+    if let Err(error) = noted.await {
+        tracing::debug!(job, run = number, %error, "the ledger could not be told of that");
+    }
+}
+
 /// What the ledger is to be told; `None`: that the run is given back, to be taken over.
 fn ended(run: &Assignment, result: Result<Result<Done, StoreError>, JoinError>) -> Option<Ended> {
     let why = run.stop.why();
     match result {
-        Ok(Ok(Done { stopped: true, .. })) if why == Some(Why::Draining) => None,
+        // Whoever has taken it over tells its end; of a process that ends, the next one.
+        Ok(Ok(Done { stopped: true, .. }))
+            if matches!(why, Some(Why::Draining | Why::TakenOver)) =>
+        {
+            None
+        }
         Ok(Ok(Done { counts, stopped })) => {
             let error = stopped.then(|| {
                 let secs = run.timeout.as_secs_f64();

@@ -80,8 +80,8 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
     }
 
     /// What is under way.
-    pub fn runner(&mut self) -> &mut Runner {
-        &mut self.runner
+    pub fn runner(&self) -> &Runner {
+        &self.runner
     }
 
     /// Other jobs, or other schedules for them; runs under way go on as they began.
@@ -129,7 +129,7 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
                 let decision = match (trigger, &job.timetable) {
                     (Trigger::Boundary, _) if !job.at_boundaries => continue,
                     (Trigger::Boundary, _) => {
-                        next.boundary = claim::next_due(&mut connection).await?;
+                        next.boundary = claim::next_due(&mut connection, row.settled).await?;
                         decide_boundary(&standing, next.boundary, now)
                     }
                     (Trigger::Schedule, Some(timetable)) => {
@@ -245,6 +245,9 @@ impl<C: Clock<Error = StoreError>> Scheduler<C> {
             let from = row.replica.as_deref().unwrap_or_default();
             tracing::warn!(job = lane.job, run = held.run, from, "taken over");
             self.start(job, lane, held, occurrence, 0);
+        } else if schedules::free(connection, lane, row.token + 1).await? {
+            let job = lane.job;
+            tracing::warn!(job, %occurrence, "abandoned, and not in the ledger; the next one runs");
         }
         Ok(())
     }

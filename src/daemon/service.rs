@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::home::Home;
 use super::notify::Notifier;
 use super::outage::Outage;
-use super::pulse::Pulse;
+use super::pulse::{PATIENCE, Pulse, all_turn, beating, patiently};
 use super::run::Runs;
 use super::scheduler::{Next, Scheduler, Setting};
 use super::setting::{InForce, setting, work};
@@ -28,10 +28,6 @@ use crate::tzdata::TzData;
 
 /// The longest that the loop sleeps: new orgs, pauses and packs of others are seen that soon.
 const LOOK: Duration = Duration::from_secs(15);
-/// How long the loop waits for one answer of the database before it says that it waits.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A loop that has not turned for this long has stopped.
-const STUCK: Duration = Duration::from_secs(30);
 
 /// What the daemon is started with.
 #[derive(Clone, Debug)]
@@ -86,6 +82,8 @@ struct Daemon {
     outage: Outage,
     pulse: Pulse,
     beside: Vec<AbortHandle>,
+    /// Waited for when it was told to stop, and not yet at their end.
+    let_go: Vec<JoinHandle<()>>,
     said: Option<billing::Instant>,
     newer: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -128,6 +126,7 @@ impl Daemon {
             outage: Outage::default(),
             pulse: Pulse::new(),
             beside: Vec::new(),
+            let_go: Vec::new(),
             said: None,
             newer: Arc::default(),
         };
@@ -147,8 +146,9 @@ impl Daemon {
                     let lease = config.get().daemon.lease.0;
                     beating(&pulse, lease / 3).await;
                     let (database, runs) = (database.clone(), runs.clone());
-                    let renewed = tokio::spawn(async move { runs.renew(&database, lease).await });
-                    if let Ok(Err(error)) = patiently(renewed, &pulse).await {
+                    let mut renewed =
+                        tokio::spawn(async move { runs.renew(&database, lease).await });
+                    if let Ok(Err(error)) = patiently(&mut renewed, &pulse, || {}).await {
                         tracing::debug!(%error, "leases could not be prolonged");
                     }
                 }
@@ -167,7 +167,7 @@ impl Daemon {
                 loop {
                     // The manager counts from READY, so that nothing is owed before.
                     sleep(interval).await;
-                    if pulses.iter().all(|pulse| pulse.age() < STUCK) {
+                    if all_turn(&pulses) {
                         notifier.watchdog();
                     }
                 }
@@ -231,41 +231,33 @@ impl Daemon {
     /// One step of the scheduler, in a task of its own. `None` when it is to stop meanwhile.
     async fn step(&mut self) -> Result<Option<Result<Next, StoreError>>, Error> {
         let Some(mut scheduler) = self.scheduler.take() else { return Ok(None) };
-        let mut task = tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let stepped = scheduler.step().await;
             (scheduler, stepped)
         });
-        loop {
-            tokio::select! {
-                done = &mut task => {
-                    let (scheduler, stepped) =
-                        done.map_err(|error| failed("the schedules broke off", &error))?;
-                    self.scheduler = Some(scheduler);
-                    return Ok(Some(stepped));
-                }
-                () = self.asked.stopped() => return self.finish_step(task).await,
-                () = sleep(PATIENCE) => {
-                    self.pulse.beat();
-                    self.outage.slow();
-                }
-            }
-        }
+        let Some(done) = self.unless_stopped(task).await else { return Ok(None) };
+        let (scheduler, stepped) = done.map_err(|e| failed("the schedules broke off", &e))?;
+        self.scheduler = Some(scheduler);
+        Ok(Some(stepped))
     }
 
-    /// Told to stop in the middle of a step: it may end, but not take forever.
-    async fn finish_step<T>(
+    /// Waits for a task that asks the database. `None` when the daemon is to stop meanwhile: the
+    /// task goes on, for what it is at is not to be dropped, and is waited for while draining.
+    async fn unless_stopped<T: Send + 'static>(
         &mut self,
-        task: JoinHandle<(Scheduler<DatabaseClock>, T)>,
-    ) -> Result<Option<T>, Error> {
+        mut task: JoinHandle<T>,
+    ) -> Option<Result<T, JoinError>> {
         tokio::select! {
-            done = task => {
-                let (scheduler, _) = done.map_err(|e| failed("the schedules broke off", &e))?;
-                self.scheduler = Some(scheduler);
-            }
-            () = sleep(PATIENCE) => {}
-            () = self.asked.forced() => {}
+            biased;
+            done = patiently(&mut task, &self.pulse, || self.outage.slow()) => return Some(done),
+            () = self.asked.stopped() => {}
         }
-        Ok(None)
+        self.let_go.push(tokio::spawn(async move {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "something broke off while stopping");
+            }
+        }));
+        None
     }
 
     /// What to do after a step that went well, and how long to rest.
@@ -280,7 +272,7 @@ impl Daemon {
             let database = self.home.ledger.clone();
             let boundary = next.boundary;
             let asked = tokio::spawn(async move { falling(&database, boundary).await });
-            if let Ok(Ok((now, falling))) = patiently(asked, &self.pulse).await {
+            if let Some(Ok(Ok((now, falling)))) = self.unless_stopped(asked).await {
                 self.notifier.status(&status::next(boundary, now, &falling));
                 self.said = next.boundary;
             }
@@ -301,14 +293,18 @@ impl Daemon {
             self.notifier.status("the database is away; runs wait until it is back");
             let home = Arc::clone(&self.home);
             let revived = tokio::spawn(async move { home.revive().await });
-            match patiently(revived, &self.pulse).await {
-                Ok(Ok(true)) => {
+            match self.unless_stopped(revived).await {
+                Some(Ok(Ok(true))) => {
                     tracing::warn!("the private cluster's server was gone; started again");
                     return Duration::ZERO;
                 }
-                Ok(Ok(false)) => {}
-                Ok(Err(error)) => tracing::error!(%error, "the private cluster does not start"),
-                Err(error) => tracing::error!(%error, "the private cluster was not looked at"),
+                Some(Ok(Ok(false))) | None => {}
+                Some(Ok(Err(error))) => {
+                    tracing::error!(%error, "the private cluster does not start");
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "the private cluster was not looked at");
+                }
             }
         }
         wait
@@ -357,7 +353,7 @@ impl Daemon {
             let adopted = scheduler.adopt(setting).await;
             (scheduler, adopted)
         });
-        let done = patiently(task, &self.pulse).await;
+        let Some(done) = self.unless_stopped(task).await else { return Ok(false) };
         let (scheduler, adopted) = done.map_err(|e| failed("the schedules broke off", &e))?;
         self.scheduler = Some(scheduler);
         if let Err(error) = &adopted {
@@ -381,23 +377,21 @@ impl Daemon {
     async fn drain(mut self) -> Result<Leave, Error> {
         self.notifier.stopping();
         let bound = self.config.get().daemon.drain_timeout.0;
+        let until = Instant::now() + bound;
         let under_way = self.runs.under_way().len();
         tracing::info!(under_way, bound_secs = bound.as_secs_f64(), "stopping");
         self.runs.stop_all(Why::Draining);
-        let waited = async {
-            if let Some(scheduler) = &mut self.scheduler {
-                scheduler.runner().wait().await;
-            }
+        let (runs, let_go) = (self.runs.clone(), std::mem::take(&mut self.let_go));
+        let ended = async move {
+            // A step may have begun something: that is given back, and under way until then.
+            futures_util::future::join_all(let_go).await;
+            runs.idle().await;
         };
-        let leave = tokio::select! {
-            () = waited => Leave::Drained,
-            () = sleep(bound) => Leave::CutOff,
-            () = self.asked.forced() => Leave::Forced,
-        };
+        let ended = self.asked.bounded(until, ended).await;
         for task in self.beside.drain(..) {
             task.abort();
         }
-        if leave != Leave::Drained {
+        if let Err(leave) = ended {
             let under_way = self.runs.under_way().len();
             tracing::warn!(under_way, "cut off; each page is done or not, and others go on");
             return Ok(leave);
@@ -407,10 +401,16 @@ impl Daemon {
         }
         self.scheduler = None;
         if let Some(home) = Arc::into_inner(self.home) {
-            home.close().await?;
+            match self.asked.bounded(until, tokio::spawn(home.close())).await {
+                Ok(closed) => closed.map_err(|e| failed("closing broke off", &e))??,
+                Err(leave) => {
+                    tracing::warn!("cut off while closing connections; nothing was under way");
+                    return Ok(leave);
+                }
+            }
         }
         tracing::info!("stopped");
-        Ok(leave)
+        Ok(Leave::Drained)
     }
 }
 
@@ -427,26 +427,6 @@ async fn falling(
     let Some(at) = boundary else { return Ok((now, Vec::new())) };
     let falling = claim::falling(&mut *database.connection().await?, at, status::MANY).await?;
     Ok((now, falling))
-}
-
-/// Waits for a task, and beats meanwhile: who waits for the database is not stuck.
-async fn patiently<T>(mut task: JoinHandle<T>, pulse: &Pulse) -> Result<T, tokio::task::JoinError> {
-    loop {
-        tokio::select! {
-            done = &mut task => return done,
-            () = sleep(PATIENCE) => pulse.beat(),
-        }
-    }
-}
-
-/// Sleeps, and beats meanwhile.
-async fn beating(pulse: &Pulse, span: Duration) {
-    let until = Instant::now() + span;
-    while Instant::now() < until {
-        pulse.beat();
-        sleep_until(until.min(Instant::now() + PATIENCE)).await;
-    }
-    pulse.beat();
 }
 
 /// Sections that are read at the start only, and differ.

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::service::Leave;
 
 /// What has been asked for, for everybody who waits.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +70,21 @@ impl Asked {
     /// Ends when there is a request to reload, or to stop.
     pub(super) async fn anything(&self) {
         self.until(|asked| asked.stop() || asked.0.reload.load(Ordering::Acquire)).await;
+    }
+
+    /// Waits for what has to end before the process does: until then, and until it is told to stop
+    /// at once. That comes first, whatever else is true at the same time.
+    pub(super) async fn bounded<T>(
+        &self,
+        until: Instant,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Leave> {
+        tokio::select! {
+            biased;
+            () = self.forced() => Err(Leave::Forced),
+            done = work => Ok(done),
+            () = sleep_until(until) => Err(Leave::CutOff),
+        }
     }
 
     async fn until(&self, condition: impl Fn(&Self) -> bool) {

@@ -27,3 +27,33 @@ pub(super) fn next(boundary: Option<Instant>, now: Instant, falling: &[Falling])
         many => format!("next: {orgs} in {} zones at {time}", many.len()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn falling(zones: &[(&str, i64)]) -> Vec<Falling> {
+        let zones = zones.iter();
+        zones.map(|(zone, orgs)| Falling { time_zone: (*zone).to_owned(), orgs: *orgs }).collect()
+    }
+
+    #[test]
+    fn what_comes_next_is_one_plain_line() {
+        let at = |text: &str| text.parse::<Instant>().expect("an instant");
+        let now = at("2026-05-30T15:00:01Z");
+        let (soon, later) = ("2026-05-31T15:00:00Z", "2026-05-31T15:00:01Z");
+        let tokyo = "Asia/Tokyo";
+        let two = [(tokyo, 400), ("Asia/Seoul", 12)];
+        for (boundary, falling, line) in [
+            (soon, falling(&[(tokyo, 412)]), "next: 412 orgs in Asia/Tokyo at 15:00Z"),
+            (later, falling(&[(tokyo, 412)]), "next: 412 orgs in Asia/Tokyo at 2026-05-31 15:00Z"),
+            (soon, falling(&[(tokyo, 1)]), "next: 1 org in Asia/Tokyo at 15:00Z"),
+            (soon, falling(&[]), "next: an expiry at 15:00Z"),
+            (soon, falling(&two), "next: 412 orgs in 2 zones at 15:00Z"),
+            (soon, falling(&[(tokyo, MANY)]), "next: 10000 orgs or more in Asia/Tokyo at 15:00Z"),
+        ] {
+            assert_eq!(next(Some(at(boundary)), now, &falling), line);
+        }
+        assert_eq!(next(None, now, &[]), "no org has a period that ends");
+    }
+}

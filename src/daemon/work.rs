@@ -1,11 +1,13 @@
 //! The jobs, and the one place that says which code each of them runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::config::{Config, Schedule};
 use crate::jobs::deliver::{self, Post};
+use crate::jobs::pace::{self, Pace};
 use crate::jobs::stop::Stop;
 use crate::jobs::{alerts, retention, rollover, sync};
 use crate::store::{Database, StoreError};
@@ -106,16 +108,28 @@ pub struct Done {
 }
 
 async fn roll_over(means: Means) -> Result<Done, StoreError> {
-    let Means { config, tz, database, stop, .. } = means;
+    let Means { config, tz, database, run, stop } = means;
     let targets = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
     let derived = sync::besides_defaults(&targets);
     let standing = rollover::Request::standing(&config.rollover);
     let request = rollover::Request { derived, stop, ..standing };
-    let report = rollover::run(&database, &tz, &request, Arc::new(|_| {})).await?;
+    let report = rollover::run(&database, &tz, &request, told(run, pace::EVERY)).await?;
     for parked in &report.parked {
         tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
     }
     Ok(Done { counts: rollover_counts(&report), stopped: report.stopped })
+}
+
+/// Has the log say now and then how far a long rollover is.
+fn told(run: i64, every: Duration) -> rollover::Observer {
+    let pace = Pace::new(every);
+    Arc::new(move |report| {
+        if pace.is_due() {
+            let (job, orgs) = (Job::Rollover.name(), report.orgs);
+            let (periods_closed, parked) = (report.periods_closed, report.parked.len());
+            tracing::info!(job, run, orgs, periods_closed, parked, "still going");
+        }
+    })
 }
 
 async fn count(means: Means) -> Result<Done, StoreError> {
@@ -210,4 +224,53 @@ pub fn rollover_counts(report: &rollover::Report) -> serde_json::Value {
         "conflicts": report.conflicts,
         "parked": report.parked.len(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(line)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What the log says of three pages, spoken of so often.
+    fn said(every: Duration) -> String {
+        let log = Log::default();
+        let to = log.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || to.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let observer = told(7, every);
+            for orgs in [1_000, 2_000, 3_000] {
+                let mut report = rollover::Report::default();
+                report.orgs = orgs;
+                observer(&report);
+            }
+        });
+        let text = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(text).expect("text")
+    }
+
+    #[test]
+    fn a_long_rollover_says_now_and_then_how_far_it_is() {
+        let lines = said(Duration::ZERO);
+        assert_eq!(lines.lines().count(), 3, "{lines}");
+        let last = lines.lines().last().expect("a line");
+        for field in [r#""message":"still going""#, r#""job":"rollover""#, r#""orgs":3000"#] {
+            assert!(last.contains(field), "{last}");
+        }
+        assert_eq!(said(Duration::from_hours(1)), "", "a short one says nothing on the way");
+    }
 }

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod explain;
 pub mod finding;
 pub mod orgs;
+pub mod pace;
 pub mod refund;
 pub mod retention;
 pub mod rollover;

@@ -188,7 +188,8 @@ fn scattered(value: u64) -> u64 {
 }
 
 /// Decides about the boundary that falls due next: the end of a period, of which the database says
-/// when the earliest is. One that is settled and still due is left to the sweep.
+/// when the earliest is that nobody has settled. What is settled and still due (an org that was
+/// added with a past end, or left after conflicts) is the sweep's, and hides no other.
 #[must_use]
 pub fn decide_boundary(standing: &Standing, next_due: Option<Instant>, now: Instant) -> Decision {
     match (standing.running, &standing.paused) {

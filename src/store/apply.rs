@@ -78,6 +78,42 @@ pub async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_>, Sto
     Ok(connection.begin_with("begin; set local enable_seqscan = off").await?)
 }
 
+/// How long a transaction waits for what somebody else holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// 5 s: longer than anybody who works holds a row.
+    Long,
+    /// 500 ms: somebody is known to hold one for longer, and it remains to be seen which.
+    Short,
+}
+
+/// The same for who must not wait for one row without limit: an application that stays idle in a
+/// transaction would keep everybody else's orgs from being closed. A wait that is over is a
+/// conflict, [`StoreError::is_held`].
+///
+/// # Errors
+/// As every statement.
+pub async fn begin_within(
+    connection: &mut PgConnection,
+    wait: Wait,
+) -> Result<Transaction<'_>, StoreError> {
+    use sqlx::Connection;
+    Ok(match wait {
+        Wait::Long => {
+            connection
+                .begin_with("begin; set local enable_seqscan = off; set local lock_timeout = '5s'")
+                .await?
+        }
+        Wait::Short => {
+            connection
+                .begin_with(
+                    "begin; set local enable_seqscan = off; set local lock_timeout = '500ms'",
+                )
+                .await?
+        }
+    })
+}
+
 /// Applies a page of plans within its transaction, and returns the orgs that moved. An org that
 /// does not stand as its plan expects is left alone.
 ///

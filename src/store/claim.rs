@@ -136,6 +136,20 @@ pub async fn due(
     Ok(DuePage { ids: page.ids, last })
 }
 
+/// How many orgs' periods have ended: for whoever looks at a bar. It reads the index over all of
+/// them, so nothing else waits for it.
+///
+/// # Errors
+/// As every read.
+pub async fn count_due(connection: &mut PgConnection, now: Instant) -> Result<u64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from organizations o
+           where o.parked_at is null and o.current_period_end <= $1"#,
+        now
+    );
+    Ok(count.fetch_one(connection).await?.try_into().unwrap_or(0))
+}
+
 /// A place among the due orgs that depends on `instant` and `id`, which the caller draws at
 /// random: where several passes run at once, each begins elsewhere.
 ///
@@ -316,19 +330,23 @@ pub async fn of_zone(
     Ok(page.fetch_all(connection).await?)
 }
 
-/// The earliest instant at which something falls due: the end of an open period, or the expiry of
-/// a pack that still holds something. It may have passed. `None` if nothing ever will.
+/// The earliest instant after `after` at which something falls due: the end of an open period, or
+/// the expiry of a pack that still holds something. It may have passed. `None` if nothing does.
 ///
 /// # Errors
 /// As every read.
-pub async fn next_due(connection: &mut PgConnection) -> Result<Option<Instant>, StoreError> {
+pub async fn next_due(
+    connection: &mut PgConnection,
+    after: Instant,
+) -> Result<Option<Instant>, StoreError> {
     let next = sqlx::query_scalar!(
         "select least((select min(o.current_period_end) from organizations o
-                       where o.parked_at is null),
+                       where o.parked_at is null and o.current_period_end > $1),
                       (select p.expires_at
                        from overage_packs p join organizations o on o.id = p.org_id
-                       where p.remaining > 0 and p.expires_at is not null and o.parked_at is null
-                       order by p.expires_at limit 1))"
+                       where p.remaining > 0 and p.expires_at > $1 and o.parked_at is null
+                       order by p.expires_at limit 1))",
+        after
     );
     Ok(next.fetch_one(connection).await?)
 }

@@ -29,6 +29,18 @@ pub enum StoreError {
     Failed(String),
 }
 
+/// What a conflict begins with when somebody else did not let go of what they hold.
+const HELD: &str = "held for too long";
+
+impl StoreError {
+    /// Is it a conflict with somebody who holds what is needed, and goes on holding it? The same
+    /// attempt would wait as long again.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Conflict(why) if why.starts_with(HELD))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
@@ -54,8 +66,11 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
     let message = describe(error);
     let code = error.code().unwrap_or_default().into_owned();
     match (code.get(..2).unwrap_or_default(), code.as_str()) {
-        // Deadlock, serialization failure, lock not available.
-        ("40", _) | (_, "55P03") => StoreError::Conflict(message),
+        // Deadlock, serialization failure; a lock that was not to be had in time.
+        ("40", _) => StoreError::Conflict(message),
+        (_, "55P03") => StoreError::Conflict(format!("{HELD}: {message}")),
+        // Somebody's limit, or somebody's will; the database is there.
+        (_, "57014") => StoreError::Failed(message),
         ("P0" | "PB", _) | (_, "22023") => StoreError::Invalid(error.message().to_owned()),
         // Data exceptions: overflow, a date out of range, text that is no number.
         ("22", _) => StoreError::Unprocessable(message),

@@ -290,6 +290,30 @@ pub async fn take_over(
     Ok(held.fetch_optional(connection).await?)
 }
 
+/// Frees a schedule whose run was taken over under `token` but has no row in the ledger any more:
+/// nobody could ever end it. False when it has one.
+///
+/// # Errors
+/// As every write.
+pub async fn free(
+    connection: &mut PgConnection,
+    lane: Lane<'_>,
+    token: i64,
+) -> Result<bool, StoreError> {
+    let freed = sqlx::query!(
+        "update periodd_schedules s
+         set running = null, run_token = null, replica = null, lease_until = null
+         where s.job = $1 and s.trigger = $2 and s.run_token = $3
+           and not exists (select from periodd_runs r
+                           where r.job = s.job and r.trigger = s.trigger
+                             and r.occurrence = s.running and r.outcome = 'running')",
+        lane.job,
+        lane.trigger.name(),
+        token
+    );
+    Ok(freed.execute(connection).await?.rows_affected() == 1)
+}
+
 /// Prolongs a lease; false when somebody has taken the run over.
 ///
 /// # Errors
@@ -366,6 +390,27 @@ pub async fn finish(
         held.token
     );
     Ok(mine.fetch_one(connection).await?)
+}
+
+/// Says something about a run that is still going, in the place where its error would be.
+///
+/// # Errors
+/// As every write.
+pub async fn remark(
+    connection: &mut PgConnection,
+    held: Held,
+    sentence: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update periodd_runs set error = $3
+         where id = $1 and token = $2 and outcome = 'running'",
+        held.run,
+        held.token,
+        sentence
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Gives a run back that this process will not end: whoever comes next may take it over at once.

@@ -52,6 +52,8 @@ async fn a_rollover_finishes_its_page_and_leaves_the_rest() {
     assert!(told.contains("closed 1 period of 1 org") || told.contains("closed 2 periods of 2"));
     let closed = test.rows("select count(*) < 3 as some from billing_periods").await;
     assert_eq!(closed, ["true"], "{told}");
+    let outcome = "select outcome, error from periodd_runs";
+    assert_eq!(test.rows(outcome).await, ["failed interrupted; what was done stays done"]);
     // Run again, it goes on.
     test.periodd(&["rollover", "--at", "2026-05-02T00:00:00Z"]).exits(0);
     assert_eq!(test.rows("select count(*) from billing_periods").await, ["3"]);
@@ -89,6 +91,9 @@ async fn a_second_ctrl_c_breaks_it_off_and_nothing_of_the_page_remains() {
     stderr.read_to_string(&mut said).expect("the rest");
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(said.contains("broken off"), "{said}");
+    let outcome = "select outcome, error like 'broken off%', finished_at is not null as ended
+                   from periodd_runs";
+    assert_eq!(test.rows(outcome).await, ["failed true true"]);
     sqlx::raw_sql("rollback").execute(&mut holder).await.expect("let go");
     assert_eq!(test.rows("select count(*) from billing_periods").await, ["0"]);
 }

@@ -6,6 +6,7 @@ mod support;
 mod boundaries;
 mod commands;
 mod drain;
+mod embedded;
 mod kills;
 mod life;
 mod outage;

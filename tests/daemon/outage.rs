@@ -11,36 +11,49 @@ use periodd::store::runs::{self, Filter, Run};
 use crate::process::{Daemon, PATIENCE, binary, signal, wait_until};
 
 /// A private cluster in a directory of its own, which every user may walk through.
-struct Place {
+pub(crate) struct Place {
     dir: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("pd-").tempdir().expect("a directory");
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).expect("permissions");
         Self { dir }
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }
 
-    fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings::new(self.state())
     }
 
-    fn postmaster(&self) -> Option<u32> {
+    pub(crate) fn postmaster(&self) -> Option<u32> {
         let pid = self.state().join("postgresql/data/postmaster.pid");
         std::fs::read_to_string(pid).ok()?.lines().next()?.parse().ok()
     }
 
-    /// A daemon with these lines of configuration.
-    fn daemon(&self, lines: &str) -> Daemon {
+    /// A file with these lines of configuration.
+    fn configured(&self, lines: &str) -> PathBuf {
         let config = self.dir.path().join("periodd.toml");
         std::fs::write(&config, lines).expect("the configuration is written");
-        Daemon::spawn(binary(&config, &["run"]))
+        config
+    }
+
+    /// The same, on the private cluster here.
+    pub(crate) fn embedded(&self, lines: &str) -> PathBuf {
+        let state = self.state().display().to_string();
+        self.configured(&format!(
+            "[daemon]\nstate_dir = \"{state}\"\nsocket_dir = \"{state}/run\"\n{lines}"
+        ))
+    }
+
+    /// A daemon with these lines of configuration.
+    fn daemon(&self, lines: &str) -> Daemon {
+        Daemon::spawn(binary(&self.configured(lines), &["run"]))
     }
 }
 
@@ -125,12 +138,8 @@ async fn a_minute_without_the_database_is_survived_and_made_up_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_server_is_started_again_when_somebody_kills_it() {
     let place = Place::new();
-    let lines = format!(
-        "[daemon]\nstate_dir = \"{0}\"\nsocket_dir = \"{0}/run\"\n\
-         [schedule.rollover]\ncron = \"* * * * * *\"\n",
-        place.state().display()
-    );
-    let daemon = place.daemon(&lines);
+    let config = place.embedded("[schedule.rollover]\ncron = \"* * * * * *\"\n");
+    let daemon = Daemon::spawn(binary(&config, &["run"]));
     wait_until("it has run", || daemon.said("\"done\"") > 0).await;
     for kills in 1..=2 {
         let killed = place.postmaster().expect("a server");

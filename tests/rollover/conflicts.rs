@@ -3,6 +3,7 @@
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection};
 
@@ -80,6 +81,54 @@ async fn a_deadlock_with_an_application_is_a_conflict_like_any_other() {
     execute(&mut other, "update organizations set name = 'Acme II'; commit").await;
     assert_eq!(end(rollover).exits(0).json()["orgs"], 1);
     assert_eq!(packs(&test).await, ["other 0 70 0"]);
+    test.check_invariants().await;
+}
+
+/// Fifty orgs whose April is over; org-7 has a pack that an application inserted by itself.
+async fn fifty_orgs() -> TestDatabase {
+    let test = TestDatabase::new().await;
+    test.sql(
+        "insert into organizations (slug, name, time_zone, current_period_start, current_period_end)
+         select 'org-' || i, 'Org', 'UTC', '2026-04-01Z', '2026-05-01Z'
+         from generate_series(1, 50) as i;
+         insert into overage_packs (org_id, feature, quantity, purchased_at)
+         select id, 'minutes_transcribed', 10, '2026-04-02Z' from organizations
+         where slug = 'org-7'",
+    )
+    .await;
+    test
+}
+
+const HOLD: &str = "begin; update organizations set name = 'held' where slug = 'org-7'";
+
+#[tokio::test]
+async fn an_org_that_somebody_does_not_let_go_of_keeps_no_other_from_being_closed() {
+    let test = fifty_orgs().await;
+    let mut idle = test.connect().await;
+    execute(&mut idle, HOLD).await;
+    let rollover = start(&test, "2026-05-02T00:00:00Z");
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while test.rows("select count(*) from billing_periods").await != ["49"] {
+        assert!(Instant::now() < deadline, "the other 49 wait for it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    execute(&mut idle, "rollback").await;
+    assert_eq!(end(rollover).exits(0).json()["orgs"], 50);
+    test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn an_org_that_nobody_ever_lets_go_of_is_left_and_named() {
+    let test = fifty_orgs().await;
+    let mut idle = test.connect().await;
+    execute(&mut idle, HOLD).await;
+    let answer = end(start(&test, "2026-05-02T00:00:00Z")).exits(1);
+    let org = test.rows("select id from organizations where slug = 'org-7'").await.concat();
+    let named = format!("every attempt on org {org} met a conflict");
+    assert!(answer.stderr.contains(&named), "{answer:?}");
+    assert!(answer.stderr.contains("transaction holds its rows"), "{answer:?}");
+    assert_eq!(test.rows("select count(*) from billing_periods").await, ["49"]);
+    execute(&mut idle, "rollback").await;
     test.check_invariants().await;
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use periodd::daemon::run::Assignment;
 use periodd::daemon::scheduler::Setting;
+use periodd::jobs::stop::Why;
 use tokio::sync::Notify;
 
-use crate::lanes::{Hand, Notes, done, job, ledger, replica, settle};
+use crate::lanes::{Hand, Notes, done, job, ledger, replica, setting, settle};
 use crate::support::TestDatabase;
 
 #[tokio::test]
@@ -68,4 +69,40 @@ async fn who_was_frozen_past_the_lease_is_refused_and_the_run_is_ended_by_its_he
     assert_eq!(test.rows(counts).await, by_heir);
     let free = "select running, lease_until from periodd_schedules";
     assert_eq!(test.rows(free).await, ["- -"]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_begun_while_its_process_is_told_to_stop_is_given_back_undone() {
+    let test = TestDatabase::new().await;
+    let (hand, notes) = (Hand::at("2026-05-01T12:00:00Z"), Notes::default());
+    let jobs = vec![job("night", "0 * * * * *", "UTC")];
+    let mut one = replica(&test, &hand, "one", setting(jobs.clone(), notes.work())).await;
+    let mut two = replica(&test, &hand, "two", setting(jobs, notes.work())).await;
+    hand.set("2026-05-01T12:01:00Z");
+    one.runner().runs().stop_all(Why::Draining);
+    one.step().await.expect("a step");
+    one.runner().wait().await;
+    assert!(notes.take().is_empty(), "it does nothing any more");
+    assert_eq!(ledger(&test).await, ["night 2026-05-01T12:01:00Z - 1 running - 1"]);
+    // Nobody has to wait for its lease.
+    settle(&mut two).await;
+    assert_eq!(ledger(&test).await, ["night 2026-05-01T12:01:00Z - 1 done - 2"]);
+    assert_eq!(notes.take().len(), 1);
+}
+
+#[tokio::test]
+async fn a_schedule_whose_running_row_is_gone_from_the_ledger_goes_on() {
+    let test = TestDatabase::new().await;
+    let (hand, notes) = (Hand::at("2026-05-01T12:00:00Z"), Notes::default());
+    let jobs = vec![job("night", "0 * * * * *", "UTC")];
+    let mut one = replica(&test, &hand, "one", setting(jobs.clone(), notes.work())).await;
+    let mut two = replica(&test, &hand, "two", setting(jobs, notes.work())).await;
+    hand.set("2026-05-01T12:01:00Z");
+    one.runner().runs().stop_all(Why::Draining);
+    one.step().await.expect("a step");
+    one.runner().wait().await;
+    test.sql("delete from periodd_runs").await;
+    hand.set("2026-05-01T12:02:00Z");
+    settle(&mut two).await;
+    assert_eq!(ledger(&test).await, ["night 2026-05-01T12:02:00Z - 1 done - 1"]);
 }

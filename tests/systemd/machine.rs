@@ -78,6 +78,13 @@ impl Machine {
         said
     }
 
+    /// The answer of the private cluster to a statement.
+    #[track_caller]
+    pub(crate) fn ask(&self, statement: &str) -> String {
+        let psql = "psql -qAt \"$(periodd db url)\" -c \"$0\"";
+        self.run(&["sh", "-c", psql, statement]).trim().to_owned()
+    }
+
     /// Writes a file inside.
     pub(crate) fn write(&self, file: &str, text: &str) {
         let root = PathBuf::from(format!("/proc/{}/root", self.init));

@@ -138,7 +138,8 @@ pub async fn run(
     }
     let workers = (0..WORKERS.min(post.concurrency()))
         .map(|_| async { Worker::new(database, tz, post, request, &report).work().await });
-    let worked = futures_util::future::try_join_all(workers).await;
+    let worked = futures_util::future::join_all(workers).await;
+    let worked: Result<Vec<()>, StoreError> = worked.into_iter().collect();
     post.rest().await;
     worked?;
     Ok(report.into_inner())

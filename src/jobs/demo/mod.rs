@@ -161,7 +161,7 @@ impl Clock<'_> {
     /// were closed.
     async fn advance(&mut self, audience: &mut dyn Audience) -> Result<usize, Error> {
         let mut connection = self.database.connection().await?;
-        let due = claim::next_due(&mut connection).await?;
+        let due = claim::next_due(&mut connection, Instant::MIN).await?;
         drop(connection);
         let acts = due.map(|at| self.story.awake_from(at.max(self.now)));
         let story = self.story;

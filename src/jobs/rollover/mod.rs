@@ -19,6 +19,7 @@ use super::stop::Stop;
 use crate::billing::Instant;
 use crate::billing::timeline::{CatchUp, Policy};
 use crate::config;
+use crate::store::apply::{self, Wait};
 use crate::store::derived::Target;
 use crate::store::{Connection, Database, StoreError, claim, packs};
 use crate::tzdata::TzData;
@@ -112,7 +113,7 @@ pub async fn run(
     } else {
         job.regular_passes().await?;
         if request.policy.early {
-            job.pass(&request.policy, job.now().await?, false).await?;
+            job.pass(&request.policy, job.now().await?, false, Wait::Long).await?;
         }
     }
     drop(job);
@@ -133,6 +134,7 @@ impl Job<'_> {
         let policy = Policy { early: false, ..self.request.policy.clone() };
         let mut fruitless = 0;
         let mut has_adopted = false;
+        let mut wait = Wait::Long;
         loop {
             let now = self.now().await?;
             let mut connection = self.database.connection().await?;
@@ -150,12 +152,14 @@ impl Job<'_> {
                 has_adopted = true;
                 continue;
             }
-            let moved = self.pass(&policy, now, pending.old_rules).await?;
+            let moved = self.pass(&policy, now, pending.old_rules, wait).await?;
             if self.request.stop.is_set() {
                 self.report.lock().await.stopped = true;
                 return Ok(());
             }
             let (left, missed) = self.report.lock().await.take_left_and_missed();
+            // Who holds rows for longer than a pass has been waited for.
+            wait = if left.is_empty() { Wait::Long } else { Wait::Short };
             if moved + missed + left.len() == 0 && !matches!(self.request.scope, Scope::All) {
                 // Nothing of what was asked for is due any more.
                 return Ok(());
@@ -176,6 +180,7 @@ impl Job<'_> {
         policy: &Policy,
         now: Instant,
         old_rules: bool,
+        wait: Wait,
     ) -> Result<usize, StoreError> {
         let before = self.report.lock().await.touched();
         let limit = self.request.batch_size;
@@ -185,8 +190,17 @@ impl Job<'_> {
             walk.mind_old_rules(self.tz.release());
         }
         let walk = Mutex::new(walk);
-        let workers = (0..self.request.connections.max(1)).map(|_| self.work(&walk, policy, now));
-        futures_util::future::try_join_all(workers).await?;
+        let workers = (0..self.request.connections.max(1)).map(async |_| {
+            let worked = self.work(&walk, policy, now, wait).await;
+            if worked.is_err() {
+                walk.lock().await.end();
+            }
+            worked
+        });
+        // None is dropped amid a statement when another one fails.
+        for worked in futures_util::future::join_all(workers).await {
+            worked?;
+        }
         if old_rules && !self.request.stop.is_set() {
             let mut connection = self.database.connection().await?;
             claim::remember_rules(&mut connection, self.tz.release()).await?;
@@ -201,10 +215,13 @@ impl Job<'_> {
         walk: &Mutex<Walk>,
         policy: &Policy,
         now: Instant,
+        wait: Wait,
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
         worker.also_write(&self.request.derived);
+        worker.heed(&self.request.stop);
+        worker.hurry(wait);
         let Some(ids) = self.next(walk, &mut connection).await? else { return Ok(()) };
         let first = worker.look_at(&mut connection, ids).await?;
         let mut at_hand = Some(worker.decide(first).await?);
@@ -272,8 +289,10 @@ impl Job<'_> {
 /// Enters packs that applications inserted by themselves in the ledger; where somebody else is at
 /// the same rows, the next pass sees to them.
 async fn adopt(connection: &mut Connection) -> Result<(), StoreError> {
-    match packs::adopt_unseen(connection).await {
-        Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
+    let mut transaction = apply::begin_within(connection, Wait::Short).await?;
+    match packs::adopt_unseen(&mut transaction).await {
+        Ok(_) => Ok(transaction.commit().await?),
+        Err(StoreError::Conflict(_)) => Ok(transaction.rollback().await?),
         Err(other) => Err(other),
     }
 }

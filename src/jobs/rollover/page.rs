@@ -10,8 +10,9 @@ use super::report::{Parked, Tally};
 use crate::billing::Instant;
 use crate::billing::rollover::Plan;
 use crate::billing::timeline::Policy;
+use crate::jobs::stop::Stop;
 use crate::jobs::sync;
-use crate::store::apply::{self, Parking, Stamp};
+use crate::store::apply::{self, Parking, Stamp, Wait};
 use crate::store::derived::Target;
 use crate::store::{Connection, StoreError, Transaction, claim, snapshot};
 use crate::tzdata::TzData;
@@ -24,6 +25,9 @@ const CONFLICTS_PER_PAGE: u32 = 2;
 const CONFLICTS_BEFORE_LOCK: u32 = 3;
 /// Conflicts in a row on a single org before a pass leaves it to the next one.
 const CONFLICTS_PER_ORG: u32 = 20;
+/// Waits for rows that somebody holds, on one page, before what is left of it is left to the next
+/// pass. Most of a page's are short ones: to find one org among a thousand takes eleven.
+const WAITS_PER_PAGE: usize = 40;
 /// The longest pause after a conflict with a single org; each is drawn at random below it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -33,6 +37,10 @@ pub(super) struct Worker<'a> {
     stamp: Stamp<'a>,
     /// Derived columns besides those that the plan writes.
     derived: &'a [Target],
+    /// How long a page waits for what somebody holds, before it is taken apart.
+    wait: Wait,
+    /// Asks to leave what was taken apart.
+    stop: Stop,
 }
 
 /// A page as it was read; nothing where its orgs cannot be read together.
@@ -51,6 +59,8 @@ pub(super) struct Decided {
 struct Batch {
     ids: Vec<Uuid>,
     conflicts: u32,
+    /// How long they wait for what somebody holds.
+    wait: Wait,
 }
 
 impl Decided {
@@ -64,12 +74,23 @@ impl<'a> Worker<'a> {
     /// `real` is the database's clock when the pass began.
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
         let stamp = Stamp { now, counted_at: real, tzdb: tz.release() };
-        Self { planner: Planner::new(tz, policy, now), stamp, derived: &[] }
+        let planner = Planner::new(tz, policy, now);
+        Self { planner, stamp, derived: &[], wait: Wait::Long, stop: Stop::default() }
     }
 
     /// Has this worker write these columns, too, wherever an org moves.
     pub(super) fn also_write(&mut self, derived: &'a [Target]) {
         self.derived = derived;
+    }
+
+    /// Has this worker wait no longer than that, where the pass before met somebody who holds rows.
+    pub(super) fn hurry(&mut self, wait: Wait) {
+        self.wait = wait;
+    }
+
+    /// Has this worker end when it is asked to, even amid a page that was taken apart.
+    pub(super) fn heed(&mut self, stop: &Stop) {
+        self.stop = stop.clone();
     }
 
     /// A worker for dry runs.
@@ -84,7 +105,7 @@ impl<'a> Worker<'a> {
         connection: &mut Connection,
         ids: Vec<Uuid>,
     ) -> Result<Seen, StoreError> {
-        let mut transaction = apply::begin(connection).await?;
+        let mut transaction = apply::begin_within(connection, self.wait).await?;
         let read = self.planner.read(&mut transaction, &ids).await;
         transaction.rollback().await?;
         Ok(Seen { ids, read: unless_taken_apart(read)? })
@@ -108,7 +129,7 @@ impl<'a> Worker<'a> {
     ) -> Result<(Tally, Option<Decided>), StoreError> {
         let Decided { ids, decision } = page;
         let mut tally = Tally::default();
-        let batch = Batch { ids, conflicts: 0 };
+        let batch = Batch { ids, conflicts: 0, wait: self.wait };
         let mut batches = Vec::new();
         let planning = async {
             match next {
@@ -126,6 +147,10 @@ impl<'a> Worker<'a> {
             planning.await?
         };
         while let Some(batch) = batches.pop() {
+            if self.stop.is_set() {
+                // What is due stays due, for whoever comes next.
+                break;
+            }
             let written = self.attempt(connection, &batch, &mut tally).await;
             batches.extend(self.follow_up(connection, batch, written, &mut tally).await?);
         }
@@ -140,21 +165,29 @@ impl<'a> Worker<'a> {
         written: Result<Vec<Uuid>, StoreError>,
         tally: &mut Tally,
     ) -> Result<Vec<Batch>, StoreError> {
-        let Batch { ids, conflicts } = batch;
+        let wait = batch.wait;
         match written {
             Ok(missed) if missed.is_empty() => Ok(Vec::new()),
             Ok(missed) => {
                 tally.missed += missed.len();
                 let why = "its row does not stand as it was read";
-                Ok(after_conflict(missed, conflicts, why, tally).await)
+                Ok(after_conflict(Batch { ids: missed, ..batch }, why, tally).await)
+            }
+            Err(error) if error.is_held() => {
+                tally.conflicts += 1;
+                Ok(after_wait(batch.ids, tally))
             }
             Err(StoreError::Conflict(why)) => {
                 tally.conflicts += 1;
-                Ok(after_conflict(ids, conflicts, &why, tally).await)
+                Ok(after_conflict(batch, &why, tally).await)
             }
-            Err(StoreError::Unprocessable(_)) if ids.len() > 1 => Ok(halves(ids, 0)),
+            Err(StoreError::Unprocessable(_)) if batch.ids.len() > 1 => Ok(halves(batch.ids, wait)),
             Err(StoreError::Unprocessable(why)) => {
-                self.park_unreadable(connection, &ids, why, tally).await?;
+                match self.park_unreadable(connection, &batch.ids, why, wait).await {
+                    Ok(parked) => tally.parked.extend(parked),
+                    Err(StoreError::Conflict(why)) => tally.leave(batch.ids, &why),
+                    Err(other) => return Err(other),
+                }
                 Ok(Vec::new())
             }
             Err(other) => Err(other),
@@ -178,7 +211,7 @@ impl<'a> Worker<'a> {
                     parked.extend(reasons.map(|(parking, slug)| parked_as(&parking, slug)));
                 }
                 Err(StoreError::Unprocessable(_)) if ids.len() > 1 => {
-                    batches.extend(halves(ids, 0).into_iter().map(|batch| batch.ids));
+                    batches.extend(halves(ids, Wait::Long).into_iter().map(|batch| batch.ids));
                 }
                 Err(StoreError::Unprocessable(reason)) => {
                     let parkings = unreadable(connection, &ids, &reason).await?.into_iter();
@@ -209,7 +242,7 @@ impl<'a> Worker<'a> {
         batch: &Batch,
         tally: &mut Tally,
     ) -> Result<Vec<Uuid>, StoreError> {
-        let mut transaction = apply::begin(connection).await?;
+        let mut transaction = apply::begin_within(connection, batch.wait).await?;
         if let (&[org], CONFLICTS_BEFORE_LOCK..) = (batch.ids.as_slice(), batch.conflicts) {
             claim::lock(&mut transaction, org).await?;
         }
@@ -224,7 +257,7 @@ impl<'a> Worker<'a> {
         decision: Decision,
         tally: &mut Tally,
     ) -> Result<Vec<Uuid>, StoreError> {
-        let transaction = apply::begin(connection).await?;
+        let transaction = apply::begin_within(connection, self.wait).await?;
         self.carry_out(transaction, decision, tally).await
     }
 
@@ -274,11 +307,13 @@ impl<'a> Worker<'a> {
         connection: &mut Connection,
         ids: &[Uuid],
         reason: String,
-        tally: &mut Tally,
-    ) -> Result<(), StoreError> {
-        let parkings = unreadable(connection, ids, &reason).await?;
-        tally.parked.extend(self.park(connection, parkings).await?);
-        Ok(())
+        wait: Wait,
+    ) -> Result<Vec<Parked>, StoreError> {
+        let mut transaction = apply::begin_within(connection, wait).await?;
+        let parkings = unreadable(&mut transaction, ids, &reason).await?;
+        let parked = self.park(&mut transaction, parkings).await?;
+        transaction.commit().await?;
+        Ok(parked)
     }
 }
 
@@ -296,9 +331,9 @@ fn parked_as(parking: &Parking, slug: String) -> Parked {
     Parked { org: parking.org, slug, reason: parking.reason.clone() }
 }
 
-fn halves(mut ids: Vec<Uuid>, conflicts: u32) -> Vec<Batch> {
+fn halves(mut ids: Vec<Uuid>, wait: Wait) -> Vec<Batch> {
     let rest = ids.split_off(ids.len() / 2);
-    vec![Batch { ids, conflicts }, Batch { ids: rest, conflicts }]
+    vec![Batch { ids, conflicts: 0, wait }, Batch { ids: rest, conflicts: 0, wait }]
 }
 
 /// The parkings of orgs whose rows cannot be read, with their names.
@@ -316,24 +351,31 @@ async fn unreadable(
 /// What to try after a conflict: the same page again, then its halves; a single org after a
 /// pause drawn at random, so that two that collide do not collide in step. An org that conflicts
 /// again and again is left to the next pass: it must not keep the others from being closed.
-async fn after_conflict(
-    ids: Vec<Uuid>,
-    conflicts: u32,
-    why: &str,
-    tally: &mut Tally,
-) -> Vec<Batch> {
+async fn after_conflict(batch: Batch, why: &str, tally: &mut Tally) -> Vec<Batch> {
+    let Batch { ids, conflicts, wait } = batch;
     let conflicts = conflicts + 1;
     if ids.len() > 1 {
         return if conflicts < CONFLICTS_PER_PAGE {
-            vec![Batch { ids, conflicts }]
+            vec![Batch { ids, conflicts, wait }]
         } else {
-            halves(ids, 0)
+            halves(ids, wait)
         };
     }
     if conflicts == CONFLICTS_PER_ORG {
-        tally.left.extend(ids.into_iter().map(|org| (org, why.to_owned())));
+        tally.leave(ids, why);
         return Vec::new();
     }
     tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
-    vec![Batch { ids, conflicts }]
+    vec![Batch { ids, conflicts, wait }]
+}
+
+/// What to try after somebody held a row for too long: the halves, which wait less, until that org
+/// stands alone. It is left to the next pass at once: to wait again would keep the others waiting.
+fn after_wait(ids: Vec<Uuid>, tally: &mut Tally) -> Vec<Batch> {
+    tally.waits += 1;
+    if ids.len() > 1 && tally.waits < WAITS_PER_PAGE {
+        return halves(ids, Wait::Short);
+    }
+    tally.leave(ids, "somebody else's transaction holds its rows, and does not end");
+    Vec::new()
 }

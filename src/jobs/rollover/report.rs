@@ -65,6 +65,8 @@ pub(super) struct Tally {
     pub(super) opened: usize,
     pub(super) pack_entries: usize,
     pub(super) conflicts: usize,
+    /// Conflicts with somebody who holds a row and does not let go of it.
+    pub(super) waits: usize,
     pub(super) parked: Vec<Parked>,
     /// Orgs that someone else had moved.
     pub(super) missed: usize,
@@ -80,6 +82,11 @@ impl Tally {
         self.periods_closed += plan.closes.len();
         self.opened += usize::from(plan.expected.period_end.is_none());
         self.pack_entries += plan.entries.len();
+    }
+
+    /// Leaves orgs to the next pass.
+    pub(super) fn leave(&mut self, orgs: Vec<Uuid>, why: &str) {
+        self.left.extend(orgs.into_iter().map(|org| (org, why.to_owned())));
     }
 
     /// Did someone else get to most of a page of that many orgs first?

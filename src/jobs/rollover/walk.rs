@@ -88,6 +88,11 @@ impl Walk {
         Ok(None)
     }
 
+    /// Ends here: there is no next page.
+    pub(super) fn end(&mut self) {
+        self.stretches.clear();
+    }
+
     /// Goes on at another random place, after another pass turned out to be at work here. What
     /// is left out is found by the pass after this one.
     pub(super) async fn jump(&mut self, connection: &mut Connection) -> Result<(), StoreError> {

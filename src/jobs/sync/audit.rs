@@ -67,7 +67,9 @@ impl Job<'_> {
         let findings = Mutex::new(Findings { columns, ..Findings::default() });
         let workers =
             (0..self.request.connections.max(1)).map(|_| self.sweep(&pages, &findings, pass));
-        if let Err(error) = futures_util::future::try_join_all(workers).await {
+        let swept = futures_util::future::join_all(workers).await;
+        let swept: Result<Vec<()>, StoreError> = swept.into_iter().collect();
+        if let Err(error) = swept {
             if let Ok(mut connection) = self.database.connection().await {
                 self.forget_notes(&mut connection).await;
             }
