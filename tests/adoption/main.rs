@@ -1,8 +1,10 @@
 //! Databases that people have already: adopted in place, proved, rolled over, and put back.
 
 mod documents;
+mod odd;
 #[path = "../support/mod.rs"]
 mod support;
+mod verify;
 mod whole;
 
 use support::TestDatabase;
