@@ -4,7 +4,7 @@ use crate::support::TestDatabase;
 use crate::{adopted, situation};
 
 /// Everything in a database: what there is, and what it holds.
-async fn everything(test: &TestDatabase) -> Vec<String> {
+pub(crate) async fn everything(test: &TestDatabase) -> Vec<String> {
     let mut all = test
         .rows(
             "select c.relkind, c.relname,

@@ -152,7 +152,7 @@ pub async fn apply(
         progress(step.what);
         let rows = run(&mut transaction, step.what, &step.sql).await?;
         if rows > 0 {
-            progress(&format!("  {rows} rows"));
+            progress(&format!("  {rows} row{}", if rows == 1 { "" } else { "s" }));
         }
     }
     if adoption.is_mend() {

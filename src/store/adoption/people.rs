@@ -54,6 +54,9 @@ const MINUTES_INCLUDED: [&str; 4] =
 
 /// Tiers that are in use and not known yet: their prices are the operator's to add.
 fn tiers(draft: &mut Draft<'_>, source: Source<'_>) {
+    if !source.has(&TIER) {
+        return;
+    }
     let (tier, legacy) = (source.text(&TIER), source.legacy());
     draft.step(
         "add tiers that are in use and unknown, without a price",
