@@ -1,13 +1,13 @@
-//! A database that has been in use for years.
+//! A database that has been in use for years. (`make bench` adopts a million metrics.)
 
 use crate::situation;
 
 /// Orgs, and how many metrics there are of each.
-const ORGS: i64 = 5_000;
+const ORGS: i64 = 500;
 const METRICS_OF_EACH: i64 = 200;
 
 #[tokio::test]
-async fn a_million_metrics_are_adopted_with_progress() {
+async fn many_metrics_are_adopted_with_progress() {
     let test = situation(&format!(
         "create table organizations (
              id uuid primary key, name text, used_minutes numeric, overage_minutes numeric,

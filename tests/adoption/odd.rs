@@ -47,12 +47,12 @@ async fn usage_of_nobody_and_without_an_amount_blocks() {
             "alter table usage_counters alter org_id drop not null;
              update usage_counters set org_id = null
              where id = (select id from usage_counters limit 1)",
-            "counters without an org",
+            "without an org",
         ),
         (
             "alter table sms_usage alter org_id drop not null;
              update sms_usage set org_id = null where id = 1",
-            "counters without an org",
+            "without an org",
         ),
         (
             "alter table sms_usage alter sms_count drop not null;

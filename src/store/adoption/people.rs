@@ -296,7 +296,7 @@ pub(super) fn orgs_named_by(draft: &mut Draft<'_>, source: Source<'_>, stays: bo
     );
     draft.orgs(format!("select {org} from {now} where {org} is not null"));
     draft.question(
-        "orgs by name of what names them",
+        format!("orgs that {} names", source.table.name),
         format!("select count(distinct {org}) from {now}"),
     );
 }

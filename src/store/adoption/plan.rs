@@ -205,26 +205,26 @@ impl<'a> Draft<'a> {
             "make metrics of usage by period; periods that have ended get their counters",
             format!(
                 "with merged as materialized ({merged}),
-                 metrics as (
-                     insert into usage_metrics (organization_id, user_id, metric_type, metric_value,
-                                                created_at, counted_at, idempotency_key)
-                     select org_id, user_id, feature, amount,
-                            case when period_end > now() then now() else period_start end,
-                            case when period_end <= now() then now() end,
-                            'periodd-import:' || coalesce(user_id::text, 'org') || ':' || feature
-                            || ':' || to_char(period_start at time zone 'UTC', '{STAMP}')
-                     from merged),
                  counters as (
                      insert into usage_counters (org_id, feature, period_start, period_end, used)
                      select org_id, feature, min(period_start),
                             least(max(period_end), lead(min(period_start)) over (
                                 partition by org_id, feature order by min(period_start))),
                             sum(amount)
-                     from merged where period_end <= now() group by org_id, feature, month)
-                 insert into feature_usage (organization_id, user_id, feature, period_start,
-                                            period_end, usage_count)
-                 select org_id, user_id, feature, period_start, period_end, amount
-                 from merged where period_end <= now() and user_id is not null"
+                     from merged where period_end <= now() group by org_id, feature, month),
+                 user_counters as (
+                     insert into feature_usage (organization_id, user_id, feature, period_start,
+                                                period_end, usage_count)
+                     select org_id, user_id, feature, period_start, period_end, amount
+                     from merged where period_end <= now() and user_id is not null)
+                 insert into usage_metrics (organization_id, user_id, metric_type, metric_value,
+                                            created_at, counted_at, idempotency_key)
+                 select org_id, user_id, feature, amount,
+                        case when period_end > now() then now() else period_start end,
+                        case when period_end <= now() then now() end,
+                        'periodd-import:' || coalesce(user_id::text, 'org') || ':' || feature
+                        || ':' || to_char(period_start at time zone 'UTC', '{STAMP}')
+                 from merged"
             ),
         );
         self.adoption.sums.push(format!(
@@ -324,9 +324,8 @@ pub fn plan(catalogue: &Catalogue, standing: Standing, naive_zone: &str) -> Opti
 /// Tables whose names we need and that hold nothing of ours: set aside, whole.
 fn in_the_way(draft: &mut Draft<'_>) {
     let taken = super::TABLES.iter().filter_map(|name| draft.catalogue.table(name));
-    let more: Vec<&Relation> = taken
-        .filter(|table| !draft.adoption.replaces.iter().any(|replaced| *replaced == table.name))
-        .collect();
+    let more: Vec<&Relation> =
+        taken.filter(|table| !draft.adoption.replaces.contains(&table.name)).collect();
     for table in more {
         draft.adoption.replaces.push(table.name.clone());
         let now = quoted(&table.name);

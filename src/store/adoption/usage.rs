@@ -254,7 +254,7 @@ fn counters_of_months(
 ) {
     let (now, legacy) = (source.now(), source.legacy());
     let (start, end) = (source.instant(&START), source.end(&START, &END));
-    let zone = literal(source.naive_zone);
+    let (zone, name) = (literal(source.naive_zone), &source.table.name);
     let org = if source.has(&ORG) {
         source.id(&ORG)
     } else {
@@ -280,28 +280,28 @@ fn counters_of_months(
         ),
     );
     draft.blocking(
-        "counters without a period's start: complete or delete them first",
+        format!("rows of {name} without a period's start: complete or delete them first"),
         format!("select count(*) from {now} where {start} is null"),
     );
     if source.has(&ORG) {
         draft.blocking(
-            "counters without an org: complete or delete them first",
+            format!("rows of {name} without an org: complete or delete them first"),
             format!("select count(*) from {now} where {org} is null"),
         );
     }
-    draft.question("counters", format!("select count(*) from {now}"));
+    draft.question(format!("rows of {name}"), format!("select count(*) from {now}"));
     draft.question(
-        "periods that end with their last moment: they are the month that they mean",
+        format!("periods of {name} that end with their last moment: they are the month meant"),
         format!("select count(*) from {now} where {}", source.is_inclusive(&START, &END)),
     );
     draft.question(
-        "periods that do not end after they start",
+        format!("periods of {name} that do not end after they start"),
         format!("select count(*) from {now} where {} <= {start}", source.instant(&END)),
     );
     let whose = if source.has(&USER) { user.to_owned() } else { source.id(&ORG) };
     let what = if source.has(&FEATURE) { source.text(&FEATURE) } else { "true".into() };
     draft.question(
-        "rows of a month that has another row: their usage is added up",
+        format!("rows of {name} whose month has another row: their usage is added up"),
         format!(
             "select coalesce(sum(n - 1), 0)::bigint
              from (select count(*) as n from (
