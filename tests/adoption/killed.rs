@@ -1,6 +1,8 @@
 //! An import whose connection breaks, at every message that it sends: the database is as it was.
 //! Where only the answer to the commit is lost, it is imported.
 
+use std::time::{Duration, Instant};
+
 use periodd::jobs::{adoption as job, zones};
 use periodd::store::{Database, StoreError, adoption};
 use periodd::tzdata::TzData;
@@ -23,9 +25,15 @@ async fn import(
     let tz = TzData::newest();
     let months = zones::months(&tz, test.database.now().await.expect("the time"));
     let database = Database::connect(&proxy.url(&test.name), 1).await.expect("a connection");
-    // Once it is borrowed, the connection is made, and looked over.
-    database.now().await.expect("the time");
-    let before = proxy.said().len();
+    // A connection that is given back is asked once more whether it is well: in the background.
+    let borrowed = database.connection().await.expect("a connection");
+    let before = proxy.said().len() + 1;
+    drop(borrowed);
+    let began = Instant::now();
+    while proxy.said().len() < before {
+        assert!(began.elapsed() < Duration::from_mins(1), "it was not asked");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let adoption = &report.adoption;
     let done = adoption::apply(&database, adoption, &months, tz.release(), |_| {}).await;
     (done, before, proxy.said().len())

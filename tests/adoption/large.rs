@@ -21,8 +21,9 @@ async fn many_metrics_are_adopted_with_progress() {
                 date_trunc('month', now(), 'UTC') + interval '1 month'
          from generate_series(1, {ORGS}) as n;
          insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
-         select md5(o::text)::uuid, case when m % 2 = 0 then 'sms_sent' else 'Minutes_Transcribed' end,
-                1.5, now() - m * interval '3 days'
+         select md5(o::text)::uuid,
+                case when m % 2 = 0 then 'sms_sent' else 'Minutes_Transcribed' end, 1.5,
+                now() - m * interval '3 days'
          from generate_series(1, {ORGS}) as o, generate_series(1, {METRICS_OF_EACH}) as m;
          analyze"
     ))

@@ -20,7 +20,8 @@ async fn every_column_of_numbers_is_a_feature() {
     let test = situation(include_str!("000.sql")).await;
     test.sql(
         "alter table usage_counters add api_calls bigint default 3, add \"Faxes\" numeric(10, 2),
-                                    add label text default 'x', add shard integer not null default 1;
+                                    add label text default 'x',
+                                    add shard integer not null default 1;
          create unique index on usage_counters (id, shard)",
     )
     .await;
@@ -66,7 +67,8 @@ async fn usage_of_nobody_and_without_an_amount_blocks() {
         assert!(stderr.contains(sentence), "{fault}: {stderr}");
     }
     let users = "alter table users drop constraint users_organization_id_fkey;
-                 update users set organization_id = gen_random_uuid() where email = 'user1@example.com'";
+                 update users set organization_id = gen_random_uuid()
+                 where email = 'user1@example.com'";
     let stderr = refused(include_str!("002.sql"), users).await;
     assert!(stderr.contains("users of orgs that do not exist"), "{stderr}");
 }
@@ -195,12 +197,14 @@ async fn in_use() -> TestDatabase {
 async fn periods_of_a_database_in_use_are_mended() {
     let inclusive = "
         update usage_counters set period_end = period_end - interval '1 millisecond';
-        update organizations set current_period_end = current_period_end - interval '1 millisecond'";
+        update organizations
+        set current_period_end = current_period_end - interval '1 millisecond'";
     let inverted = "update organizations set current_period_end = current_period_start";
     let unused = "delete from usage_counters; delete from usage_metrics;
                   update organizations set current_period_end = current_period_start";
     let parked = "update organizations set current_period_end = current_period_start,
-                      parked_at = now(), parked_reason = 'the period x does not end after it starts'";
+                      parked_at = now(),
+                      parked_reason = 'the period x does not end after it starts'";
     for fault in [inclusive, inverted, unused, parked] {
         let test = in_use().await;
         let ends = "select slug, current_period_start, current_period_end, parked_at

@@ -241,8 +241,9 @@ pub async fn loss(database: &Database) -> Result<Loss, StoreError> {
          where k.contype = 'f' and k.conparentid = 0
            and k.confrelid in (select oid from ours) and k.conrelid not in (select oid from ours)
            and not exists (select from unnest($3::text[]) as f
-                           where starts_with(f, format('alter table %s drop constraint if exists %I;',
-                                                       k.conrelid::regclass, k.conname)))
+                           where starts_with(
+                               f, format('alter table %s drop constraint if exists %I;',
+                                         k.conrelid::regclass, k.conname)))
          order by 1",
     )
     .bind(TABLES.map(str::to_owned).to_vec())

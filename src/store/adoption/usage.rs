@@ -341,7 +341,8 @@ pub(super) fn subscriptions(draft: &mut Draft<'_>, source: Source<'_>) {
     draft.question(
         "subscriptions whose period does not contain now: it is opened anew",
         format!(
-            "select count(*) from {now} where not coalesce({start} <= now() and {end} > now(), false)"
+            "select count(*) from {now}
+             where not coalesce({start} <= now() and {end} > now(), false)"
         ),
     );
 }
