@@ -1,5 +1,6 @@
 //! Databases that people have already: adopted in place, proved, rolled over, and put back.
 
+mod asked;
 mod documents;
 mod killed;
 mod large;
