@@ -34,6 +34,6 @@ comment on table periodd_import_sums is 'What the replaced tables held, per org,
 comment on column periodd_import_sums.import is 'The import.';
 comment on column periodd_import_sums.org_id is 'The org.';
 comment on column periodd_import_sums.feature is 'The feature.';
-comment on column periodd_import_sums.period_start is 'The period, by its start; null for metrics, which bring their own instants.';
+comment on column periodd_import_sums.period_start is 'The period, by its start; null for metrics, which bring their own instants; -infinity for everything of the feature, added up row by row.';
 comment on column periodd_import_sums.amount is 'How much.';
 alter table periodd_import_sums enable row level security;

@@ -1,11 +1,9 @@
 //! `periodd db import` and `db verify`: adopting a database that was there before.
 
-use std::io::{BufRead, IsTerminal, Write};
-
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::rollover::{Progress, standing_request};
 use super::session::Session;
-use super::{Exit, Failure, Global};
+use super::{Exit, Failure};
 use crate::jobs::adoption;
 pub(super) use crate::jobs::adoption::{Report, Verdict};
 use crate::store::adoption as adopted;
@@ -33,25 +31,37 @@ pub(super) struct Args {
 }
 
 /// Runs `db import`.
-pub(super) async fn run(session: &Session, args: &Args, global: &Global) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let zone = session.tz.zone(&args.naive_zone).map_err(Failure::usage)?;
     if args.undo {
-        confirm("put the replaced tables back and drop periodd's", global.yes)?;
-        let lost = adopted::undo(&session.database).await?;
-        let lost = usize::try_from(lost).unwrap_or_default();
+        let loss = adopted::loss(&session.database).await?;
+        let recorded = counted(size(loss.metrics), "metric");
+        let mut deed = format!(
+            "drop periodd's tables and {recorded} recorded since the import, and put back what \
+             they replaced,"
+        );
+        if !loss.dependents.is_empty() {
+            let list = loss.dependents.join(", ");
+            deed = format!("drop what was built on periodd's tables ({list}), {deed}");
+        }
+        // What others have built is not dropped without a word, however few orgs there are.
+        let orgs = size(loss.orgs).max(if loss.dependents.is_empty() { 0 } else { 2 });
+        session.confirm(orgs, &deed).await?;
+        adopted::undo(&session.database).await?;
         session.screen.show(&Done(format!(
-            "the replaced tables are back; {} recorded since the import went with periodd's",
-            counted(lost, "metric")
+            "the replaced tables are back; {recorded} recorded since the import went with periodd's"
         )))?;
         return Ok(Exit::Done);
     }
     if args.drop_legacy {
-        confirm("drop the replaced tables for good", global.yes)?;
+        let orgs = size(adopted::loss(&session.database).await?.orgs);
+        session.confirm(orgs, "drop the replaced tables for good, with what they held").await?;
         let dropped = adopted::drop_legacy(&session.database).await?;
         session.screen.show(&Done(format!("dropped {}", dropped.join(", "))))?;
         return Ok(Exit::Done);
     }
-    let Some(report) = adoption::report(&session.database, zone.name()).await? else {
+    let report = adoption::report(&session.database, &session.tz, zone.name()).await?;
+    let Some(report) = report else {
         session.screen.show(&Done("there is nothing to import".to_owned()))?;
         return Ok(Exit::Done);
     };
@@ -65,7 +75,14 @@ pub(super) async fn run(session: &Session, args: &Args, global: &Global) -> Resu
             block.count, block.what
         )));
     }
-    confirm(&format!("replace {}", report.adoption.replaces.join(", ")), global.yes)?;
+    let deed = if report.adoption.is_mend() {
+        "mend the open period".to_owned()
+    } else if report.adoption.replaces.is_empty() {
+        "take over the periods".to_owned()
+    } else {
+        format!("replace {}, the data", report.adoption.replaces.join(", "))
+    };
+    session.confirm(size(report.orgs), &deed).await?;
     let screen = session.screen.clone();
     let request = standing_request(&session.config.rollover, false);
     let progress = |step: &str| screen.note(step);
@@ -74,36 +91,23 @@ pub(super) async fn run(session: &Session, args: &Args, global: &Global) -> Resu
         adoption::apply(&session.database, &session.tz, &report, &request, progress, observer);
     let opened = opened.await?;
     session.screen.show(&report)?;
-    session.screen.note("imported; `periodd db verify` compares it with what there was");
+    if !report.adoption.is_mend() {
+        session.screen.note("imported; `periodd db verify` compares it with what there was");
+    }
     Ok(if opened.parked.is_empty() { Exit::Done } else { Exit::Partly })
 }
 
 /// Runs `db verify`.
 pub(super) async fn verify(session: &Session) -> Result<Exit, Failure> {
     migrate::require_current(&session.database).await?;
-    let verdict = adoption::verify(&session.database).await?;
+    let verdict = adoption::verify(&session.database, &session.tz).await?;
     session.screen.show(&verdict)?;
     Ok(if verdict.is_good() { Exit::Done } else { Exit::Found })
 }
 
-/// No schedule does this, so a person has to mean it.
-fn confirm(what: &str, yes: bool) -> Result<(), Failure> {
-    if yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::refused(format!("this would {what}; add --yes to mean it")));
-    }
-    let mut stderr = std::io::stderr().lock();
-    let mut answer = String::new();
-    let asked = write!(stderr, "This will {what}. Go on? [y/N] ").and_then(|()| stderr.flush());
-    let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    read.map_err(|error| Failure::failed(format!("cannot ask: {error}")))?;
-    if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
-        Ok(())
-    } else {
-        Err(Failure::refused("not confirmed; nothing was changed"))
-    }
+/// A count that the database made.
+fn size(count: i64) -> usize {
+    usize::try_from(count).unwrap_or_default()
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -120,15 +124,16 @@ impl Output for Report {
         let mut found = Table::new(["found", ""]);
         for finding in &self.found {
             let tone = if finding.blocks { Tone::Bad } else { Tone::Plain };
-            found.row([Cell::number(finding.count), Cell::text(finding.what).tone(tone)]);
+            found.row([Cell::number(finding.count), Cell::text(&finding.what).tone(tone)]);
         }
         let mut steps = Table::new(["step", "what is done"]);
         let replaces = self.adoption.replaces.iter().map(|name| format!("{name} → {name}_legacy"));
         let views = self.adoption.drops.iter().map(|name| format!("the view {name} goes"));
         let room: Vec<String> = replaces.chain(views).collect();
-        steps.row([Cell::number(1), Cell::text(format!("make room: {}", room.join(", ")))]);
-        for (place, step) in self.adoption.steps.iter().enumerate() {
-            steps.row([Cell::number(place + 2), Cell::text(step.what)]);
+        let room = (!room.is_empty()).then(|| format!("make room: {}", room.join(", ")));
+        let rest = self.adoption.steps.iter().map(|step| step.what.to_owned());
+        for (place, what) in room.into_iter().chain(rest).enumerate() {
+            steps.row([Cell::number(place + 1), Cell::text(what)]);
         }
         Page::new().table(found).line("").table(steps)
     }

@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 }
                 applied
             }
-            Command::Import(args) => return adoption::run(session, args, global).await,
+            Command::Import(args) => return adoption::run(session, args).await,
             Command::Verify => return adoption::verify(session).await,
             Command::Status => migrate::status(&session.database).await?,
             Command::Url => {

@@ -325,9 +325,12 @@ impl Session {
 }
 
 fn ask(question: &str) -> std::io::Result<String> {
-    let mut stderr = std::io::stderr().lock();
-    stderr.write_all(question.as_bytes())?;
-    stderr.flush()?;
+    // Nothing is held while the answer is waited for: whoever breaks off has something to say.
+    {
+        let mut stderr = std::io::stderr().lock();
+        stderr.write_all(question.as_bytes())?;
+        stderr.flush()?;
+    }
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(answer)

@@ -33,7 +33,8 @@ pub async fn refill(database: &Database, tz: &TzData, now: Instant) -> Result<()
 }
 
 /// The calendar months of every accepted zone, from the one that contains `now` on.
-pub(super) fn months(tz: &TzData, now: Instant) -> Vec<ZoneMonths> {
+#[must_use]
+pub fn months(tz: &TzData, now: Instant) -> Vec<ZoneMonths> {
     tz.names().iter().filter_map(|name| months_of(tz, name, now).ok()).collect()
 }
 

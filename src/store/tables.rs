@@ -13,8 +13,12 @@ pub struct Column {
     pub name: String,
     /// Its type, as PostgreSQL writes it.
     pub type_name: String,
-    /// Its default, as an expression.
+    /// Its default, as an expression; none for a column that is generated.
     pub default: Option<String>,
+    /// Does the database write it by itself: generated, or an identity?
+    pub is_generated: bool,
+    /// Is it part of a key, its own or another table's?
+    pub is_key: bool,
 }
 
 /// A table or view as it was found.
@@ -26,6 +30,15 @@ pub struct Relation {
     pub is_view: bool,
     /// Its columns, in their order.
     pub columns: Vec<Column>,
+}
+
+impl Column {
+    /// Does it hold numbers?
+    #[must_use]
+    pub fn is_numeric(&self) -> bool {
+        let kind = self.type_name.split('(').next().unwrap_or_default();
+        ["smallint", "integer", "bigint", "numeric", "real", "double precision"].contains(&kind)
+    }
 }
 
 impl Relation {
@@ -56,7 +69,15 @@ impl Catalogue {
             r#"select c.relname::text as "relation!", c.relkind in ('v', 'm') as "is_view!",
                       a.attname::text as "column!",
                       format_type(a.atttypid, a.atttypmod) as "type!",
-                      pg_get_expr(d.adbin, d.adrelid) as "default"
+                      case when a.attgenerated = '' then pg_get_expr(d.adbin, d.adrelid) end
+                          as "default",
+                      (a.attgenerated <> '' or a.attidentity <> '') as "is_generated!",
+                      (exists (select from pg_index i
+                               where i.indrelid = c.oid and i.indisunique
+                                 and a.attnum = any(i.indkey))
+                       or exists (select from pg_constraint k
+                                  where k.conrelid = c.oid and k.contype = 'f'
+                                    and a.attnum = any(k.conkey))) as "is_key!"
                from pg_class c
                join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
@@ -66,7 +87,13 @@ impl Catalogue {
         );
         let mut relations: Vec<Relation> = Vec::new();
         for row in rows.fetch_all(connection).await? {
-            let column = Column { name: row.column, type_name: row.r#type, default: row.default };
+            let column = Column {
+                name: row.column,
+                type_name: row.r#type,
+                default: row.default,
+                is_generated: row.is_generated,
+                is_key: row.is_key,
+            };
             match relations.last_mut() {
                 Some(last) if last.name == row.relation => last.columns.push(column),
                 _ => relations.push(Relation {

@@ -99,17 +99,22 @@ pub async fn periods(database: &Database) -> Result<Vec<Rule>, StoreError> {
            select
                (select count(*) from organizations o
                 where o.current_period_end <= o.current_period_start) as "inverted!",
-               (select count(*) from organizations o
-                where extract(second from o.current_period_end) >= 59)
-               + (select count(*) from usage_counters c
-                  where extract(second from c.period_end) >= 59) as "inclusive!",
+               (select count(*) from (
+                    select o.current_period_end as ends from organizations o
+                    union all select c.period_end from usage_counters c) p
+                where extract(second from p.ends) >= 59
+                  and extract(minute from p.ends) in (14, 29, 44, 59)) as "inclusive!",
                (select count(*) from (
                     select c.period_end, lead(c.period_start) over (
                                partition by c.org_id, c.feature order by c.period_start) as next
                     from usage_counters c) n
                 where n.next < n.period_end) as "overlapping!",
-               (select count(*) from organizations o where trim(o.time_zone) = '')
-                   as "without_zone!""#
+               (select count(*) from (
+                    select f.period_end, lead(f.period_start) over (
+                               partition by f.organization_id, f.user_id, f.feature
+                               order by f.period_start) as next
+                    from feature_usage f) n
+                where n.next < n.period_end) as "overlapping_of_users!""#
     );
     let counts = counts.fetch_one(database.pool()).await?;
     let rule = |rule, count: i64| Rule { rule, broken_by: usize::try_from(count).unwrap_or(0) };
@@ -117,6 +122,6 @@ pub async fn periods(database: &Database) -> Result<Vec<Rule>, StoreError> {
         rule("periods end after they start", counts.inverted),
         rule("periods end with the first moment after them", counts.inclusive),
         rule("counters of a feature do not overlap", counts.overlapping),
-        rule("every org has a time zone", counts.without_zone),
+        rule("counters of a user and feature do not overlap", counts.overlapping_of_users),
     ])
 }

@@ -34,6 +34,8 @@ insert into organizations (id, name, used_minutes, overage_minutes, current_peri
                            current_period_end, notes)
 select ('20000000-0000-0000-0000-00000000000' || v.i)::uuid, v.name, v.used, v.overage, v.s, v.e, 'n' || v.i
 from (select date_trunc('month', now(), 'UTC') as m) k,
+     lateral (select case when now() < m + interval '14 days' then interval '1 month'
+                          else interval '0' end as before) h,
      lateral (values
          (1, 'Right', 30, 0, m, m + interval '1 month'),
          (2, 'Drifted', 55, 100, m, m + interval '1 month'),
@@ -41,7 +43,10 @@ from (select date_trunc('month', now(), 'UTC') as m) k,
          (4, 'No period', 10, 0, null, null),
          (5, 'Outdated', 99, 20, m - interval '4 months', m - interval '3 months'),
          (6, 'Inverted', 0, 0, m + interval '1 month', m),
-         (7, 'Right', 0, null, m, m + interval '1 month')) as v (i, name, used, overage, s, e);
+         (7, 'Right', 0, null, m, m + interval '1 month'),
+         -- It signed up on the 15th, and this month's may be still to come.
+         (8, 'Mid-month', 0, 0, m + interval '14 days' - h.before,
+          m + interval '1 month 14 days' - h.before)) as v (i, name, used, overage, s, e);
 insert into users
 select ('21000000-0000-0000-0000-00000000000' || i)::uuid,
        ('20000000-0000-0000-0000-00000000000' || i)::uuid, 'user' || i || '@example.com'
@@ -51,9 +56,10 @@ update users set email = 'user@example.com' where email = 'user3@example.com';
 insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
 select id, 'minutes_transcribed', 10,
        date_trunc('month', now(), 'UTC') + n * (now() - date_trunc('month', now(), 'UTC')) / 4
-from organizations, generate_series(1, 3) as n;
+from organizations, generate_series(1, 3) as n where name <> 'Mid-month';
 insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
-select id, 'Minutes_Transcribed', 50.5, now() - interval '3 months' from organizations;
+select id, 'Minutes_Transcribed', 50.5, now() - interval '3 months' from organizations
+where name <> 'Mid-month';
 insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
 values ('20000000-0000-0000-0000-000000000003', 'minutes_transcribed', 50,
         date_trunc('month', now(), 'UTC') + (now() - date_trunc('month', now(), 'UTC')) / 3);

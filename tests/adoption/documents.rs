@@ -73,6 +73,39 @@ FROM users
 WHERE usage_this_month < plan_limits_scrapes
 LIMIT 1";
     assert_eq!(test.rows(test_users).await.len(), 1);
+    let any = "SELECT id, email, plan, usage_this_month, plan_limits_scrapes
+FROM users
+LIMIT 1";
+    assert_eq!(test.rows(any).await.len(), 1);
+    test.sql(
+        "do $$ begin
+             create role service_role;
+         exception when duplicate_object then null; end $$;
+         do $$ begin
+             create role authenticated;
+         exception when duplicate_object then null; end $$;
+         GRANT EXECUTE ON FUNCTION increment_usage_if_allowed(uuid) TO service_role;
+GRANT EXECUTE ON FUNCTION increment_usage_if_allowed(uuid) TO authenticated;",
+    )
+    .await;
+    // The reset for testing holds on the application's own screen. What was used is in the
+    // metrics: the next call goes by these, and the next audit writes the column again.
+    let busy = "10000000-0000-0000-0000-000000000002";
+    test.sql(&format!(
+        "UPDATE users
+SET usage_this_month = 0
+WHERE id = '{busy}'::uuid;"
+    ))
+    .await;
+    let shown = format!(
+        "SELECT usage_this_month
+FROM users
+WHERE id = '{busy}'::uuid"
+    );
+    assert_eq!(test.rows(&shown).await, ["0"]);
+    let call = format!("SELECT * FROM increment_usage_if_allowed('{busy}'::uuid)");
+    assert_eq!(test.rows(&call).await, ["true 125 500 PRO active"]);
+    assert_eq!(test.rows(&shown).await, ["125"]);
     // The application's own column, its own table, and its foreign key.
     assert_eq!(test.rows("select count(*) from users where favourite_theme = 'dark'").await, ["1"]);
     test.sql(
@@ -85,6 +118,10 @@ LIMIT 1";
              values ('10000000-0000-0000-0000-00000000000a', 'signed up')",
     )
     .await;
+    // Its rollback takes the function away, and nothing else.
+    test.sql("DROP FUNCTION IF EXISTS increment_usage_if_allowed(uuid)").await;
+    assert_eq!(test.rows(verify).await, Vec::<String>::new());
+    test.periodd(&["db", "verify"]).exits(0);
 }
 
 #[tokio::test]
@@ -106,7 +143,13 @@ HAVING ABS(o.used_minutes - COALESCE(SUM(um.metric_value), 0)) > 0";
     let outdated = "SELECT name, current_period_start, current_period_end
 FROM organizations
 WHERE DATE_TRUNC('month', current_period_start::date) != DATE_TRUNC('month', NOW())";
-    assert_eq!(test.rows(outdated).await, Vec::<String>::new());
+    // What the query means: an org with another anchor has a period that is not the month's.
+    let outdated = test.rows(outdated).await;
+    assert!(outdated.iter().all(|row| row.starts_with("Mid-month ")), "{outdated:?}");
+    test.periodd(&["doctor"]).exits(0);
+    let mid_month = "select extract(day from current_period_end) as ends, anchor_day
+                     from organizations where name = 'Mid-month'";
+    assert_eq!(test.rows(mid_month).await, ["15 15"]);
     let packs = "select o.name, p.quantity, p.reference like 'purchase:%' as on_record
                  from overage_packs p join organizations o on o.id = p.org_id order by 1, 2";
     assert_eq!(
@@ -126,9 +169,25 @@ WHERE DATE_TRUNC('month', current_period_start::date) != DATE_TRUNC('month', NOW
             "Outdated 30 20 n5",
             "Inverted 30 0 n6",
             "Right 30 0 n7",
+            "Mid-month 0 0 n8",
         ]
     );
-    assert_eq!(test.rows("select count(distinct slug) from organizations").await, ["7"]);
+    assert_eq!(test.rows("select count(distinct slug) from organizations").await, ["8"]);
+    // Base and overage minutes apart, why somebody is refused, and what to do.
+    let explain = || test.periodd(&["--format", "json", "explain", "user@example.com"]);
+    let minutes = &explain().exits(0).json()["features"][0];
+    let told = ["used", "included", "in_packs", "purchased_remaining", "allowance", "left"];
+    assert_eq!(told.map(|key| minutes[key].as_i64()), [80, 60, 150, 130, 210, 130].map(Some));
+    assert_eq!(minutes["increment"]["allowed"], true);
+    test.sql(
+        "select record_usage(organization_id, 'minutes_transcribed', 130)
+         from users where email = 'user@example.com'",
+    )
+    .await;
+    let minutes = &explain().exits(0).json()["features"][0];
+    assert_eq!(minutes["increment"]["allowed"], false);
+    let page = test.periodd(&["explain", "user@example.com"]).exits(0).stdout;
+    assert!(page.contains("210 used of 210") && page.contains("periodd packs grant"), "{page}");
 }
 
 #[tokio::test]
@@ -148,6 +207,23 @@ async fn document_003() {
                     '30000000-0000-0000-0000-000000000001', 'invoices')";
     assert_eq!(test.rows(call).await, ["true 4"]);
     assert_eq!(test.rows("select feature, level from usage_alerts_view").await, ["invoices 80"]);
+    // Written by who writes the row, without a trigger.
+    let fresh = "select f.usage_count, f.updated_at > i.applied_at as later
+                 from feature_usage f, periodd_imports i
+                 where f.feature = 'invoices' and f.usage_count = 4 and f.period_end > now()";
+    assert_eq!(test.rows(fresh).await, ["4 true"]);
+    // A user's rows are the user's alone.
+    test.sql("set client_min_messages = warning").await;
+    test.periodd(&["db", "migrate", "--with-roles"]).exits(0);
+    let mut member = test.connect().await;
+    let become_two = "set role periodd_member;
+                      set app.user_id = '30000000-0000-0000-0000-000000000002'";
+    sqlx::raw_sql(become_two).execute(&mut member).await.unwrap();
+    let seen: Vec<String> = sqlx::query_scalar("select distinct user_id::text from feature_usage")
+        .fetch_all(&mut member)
+        .await
+        .unwrap();
+    assert_eq!(seen, ["30000000-0000-0000-0000-000000000002"]);
     let stats = "select feature, used from get_current_usage_stats(
                      '30000000-0000-0000-0000-000000000001')";
     assert_eq!(test.rows(stats).await, ["expenses 40", "invoices 4"]);
@@ -174,6 +250,23 @@ async fn document_004() {
     let prices = "select name, monthly_price_cents from subscription_tiers order by 2";
     assert_eq!(test.rows(prices).await, ["Free 0", "Starter 2900", "Pro 7900", "Business 14900"]);
     test.sql("insert into tier_limits values ('pro', 'ai_messages', 12)").await;
+    // What its two endpoints answer.
+    let limits = ["--format", "json", "usage", "limits", "--org", "acme"];
+    let limits = test.periodd(&limits).exits(0).json();
+    let limits = &limits.as_array().expect("one per feature")[0];
+    assert_eq!((&limits["feature"], limits["used"].as_i64()), (&"ai_messages".into(), Some(10)));
+    assert_eq!(limits["remaining"], 2);
+    let check = |quantity| {
+        let line = ["--format", "json", "usage", "check", "--org", "acme", "--feature"];
+        let line = [&line[..], &["AI_MESSAGES", "--quantity", quantity]].concat();
+        test.periodd(&line).exits(0).json()["allowed"].as_bool()
+    };
+    assert_eq!([check("2"), check("3")], [Some(true), Some(false)]);
+    // Its way to seed again is refused: orgs and limits hang on the tiers.
+    let mut connection = test.connect().await;
+    let delete = sqlx::raw_sql("DELETE FROM subscription_tiers").execute(&mut connection);
+    let refused = delete.await.expect_err("orgs and limits hang on the tiers").to_string();
+    assert!(refused.contains("violates foreign key constraint"), "{refused}");
     let used = "select used from usage_counters c join organisations o on o.id = c.org_id
                 where slug = 'acme' and feature = 'ai_messages'";
     assert_eq!(test.rows(used).await, ["10"]);

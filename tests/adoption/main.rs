@@ -1,8 +1,16 @@
 //! Databases that people have already: adopted in place, proved, rolled over, and put back.
 
+mod asked;
 mod documents;
+mod killed;
+mod large;
+mod odd;
+#[path = "../crash_points/proxy.rs"]
+#[allow(dead_code, reason = "its other cuts are for crash points")]
+mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
+mod verify;
 mod whole;
 
 use support::TestDatabase;

@@ -99,7 +99,7 @@ async fn each_deep_fault_is_found() {
         (
             "update organizations set current_period_start = '2026-05-02Z'",
             "not_touching",
-            "periodd db import",
+            "set current_period_start to the end of the last period in billing_periods",
         ),
         (
             "update organizations set time_zone = 'Mars/Phobos'",

@@ -3,6 +3,9 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use periodd::jobs::zones;
+use periodd::store::{StoreError, migrate};
+use periodd::tzdata::TzData;
 use sqlx::{Connection, PgConnection};
 
 use crate::support::{Answer, TestDatabase};
@@ -160,8 +163,8 @@ async fn a_database_without_the_schema_says_what_to_run() {
     assert_eq!(inventory(&test).await, Vec::<String>::new());
 }
 
-/// Ends the migrator's connection when it has made its n-th change of the schema. The count is a
-/// sequence: it stays when the transaction goes.
+/// Ends the migrator's connection before its n-th change of the schema, and with that after every
+/// statement that comes before one. The count is a sequence: it stays when the transaction goes.
 const GUILLOTINE: &str = "
     create schema chaos;
     create sequence chaos.step;
@@ -172,29 +175,63 @@ const GUILLOTINE: &str = "
             perform pg_terminate_backend(pg_backend_pid());
         end if;
     end $$;
-    create event trigger guillotine on ddl_command_end execute function chaos.strike();";
+    create event trigger guillotine on ddl_command_start execute function chaos.strike();";
+/// Databases in which migrators die side by side.
+const SIDE_BY_SIDE: usize = 4;
 
-#[tokio::test]
-async fn a_migrator_that_dies_between_statements_leaves_nothing_behind() {
+/// Migrators of this process that die before their statements `first`, `first + SIDE_BY_SIDE` and
+/// so on, until one gets to the end. Returns how many died, and how many statements there are.
+async fn die_and_migrate(first: usize) -> (usize, usize) {
+    let tz = TzData::newest();
     let test = TestDatabase::empty().await;
+    let months = zones::months(&tz, test.database.now().await.expect("the time"));
     let untouched = inventory(&test).await;
     test.sql(GUILLOTINE).await;
-    test.sql("insert into chaos.fatal values (1)").await;
+    test.sql(&format!("insert into chaos.fatal values ({first})")).await;
+    let mut onlooker = test.connect().await;
+    let again = format!(
+        "select setval('chaos.step', 1, false); update chaos.fatal set step = step + {SIDE_BY_SIDE}"
+    );
+    let seen = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
     let mut died = 0;
     loop {
-        test.sql("select setval('chaos.step', 1, false)").await;
-        let answer = test.periodd(&["db", "migrate"]);
-        if answer.code == 0 {
-            break;
+        match migrate::migrate(&test.database, &months, tz.release()).await {
+            Ok(applied) => {
+                assert_eq!(applied.len(), files());
+                break;
+            }
+            Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error}"),
         }
-        assert_eq!(answer.code, 69, "{}", answer.stderr);
-        assert_eq!(inventory(&test).await, untouched, "after {died} deaths");
         died += 1;
-        test.sql("update chaos.fatal set step = step + 13").await;
+        let there: i64 = sqlx::query_scalar(seen).fetch_one(&mut onlooker).await.expect("a count");
+        assert_eq!(there, 0, "after {died} deaths");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(again.clone()))
+            .execute(&mut onlooker)
+            .await
+            .expect("set");
     }
-    assert!(died >= 10, "there are more statements than that: {died}");
-    let known = test.rows("select count(*) from periodd_migrations").await;
-    assert_eq!(known, [files().to_string()]);
+    let steps: i64 = sqlx::query_scalar("select last_value from chaos.step")
+        .fetch_one(&mut onlooker)
+        .await
+        .expect("a count");
+    assert_ne!(inventory(&test).await, untouched);
+    (died, usize::try_from(steps).expect("a few hundred"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migrator_that_dies_before_any_statement_leaves_nothing_behind() {
+    let mut migrators = tokio::task::JoinSet::new();
+    for first in 1..=SIDE_BY_SIDE {
+        migrators.spawn(die_and_migrate(first));
+    }
+    let (mut died, mut steps) = (0, 0);
+    while let Some(ended) = migrators.join_next().await {
+        let ended = ended.expect("nothing but what was meant to die died");
+        died += ended.0;
+        steps = ended.1;
+    }
+    assert_eq!(died, steps, "each statement killed one migrator");
+    assert!(steps > 400, "there are more statements than that: {steps}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::rollover::{self, Observer, Request};
 use super::zones;
 use crate::store::adoption::{self, Adoption, Difference, Finding};
 use crate::store::verify::{self, Rule};
-use crate::store::{Database, StoreError};
+use crate::store::{Database, StoreError, doctor};
 use crate::tzdata::TzData;
 
 /// What was found, and what would be done about it.
@@ -18,6 +18,8 @@ pub struct Report {
     pub adoption: Adoption,
     /// What was counted.
     pub found: Vec<Finding>,
+    /// How many orgs it is about.
+    pub orgs: i64,
 }
 
 impl Report {
@@ -27,17 +29,31 @@ impl Report {
     }
 }
 
-/// Looks at a database; `None` where there is nothing to adopt.
+/// Looks at a database; `None` where there is nothing to adopt or to mend.
 ///
 /// # Errors
 /// As every read.
-pub async fn report(database: &Database, naive_zone: &str) -> Result<Option<Report>, StoreError> {
+pub async fn report(
+    database: &Database,
+    tz: &TzData,
+    naive_zone: &str,
+) -> Result<Option<Report>, StoreError> {
     let mut connection = database.connection().await?;
     let Some(adoption) = adoption::look(&mut connection, naive_zone).await? else {
         return Ok(None);
     };
-    let found = adoption::findings(&mut connection, &adoption).await?;
-    Ok(Some(Report { adoption, found }))
+    let mut found = adoption::findings(&mut connection, &adoption).await?;
+    if adoption.is_mend() && found.is_empty() {
+        return Ok(None);
+    }
+    for (zone, count) in adoption::zones(&mut connection, &adoption).await? {
+        if let Err(unknown) = tz.zone(&zone) {
+            let what = format!("orgs in a time zone that is none: {unknown}; correct them first");
+            found.push(Finding { what, count, blocks: true });
+        }
+    }
+    let orgs = adoption::orgs(&mut connection, &adoption).await?;
+    Ok(Some(Report { adoption, found, orgs }))
 }
 
 /// Adopts what a report found, then opens and counts.
@@ -81,10 +97,14 @@ impl Verdict {
 ///
 /// # Errors
 /// As every read.
-pub async fn verify(database: &Database) -> Result<Verdict, StoreError> {
+pub async fn verify(database: &Database, tz: &TzData) -> Result<Verdict, StoreError> {
     let mut rules = verify::rules(database).await?;
     rules.extend(verify::periods(database).await?);
     let mut connection = database.connection().await?;
+    let zones = doctor::zones(&mut connection).await?.into_iter();
+    let without = zones.filter(|(zone, _)| tz.zone(zone).is_err()).map(|(_, orgs)| orgs);
+    let broken_by = usize::try_from(without.sum::<i64>()).unwrap_or(usize::MAX);
+    rules.push(Rule { rule: "every org has a time zone that exists", broken_by });
     let differences = adoption::differences(&mut connection).await?;
     Ok(Verdict { rules, differences })
 }

@@ -25,7 +25,7 @@ pub(super) async fn check(patient: &Patient<'_>) -> Result<Vec<Finding>, StoreEr
             "not_touching",
             &found.not_touching,
             "have an open period that does not begin where the last one ended",
-            import,
+            "set current_period_start to the end of the last period in billing_periods",
         ),
     ];
     let finding = |(check, faulty, what, mend): (&'static str, &Faulty, &str, &str)| {

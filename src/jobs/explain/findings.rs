@@ -110,10 +110,11 @@ fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
 }
 
 /// An end like 23:59:59.999: the last moment inside, written where the first one after belongs.
+/// Somewhere on earth it is midnight at every quarter of an hour. `doctor` and `db verify` ask the
+/// same.
 fn is_inclusive(end: Instant) -> bool {
-    let within_second = end.microseconds().rem_euclid(1_000_000);
-    let second = end.microseconds().div_euclid(1_000_000).rem_euclid(60);
-    second == 59 && (within_second == 0 || within_second >= 999_000)
+    let seconds = end.microseconds().div_euclid(1_000_000);
+    seconds.rem_euclid(15 * 60) == 15 * 60 - 1
 }
 
 /// The nearest boundary of the calendar, where the end is none.

@@ -3,14 +3,16 @@
 //!
 //! Everything that is executed here is built from names that [`super::tables`] has found.
 
+mod left;
+mod mends;
 mod people;
 mod plan;
 mod source;
 mod undo;
 mod usage;
 
-pub use plan::{Adoption, Step, plan};
-pub use undo::{drop_legacy, undo};
+pub use plan::{Adoption, Standing, Step, plan};
+pub use undo::{Loss, drop_legacy, loss, undo};
 
 use plan::{Draft, STAMP};
 use source::legacy_name;
@@ -52,7 +54,7 @@ pub const TABLES: [&str; 17] = [
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Finding {
     /// What, and what becomes of it.
-    pub what: &'static str,
+    pub what: String,
     /// How many.
     pub count: i64,
     /// With any of these, nothing is adopted.
@@ -87,17 +89,47 @@ pub async fn findings(
         let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(question.sql.clone()))
             .fetch_one(&mut *connection)
             .await
-            .map_err(|error| failed(question.sentence, error))?;
+            .map_err(|error| failed(&question.sentence, error))?;
         if count > 0 {
-            let (what, blocks) = (question.sentence, question.blocks);
+            let (what, blocks) = (question.sentence.clone(), question.blocks);
             found.push(Finding { what, count, blocks });
         }
     }
     Ok(found)
 }
 
+/// The zones in use, with how many orgs each has.
+///
+/// # Errors
+/// As every read.
+pub async fn zones(
+    connection: &mut PgConnection,
+    adoption: &Adoption,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut all = Vec::new();
+    for query in &adoption.zones {
+        let query = format!("select zone, orgs from ({query}) z where zone is not null order by 1");
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
+        all.extend(rows);
+    }
+    Ok(all)
+}
+
+/// How many orgs an adoption is about.
+///
+/// # Errors
+/// As every read.
+pub async fn orgs(connection: &mut PgConnection, adoption: &Adoption) -> Result<i64, StoreError> {
+    if adoption.orgs.is_empty() {
+        return Ok(0);
+    }
+    let query = format!("select count(*) from ({}) o", adoption.orgs.join(" union "));
+    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(connection).await?)
+}
+
 /// Adopts: makes room, migrates, copies, adds up, all in one transaction. `progress` hears of
-/// every step before it begins.
+/// every step before it begins, and afterwards of how many rows it wrote.
 ///
 /// # Errors
 /// [`StoreError::Unprocessable`] when the sums before and after differ; then, as with any other
@@ -118,7 +150,14 @@ pub async fn apply(
     migrate::within(&mut transaction, months, release).await?;
     for step in &adoption.steps {
         progress(step.what);
-        run(&mut transaction, step.what, &step.sql).await?;
+        let rows = run(&mut transaction, step.what, &step.sql).await?;
+        if rows > 0 {
+            progress(&format!("  {rows} row{}", if rows == 1 { "" } else { "s" }));
+        }
+    }
+    if adoption.is_mend() {
+        transaction.commit().await?;
+        return Ok(());
     }
     progress("point foreign keys of other tables at the new ones");
     undo::point(&mut transaction, &room.foreign_keys).await?;
@@ -140,8 +179,12 @@ pub async fn apply(
         let sums = format!(
             "insert into periodd_import_sums (import, org_id, feature, period_start, amount)
              select 1, org_id, feature, period_start, sum(amount) from ({}) s
-             group by 2, 3, 4 having sum(amount) <> 0",
-            adoption.sums.join(" union all ")
+             group by 2, 3, 4 having sum(amount) <> 0
+             union all
+             select 1, org_id, feature, '-infinity', sum(amount) from ({}) r
+             group by 2, 3 having sum(amount) <> 0",
+            adoption.sums.join(" union all "),
+            adoption.raw.join(" union all ")
         );
         run(&mut transaction, "add up what there was", &sums).await?;
     }
@@ -160,23 +203,33 @@ pub async fn apply(
     Ok(())
 }
 
-/// The query that adds up what became of what was imported.
+/// The query that adds up what became of what was imported: by period, and all together.
 fn after(adoption: &Adoption) -> String {
-    let kept = adoption
-        .kept_metrics
-        .iter()
-        .map(|table| format!(" or m.id in (select id from {})", quoted(&legacy_name(table))));
-    format!(
-        "select m.organization_id as org_id, lower(m.metric_type) as feature,
-                case when m.idempotency_key like 'periodd-import:%'
-                     then to_timestamp(split_part(m.idempotency_key, ':', 4), {})::timestamp
-                          at time zone 'UTC' end as period_start,
-                sum(m.metric_value) as amount
-         from usage_metrics m
-         where m.idempotency_key like 'periodd-import:%'{}
-         group by 1, 2, 3",
-        literal(STAMP),
+    let is_made = "m.idempotency_key like 'periodd-import:%'";
+    let start = format!(
+        "to_timestamp(split_part(m.idempotency_key, ':', 4), {})::timestamp at time zone 'UTC'",
+        literal(STAMP)
+    );
+    let columns = "m.organization_id as org_id, lower(m.metric_type) as feature";
+    // By joins, not by a list of ids: there may be millions.
+    let kept = adoption.kept_metrics.iter().map(|table| {
+        format!(
+            " union all select {columns}, null, m.metric_value
+             from usage_metrics m join {} l on l.id = m.id
+             where ({is_made}) is not true",
+            quoted(&legacy_name(table))
+        )
+    });
+    let rows = format!(
+        "select {columns}, {start} as period_start, m.metric_value as amount
+         from usage_metrics m where {is_made}{}",
         kept.collect::<String>()
+    );
+    format!(
+        "select org_id, feature, s.start as period_start, sum(amount) as amount
+         from ({rows}) r,
+              lateral (values (period_start), ('-infinity'::timestamptz)) as s (start)
+         group by 1, 2, 3"
     )
 }
 
@@ -192,13 +245,14 @@ pub async fn differences(connection: &mut PgConnection) -> Result<Vec<Difference
     .await?;
     let Some(after) = after else { return Ok(Vec::new()) };
     let query = format!(
-        "select coalesce(b.org_id, a.org_id) as org, coalesce(b.feature, a.feature) as feature,
-                coalesce(b.period_start, a.period_start) as period_start,
+        "select distinct coalesce(b.org_id, a.org_id) as org,
+                coalesce(b.feature, a.feature) as feature,
+                nullif(coalesce(b.period_start, a.period_start), '-infinity') as period_start,
                 coalesce(b.amount, 0) as before, coalesce(a.amount, 0) as after
          from periodd_import_sums b
          full join ({after}) a
            on a.org_id = b.org_id and a.feature = b.feature
-              and coalesce(a.period_start, '-infinity') = coalesce(b.period_start, '-infinity')
+              and coalesce(a.period_start, 'infinity') = coalesce(b.period_start, 'infinity')
          where coalesce(b.amount, 0) <> coalesce(a.amount, 0)
          order by 1, 2, 3"
     );
@@ -214,13 +268,26 @@ pub async fn look(
     connection: &mut PgConnection,
     naive_zone: &str,
 ) -> Result<Option<Adoption>, StoreError> {
-    let catalogue = Catalogue::read(connection).await?;
-    Ok(plan(&catalogue, naive_zone))
+    let catalogue = Catalogue::read(&mut *connection).await?;
+    let standing = if catalogue.table("periodd_migrations").is_none() {
+        Standing::Foreign
+    } else if catalogue.table("organizations").is_none() || is_in_use(connection).await? {
+        Standing::InUse
+    } else {
+        Standing::Fresh
+    };
+    Ok(plan(&catalogue, standing, naive_zone))
 }
 
-async fn run(connection: &mut PgConnection, what: &str, sql: &str) -> Result<(), StoreError> {
+async fn is_in_use(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let query = "select exists (select from organizations)";
+    Ok(sqlx::query_scalar(query).fetch_one(connection).await?)
+}
+
+/// Runs a step, and returns how many rows it wrote.
+async fn run(connection: &mut PgConnection, what: &str, sql: &str) -> Result<u64, StoreError> {
     let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(connection).await;
-    done.map(drop).map_err(|error| failed(what, error))
+    done.map(|done| done.rows_affected()).map_err(|error| failed(what, error))
 }
 
 /// Names the step that failed; a lost connection stays what it is.

@@ -1,7 +1,7 @@
 //! Orgs and users: `organizations` or `organisations`, `users`, and who can only be told from
 //! usage that names them.
 
-use super::source::Source;
+use super::source::{Source, anchor_day, anchor_month, anchor_weekday, cycle};
 use super::{Draft, ORG, USER};
 
 /// The columns of an adopted org that have a place in ours.
@@ -54,6 +54,9 @@ const MINUTES_INCLUDED: [&str; 4] =
 
 /// Tiers that are in use and not known yet: their prices are the operator's to add.
 fn tiers(draft: &mut Draft<'_>, source: Source<'_>) {
+    if !source.has(&TIER) {
+        return;
+    }
     let (tier, legacy) = (source.text(&TIER), source.legacy());
     draft.step(
         "add tiers that are in use and unknown, without a price",
@@ -75,11 +78,14 @@ fn tiers(draft: &mut Draft<'_>, source: Source<'_>) {
 
 /// Adopts a table of orgs.
 pub(super) fn orgs(draft: &mut Draft<'_>, source: Source<'_>) {
-    draft.replaces(source);
+    draft.replaces_but(source, &ORG_COLUMNS);
     tiers(draft, source);
+    let id = source.id(&["id"]);
     let (now, legacy) = (source.now(), source.legacy());
-    let (start, end, stored_end) = (source.instant(&START), source.end(&END), source.instant(&END));
+    let (start, end) = (source.instant(&START), source.end(&START, &END));
+    let stored_end = source.instant(&END);
     let zone = source.text(&ZONE);
+    let zone_or_utc = format!("coalesce({zone}, 'UTC')");
     let (tier, slug, name) = (source.text(&TIER), source.text(&["slug"]), source.text(&["name"]));
     let extra = source.list_extra(&ORG_COLUMNS, "");
     draft.step("keep the orgs' other columns", source.add_extra("organizations", &ORG_COLUMNS));
@@ -103,17 +109,23 @@ pub(super) fn orgs(draft: &mut Draft<'_>, source: Source<'_>) {
                                            then '-' || left(x.id::text, 8) else '' end,
                     coalesce({name}, {slug}, x.id::text),
                     coalesce({zone}, 'UTC'),
-                    coalesce(lower({cycle}), 'monthly'),
-                    coalesce({day}::smallint, 1), coalesce({month}::smallint, 1),
+                    coalesce(lower({cycle}), {cycle_of_period}),
+                    coalesce({day}::smallint,
+                             case lower({cycle}) when 'weekly' then {weekday} when 'daily' then 1
+                                                 else {day_of_period} end, 1),
+                    coalesce({month}::smallint, {month_of_period}, 1),
                     coalesce(lower({tier}), 'free'), {status},
                     case when {start} <= now() and {end} > now() then {start} end,
                     case when {start} <= now() and {end} > now() then {end} end,
                     coalesce({created}, now()){values}
              from told_apart x",
-            id = source.id(&["id"]),
             cycle = source.text(&["cycle"]),
             day = source.quantity(&["anchor_day"]),
             month = source.quantity(&["anchor_month"]),
+            cycle_of_period = cycle(&start, &end),
+            day_of_period = anchor_day(&start, &end, &zone_or_utc, source.naive_zone),
+            weekday = anchor_weekday(&end, &zone_or_utc, source.naive_zone),
+            month_of_period = anchor_month(&end, &zone_or_utc, source.naive_zone),
             status = source.text(&["subscription_status"]),
             created = source.instant(&["created_at"]),
             values = source.list_extra(&ORG_COLUMNS, "x."),
@@ -135,19 +147,14 @@ pub(super) fn orgs(draft: &mut Draft<'_>, source: Source<'_>) {
     );
     draft.question(
         "periods that end with their last moment: the end becomes the first moment after it",
-        format!("select count(*) from {now} where {}", source.is_inclusive(&END)),
+        format!("select count(*) from {now} where {}", source.is_inclusive(&START, &END)),
     );
     draft.question(
         "orgs without a time zone: UTC is taken",
         format!("select count(*) from {now} where {zone} is null"),
     );
-    draft.blocking(
-        "orgs whose time zone does not exist: correct them first",
-        format!(
-            "select count(*) from {now}
-             where {zone} is not null and {zone} not in (select name from pg_timezone_names)"
-        ),
-    );
+    draft.zones(format!("select {zone} as zone, count(*) as orgs from {now} group by 1"));
+    draft.orgs(format!("select {id} from {now}"));
     draft.question(
         "orgs without a tier: free is taken",
         format!("select count(*) from {now} where {tier} is null"),
@@ -164,8 +171,7 @@ pub(super) fn orgs(draft: &mut Draft<'_>, source: Source<'_>) {
                 "insert into limit_overrides (org_id, feature, included)
                  select {id}, 'minutes_transcribed',
                         case when {included} >= 0 then {included} end
-                 from {legacy} where {included} is not null",
-                id = source.id(&["id"])
+                 from {legacy} where {included} is not null"
             ),
         );
     }
@@ -173,7 +179,7 @@ pub(super) fn orgs(draft: &mut Draft<'_>, source: Source<'_>) {
 
 /// Adopts a table of users: each in its org, or as an org of one.
 pub(super) fn users(draft: &mut Draft<'_>, source: Source<'_>) {
-    draft.replaces(source);
+    draft.replaces_but(source, &USER_COLUMNS);
     let (now, legacy) = (source.now(), source.legacy());
     let (id, org) = (source.id(&["id"]), source.id(&ORG));
     let (email, plan) = (source.text(&["email"]), source.text(&["plan"]));
@@ -216,6 +222,16 @@ pub(super) fn users(draft: &mut Draft<'_>, source: Source<'_>) {
         ),
     );
     draft.question("users", format!("select count(*) from {now}"));
+    draft.orgs(format!("select coalesce({org}, {id}) from {now}"));
+    if let Some(orgs) = draft.orgs_now() {
+        draft.blocking(
+            "users of orgs that do not exist: add the orgs, or correct the users first",
+            format!(
+                "select count(*) from {now}
+                 where {org} is not null and not exists (select from {orgs} o where o.id = {org})"
+            ),
+        );
+    }
     draft.question(
         "users without an org: each becomes an org of one",
         format!("select count(*) from {now} where {org} is null"),
@@ -245,12 +261,18 @@ pub(super) fn users(draft: &mut Draft<'_>, source: Source<'_>) {
         );
     }
     if source.has(&["usage_this_month"]) {
-        draft.usage(&format!(
-            "select coalesce({org}, {id}) as org_id, {id} as user_id, 'scrapes' as feature,
-                    date_trunc('month', now(), 'UTC') as period_start,
-                    'infinity'::timestamptz as period_end, {usage} as amount
-             from {legacy}"
-        ));
+        draft.usage(
+            &format!(
+                "select coalesce({org}, {id}) as org_id, {id} as user_id, 'scrapes' as feature,
+                        date_trunc('month', now(), 'UTC') as period_start,
+                        'infinity'::timestamptz as period_end, {usage} as amount
+                 from {legacy}"
+            ),
+            &format!(
+                "select coalesce({org}, {id}) as org_id, 'scrapes' as feature, {usage} as amount
+                 from {legacy}"
+            ),
+        );
         draft.question(
             "users with usage this month: each gets an opening metric",
             format!("select count(*) from {now} where {usage} <> 0"),
@@ -272,8 +294,9 @@ pub(super) fn orgs_named_by(draft: &mut Draft<'_>, source: Source<'_>, stays: bo
              on conflict do nothing"
         ),
     );
+    draft.orgs(format!("select {org} from {now} where {org} is not null"));
     draft.question(
-        "orgs by name of their usage",
+        format!("orgs that {} names", source.table.name),
         format!("select count(distinct {org}) from {now}"),
     );
 }
@@ -281,12 +304,14 @@ pub(super) fn orgs_named_by(draft: &mut Draft<'_>, source: Source<'_>, stays: bo
 /// Makes users, as orgs of one, of whoever a table names and nobody knows.
 pub(super) fn users_named_by(draft: &mut Draft<'_>, source: Source<'_>) {
     let (legacy, user) = (source.legacy(), source.id(&USER));
+    draft.users_named_by(source);
     draft.step(
         "make users of those that only usage names",
         format!(
             "with unknown as (
                  select distinct {user} as id from {legacy}
-                 where {user} is not null and {user} not in (select id from users)),
+                 where {user} is not null
+                   and not exists (select from users u where u.id = {user})),
              orgs as (
                  insert into organizations (id, slug, name, time_zone)
                  select id, id::text, id::text, 'UTC' from unknown on conflict do nothing)

@@ -63,18 +63,43 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The same, where the end of a period may be its last moment instead of the first after it.
-    pub(super) fn end(self, names: &[&str]) -> String {
-        let end = self.instant(names);
-        format!(
-            "case when extract(second from {end}) >= 59
-                  then date_trunc('minute', {end}) + interval '1 minute' else {end} end"
-        )
+    /// The end of a period, where it may be the period's last moment or day instead of the first
+    /// moment after it.
+    pub(super) fn end(self, start: &[&str], end: &[&str]) -> String {
+        let (ends, is_inclusive) = (self.instant(end), self.is_inclusive(start, end));
+        let next = if self.is_date(end) {
+            self.raw(end).map_or_else(String::new, |(column, _)| {
+                format!("(({column} + 1)::timestamp at time zone {})", literal(self.naive_zone))
+            })
+        } else {
+            format!("date_trunc('minute', {ends}) + interval '1 minute'")
+        };
+        format!("case when {is_inclusive} then {next} else {ends} end")
     }
 
-    /// Does a period's end look like its last moment?
-    pub(super) fn is_inclusive(self, names: &[&str]) -> String {
-        format!("extract(second from {}) >= 59", self.instant(names))
+    /// Does a period's end look like its last moment, or like its last day?
+    pub(super) fn is_inclusive(self, start: &[&str], end: &[&str]) -> String {
+        if let (true, Some((column, _))) = (self.is_date(end), self.raw(end)) {
+            // A period from the 1st to the 31st; one from the 1st to the 1st says what it means.
+            let day = |date: &str| format!("extract(day from {date})");
+            let start = self.day(start);
+            return format!(
+                "({} = {start} and {} <> {start})",
+                day(&format!("{column} + 1")),
+                day(&column)
+            );
+        }
+        looks_inclusive(&self.instant(end))
+    }
+
+    fn is_date(self, names: &[&str]) -> bool {
+        self.raw(names).is_some_and(|(_, kind)| kind == "date")
+    }
+
+    /// The day of the month in an instant's own words: in the zone of timestamps without one.
+    fn day(self, names: &[&str]) -> String {
+        let (at, zone) = (self.instant(names), literal(self.naive_zone));
+        format!("extract(day from {at} at time zone {zone})")
     }
 
     /// The columns that we have no place for.
@@ -88,6 +113,7 @@ impl<'a> Source<'a> {
         let mut statements = String::new();
         for name in self.extra(ours) {
             let Some(column) = self.table.column(name) else { continue };
+            // A generated column's value is copied; what generated it may not be here.
             let default = column.default.as_ref();
             let default = default.map(|default| format!(" default {default}")).unwrap_or_default();
             let (name, kind, words) = (
@@ -112,6 +138,55 @@ impl<'a> Source<'a> {
         let names: Vec<String> = names.map(|name| format!(", {prefix}{}", quoted(name))).collect();
         names.concat()
     }
+}
+
+/// Does an end look like a period's last moment, 23:59:59.999, instead of the first one after it?
+/// Somewhere on earth it is midnight at every quarter of an hour. `db verify` and `doctor` ask the
+/// same.
+pub(super) fn looks_inclusive(end: &str) -> String {
+    format!("(extract(second from {end}) >= 59 and extract(minute from {end}) in (14, 29, 44, 59))")
+}
+
+/// The local day that a boundary falls on. One at midnight in the zone that the application kept
+/// its time in was computed there, wherever the org is.
+fn local_day(at: &str, zone: &str, naive_zone: &str) -> String {
+    let naive = literal(naive_zone);
+    format!(
+        "(({at}) at time zone case when (({at}) at time zone {naive})::time = '00:00'
+                                   then {naive} else {zone} end)::date"
+    )
+}
+
+/// The day of the month that a period's boundaries are anchored to: its end's, but for an end on
+/// a short month's last day, where the start knows better.
+pub(super) fn anchor_day(start: &str, end: &str, zone: &str, naive_zone: &str) -> String {
+    let (start, end) = (local_day(start, zone, naive_zone), local_day(end, zone, naive_zone));
+    let day = |date: &str| format!("extract(day from {date})");
+    format!(
+        "case when {} = 1 then greatest({}, {}) else {} end::smallint",
+        day(&format!("({end} + 1)")),
+        day(&start),
+        day(&end),
+        day(&end)
+    )
+}
+
+/// The month that a yearly period's boundaries are anchored to.
+pub(super) fn anchor_month(end: &str, zone: &str, naive_zone: &str) -> String {
+    format!("extract(month from {})::smallint", local_day(end, zone, naive_zone))
+}
+
+/// The weekday that a weekly period's boundaries are anchored to.
+pub(super) fn anchor_weekday(end: &str, zone: &str, naive_zone: &str) -> String {
+    format!("extract(isodow from {})::smallint", local_day(end, zone, naive_zone))
+}
+
+/// How often a period of this length ends.
+pub(super) fn cycle(start: &str, end: &str) -> String {
+    format!(
+        "case when ({end}) - ({start}) between interval '364 days' and interval '367 days'
+              then 'yearly' else 'monthly' end"
+    )
 }
 
 /// What a replaced table is called.

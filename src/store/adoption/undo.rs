@@ -9,6 +9,9 @@ use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::tables::quoted;
 
+/// Our views.
+const VIEWS: [&str; 3] = ["organisations", "usage_events", "usage_alerts_view"];
+
 /// What was moved aside, as statements that put it back.
 pub(super) struct Room {
     pub(super) indexes: Vec<String>,
@@ -152,7 +155,7 @@ async fn rename(
         to.to_owned()
     };
     let sql = format!("alter {kind} {} rename to {}", quoted(from), quoted(&to));
-    run(connection, "rename", &sql).await
+    run(connection, "rename", &sql).await.map(drop)
 }
 
 /// What an import left to undo.
@@ -187,27 +190,85 @@ async fn known(connection: &mut PgConnection) -> Result<Known, StoreError> {
     })
 }
 
-/// Puts the replaced tables back and drops ours, in one transaction. Returns how many metrics
-/// that were recorded since are gone with them.
+/// What undoing the import takes away.
+#[derive(Debug, Clone)]
+pub struct Loss {
+    /// Orgs that there are.
+    pub orgs: i64,
+    /// Metrics that were recorded since.
+    pub metrics: i64,
+    /// Views and foreign keys of others that need our tables, and are not put back.
+    pub dependents: Vec<String>,
+}
+
+/// Finds out what undoing the import would take away.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] when there is no import, or its replaced tables are dropped.
-pub async fn undo(database: &Database) -> Result<i64, StoreError> {
+pub async fn loss(database: &Database) -> Result<Loss, StoreError> {
+    let mut connection = database.connection().await?;
+    let known = known(&mut connection).await?;
+    let (orgs, metrics): (i64, i64) = sqlx::query_as(
+        "select (select count(*) from organizations),
+                (select count(*) from usage_metrics m, periodd_imports i
+                 where m.recorded_at > i.applied_at)",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    // The views that are made again, and the foreign keys that are pointed back, are not lost.
+    let dependents = sqlx::query_scalar(
+        "with recursive ours as (
+             select oid from pg_class
+             where relnamespace = to_regnamespace(quote_ident(current_schema()))
+               and relkind in ('r', 'p', 'v')
+               and (relname = any($1) or relname = any($4) or relname like 'periodd\\_%')),
+         readers (oid) as (
+             select oid from ours
+             union
+             select w.ev_class
+             from readers r
+             join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = r.oid
+                             and d.classid = 'pg_rewrite'::regclass
+             join pg_rewrite w on w.oid = d.objid)
+         select 'view ' || c.oid::regclass
+         from readers r join pg_class c on c.oid = r.oid
+         where r.oid not in (select oid from ours)
+           and not exists (select from unnest($2::text[]) as v
+                           where starts_with(v, 'create view ' || c.oid::regclass || ' as '))
+         union all
+         select 'foreign key ' || quote_ident(k.conname) || ' of ' || k.conrelid::regclass
+         from pg_constraint k
+         where k.contype = 'f' and k.conparentid = 0
+           and k.confrelid in (select oid from ours) and k.conrelid not in (select oid from ours)
+           and not exists (select from unnest($3::text[]) as f
+                           where starts_with(
+                               f, format('alter table %s drop constraint if exists %I;',
+                                         k.conrelid::regclass, k.conname)))
+         order by 1",
+    )
+    .bind(TABLES.map(str::to_owned).to_vec())
+    .bind(&known.views)
+    .bind(&known.foreign_keys)
+    .bind(VIEWS.map(str::to_owned).to_vec())
+    .fetch_all(&mut *connection)
+    .await?;
+    Ok(Loss { orgs, metrics, dependents })
+}
+
+/// Puts the replaced tables back and drops ours, with what [`loss`] names, in one transaction.
+///
+/// # Errors
+/// [`StoreError::Invalid`] when there is no import, or its replaced tables are dropped.
+pub async fn undo(database: &Database) -> Result<(), StoreError> {
     let mut connection = database.connection().await?;
     let mut transaction = connection.begin().await?;
     let known = known(&mut transaction).await?;
     run(&mut transaction, "begin", "set local client_min_messages = warning").await?;
-    let lost: i64 = sqlx::query_scalar(
-        "select count(*) from usage_metrics m, periodd_imports i
-         where m.recorded_at > i.applied_at",
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
     // The statements that drop everything of ours, by what the catalogue knows of it.
     let drops: Vec<String> = sqlx::query_scalar(
         "select format('drop view if exists %s cascade', oid::regclass) from pg_class
          where relnamespace = to_regnamespace(quote_ident(current_schema())) and relkind = 'v'
-           and relname in ('organisations', 'usage_events', 'usage_alerts_view')
+           and relname = any($2)
          union all
          select format('drop table if exists %s cascade', oid::regclass) from pg_class
          where relnamespace = to_regnamespace(quote_ident(current_schema()))
@@ -221,6 +282,7 @@ pub async fn undo(database: &Database) -> Result<i64, StoreError> {
                                'get_current_usage_stats'))",
     )
     .bind(TABLES.map(str::to_owned).to_vec())
+    .bind(VIEWS.map(str::to_owned).to_vec())
     .fetch_all(&mut *transaction)
     .await?;
     for drop in drops {
@@ -243,7 +305,7 @@ pub async fn undo(database: &Database) -> Result<i64, StoreError> {
     }
     point(&mut transaction, &known.foreign_keys).await?;
     transaction.commit().await?;
-    Ok(lost)
+    Ok(())
 }
 
 /// Drops the replaced tables; from then on there is no way back.
@@ -255,6 +317,22 @@ pub async fn drop_legacy(database: &Database) -> Result<Vec<String>, StoreError>
     let mut transaction = connection.begin().await?;
     let known = known(&mut transaction).await?;
     let tables: Vec<String> = known.tables.iter().map(|table| legacy_name(table)).collect();
+    // A column that was carried over may still count with a sequence of the table it came from.
+    let sequences: Vec<String> = sqlx::query_scalar(
+        "select format('alter sequence %s owned by none', s.oid::regclass)
+         from pg_class s
+         join pg_depend o on o.classid = 'pg_class'::regclass and o.objid = s.oid
+              and o.refclassid = 'pg_class'::regclass and o.deptype = 'a'
+         join pg_class t on t.oid = o.refobjid
+         where s.relkind = 'S' and t.relname = any($1)
+           and t.relnamespace = to_regnamespace(quote_ident(current_schema()))",
+    )
+    .bind(&tables)
+    .fetch_all(&mut *transaction)
+    .await?;
+    for sequence in sequences {
+        run(&mut transaction, "keep a sequence", &sequence).await?;
+    }
     let list: Vec<String> = tables.iter().map(|table| quoted(table)).collect();
     if !list.is_empty() {
         run(&mut transaction, "drop", &format!("drop table {}", list.join(", "))).await?;
