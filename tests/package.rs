@@ -193,9 +193,10 @@ async fn the_first_hour_goes_as_the_readme_says() {
                 for line in &block.lines {
                     let typed = line.strip_prefix("$ ").or_else(|| line.strip_prefix("# "));
                     if let Some(typed) = typed.filter(|_| !goes_on) {
-                        let typed = match typed.starts_with("apt-get install ./periodd_") {
-                            true => format!("dpkg --force-depends -i /mnt/{name} >/dev/null 2>&1"),
-                            false => typed.replace("postgresql:///app", &format!("'{url}'")),
+                        let typed = if typed.starts_with("apt-get install ./periodd_") {
+                            format!("dpkg --force-depends -i /mnt/{name} >/dev/null 2>&1")
+                        } else {
+                            typed.replace("postgresql:///app", &format!("'{url}'"))
                         };
                         expected.push((typed.clone(), String::new()));
                         writeln!(script, "echo '@@ next'\n{typed}").expect("memory");
