@@ -19,4 +19,5 @@ mod set;
 mod smtp;
 mod status;
 mod suggestions;
+mod terminal;
 mod tiers;
