@@ -217,7 +217,10 @@ async fn every_configured_column_is_looked_at() {
         copies.into_iter().filter(own).collect()
     };
     let found = explained(&test, "acme");
-    let missing = |column: &str, should: i32| json!({"column": column, "holds": null, "should": should, "agrees": false});
+    let missing = |column: &str, should: i32| {
+        let holds = Value::Null;
+        json!({"column": column, "holds": holds, "should": should, "agrees": false})
+    };
     assert_eq!(
         copies(&found, "minutes_transcribed"),
         [missing("app.accounts.minutes", 450), missing("app.accounts.left", 300)]
