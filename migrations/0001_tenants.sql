@@ -175,7 +175,7 @@ comment on column users.email is 'Where the user is reached.';
 comment on column users.plan is 'The user''s own plan as the application shows it; null: the org''s tier.';
 comment on column users.subscription_status is 'The user''s own status as the application shows it; null: the org''s.';
 comment on column users.usage_this_month is 'Derived: scrapes that this user used in the open period.';
-comment on column users.plan_limits_scrapes is 'Derived: scrapes that the org may use per period; null is unlimited.';
+comment on column users.plan_limits_scrapes is 'Derived, written and never read: scrapes that the org may use per period; null is unlimited. A changed limit shows with the next rollover or audit.';
 comment on column users.created_at is 'When the row was written.';
 create index users_email on users (lower(email));
 

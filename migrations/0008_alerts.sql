@@ -10,6 +10,8 @@ comment on column organizations.judged_tier is 'The tier that alerts judged by l
 comment on column organizations.locale is 'Language and region of the org''s emails, such as en-GB; null: en.';
 create index organizations_tier_moved on organizations (id) include (subscription_tier)
     where judged_tier <> subscription_tier;
+-- Orgs that alerts have not looked at yet.
+create index organizations_tier_unjudged on organizations (id) where judged_tier is null;
 
 alter table tier_limits
     add column judged boolean not null default false,

@@ -138,6 +138,7 @@ fn it_is_what_was_promised(told: &Value) {
         event(name);
     }
     what_was_planted_is_found(scenes);
+    customers_are_warned(told);
     // Nothing closes while the daemon is away, and then everything does, as of when it was due.
     let (away, back) = (event("stopped")["at"].as_str(), event("started")["at"].as_str());
     let rollovers = || scenes.iter().filter(|scene| scene["kind"] == "rollover");
@@ -152,6 +153,24 @@ fn it_is_what_was_promised(told: &Value) {
     assert!(
         boundaries().any(|b| b["time_zone"] == "Atlantic/Azores" && b["at"] == missing_midnight)
     );
+}
+
+/// One of the emails is told whole, and every one of them lies where it is said.
+fn customers_are_warned(told: &Value) {
+    let mail = PathBuf::from(told["mail_dir"].as_str().unwrap());
+    let files = fs::read_dir(&mail).unwrap().map(|file| file.unwrap().path());
+    let emls: Vec<String> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    assert!(told["emails"].as_u64() > Some(0), "{}", told["emails"]);
+    assert_eq!(json!(emls.len()), told["emails"]);
+    let email = |key: &str| told["email"][key].as_str().unwrap();
+    let to = format!("To: {}\r\n", email("to"));
+    assert!(emls.iter().any(|eml| eml.contains(&to)), "{to} in none of {}", emls.len());
+    let percent = |level: &u32| email("subject").contains(&level.to_string());
+    assert!((80..=100).any(|level| percent(&level)), "{}", email("subject"));
+    assert!(email("text").contains("Resets"), "{}", email("text"));
 }
 
 /// A counter that a faulty program wrote to, usage that came within the grace, and some that came

@@ -15,12 +15,12 @@ create index on numbered (n);
 insert into usage_metrics (organization_id, metric_type, metric_value, created_at, counted_at)
 select o.id, 'minutes_transcribed', 1 + i % 4, '2026-05-01Z'::timestamptz + i * interval '1 second',
        '2026-05-15Z'::timestamptz
-from generate_series(1, :before) i join numbered o on o.n = 1 + (i * 7919) % 100000
+from generate_series(1, :before) i join numbered o on o.n = 1 + (i::bigint * 7919) % 100000
 where i < 1200000
 union all
 select o.id, 'minutes_transcribed', 1 + i % 4,
        '2026-05-01Z'::timestamptz + (i % 1200000) * interval '1 second', '2026-05-15Z'::timestamptz
-from generate_series(1200000, :before) i join numbered o on o.n = 1 + (i * 7919) % 100000;
+from generate_series(1200000, :before) i join numbered o on o.n = 1 + (i::bigint * 7919) % 100000;
 insert into usage_counters (org_id, feature, period_start, period_end, used, sync_status)
 select organization_id, metric_type, '2026-05-01Z', '2026-06-01Z', sum(metric_value), 'synced'
 from usage_metrics group by 1, 2;

@@ -322,7 +322,7 @@ pub struct Retention {
     pub runs_keep: Keep,
     /// The drift log.
     pub drift_keep: Keep,
-    /// Emails that were sent or given up.
+    /// Emails that were sent or given up, and then the alerts that they told of.
     pub emails_keep: Keep,
 }
 

@@ -12,7 +12,9 @@ use super::sync;
 use crate::billing::Instant;
 use crate::billing::instant::OutOfRange;
 use crate::config::{self, Keep};
-use crate::store::{Connection, Database, StoreError, audit, drift, outbox, retention, runs};
+use crate::store::{
+    Connection, Database, StoreError, apply, audit, drift, outbox, retention, runs,
+};
 
 /// Rows of one batch.
 const ROWS: i64 = 5_000;
@@ -28,7 +30,7 @@ pub struct Request {
     pub drift_keep: Keep,
     /// How long the ledger of runs is kept.
     pub runs_keep: Keep,
-    /// How long emails that were sent or given up are kept.
+    /// How long emails that were sent or given up are kept, and alerts of ended periods.
     pub emails_keep: Keep,
     /// How long after a close late usage is still charged to the period.
     pub grace: SignedDuration,
@@ -60,6 +62,8 @@ pub struct Report {
     pub runs: u64,
     /// Emails.
     pub emails: u64,
+    /// Alerts whose emails are gone.
+    pub alerts: u64,
     /// It was asked to end before everything was gone.
     #[serde(skip)]
     pub stopped: bool,
@@ -89,6 +93,9 @@ pub async fn run(database: &Database, request: &Request) -> Result<Report, Store
     }
     if let Some(before) = cut(request.emails_keep, real)? {
         report.emails = rows(&mut connection, Rows::Emails, before, stop).await?;
+    }
+    if let Some(before) = cut(request.emails_keep, now)? {
+        report.alerts = alerts(&mut connection, before, stop).await?;
     }
     report.stopped = stop.is_set();
     Ok(report)
@@ -150,6 +157,25 @@ async fn metrics(
                 }
             }
         }
+    }
+    Ok(gone)
+}
+
+/// Deletes the alerts of ended periods, after their emails: an email tells of its alert, and so
+/// does one that is sent once more.
+async fn alerts(
+    connection: &mut Connection,
+    before: Instant,
+    stop: &Stop,
+) -> Result<u64, StoreError> {
+    let (mut gone, mut after) = (0, Uuid::nil());
+    while !stop.is_set() {
+        let orgs = audit::orgs(connection, after, ORGS).await?;
+        let Some(last) = orgs.last() else { break };
+        after = *last;
+        let mut transaction = apply::begin(connection).await?;
+        gone += outbox::delete_alerts_before(&mut transaction, &orgs, before).await?;
+        transaction.commit().await?;
     }
     Ok(gone)
 }

@@ -125,7 +125,7 @@ pub struct Recommended {
     pub count: u32,
     /// What one of it holds.
     pub quantity: Quantity,
-    /// The price of one, in the currency's smallest unit.
+    /// The price of one, in hundredths of the currency, whatever its smallest unit is.
     pub price_cents: i64,
     /// ISO 4217 code.
     pub currency: String,

@@ -467,18 +467,25 @@ async fn change_standing(
     Ok(())
 }
 
-/// What users used in the period that is open now; only rows that show something else change.
+/// What users used in the period that is open now, and what their org may use in it; only rows
+/// that show another use change.
 async fn reset_users(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
     let orgs: Vec<Uuid> = page.iter().map(|planned| planned.plan.org).collect();
     let starts: Vec<Instant> = page.iter().map(|planned| planned.plan.open.start).collect();
     sqlx::query!(
-        "update users u set usage_this_month = n.used
-         from (select x.organization_id, x.id, coalesce(f.usage_count, 0) as used
+        "update users u set usage_this_month = n.used, plan_limits_scrapes = n.included
+         from (select x.organization_id, x.id, coalesce(f.usage_count, 0) as used,
+                      case when l.org_id is not null then l.included
+                           when t.tier is not null then t.included else 0 end as included
                from unnest($1::uuid[], $2::timestamptz[]) as p (org_id, period_start)
                join users x on x.organization_id = p.org_id
                left join feature_usage f on f.organization_id = x.organization_id
                     and f.user_id = x.id and f.period_start = p.period_start
-                    and f.feature = 'scrapes') n
+                    and f.feature = 'scrapes'
+               join organizations o on o.id = x.organization_id
+               left join limit_overrides l on l.org_id = o.id and l.feature = 'scrapes'
+               left join tier_limits t on t.tier = o.subscription_tier and t.feature = 'scrapes'
+               where x.usage_this_month <> coalesce(f.usage_count, 0)) n
          where u.organization_id = n.organization_id and u.id = n.id
            and u.usage_this_month <> n.used",
         &orgs,

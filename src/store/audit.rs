@@ -56,7 +56,8 @@ pub async fn any_metric(connection: &mut PgConnection) -> Result<bool, StoreErro
 
 /// Reads the counters of orgs beside the sums of their counted metrics, in one snapshot: those of
 /// the open period, of the ones to come, and of those that closed after `closed_after`. Parked
-/// orgs are left out.
+/// orgs are left out, and so are periods whose metrics retention has removed: what is not kept any
+/// more says nothing about their counters, however far back is looked.
 ///
 /// A metric's period is looked up among the stored bounds, which touch: they rise without a gap.
 ///
@@ -79,6 +80,9 @@ pub async fn sweep(
                                         and b.period_start >= (
                                             select min(x.period_start) from billing_periods x
                                             where x.org_id = o.id and x.closed_at > $2)
+                                        and b.period_start >= coalesce(
+                                            (select r.before from periodd_removed r
+                                             where r.org_id = o.id), '-infinity')
                                       order by 1)
                            else '{}' end
                       || array[o.current_period_start, o.current_period_end]

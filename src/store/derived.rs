@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::database::Database;
 use super::error::StoreError;
+use super::numbers::Numbers;
 use crate::billing::derived::{Copied, PurchasedColumn, Scope, Standing};
 use crate::billing::quota::Included;
 use crate::billing::rollover::MINUTES;
@@ -53,8 +54,8 @@ pub struct Target {
     pub scope: Scope,
     /// What of it.
     pub copied: Copied,
-    /// Decimals that the column keeps.
-    decimals: u32,
+    /// What the column can hold.
+    numbers: Numbers,
     memory: Memory,
     /// Reads the rows whose counter is pending.
     read_pending: String,
@@ -170,7 +171,7 @@ impl Target {
             let sentence = format!("`{name}` is {kind}; the key of a derived column is a uuid");
             return Ok(Err(Unfit { name: "key", sentence }));
         }
-        let Some(decimals) = decimals(&column.kind, column.modifier) else {
+        let Some(numbers) = Numbers::of(&column.kind, column.modifier) else {
             let (name, kind) = (&wanted.column, &column.kind);
             let sentence =
                 format!("`{name}` is {kind}; a derived column is numeric, bigint or integer");
@@ -181,14 +182,14 @@ impl Target {
             table: &table,
             column: &quoted(&wanted.column),
             key: &quoted(&wanted.key),
-            kind: &column.kind,
+            numbers: &numbers,
             is_orgs,
             is_users,
         };
-        Ok(Ok(Self::new(wanted, &sql, decimals)))
+        Ok(Ok(Self::new(wanted, &sql)))
     }
 
-    fn new(wanted: &Wanted, sql: &Names<'_>, decimals: u32) -> Self {
+    fn new(wanted: &Wanted, sql: &Names<'_>) -> Self {
         let feature = wanted.feature.to_lowercase();
         let in_org_row = sql.is_orgs
             && wanted.copied == Copied::PurchasedRemaining
@@ -205,7 +206,7 @@ impl Target {
             feature,
             scope: wanted.scope,
             copied: wanted.copied,
-            decimals,
+            numbers: sql.numbers.clone(),
             memory,
             read_pending: read(Which::Pending),
             read_synced: read(Which::Synced),
@@ -235,10 +236,9 @@ impl Target {
     /// A quantity as the column can hold it.
     ///
     /// # Errors
-    /// [`StoreError::Unprocessable`] for one that cannot be rounded.
+    /// [`StoreError::Unprocessable`] for one that it cannot.
     pub fn fitted(&self, value: Quantity) -> Result<Quantity, StoreError> {
-        let rounded = value.rounded(self.decimals);
-        rounded.map_err(|overflow| StoreError::Unprocessable(overflow.to_string()))
+        self.numbers.fitted(&self.name, value)
     }
 
     /// Reads the column's rows of some orgs, each with its counter in one snapshot; parked orgs
@@ -387,8 +387,8 @@ struct Names<'a> {
     table: &'a str,
     column: &'a str,
     key: &'a str,
-    /// The column's type.
-    kind: &'a str,
+    /// What the column can hold.
+    numbers: &'a Numbers,
     is_orgs: bool,
     is_users: bool,
 }
@@ -396,7 +396,8 @@ struct Names<'a> {
 impl Names<'_> {
     /// Reads cells: `$1` orgs, `$2` feature, `$3` business time, `$4` the target's name.
     fn read(&self, scope: Scope, memory: Memory, which: Which) -> String {
-        let Self { table, column, key, kind, .. } = self;
+        let Self { table, column, key, .. } = self;
+        let decimals = self.numbers.decimals;
         // The column's row: the org's or user's own, or one that is found by its key.
         let (from, row) = match scope {
             Scope::Org if self.is_orgs => (String::new(), "o"),
@@ -409,18 +410,26 @@ impl Names<'_> {
                 (format!("{users} join {table} t on t.{key} = u.id"), "t")
             }
         };
-        let (counters, used) = match scope {
-            Scope::Org => (
-                "left join usage_counters c on c.org_id = o.id and c.feature = $2
-                      and c.period_start = o.current_period_start",
-                "coalesce(c.used, 0)",
-            ),
-            Scope::User => (
-                "left join feature_usage c on c.organization_id = o.id and c.user_id = u.id
-                      and c.feature = $2 and c.period_start = o.current_period_start",
-                "coalesce(c.usage_count, 0)",
-            ),
+        // An aggregate, though there is one row at most: it is looked up once per cell. Joined, and
+        // with the condition that it be pending, the planner would rather begin with all pending
+        // counters there are, of which its statistics know nothing.
+        let counters = match scope {
+            Scope::Org => {
+                "cross join lateral (
+                     select max(a.used) as used, max(a.sync_status) as sync_status
+                     from usage_counters a
+                     where a.org_id = o.id and a.feature = $2
+                       and a.period_start = o.current_period_start) c"
+            }
+            Scope::User => {
+                "cross join lateral (
+                     select max(a.usage_count) as used, max(a.sync_status) as sync_status
+                     from feature_usage a
+                     where a.organization_id = o.id and a.user_id = u.id and a.feature = $2
+                       and a.period_start = o.current_period_start) c"
+            }
         };
+        let used = "coalesce(c.used, 0)";
         let held = format!("{row}.{column}");
         let (depends, memory_from, written, since, total) = match memory {
             Memory::Counter => (String::new(), String::new(), "null::numeric", "0::numeric", "0"),
@@ -458,7 +467,7 @@ impl Names<'_> {
             (Which::Pending, _) => "c.sync_status = 'pending'".to_owned(),
             (Which::Synced, Memory::Counter) => format!(
                 "c.sync_status is distinct from 'pending'
-                 and {held} is distinct from {used}::{kind}"
+                 and {held} is distinct from round({used}, {decimals})"
             ),
             (Which::Synced, Memory::OrgRow) => format!(
                 "c.sync_status is distinct from 'pending'
@@ -489,7 +498,8 @@ impl Names<'_> {
     /// Writes cells that still hold what was read: `$1` orgs, `$2` keys, `$3` starts of the open
     /// periods, `$4` what was read, `$5` what is to be written.
     fn write(&self) -> String {
-        let Self { table, column, key, kind, .. } = self;
+        let Self { table, column, key, .. } = self;
+        let kind = &self.numbers.kind;
         let gate = if self.is_orgs {
             "t.current_period_start = u.period_start".to_owned()
         } else {
@@ -523,17 +533,6 @@ const DEPENDS: &str = "
         join overage_packs p on p.org_id = e.org_id and p.id = e.pack_id
         where e.org_id = o.id and e.kind = 'drawn' and e.period_start = o.current_period_start
           and p.feature = $2) b";
-
-/// How many decimals a column keeps; `None` for a type that cannot hold quantities.
-fn decimals(kind: &str, modifier: i32) -> Option<u32> {
-    match kind {
-        "numeric" if modifier < 0 => Some(6),
-        // The scale stands in the lowest bits; a negative one rounds before the point.
-        "numeric" => u32::try_from(((modifier - 4) & 0x7ff) ^ 1024).ok()?.checked_sub(1024),
-        "bigint" | "integer" | "smallint" => Some(0),
-        _ => None,
-    }
-}
 
 /// A name, or `schema.table`, in quotes.
 fn quoted(name: &str) -> String {

@@ -145,6 +145,10 @@ pub struct About {
     pub period_start: Option<Instant>,
     /// End of the open period.
     pub period_end: Option<Instant>,
+    /// Thresholds of the org's own.
+    pub thresholds: Option<Vec<i16>>,
+    /// A basis of the org's own: `allowance` or `included`.
+    pub basis: Option<String>,
 }
 
 /// What the letters of one org about a feature share.
@@ -158,11 +162,16 @@ pub async fn about(
 ) -> Result<About, StoreError> {
     let about = sqlx::query_as!(
         About,
-        "select o.slug, o.name, o.time_zone, o.locale, t.currency,
-                (select f.unit from features f where f.feature = $2),
-                o.current_period_start as period_start, o.current_period_end as period_end
-         from organizations o join subscription_tiers t on t.code = o.subscription_tier
-         where o.id = $1",
+        r#"select o.slug, o.name, o.time_zone, o.locale, t.currency,
+                  (select f.unit from features f where f.feature = $2),
+                  o.current_period_start as period_start, o.current_period_end as period_end,
+                  coalesce(s.thresholds, a.thresholds) as thresholds,
+                  coalesce(s.basis, a.basis) as basis
+           from organizations o
+           join subscription_tiers t on t.code = o.subscription_tier
+           left join org_alert_settings s on s.org_id = o.id and s.feature = $2
+           left join org_alert_settings a on a.org_id = o.id and a.feature = '*'
+           where o.id = $1"#,
         org,
         feature
     );

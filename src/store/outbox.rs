@@ -537,3 +537,38 @@ pub async fn delete_settled_before(
     );
     Ok(deleted.execute(connection).await?.rows_affected())
 }
+
+/// Deletes the alerts of some orgs whose period ended before an instant and whose emails are gone,
+/// and what is remembered of such counters. Returns how many alerts there were.
+///
+/// # Errors
+/// As every write.
+pub async fn delete_alerts_before(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+    before: Instant,
+) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from periodd_alerts a
+         where a.org_id = any($1) and a.period_end < $2
+           and not exists (select from periodd_outbox m
+                           where m.org_id = a.org_id and m.period_start = a.period_start
+                             and m.feature = a.feature and m.generation = a.generation
+                             and m.threshold = a.threshold)",
+        orgs,
+        before
+    );
+    let deleted = deleted.execute(&mut *connection).await?.rows_affected();
+    sqlx::query!(
+        "delete from periodd_alert_limits l
+         where l.org_id = any($1) and l.period_end < $2
+           and not exists (select from periodd_alerts a
+                           where a.org_id = l.org_id and a.period_start = l.period_start
+                             and a.feature = l.feature)",
+        orgs,
+        before
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted)
+}

@@ -43,6 +43,8 @@ pub async fn orgs(
                 order by f.organization_id limit $2))
            select p.org_id as "org!", o.parked_at is not null as "is_parked!"
            from pending p join organizations o on o.id = p.org_id
+           -- Said again: a merge of the two would begin with the first org of all.
+           where o.id > $1
            order by p.org_id limit $2"#,
         after,
         limit

@@ -1,7 +1,7 @@
 //! The commands, as a person types them.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
 
-use crate::story::{FEATURE, NOON, Story};
+use crate::story::{FEATURE, NOON, ORG, Story};
 
 const AT: [&str; 2] = ["--at", NOON];
 
@@ -101,6 +101,42 @@ async fn preview_writes_and_sends_nothing() {
         let refused = story.test.periodd(&with_at(arguments)).exits(2).stderr;
         assert!(refused.contains(said), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn preview_goes_by_the_basis_and_the_thresholds_that_hold_for_the_org() {
+    let (story, _mail) = in_directory().await;
+    story
+        .test
+        .sql(&format!(
+            "select grant_overage_pack('{ORG}', '{FEATURE}', 300, null, null, '2026-05-02Z')"
+        ))
+        .await;
+    story.uses("570").await;
+    let preview = || {
+        let arguments = ["--format", "json", "alerts", "preview", "acme"];
+        story.test.periodd(&with_at(&arguments)).exits(0).json()
+    };
+    assert_eq!(preview()["threshold"], 80, "570 of 900: the first that will be told");
+    let own = |columns: &str| format!("insert into org_alert_settings {columns}");
+    story.test.sql(&own(&format!("(org_id, basis) values ('{ORG}', 'included')"))).await;
+    let email = preview();
+    assert_eq!(email["threshold"], 90, "570 of 600");
+    assert!(email["subject"].as_str().unwrap().contains("95%"), "{email}");
+    let own =
+        own(&format!("(org_id, feature, thresholds) values ('{ORG}', '{FEATURE}', '{{55,99}}')"));
+    story.test.sql(&own).await;
+    assert_eq!(preview()["threshold"], 55);
+    story.test.sql("delete from org_alert_settings").await;
+    story.test.configure("[alerts]\nbasis = \"included\"\n");
+    assert_eq!(preview()["threshold"], 90, "570 of 600");
+    let none =
+        format!("insert into org_alert_settings (org_id, thresholds) values ('{ORG}', '{{}}')");
+    story.test.sql(&none).await;
+    let refused = story.test.periodd(&with_at(&["alerts", "preview", "acme"])).exits(2).stderr;
+    assert!(refused.contains("acme has no thresholds for minutes_transcribed"), "{refused}");
+    let asked = ["alerts", "preview", "acme", "--threshold", "90"];
+    story.test.periodd(&with_at(&asked)).exits(0);
 }
 
 #[tokio::test]

@@ -59,6 +59,37 @@ async fn a_lower_tier_and_a_smaller_tier_are_lower_limits() {
     }
 }
 
+#[tokio::test]
+async fn a_lower_tier_is_noticed_of_an_org_that_was_only_looked_at_among_all() {
+    let story = Story::new().await;
+    story.uses("55").await;
+    story.sync().await;
+    story.test.sql("update usage_counters set last_synced_at = '2020-01-01Z'").await;
+    assert!(story.pass().await.everything);
+    assert!(story.told().await.is_empty());
+    story.test.sql("update organizations set subscription_tier = 'starter'").await;
+    assert!(!story.pass().await.everything);
+    assert_eq!(story.told().await, ["90!"]);
+    assert_eq!(story.pass().await.judged, 0, "and then it is quiet");
+}
+
+#[tokio::test]
+async fn an_override_that_was_always_there_is_no_limit_change() {
+    for looked_before in [false, true] {
+        let story = Story::new().await;
+        if looked_before {
+            // The passes are on their way when the org comes, with its override.
+            story.test.sql("update organizations set parked_at = now()").await;
+            story.pass().await;
+            story.test.sql("update organizations set parked_at = null, judged_tier = null").await;
+        }
+        story.limit("60").await;
+        story.uses("55").await;
+        assert_eq!(story.pass().await.everything, !looked_before);
+        assert_eq!(story.told().await, ["90"], "looked before: {looked_before}");
+    }
+}
+
 async fn buys(story: &Story, quantity: &str, expires_at: &str) {
     story
         .test

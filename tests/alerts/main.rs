@@ -10,4 +10,5 @@ mod limits;
 mod many;
 mod periods;
 mod recipients;
+mod retention;
 mod story;

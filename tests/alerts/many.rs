@@ -14,9 +14,9 @@ const CROSSING: usize = 400;
 async fn many(test: &TestDatabase) {
     test.sql(&format!(
         "insert into organizations
-             (id, slug, name, time_zone, subscription_tier, judged_tier, current_period_start,
+             (id, slug, name, time_zone, subscription_tier, current_period_start,
               current_period_end)
-         select md5('org ' || i)::uuid, 'org-' || i, 'Org', 'UTC', 'pro', 'pro', '2026-05-01Z',
+         select md5('org ' || i)::uuid, 'org-' || i, 'Org', 'UTC', 'pro', '2026-05-01Z',
                 '2026-06-01Z' from generate_series(1, {ORGS}) i;
          insert into org_contacts (org_id, email)
              select id, slug || '@example.org' from organizations where slug <> 'acme';
@@ -42,9 +42,17 @@ async fn one_pass_over_many_orgs_queues_one_email_for_each_that_crosses() {
     assert_eq!(story.test.rows(emails).await, [format!("{CROSSING} {CROSSING} 90")]);
     let report = story.pass().await;
     assert_eq!((report.everything, report.judged), (false, 0), "nothing has changed");
+    // A lower tier is noticed of an org that was only ever looked at among all the others.
+    story
+        .test
+        .sql("update organizations set subscription_tier = 'starter' where slug = 'org-7'")
+        .await;
+    let report = story.pass().await;
+    assert_eq!((report.everything, report.judged, report.emails), (false, 1, 1));
+    assert_eq!(story.told().await.last().map(String::as_str), Some("100!"), "300 of 60");
     let all_again = alerts::Request { full: true, ..story.request() };
     let report = alerts::run(&story.test.database, &all_again).await.unwrap();
-    assert_eq!((report.judged, report.emails), (CROSSING, 0));
+    assert_eq!((report.judged, report.emails), (CROSSING + 1, 0));
 }
 
 #[tokio::test]

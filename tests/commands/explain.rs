@@ -354,3 +354,33 @@ async fn who_is_meant_has_to_be_clear() {
     let answer = run(&test, "explain acm").exits(2);
     assert!(answer.stderr.contains("did you mean `acme`?"), "{}", answer.stderr);
 }
+
+#[tokio::test]
+async fn late_usage_is_told_with_what_became_of_it() {
+    let test = acme().await;
+    run(&test, "rollover --at 2026-06-01T00:00:00Z").exits(0);
+    let record = "usage record --org acme --feature minutes_transcribed";
+    for (quantity, found_at) in [(200, "2026-06-02T00:00:00Z"), (7, "2026-06-20T00:00:00Z")] {
+        let used_at = "--used-at 2026-05-20T09:00:00Z";
+        run(&test, &format!("{record} --quantity {quantity} {used_at} --at {found_at}")).exits(0);
+        run(&test, &format!("sync --at {found_at}")).exits(0);
+    }
+    let line = "explain acme --at 2026-06-20T00:00:00Z";
+    let found = run(&test, &format!("{line} --format json")).exits(0).json();
+    let told = |row: &Value| {
+        ["kind", "used", "drawn", "uncovered"].map(|key| row[key].to_string()).join(" ")
+    };
+    let mut rows: Vec<String> =
+        found["adjustments"].as_array().expect("adjustments").iter().map(told).collect();
+    rows.sort();
+    // 450 and 200 of 600: the pack pays for 50 of them, as it would have then.
+    assert_eq!(rows, ["\"late\" 200 50 0", "\"set_aside\" 7 0 0"]);
+    let page = run(&test, line).exits(0).stdout;
+    let row = |kind: &str| {
+        let is_row = |line: &&str| line.contains("minutes_transcribed") && line.contains(kind);
+        page.lines().find(is_row).unwrap_or_else(|| panic!("{kind} in\n{page}"))
+    };
+    assert!(page.contains("late usage of"), "{page}");
+    assert!(row(" late ").contains("200") && row(" late ").contains("50"), "{page}");
+    assert!(row("set_aside").contains('7'), "{page}");
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::outbox::Outbox;
-use crate::smtp::{Act, Received, ScriptedServer, Verb};
+use crate::smtp::{Act, Certificates, RealServer, Received, ScriptedServer, Security, Verb};
 
 async fn three(server: &ScriptedServer) -> Outbox {
     // One after the other, so that it is the first one that meets the fault.
@@ -124,20 +124,57 @@ async fn no_email_is_given_up_for_a_wrong_password() {
 async fn a_server_that_is_down_for_six_hours_gets_everything_afterwards() {
     let server = ScriptedServer::start().await;
     let mut outbox = three(&server).await;
+    let shipped = include_str!("../../config/periodd.toml");
+    assert!(shipped.contains("max_attempts = 12"));
+    outbox.configured("max_attempts = 4", "max_attempts = 12");
     server.always(Verb::Connect, Act::Cut);
-    for hour in 12..18 {
-        outbox.at(&format!("2026-05-12T{hour}:00:00Z"));
+    let mut tried = 0;
+    for passed in 1..=36 {
+        outbox.at(&format!("2026-05-12T{}:{}0:00Z", 12 + passed / 6, passed % 6));
         let report = outbox.deliver().await;
-        assert!(report.unreachable.is_some() && report.given_up == 0, "{report:?}");
+        assert_eq!((report.sent, report.given_up, report.expired), (0, 0, 0), "{report:?}");
         // Nobody else's attempt is wasted on a server that is down.
-        assert_eq!(report.postponed, 1);
-        let due = "update periodd_outbox set next_attempt_at = now() where attempts < 2";
-        outbox.test.sql(due).await;
+        assert!(report.postponed <= 1, "{report:?}");
+        assert_eq!(report.unreachable.is_some(), report.postponed == 1);
+        tried += report.postponed;
+        outbox.passes("10 minutes").await;
     }
+    assert!(tried > 6, "{tried} attempts");
     server.relent();
+    let (mut sent, mut hours) = (0, 0);
+    while sent < 3 {
+        assert!(hours < 24, "{sent} were sent within {hours} hours");
+        outbox.passes("1 hour").await;
+        sent += outbox.deliver().await.sent;
+        hours += 1;
+    }
+    assert_all_arrived(&server, 3);
+}
+
+#[tokio::test]
+async fn a_certificate_for_somebody_else_gets_no_email_and_costs_none() {
+    let wrong = Certificates::of("mail.example.com");
+    let impostor = RealServer::start(Security::Starttls, Some(&wrong), None);
+    let outbox = Outbox::queued(3, &format!("port = {}", impostor.port)).await;
+    let trusting = |certificates: &Certificates| {
+        format!("tls = \"starttls\"\nca_file = \"{}\"", certificates.ca_file().display())
+    };
+    outbox.configured("tls = \"none\"", &trusting(&wrong));
+    let report = outbox.deliver().await;
+    let why = report.unreachable.clone().unwrap_or_default();
+    assert!(why.contains("not valid for name"), "{report:?}");
+    assert_eq!((report.sent, report.given_up), (0, 0));
+    let listed = outbox.test.periodd(&["alerts", "list"]).exits(0).stdout;
+    assert!(listed.contains("not valid for name"), "{listed}");
+
+    let right = Certificates::of("127.0.0.1");
+    let server = RealServer::start(Security::Starttls, Some(&right), None);
+    outbox.configured(&trusting(&wrong), &trusting(&right));
+    outbox.configured(&format!("port = {}", impostor.port), &format!("port = {}", server.port));
     outbox.wait().await;
     assert_eq!(outbox.deliver().await.sent, 3);
-    assert_all_arrived(&server, 3);
+    assert_eq!((server.received().len(), impostor.received().len()), (3, 0));
+    assert!(server.received().iter().all(|email| email.tls));
 }
 
 #[tokio::test]
@@ -186,6 +223,27 @@ async fn an_email_that_cannot_be_composed_holds_up_no_other() {
     let why = "select answer from periodd_outbox where state = 'given_up' order by recipient";
     let why = outbox.test.rows(why).await;
     assert!(why[0].contains("Mars/Olympus") && why[1].contains("10^22"), "{why:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_workers_none_gives_up_an_email_for_one_that_another_has_in_hand() {
+    let server = ScriptedServer::start().await;
+    let outbox = Outbox::queued(40, &format!("port = {}\nmax_connections = 4", server.port)).await;
+    outbox
+        .test
+        .sql(
+            "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+             select id, 'minutes_transcribed', 1e30, '2026-05-10Z' from organizations
+             where slug like '%7' or slug like '%3'",
+        )
+        .await;
+    let report = outbox.deliver().await;
+    let given_up = "select recipient from periodd_outbox where state = 'given_up' order by 1";
+    let given_up = outbox.test.rows(given_up).await;
+    let bad = |recipient: &String| recipient.contains("7@") || recipient.contains("3@");
+    assert!(given_up.iter().all(bad), "a healthy email was given up: {given_up:?}");
+    assert_eq!((report.sent, report.given_up, given_up.len()), (32, 8, 8), "{report:?}");
+    assert_all_arrived(&server, 32);
 }
 
 #[tokio::test]

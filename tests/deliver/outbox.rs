@@ -70,16 +70,38 @@ impl Outbox {
             .expect("a delivery")
     }
 
+    /// Has the configuration say something else than it did.
+    pub(crate) fn configured(&self, was: &str, is: &str) {
+        let config = std::fs::read_to_string(self.test.config()).expect("a configuration");
+        assert!(config.contains(was), "{config}");
+        std::fs::write(self.test.config(), config.replace(was, is)).expect("written");
+    }
+
+    /// Lets real time pass, as seen from the outbox.
+    pub(crate) async fn passes(&self, time: &str) {
+        self.test
+            .sql(&format!(
+                "update periodd_outbox
+                 set next_attempt_at = next_attempt_at - interval '{time}',
+                     leased_until = leased_until - interval '{time}'
+                 where state = 'due'"
+            ))
+            .await;
+    }
+
     /// Lets the time pass until everything that is to be tried again may be, and nobody's lease
     /// holds any more.
     pub(crate) async fn wait(&self) {
-        self.test
-            .sql(
-                "update periodd_outbox
-                 set next_attempt_at = least(next_attempt_at, now()), leased_until = null
-                 where state = 'due'",
-            )
-            .await;
+        let waited = "update periodd_outbox
+                      set next_attempt_at = least(next_attempt_at, now()), leased_until = null
+                      where state = 'due'";
+        let mut connection = self.test.connect().await;
+        // The server may still be at the last statement of a process that was killed: the two can
+        // get into each other's way.
+        while let Err(error) = sqlx::raw_sql(waited).execute(&mut connection).await {
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            assert_eq!(code.as_deref(), Some("40P01"), "{error}");
+        }
     }
 
     /// State and attempts of all emails, by recipient.

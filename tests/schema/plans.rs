@@ -45,10 +45,14 @@ const MAY_SCAN: [(&str, &str); 18] = [
 ];
 /// What is only ever asked in a transaction that scans nothing (`store::apply::begin`): the planner
 /// takes two columns that differ to be common.
-const WHERE_NOTHING_IS_SCANNED: [&str; 2] =
-    ["from organizations where judged_tier <>", "as moved order by moved.org_id"];
+const WHERE_NOTHING_IS_SCANNED: [&str; 3] = [
+    "from organizations where judged_tier <>",
+    "from organizations where judged_tier is null",
+    "as moved order by moved.org_id",
+];
 /// What has to go through an index, by a piece of its text.
-const BY_INDEX: [(&str, &str); 20] = [
+const BY_INDEX: [(&str, &str); 21] = [
+    ("from organizations where judged_tier is null", "organizations_tier_unjudged"),
     ("with waiting as materialized", "usage_metrics_uncounted"),
     ("with pending as", "usage_counters_pending"),
     ("width_bucket(m.created_at, o.bounds)", "usage_metrics_time"),

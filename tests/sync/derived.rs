@@ -1,6 +1,6 @@
 //! Derived columns in tables of the application's own.
 
-use crate::story::{granted, rollover, used};
+use crate::story::{add, granted, rollover, used};
 use crate::words::{log, may, sync};
 
 const ACCOUNTS: &str = "
@@ -45,6 +45,7 @@ async fn columns_of_other_tables_follow_counters_packs_and_rollovers() {
     .await;
     sync(&test, "2026-05-11T00:00:00Z", &[]).exits(0);
     assert_eq!(test.rows(SHOWN).await, ["121 100.00 20.08 121"]);
+    sync(&test, "2026-05-11T00:00:00Z", &["--full"]).exits(0);
     let report = sync(&test, "2026-05-11T00:00:00Z", &["--full"]).exits(0).json();
     assert_eq!((&report["drift_found"], &report["columns_written"]), (&0.into(), &0.into()));
 
@@ -85,6 +86,118 @@ async fn columns_of_other_tables_follow_counters_packs_and_rollovers() {
     assert_eq!(report["purchases_without_pack"].as_array().unwrap().len(), 0);
     assert_eq!(report["drift_found"], 0);
     test.check_invariants().await;
+}
+
+/// Accounts whose writes may fail, with something wrong in their column and in a counter.
+async fn wrong(trigger: &str) -> crate::support::TestDatabase {
+    let test = may().await;
+    add(&test, "zeta", "2026-05-01T00:00:00Z", &["--zone", "UTC"]);
+    for slug in ["acme", "zeta"] {
+        used(&test, slug, "10", "2026-05-10T00:00:00Z").await;
+    }
+    test.sql(&format!(
+        "create table accounts (org uuid primary key, minutes integer not null default 0);
+         insert into accounts select id, 10 from organizations;
+         create sequence tries;
+         create function fails() returns trigger language plpgsql as $$ begin
+             {trigger}
+             return new; end $$;
+         create trigger fails before update on accounts for each row execute function fails();"
+    ))
+    .await;
+    test.configure(&derived("accounts", "minutes", "org", "org", "used"));
+    sync(&test, "2026-05-11T00:00:00Z", &[]).exits(0);
+    test.sql(
+        "update usage_counters set used = 9; alter table accounts disable trigger fails;
+              update accounts set minutes = 7; alter table accounts enable trigger fails",
+    )
+    .await;
+    test
+}
+
+#[tokio::test]
+async fn a_conflict_in_a_table_of_others_breaks_nothing_off() {
+    // A sequence counts what is rolled back, too.
+    let test = wrong("if nextval('tries') <= 3 then raise 'busy' using errcode = '40001'; end if;");
+    let test = test.await;
+    let report = sync(&test, "2026-05-12T00:00:00Z", &["--full"]).exits(0).json();
+    assert_eq!(report["drift_found"], 4, "{report}");
+    assert_eq!(test.rows("select distinct minutes from accounts").await, ["10"]);
+    assert_eq!(test.rows("select distinct used from usage_counters").await, ["10"]);
+}
+
+#[tokio::test]
+async fn a_row_that_refuses_its_value_parks_its_org_and_no_other() {
+    let test = wrong(
+        "if new.org = (select id from organizations where slug = 'zeta') then
+             raise 'no' using errcode = '23514'; end if;",
+    )
+    .await;
+    let report = sync(&test, "2026-05-12T00:00:00Z", &["--full"]).exits(4).json();
+    assert_eq!(report["parked"][0]["slug"], "zeta", "{report}");
+    let acme = "select c.used, a.minutes from usage_counters c
+                join organizations o on o.id = c.org_id join accounts a on a.org = o.id
+                where o.slug = 'acme'";
+    assert_eq!(test.rows(acme).await, ["10 10"]);
+}
+
+#[tokio::test]
+async fn a_column_that_is_too_small_parks_its_org_wherever_it_is_written() {
+    for full in [false, true] {
+        let test = may().await;
+        add(&test, "zeta", "2026-05-01T00:00:00Z", &["--zone", "UTC"]);
+        test.sql(
+            "create table accounts (org uuid primary key, minutes integer not null default 0,
+                                    share numeric(4, 1));
+             insert into accounts select id from organizations",
+        )
+        .await;
+        let columns = ["minutes", "share"].map(|column| {
+            let quantity = if column == "minutes" { "used" } else { "percent" };
+            derived("accounts", column, "org", "org", quantity)
+        });
+        if full {
+            // Counters that are synced already, as for a column that is named later.
+            sync(&test, "2026-05-11T00:00:00Z", &[]).exits(0);
+        }
+        used(&test, "acme", "20", "2026-05-10T00:00:00Z").await;
+        used(&test, "zeta", "2147483648", "2026-05-10T00:00:00Z").await;
+        let flags: &[&str] = if full {
+            sync(&test, "2026-05-11T00:00:00Z", &[]).exits(0);
+            &["--full"]
+        } else {
+            &[]
+        };
+        test.configure(&columns.concat());
+        let report = sync(&test, "2026-05-12T00:00:00Z", flags).exits(4).json();
+        let why = "accounts.minutes is integer and holds at most 2147483647, not 2147483648";
+        assert_eq!(report["parked"][0]["slug"], "zeta", "{report}");
+        assert!(report["parked"][0]["reason"].as_str().unwrap().contains(why), "{report}");
+        let minutes = "select a.minutes, a.share from accounts a
+                       join organizations o on o.id = a.org order by o.slug limit 1";
+        assert_eq!(test.rows(minutes).await, ["20 4.0"]);
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_is_too_small_keeps_nobody_else_from_being_closed() {
+    let test = may().await;
+    add(&test, "zeta", "2026-05-01T00:00:00Z", &["--zone", "UTC"]);
+    test.sql(
+        "create table accounts (org uuid primary key, minutes smallint not null default 0);
+         insert into accounts select id from organizations",
+    )
+    .await;
+    test.configure(&derived("accounts", "minutes", "org", "org", "used"));
+    // Used in the period that the rollover opens, so that the rollover has to write it.
+    used(&test, "acme", "20", "2026-06-01T10:00:00Z").await;
+    used(&test, "zeta", "40000", "2026-06-01T10:00:00Z").await;
+    let report = rollover(&test, "2026-06-02T00:00:00Z", &[]).exits(4).json();
+    assert_eq!(report["parked"][0]["slug"], "zeta", "{report}");
+    let reason = report["parked"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("accounts.minutes is smallint and holds at most 32767"), "{reason}");
+    let closed = "select o.slug from billing_periods b join organizations o on o.id = b.org_id";
+    assert_eq!(test.rows(closed).await, ["acme"]);
 }
 
 #[tokio::test]
@@ -141,4 +254,48 @@ async fn names_are_quoted_whatever_they_are_called() {
     assert_eq!(test.rows("select \"group\" from \"order\"").await, ["12"]);
     rollover(&test, "2026-06-01T00:00:00Z", &[]).exits(0);
     assert_eq!(test.rows("select \"group\" from \"order\"").await, ["0"]);
+}
+
+#[tokio::test]
+async fn users_rows_show_what_their_org_may_use() {
+    let test = may().await;
+    test.sql(
+        "insert into tier_limits values ('pro', 'scrapes', 40), ('starter', 'scrapes', 10);
+         insert into users (organization_id, email)
+             select id, n || '@acme.example' from organizations, generate_series(1, 2) n",
+    )
+    .await;
+    let shown = "select plan_limits_scrapes from users order by email";
+    let at = "2026-05-12T00:00:00Z";
+    sync(&test, at, &["--check"]).exits(0);
+    assert_eq!(test.rows(shown).await, ["-", "-"], "a check writes nothing");
+    let report = sync(&test, at, &["--full"]).exits(0).json();
+    assert_eq!(test.rows(shown).await, ["40", "40"]);
+    assert_eq!((&report["drift_found"], &report["columns_written"]), (&0.into(), &2.into()));
+    let report = sync(&test, at, &["--full"]).exits(0).json();
+    assert_eq!(report["columns_written"], 0);
+
+    // A limit that moves shows with the next audit: one of the org's own, without a bound, none.
+    for (change, is) in [
+        ("insert into limit_overrides select id, 'scrapes', 25 from organizations", "25"),
+        ("update limit_overrides set included = null", "-"),
+        ("delete from limit_overrides; delete from tier_limits where tier = 'pro'", "0"),
+    ] {
+        test.sql(change).await;
+        sync(&test, at, &["--org", "acme"]).exits(0);
+        assert_eq!(test.rows(shown).await, [is, is], "{change}");
+    }
+
+    // A rollover that resets a user's use shows the limit that holds from then on.
+    test.sql(
+        "select record_usage(organization_id, 'scrapes', 3, id, '2026-05-13') from users
+         where email like '1@%';
+         update organizations set next_subscription_tier = 'starter'",
+    )
+    .await;
+    sync(&test, "2026-05-14T00:00:00Z", &[]).exits(0);
+    rollover(&test, "2026-06-01T00:00:00Z", &[]).exits(0);
+    assert_eq!(test.rows(shown).await, ["10", "0"]);
+    sync(&test, "2026-06-01T00:00:00Z", &["--full"]).exits(0);
+    assert_eq!(test.rows(shown).await, ["10", "10"]);
 }

@@ -11,7 +11,7 @@ async fn orgs(number: usize) -> TestDatabase {
     let test = TestDatabase::new().await;
     test.sql(&format!(
         "insert into organizations (slug, name, time_zone)
-         select 'org-' || lpad(i::text, 3, '0'), 'Org', 'UTC' from generate_series(1, {number}) i"
+         select 'org-' || to_char(i, 'FM9000'), 'Org', 'UTC' from generate_series(1, {number}) i"
     ))
     .await;
     rollover(&test, "2026-05-02T00:00:00Z", &[]).exits(0);
@@ -63,8 +63,13 @@ async fn metrics_that_are_all_gone_are_no_zero_even_for_a_few_orgs() {
 
 #[tokio::test]
 async fn metrics_that_cannot_be_read_half_way_change_nothing() {
-    let test = orgs(3).await;
-    test.sql("update usage_counters set used = 1").await;
+    // Two pages of orgs; one with a wrong counter is in the first, and can be read.
+    let test = orgs(1_100).await;
+    test.sql(
+        "update usage_counters set used = 1
+         where org_id = (select id from organizations order by id limit 1)",
+    )
+    .await;
     let before = counters(&test).await;
     // A damaged page: the row that lies on it cannot be read any more.
     test.sql(
@@ -84,6 +89,12 @@ async fn metrics_that_cannot_be_read_half_way_change_nothing() {
     assert!(stderr.contains("invalid page in block 7"), "{stderr}");
     assert_eq!(counters(&test).await, before);
     assert!(log(&test).await.is_empty());
+    let notes = "select count(*) from periodd_audited";
+    assert_eq!(test.rows(notes).await, ["0"], "what was noted of the first page is gone again");
+    // Once everything can be read, the same is found and mended.
+    test.sql("drop view usage_metrics; alter table stored rename to usage_metrics").await;
+    sync(&test, AT, &["--full"]).exits(0);
+    assert_eq!(log(&test).await, ["usage_counters.used 1 30 29"]);
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 
 use periodd::jobs::retention::{self, Request};
 
-use crate::story::{inserted, rollover, used};
+use crate::story::{counters, inserted, rollover, used};
 use crate::support::{TestDatabase, at};
-use crate::words::{adjustments, may, sync};
+use crate::words::{adjustments, log, may, sync};
 
 /// Retention as it is configured, at an instant.
 async fn keep(test: &TestDatabase, now: &str, metrics: &str, drift: &str) -> retention::Report {
@@ -51,6 +51,20 @@ async fn metrics_go_with_whole_closed_periods_beyond_the_grace() {
     assert_eq!(keep(&test, "2026-08-05T00:00:00Z", "1 day", "forever").await.metrics, 3);
     assert_eq!(test.rows("select before from periodd_removed").await, ["2026-08-01T00:00:00Z"]);
     test.check_invariants().await;
+
+    // Nor is anything zero for an audit that looks back further than metrics are kept: by its own
+    // time, or because the grace is longer now.
+    let before = (log(&test).await, counters(&test, "acme").await);
+    sync(&test, "2026-06-02T00:00:00Z", &["--full"]).exits(0);
+    sync(&test, "2026-06-02T00:00:00Z", &["--org", "acme"]).exits(0);
+    sync(&test, "2026-06-02T00:00:00Z", &["--check"]).exits(0);
+    test.configure("[sync]\nlate_usage_grace = \"8760h\"\n");
+    sync(&test, "2026-08-31T00:00:00Z", &["--full"]).exits(0);
+    assert_eq!((log(&test).await, counters(&test, "acme").await), before);
+    assert!(adjustments(&test).await.is_empty());
+    test.check_invariants().await;
+    let config = std::fs::read_to_string(test.config()).unwrap();
+    std::fs::write(test.config(), config.replace("8760h", "72h")).unwrap();
 
     // Something comes late to a period whose metrics are gone.
     inserted(&test, "acme", "minutes_transcribed", "7", "2026-05-20T00:00:00Z").await;

@@ -14,16 +14,9 @@ use crate::words::{log, sync as run_sync};
 const WRITERS: usize = 4;
 const LASTS: Duration = Duration::from_secs(6);
 
-/// The function that applications call where they ask first, once there is one.
-async fn increment(test: &TestDatabase) -> &'static str {
-    let there = "select to_regprocedure('increment_feature_usage(uuid, text, numeric, text)')
-                        is not null as there";
-    if test.rows(there).await == ["true"] {
-        "select increment_feature_usage(u.id, 'scrapes', 1, null) from users u where u.id = $1"
-    } else {
-        "select record_usage(u.organization_id, 'scrapes', 1, u.id) from users u where u.id = $1"
-    }
-}
+/// The function that applications call where they ask first.
+const INCREMENT: &str =
+    "select increment_feature_usage(u.id, 'scrapes', 1, null) from users u where u.id = $1";
 
 async fn standing(test: &TestDatabase) -> Request {
     let config = periodd::config::Config::load(Some(&test.config()), std::iter::empty()).unwrap();
@@ -51,7 +44,6 @@ async fn increments_inserts_and_syncs_lose_nothing_and_never_deadlock() {
         .fetch_all(&mut test.connect().await)
         .await
         .unwrap();
-    let increment = increment(&test).await;
     let insert = "insert into usage_metrics (organization_id, user_id, metric_type, metric_value)
                   select organization_id, id, 'Scrapes', 1 from users where id = $1";
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -59,7 +51,7 @@ async fn increments_inserts_and_syncs_lose_nothing_and_never_deadlock() {
     for writer in 0..WRITERS {
         let mut connection = test.connect().await;
         let (stop, written, users) = (stop.clone(), written.clone(), users.clone());
-        let statement = if writer % 2 == 0 { increment } else { insert };
+        let statement = if writer % 2 == 0 { INCREMENT } else { insert };
         writers.spawn(async move {
             for turn in (0..users.len()).cycle() {
                 if stop.load(Ordering::Relaxed) {

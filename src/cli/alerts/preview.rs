@@ -47,20 +47,25 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
             args.org, counter.feature
         )));
     };
-    let threshold = args.threshold.unwrap_or_else(|| {
-        let watched = Watched::of(&session.config);
-        let allowance = included.plus(counter.drawn).and_then(|sum| sum.plus(counter.in_packs));
-        let limit = Limit::Quantity(allowance.unwrap_or(included));
-        let levels = watched.thresholds(&counter.feature).to_vec();
-        let crossed = levels.iter().filter(|level| is_crossed(**level, counter.used, limit)).max();
-        crossed.or(levels.first()).copied().unwrap_or(80)
-    });
     let mut connection = session.database.connection().await?;
     let about = letters::about(&mut connection, org, &counter.feature).await?;
     let (Some(start), Some(end)) = (about.period_start, about.period_end) else {
         return Err(Failure::usage(format!(
             "{} has no open period yet; `periodd rollover --org {}` opens one",
             args.org, args.org
+        )));
+    };
+    let watched = Watched::of(&session.config);
+    let basis = about.basis.as_deref().unwrap_or_else(|| watched.basis(&counter.feature));
+    let own: Option<Vec<u8>> = about
+        .thresholds
+        .map(|own| own.into_iter().filter_map(|level| u8::try_from(level).ok()).collect());
+    let levels = own.as_deref().unwrap_or_else(|| watched.thresholds(&counter.feature));
+    let Some(threshold) = args.threshold.or_else(|| due(levels, basis, &counter, included)) else {
+        return Err(Failure::usage(format!(
+            "{} has no thresholds for {}, so nobody is ever warned of it; `--threshold` writes \
+             the email all the same",
+            args.org, counter.feature
         )));
     };
     let people: Vec<Person> = alerts::people(&mut connection, &[org])
@@ -83,7 +88,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         is_closed: false,
         threshold: i16::from(threshold),
         limit_change: false,
-        basis: "allowance".to_owned(),
+        basis: basis.to_owned(),
         used: counter.used,
         included: Some(included),
         drawn: counter.drawn,
@@ -110,6 +115,18 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         session.screen.show(&written)?;
     }
     Ok(Exit::Done)
+}
+
+/// The highest threshold that usage has crossed, or else the first that it will cross.
+fn due(levels: &[u8], basis: &str, counter: &CounterView, included: Quantity) -> Option<u8> {
+    let allowance = || {
+        let packs = counter.drawn.plus(counter.in_packs)?;
+        included.plus(packs)
+    };
+    let limit = if basis == "included" { included } else { allowance().unwrap_or(included) };
+    let limit = Limit::Quantity(limit);
+    let crossed = levels.iter().filter(|level| is_crossed(**level, counter.used, limit)).max();
+    crossed.or_else(|| levels.iter().min()).copied()
 }
 
 /// The counter that was asked for, or the one that is nearest to its limit.

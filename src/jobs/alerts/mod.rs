@@ -119,7 +119,6 @@ impl Pass<'_> {
         since: &Since,
         orgs: &[Uuid],
     ) -> Result<(), StoreError> {
-        alerts::remember_tiers(connection, orgs).await?;
         let mut reading = apply::begin(connection).await?;
         let candidates = alerts::of_orgs(&mut reading, watch, since, orgs).await?;
         reading.commit().await?;

@@ -84,6 +84,12 @@ impl Watched {
         &self.features.get(feature).unwrap_or(&self.others).thresholds
     }
 
+    /// What they are percentages of, `allowance` or `included`, where its org says nothing else.
+    #[must_use]
+    pub fn basis(&self, feature: &str) -> &'static str {
+        self.features.get(feature).unwrap_or(&self.others).basis
+    }
+
     pub(super) fn for_store(&self) -> Watch {
         let least = |watching: &Watching| watching.thresholds.iter().min().copied().map(i16::from);
         Watch {

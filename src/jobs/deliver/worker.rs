@@ -133,10 +133,7 @@ impl<'a> Worker<'a> {
     async fn claim(&self, connection: &mut Connection) -> Result<Hand, StoreError> {
         match self.claim_together(connection, i64::from(self.request.claim)).await {
             // One of them cannot even be read: take them one by one, to find it.
-            Err(StoreError::Unprocessable(_)) => match self.claim_together(connection, 1).await {
-                Err(StoreError::Unprocessable(why)) => self.set_aside(connection, &why).await,
-                other => other,
-            },
+            Err(StoreError::Unprocessable(_)) => self.claim_one(connection).await,
             other => other,
         }
     }
@@ -154,12 +151,25 @@ impl<'a> Worker<'a> {
         Ok(hand)
     }
 
-    /// Gives up the one email that cannot be composed, whatever it is that its rows hold.
-    async fn set_aside(&self, connection: &mut Connection, why: &str) -> Result<Hand, StoreError> {
+    /// Claims one email for good before it is composed: whatever it is that its rows hold, it is
+    /// this one that is given up for it, and none that stands behind it.
+    async fn claim_one(&self, connection: &mut Connection) -> Result<Hand, StoreError> {
         let mut hand = self.empty_hand().await?;
-        let claimed = outbox::claim(connection, hand.lease, 1).await?;
-        let outcome = Outcome::GivenUp(format!("it cannot be composed: {why}"));
-        hand.settled = claimed.into_iter().map(|email| (email, outcome.clone())).collect();
+        let mut claiming = apply::begin(connection).await?;
+        let claimed = outbox::claim(&mut claiming, hand.lease, 1).await?;
+        claiming.commit().await?;
+        hand.emails.clone_from(&claimed);
+        let mut composing = apply::begin(connection).await?;
+        match self.compose(&mut composing, &mut hand, false).await {
+            Ok(()) => composing.commit().await?,
+            Err(StoreError::Unprocessable(why)) => {
+                composing.rollback().await?;
+                let outcome = Outcome::GivenUp(format!("it cannot be composed: {why}"));
+                hand.emails.clear();
+                hand.settled = claimed.into_iter().map(|email| (email, outcome.clone())).collect();
+            }
+            Err(other) => return Err(other),
+        }
         Ok(hand)
     }
 

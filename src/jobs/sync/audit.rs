@@ -15,7 +15,7 @@ use crate::store::audit::{self, Swept};
 use crate::store::derived::{Cell, Target, Which};
 use crate::store::drift::{self as log, Mended};
 use crate::store::snapshot::Features;
-use crate::store::{Connection, StoreError, apply, claim};
+use crate::store::{Connection, StoreError, apply, claim, plan_limits};
 
 /// Why a column was mended.
 const COLUMN: &str = "the column was not what its counter says";
@@ -28,6 +28,8 @@ struct Findings {
     counters: Vec<CounterDrift>,
     /// Orgs with a column that is wrong or has to follow the packs, by the target's place.
     columns: Vec<BTreeSet<Uuid>>,
+    /// Orgs whose users' rows show another limit than holds. That is no drift: limits move.
+    limits: BTreeSet<Uuid>,
     to_change: HashSet<Uuid>,
     holds_usage: bool,
 }
@@ -65,15 +67,16 @@ impl Job<'_> {
         let findings = Mutex::new(Findings { columns, ..Findings::default() });
         let workers =
             (0..self.request.connections.max(1)).map(|_| self.sweep(&pages, &findings, pass));
-        let swept = futures_util::future::try_join_all(workers).await;
-        let mut connection = self.database.connection().await?;
-        if let Err(error) = swept {
-            audit::forget(&mut connection, self.audit).await?;
+        if let Err(error) = futures_util::future::try_join_all(workers).await {
+            if let Ok(mut connection) = self.database.connection().await {
+                self.forget_notes(&mut connection).await;
+            }
             return Err(error.into());
         }
+        let mut connection = self.database.connection().await?;
         if self.stopped() {
             // Half of what there is to see is nothing to judge by.
-            audit::forget(&mut connection, self.audit).await?;
+            self.forget_notes(&mut connection).await;
             return Ok(());
         }
         let mut findings = findings.into_inner();
@@ -85,7 +88,7 @@ impl Job<'_> {
         }
         let verdict = drift::judge(&findings.seen, self.request.max_fix_ratio);
         if let (Err(refusal), false) = (verdict, self.request.force) {
-            audit::forget(&mut connection, self.audit).await?;
+            self.forget_notes(&mut connection).await;
             return Err(Error::Refused(refusal));
         }
         self.mend(&mut connection, findings, pass).await?;
@@ -93,6 +96,13 @@ impl Job<'_> {
             audit::remember(&mut connection, self.audit).await?;
         }
         Ok(())
+    }
+
+    /// Throws away what a sweep noted that came to nothing. What broke it off may do the same to
+    /// this, and is what has to be told: the notes then stay, count for nothing, and go with the
+    /// next audit that is through.
+    async fn forget_notes(&self, connection: &mut Connection) {
+        let _ = audit::forget(connection, self.audit).await;
     }
 
     /// Does this audit cover all orgs, so that the next one can be compared with it?
@@ -163,6 +173,7 @@ impl Job<'_> {
                 }
             }
         }
+        let limits = plan_limits::outdated(&mut transaction, ids).await?;
         // Nothing but the notes, which do not count until the audit is through.
         if let (true, Some(range)) = (self.notes(), first_and_last) {
             audit::note(&mut transaction, self.audit, range, &swept.held).await?;
@@ -189,6 +200,7 @@ impl Job<'_> {
         findings.to_change.extend(swept.drift.iter().map(|drift| drift.org));
         findings.to_change.extend(wrong.iter().map(|(_, line)| line.org));
         findings.counters.extend(swept.drift);
+        findings.limits.extend(limits);
         let columns = wrong.iter().map(|(place, line)| (*place, line.org)).chain(following);
         for (place, org) in columns {
             findings.columns[place].insert(org);
@@ -216,7 +228,11 @@ impl Job<'_> {
         findings: Findings,
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let Findings { counters, columns, .. } = findings;
+        let Findings { counters, columns, limits, .. } = findings;
+        let limits: Vec<Uuid> = limits.into_iter().collect();
+        for page in limits.chunks(ORGS_PER_PAGE).take_while(|_| !self.stopped()) {
+            self.write_limits(connection, page, pass).await?;
+        }
         for (target, orgs) in self.request.targets.iter().zip(columns) {
             let orgs: Vec<Uuid> = orgs.into_iter().collect();
             for page in orgs.chunks(ORGS_PER_PAGE).take_while(|_| !self.stopped()) {
@@ -226,24 +242,60 @@ impl Job<'_> {
         let mut orgs: BTreeSet<Uuid> = BTreeSet::new();
         let mut moving: BTreeSet<Uuid> = BTreeSet::new();
         for page in counters.chunks(ORGS_PER_PAGE).take_while(|_| !self.stopped()) {
-            let mut transaction = apply::begin(connection).await?;
-            match audit::mend(&mut transaction, page, pass.real).await {
+            match self.mend_counters(connection, page, pass).await {
                 Ok(done) => {
-                    self.log(&mut transaction, &done, pass).await?;
-                    transaction.commit().await?;
                     moving.extend(page.iter().filter(|d| !done.contains(d)).map(|d| d.org));
                 }
-                Err(StoreError::Conflict(_)) => moving.extend(page.iter().map(|d| d.org)),
+                // One by one, then: each is looked at again while nobody else moves it.
+                Err(StoreError::Conflict(_) | StoreError::Unprocessable(_)) => {
+                    moving.extend(page.iter().map(|drift| drift.org));
+                }
                 Err(other) => return Err(other),
             }
             orgs.extend(page.iter().map(|drift| drift.org));
         }
-        for org in moving {
+        for org in moving.into_iter().take_while(|_| !self.stopped()) {
             self.mend_locked(connection, org, pass).await?;
         }
         let orgs: Vec<Uuid> = orgs.into_iter().collect();
         let again = self.settle(connection, Some(&orgs), pass).await?;
         self.once_more(connection, again, pass).await
+    }
+
+    /// Has users' rows show the limits that hold.
+    async fn write_limits(
+        &self,
+        connection: &mut Connection,
+        orgs: &[Uuid],
+        pass: Pass,
+    ) -> Result<(), StoreError> {
+        let mut batches = Batches::of(orgs.to_vec());
+        while let Some(batch) = batches.next() {
+            match plan_limits::write(connection, &batch.ids).await {
+                Ok(written) => self.tell(|report| report.columns_written += written),
+                Err(error) => {
+                    self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
+                    let stuck = batches.failed(batch, error).await?;
+                    self.set_aside(connection, stuck, pass).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Mends counters that still hold what was read, and returns those.
+    async fn mend_counters(
+        &self,
+        connection: &mut Connection,
+        drift: &[CounterDrift],
+        pass: Pass,
+    ) -> Result<Vec<CounterDrift>, StoreError> {
+        let mut transaction = apply::begin(connection).await?;
+        let done = audit::mend(&mut transaction, drift, pass.real).await?;
+        let lines = self.log(&mut transaction, &done, pass).await?;
+        transaction.commit().await?;
+        self.tell(|report| report.drift(lines));
+        Ok(done)
     }
 
     /// Mends an org whose counters moved meanwhile, or lack a row: while they are locked, and the
@@ -278,28 +330,49 @@ impl Job<'_> {
         let swept = self.counters(&mut transaction, &[org], &mut features, pass).await?;
         let mut done = audit::mend(&mut transaction, &swept.drift, pass.real).await?;
         done.extend(audit::insert_missing(&mut transaction, &swept.drift, pass.real).await?);
-        self.log(&mut transaction, &done, pass).await?;
+        let lines = self.log(&mut transaction, &done, pass).await?;
         transaction.commit().await?;
+        self.tell(|report| report.drift(lines));
         Ok(())
     }
 
-    /// Writes the drift log in the transaction that mended, and the report beside it.
+    /// Writes the drift log in the transaction that mended. Returns the lines, for the report.
     async fn log(
         &self,
         connection: &mut Connection,
         done: &[CounterDrift],
         pass: Pass,
-    ) -> Result<(), StoreError> {
-        let lines: Result<Vec<Mended>, StoreError> = done.iter().map(line).collect();
-        let lines = lines?;
+    ) -> Result<Vec<Mended>, StoreError> {
+        let lines: Vec<Mended> = done.iter().map(line).collect::<Result<_, StoreError>>()?;
         log::log(connection, &lines, pass.mark(self.request.run)).await?;
-        self.tell(|report| report.drift(lines));
-        Ok(())
+        Ok(lines)
     }
 
     /// Writes columns that are wrong, with a line in the drift log, and those that have to follow
-    /// the packs, without one.
+    /// the packs, without one. The table may be somebody else's, who locks its rows as he likes
+    /// and has rules of his own for them.
     async fn mend_columns(
+        &self,
+        connection: &mut Connection,
+        target: &Target,
+        orgs: &[Uuid],
+        counters: &[CounterDrift],
+        pass: Pass,
+    ) -> Result<(), StoreError> {
+        let mut batches = Batches::of(orgs.to_vec());
+        while let Some(batch) = batches.next() {
+            let ids = &batch.ids;
+            let done = self.mend_columns_once(connection, target, ids, counters, pass).await;
+            if let Err(error) = done {
+                self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
+                let stuck = batches.failed(batch, error).await?;
+                self.set_aside(connection, stuck, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn mend_columns_once(
         &self,
         connection: &mut Connection,
         target: &Target,

@@ -1,5 +1,8 @@
 //! What alerts judged by last: how far the passes are, and the limits that moved since.
 
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
 use jiff::SignedDuration;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,6 +17,11 @@ const FACT: &str = "alerts_judged";
 /// as long as it takes; only syncing sets the time by which counters are found afterwards, in
 /// transactions of a page each, which are over long before this.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
+/// Orgs whose tiers are remembered together.
+const ORGS: usize = 1_000;
+/// Orgs that are remembered for the first time, per pass: the first pass over very many must not
+/// last for that alone.
+const NEW_ORGS: i64 = 100_000;
 /// How often everything is looked at.
 const EVERYTHING_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
@@ -111,7 +119,8 @@ pub async fn remember(
 /// Limits that differ from those that alerts judged by last, as they were read.
 #[derive(Debug, Default)]
 pub struct MovedLimits {
-    tiers: Vec<(Uuid, String)>,
+    /// The orgs that are on another tier than before, or were never looked at, by their tier.
+    tiers: BTreeMap<String, Vec<Uuid>>,
     overrides: Vec<(Uuid, String, Option<Quantity>)>,
     settings: Vec<Settings>,
     of_tiers: Vec<(String, String, Option<Quantity>)>,
@@ -134,16 +143,29 @@ impl MovedLimits {
     }
 }
 
-/// The limits that moved. To be read before the counters are: what moves in between is then
-/// judged by, and found once more by the next pass.
+/// The limits that moved, and the tiers of orgs that alerts have never looked at: how else would a
+/// later change be seen? To be read before the counters are: what moves in between is then judged
+/// by, and found once more by the next pass.
 ///
 /// # Errors
 /// As every read.
 pub async fn moved_limits(connection: &mut PgConnection) -> Result<MovedLimits, StoreError> {
-    let tiers = sqlx::query!(
+    let mut tiers: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
+    let moved = sqlx::query!(
         "select id, subscription_tier from organizations where judged_tier <> subscription_tier"
     );
-    let tiers = tiers.fetch_all(&mut *connection).await?;
+    for row in moved.fetch_all(&mut *connection).await? {
+        tiers.entry(row.subscription_tier).or_default().push(row.id);
+    }
+    let new = sqlx::query!(
+        "select id, subscription_tier from organizations where judged_tier is null limit $1",
+        NEW_ORGS
+    );
+    let mut new = new.fetch(&mut *connection);
+    while let Some(row) = new.try_next().await? {
+        tiers.entry(row.subscription_tier).or_default().push(row.id);
+    }
+    drop(new);
     let overrides = sqlx::query!(
         "select org_id, feature, included from limit_overrides
          where not judged or included is distinct from judged_included"
@@ -162,7 +184,7 @@ pub async fn moved_limits(connection: &mut PgConnection) -> Result<MovedLimits, 
     );
     let of_tiers = of_tiers.fetch_all(&mut *connection).await?;
     Ok(MovedLimits {
-        tiers: tiers.into_iter().map(|row| (row.id, row.subscription_tier)).collect(),
+        tiers,
         overrides: overrides
             .into_iter()
             .map(|row| (row.org_id, row.feature, row.included))
@@ -170,24 +192,6 @@ pub async fn moved_limits(connection: &mut PgConnection) -> Result<MovedLimits, 
         settings,
         of_tiers: of_tiers.into_iter().map(|row| (row.tier, row.feature, row.included)).collect(),
     })
-}
-
-/// Remembers the tiers of orgs that are looked at for the first time; to be called before their
-/// counters are read.
-///
-/// # Errors
-/// As every write.
-pub async fn remember_tiers(
-    connection: &mut PgConnection,
-    orgs: &[Uuid],
-) -> Result<(), StoreError> {
-    let written = sqlx::query!(
-        "update organizations set judged_tier = subscription_tier
-         where id = any($1) and judged_tier is null",
-        orgs
-    );
-    written.execute(connection).await?;
-    Ok(())
 }
 
 /// Remembers that these limits, as they were read, have been judged by.
@@ -198,15 +202,19 @@ pub async fn remember_limits(
     connection: &mut PgConnection,
     moved: &MovedLimits,
 ) -> Result<(), StoreError> {
-    if !moved.tiers.is_empty() {
-        let (ids, tiers): (Vec<Uuid>, Vec<String>) = moved.tiers.iter().cloned().unzip();
-        let written = sqlx::query!(
-            "update organizations o set judged_tier = m.tier
-             from unnest($1::uuid[], $2::text[]) as m (id, tier) where o.id = m.id",
-            &ids,
-            &tiers
-        );
-        written.execute(&mut *connection).await?;
+    for (tier, orgs) in &moved.tiers {
+        for page in orgs.chunks(ORGS) {
+            let written = sqlx::query!(
+                "update organizations set judged_tier = $1 where id = any($2)",
+                tier,
+                page
+            );
+            match written.execute(&mut *connection).await.map_err(StoreError::from) {
+                // Somebody else is at one of them: the next pass finds them all once more.
+                Ok(_) | Err(StoreError::Conflict(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
     }
     if !moved.overrides.is_empty() {
         let orgs: Vec<Uuid> = moved.overrides.iter().map(|(org, ..)| *org).collect();

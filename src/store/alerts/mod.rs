@@ -13,7 +13,6 @@ mod record;
 
 pub use candidates::{Candidate, Then, Watch, changed, each, of_orgs};
 pub use judged::{
-    MovedLimits, Since, expire_waiting, moved_limits, remember, remember_limits, remember_tiers,
-    since,
+    MovedLimits, Since, expire_waiting, moved_limits, remember, remember_limits, since,
 };
 pub use record::{AlertRow, AlertState, Facts, Judgement, NewEmail, people, record};
