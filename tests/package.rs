@@ -1,9 +1,14 @@
 //! The Debian package: installed, upgraded, removed and purged by dpkg, over a copy of this
-//! machine's own root that forgets everything afterwards.
+//! machine's own root that forgets everything afterwards; and the first hour with it, as the README
+//! tells it.
 
+mod support;
+
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use support::TestDatabase;
 use tempfile::TempDir;
 
 fn repository() -> &'static Path {
@@ -28,18 +33,24 @@ fn package(directory: &Path, version: &str) -> PathBuf {
 }
 
 /// Runs a script as root of a machine of its own: mounts that end with it, over this one's root.
-fn in_a_copy_of_this_machine(directory: &Path, script: &str) -> Output {
+/// What lies in the directory is in /mnt there, and the test server's socket, if it is wanted, in
+/// /srv.
+fn in_a_copy_of_this_machine(directory: &Path, server: Option<&str>, script: &str) -> Output {
+    let srv = server.map(|server| format!("mount --bind {server} $root/srv"));
+    let srv = srv.unwrap_or_default();
+    std::fs::write(directory.join("script"), script).expect("the script is written");
     let over = directory.join("over");
     std::fs::create_dir_all(&over).expect("a directory");
     let enter = format!(
         "set -e
          mount -t tmpfs none {over}
-         mkdir {over}/upper {over}/work {over}/root
-         mount -t overlay none -o lowerdir=/,upperdir={over}/upper,workdir={over}/work {over}/root
-         mount --bind {packages} {over}/root/mnt
-         mount -t proc none {over}/root/proc
-         mount --bind /dev {over}/root/dev
-         exec chroot {over}/root sh -ec '{script}'",
+         root={over}/root; mkdir {over}/upper {over}/work $root
+         mount -t overlay none -o lowerdir=/,upperdir={over}/upper,workdir={over}/work $root
+         mount --bind {packages} $root/mnt
+         mount -t proc none $root/proc
+         mount --bind /dev $root/dev
+         {srv}
+         exec chroot $root sh -e /mnt/script",
         over = over.display(),
         packages = directory.display(),
     );
@@ -79,7 +90,7 @@ fn it_is_installed_upgraded_with_its_configuration_kept_and_removed() {
         first = name(&first),
         second = name(&second),
     );
-    let output = in_a_copy_of_this_machine(directory.path(), &script);
+    let output = in_a_copy_of_this_machine(directory.path(), None, &script);
     let (said, complained) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{said}\n{complained}");
     let mut rest = said.as_str();
@@ -125,4 +136,99 @@ fn it_holds_what_a_package_holds_and_needs_little() {
     for path in ["./lib/systemd/system/periodd.service", "./usr/lib/sysusers.d/periodd.conf"] {
         assert!(contents.contains(path), "{contents}");
     }
+}
+
+/// A block of the README: its language and its lines.
+struct Block {
+    language: String,
+    lines: Vec<String>,
+}
+
+/// The blocks of a chapter of the README.
+fn blocks(heading: &str) -> Vec<Block> {
+    let readme = std::fs::read_to_string(repository().join("README.md")).expect("the README");
+    let lines = readme.lines().skip_while(|line| *line != heading).skip(1);
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut inside = false;
+    for line in lines.take_while(|line| !line.starts_with("## ")) {
+        match (line.strip_prefix("```"), inside) {
+            (Some(language), false) => {
+                blocks.push(Block { language: language.to_owned(), lines: Vec::new() });
+                inside = true;
+            }
+            (Some(_), true) => inside = false,
+            (None, true) => blocks.last_mut().expect("one").lines.push(line.to_owned()),
+            (None, false) => {}
+        }
+    }
+    blocks
+}
+
+/// When the first hour is.
+const NOW: &str = "2026-11-22T12:00:00Z";
+
+#[tokio::test]
+async fn the_first_hour_goes_as_the_readme_says() {
+    let test = TestDatabase::empty().await;
+    let directory = TempDir::new().expect("a directory");
+    let package = package(directory.path(), "0.1.0");
+    let name = package.file_name().expect("a name").to_string_lossy().into_owned();
+    // The package comes from here and not from where it was downloaded to, its day is not today,
+    // and the database has a name of its own.
+    let mut script = format!(
+        "periodd() {{ command periodd --at {NOW} \"$@\"; }}
+         export HOME=/home/ann NO_COLOR=1 PERIODD__DATABASE__SANDBOX=true
+         unset DATABASE_URL
+         mkdir -p $HOME; cd $HOME; exec 2>&1\n"
+    );
+    let url = format!("postgresql:///{}?host=/srv&user=postgres", test.name);
+    let mut expected: Vec<(String, String)> = Vec::new();
+    for block in blocks("## The first hour") {
+        let text = block.lines.join("\n");
+        match block.language.as_str() {
+            "toml" => writeln!(script, "cat >>$PERIODD_CONFIG <<'END'\n{text}\nEND"),
+            "csv" => writeln!(script, "cat >usage.csv <<'END'\n{text}\nEND"),
+            "console" => {
+                let mut goes_on = false;
+                for line in &block.lines {
+                    let typed = line.strip_prefix("$ ").or_else(|| line.strip_prefix("# "));
+                    if let Some(typed) = typed.filter(|_| !goes_on) {
+                        let typed = if typed.starts_with("apt-get install ./periodd_") {
+                            format!("dpkg --force-depends -i /mnt/{name} >/dev/null 2>&1")
+                        } else {
+                            typed.replace("postgresql:///app", &format!("'{url}'"))
+                        };
+                        expected.push((typed.clone(), String::new()));
+                        writeln!(script, "echo '@@ next'\n{typed}").expect("memory");
+                        goes_on = typed.ends_with('\\');
+                    } else if goes_on {
+                        writeln!(script, "{line}").expect("memory");
+                        goes_on = line.ends_with('\\');
+                    } else {
+                        let (_, printed) = expected.last_mut().expect("a command comes first");
+                        writeln!(printed, "{}", line.trim_end()).expect("memory");
+                    }
+                }
+                Ok(())
+            }
+            other => panic!("a block of {other} is not for a terminal"),
+        }
+        .expect("memory");
+    }
+    assert!(expected.len() >= 13, "the first hour has {} steps", expected.len());
+    let server = support::server();
+    let output = in_a_copy_of_this_machine(directory.path(), Some(&server), &script);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", text(&output.stderr));
+    let printed: Vec<&str> = said.split("@@ next\n").skip(1).collect();
+    assert_eq!(printed.len(), expected.len(), "{said}");
+    for ((command, expected), printed) in expected.iter().zip(printed) {
+        let lines = printed.trim_end().lines().map(str::trim_end);
+        let printed = lines.collect::<Vec<_>>().join("\n");
+        assert!(
+            printed == expected.trim_end(),
+            "`{command}` prints\n{printed}\nand the README says\n{expected}\nin all\n{said}"
+        );
+    }
+    test.check_invariants().await;
 }

@@ -124,6 +124,7 @@ async fn the_tour_prints_what_the_readme_says() {
             .env("HOME", home.path())
             .env("NO_COLOR", "1")
             .env("PERIODD__DATABASE__URL", test.url())
+            .env("PERIODD__DATABASE__SANDBOX", "true")
             .stdin(Stdio::null())
             .output()
             .expect("a shell");

@@ -10,7 +10,7 @@ use crate::daemon::scheduled;
 use crate::daemon::work::Job;
 use crate::jobs::status::{self, Disk, Expected, Status, Surroundings};
 use crate::store::schedules::{Row, Trigger};
-use crate::store::status::{MANY, Queue};
+use crate::store::status::{MANY, MANY_ENDING, Queue};
 use crate::tzdata::TzData;
 
 const NOTES: &str = "\
@@ -99,9 +99,10 @@ impl Output for Answer {
         if !boundaries.is_empty() {
             let mut table = Table::new(["next ends", "local time", "zone", "orgs"]);
             for boundary in boundaries {
-                let orgs = match boundary.orgs {
-                    MANY.. => format!("{MANY} or more"),
-                    orgs => orgs.to_string(),
+                let of_instant = boundaries.iter().filter(|other| other.at == boundary.at);
+                let orgs = match of_instant.map(|other| other.orgs).sum::<i64>() {
+                    MANY_ENDING.. => format!("{} or more", boundary.orgs),
+                    _ => boundary.orgs.to_string(),
                 };
                 table.row([
                     Cell::text(boundary.at),

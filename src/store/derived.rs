@@ -63,6 +63,8 @@ pub struct Target {
     read_synced: String,
     /// Reads all rows.
     read_all: String,
+    /// Reads all rows, of parked orgs, too.
+    read_any: String,
     write: String,
 }
 
@@ -86,6 +88,8 @@ pub enum Which {
     Synced,
     /// All.
     All,
+    /// All, and those of parked orgs, too: to be looked at.
+    Any,
 }
 
 /// A row of a derived column, with what it depends on.
@@ -207,6 +211,7 @@ impl Target {
             read_pending: read(Which::Pending),
             read_synced: read(Which::Synced),
             read_all: read(Which::All),
+            read_any: read(Which::Any),
             write: sql.write(),
         }
     }
@@ -236,8 +241,8 @@ impl Target {
         self.numbers.fitted(&self.name, value)
     }
 
-    /// Reads the column's rows of some orgs that are not parked, each with its counter in one
-    /// snapshot.
+    /// Reads the column's rows of some orgs, each with its counter in one snapshot; parked orgs
+    /// have none but for [`Which::Any`].
     ///
     /// # Errors
     /// As every read.
@@ -252,6 +257,7 @@ impl Target {
             Which::Pending => &self.read_pending,
             Which::Synced => &self.read_synced,
             Which::All => &self.read_all,
+            Which::Any => &self.read_any,
         };
         let query = sqlx::query(sqlx::AssertSqlSafe(text.as_str()));
         let query = query.bind(orgs).bind(&self.feature).bind(now).bind(&self.name);
@@ -468,8 +474,9 @@ impl Names<'_> {
                  and ({held} <> 0 or {written} <> 0 or w.usable <> 0)"
             ),
             (Which::Synced, Memory::Table) => "c.sync_status is distinct from 'pending'".to_owned(),
-            (Which::All, _) => "true".to_owned(),
+            (Which::All | Which::Any, _) => "true".to_owned(),
         };
+        let parked = if which == Which::Any { "true" } else { "o.parked_at is null" };
         // The third and fourth parameter are named even where nothing depends on them.
         format!(
             "select o.id as org_id, {row}.{key} as key, o.current_period_start as period_start,
@@ -481,7 +488,7 @@ impl Names<'_> {
              {counters}
              {depends}
              {memory_from}
-             where o.id = any($1) and o.parked_at is null
+             where o.id = any($1) and {parked}
                and o.current_period_start < o.current_period_end
                and $3::timestamptz is not null and $4::text is not null
                and {filter}"

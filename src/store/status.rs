@@ -8,13 +8,15 @@ use crate::billing::Instant;
 
 /// Where counting ends: more than that is "many".
 pub const MANY: i64 = 1_000;
+/// The same for orgs whose periods end at one instant: each is a row to be fetched.
+pub const MANY_ENDING: i64 = 200;
 /// Orgs that are named as examples.
 const NAMED: i64 = 5;
 
-/// Something that waits: how much of it, [`MANY`] at most, and since when.
+/// Something that waits: how much of it, 1000 at most, and since when.
 #[derive(Debug, Clone, Default, serde::Serialize, schemars::JsonSchema)]
 pub struct Queue {
-    /// How much; [`MANY`] stands for that many or more.
+    /// How much; 1000 stands for that many or more.
     pub length: i64,
     /// Since when the first of them waits.
     pub oldest: Option<Instant>,
@@ -153,11 +155,14 @@ pub struct NextBoundary {
     pub at: Instant,
     /// The zone of the orgs whose periods end then.
     pub time_zone: String,
-    /// How many; [`MANY`] stands for that many or more.
+    /// How many; where those of one instant add up to 200, there may be more.
     pub orgs: i64,
 }
 
 /// The next few instants at which periods end, with the zones that they end in.
+///
+/// Each end's orgs are counted in the order of the index: without one, the planner expects as many
+/// of each end, and reads the whole table for an end that few share.
 ///
 /// # Errors
 /// As every read.
@@ -183,12 +188,12 @@ pub async fn next_boundaries(
                     select sample.time_zone, count(*) as orgs
                     from (select o.time_zone from organizations o
                           where o.parked_at is null and o.current_period_end = e.at
-                          limit $3) as sample
+                          order by o.current_period_end, o.id limit $3) as sample
                     group by 1) as z
            order by 1, 2"#,
         now,
         instants,
-        MANY
+        MANY_ENDING
     );
     Ok(rows.fetch_all(connection).await?)
 }

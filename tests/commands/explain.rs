@@ -170,6 +170,92 @@ async fn used_minutes_that_disagree() {
     assert!(!found["mends"].as_array().expect("mends").is_empty());
 }
 
+/// A table of the application's own: minutes of orgs, what is left of them, scrapes of users.
+const OWN: &str = "
+    create schema app;
+    create table app.accounts (org uuid primary key, minutes integer, \"left\" numeric);
+    insert into app.accounts (org) select id from organizations;
+    create table seats (person uuid primary key, scrapes bigint not null default 0);
+    insert into seats (person) select id from users";
+
+const OWN_COLUMNS: &str = "
+[[sync.derived]]
+table = \"app.accounts\"
+column = \"minutes\"
+key = \"org\"
+feature = \"Minutes_Transcribed\"
+scope = \"org\"
+quantity = \"used\"
+[[sync.derived]]
+table = \"app.accounts\"
+column = \"left\"
+key = \"org\"
+feature = \"minutes_transcribed\"
+scope = \"org\"
+quantity = \"purchased_remaining\"
+[[sync.derived]]
+table = \"seats\"
+column = \"scrapes\"
+key = \"person\"
+feature = \"scrapes\"
+scope = \"user\"
+quantity = \"used\"
+";
+
+#[tokio::test]
+async fn every_configured_column_is_looked_at() {
+    let test = acme().await;
+    test.sql(OWN).await;
+    test.configure(OWN_COLUMNS);
+    // Nothing has been written there yet, and that is said of each.
+    let copies = |found: &Value, name: &str| -> Vec<Value> {
+        let copies = feature(found, name)["copies"].as_array().expect("copies").clone();
+        let own = |copy: &Value| {
+            let column = copy["column"].as_str().expect("a name").to_owned();
+            column.starts_with("app.") || column.starts_with("seats.")
+        };
+        copies.into_iter().filter(own).collect()
+    };
+    let found = explained(&test, "acme");
+    let missing = |column: &str, should: i32| {
+        let holds = Value::Null;
+        json!({"column": column, "holds": holds, "should": should, "agrees": false})
+    };
+    assert_eq!(
+        copies(&found, "minutes_transcribed"),
+        [missing("app.accounts.minutes", 450), missing("app.accounts.left", 300)]
+    );
+    let seat = "seats.scrapes of 33333333-3333-3333-3333-333333333333";
+    assert_eq!(
+        copies(&found, "scrapes"),
+        [json!({"column": seat, "holds": 0, "should": 2, "agrees": false})]
+    );
+    assert_eq!(findings(&found), [("drift", "problem", "periodd sync --org acme"); 3]);
+    run(&test, &format!("sync --org acme --at {NOW}")).exits(0);
+    let found = explained(&test, "acme");
+    assert_eq!(findings(&found), []);
+    assert_eq!(
+        copies(&found, "scrapes"),
+        [json!({"column": "seats.scrapes", "holds": 2, "should": 2, "agrees": true})]
+    );
+
+    // A parked org is the one that somebody looks at.
+    run(&test, "orgs park acme --reason odd").exits(0);
+    test.sql("update app.accounts set minutes = 7").await;
+    let page = run(&test, &format!("explain acme --at {NOW}")).exits(0).stdout;
+    let line = page.lines().find(|line| line.starts_with("app.accounts.minutes ")).expect("it");
+    assert_eq!(
+        line.split_whitespace().collect::<Vec<_>>(),
+        ["app.accounts.minutes", "minutes_transcribed", "7", "450", "differs"]
+    );
+
+    // A column that is not there keeps nobody from an answer.
+    test.sql("drop table seats").await;
+    let answer = run(&test, &format!("explain acme --at {NOW}")).exits(0);
+    assert!(answer.stdout.contains("organizations.used_minutes"), "{answer:?}");
+    assert!(answer.stderr.contains("`seats`"), "{answer:?}");
+}
+
 #[tokio::test]
 async fn limit_reached_or_wrong() {
     let test = acme().await;

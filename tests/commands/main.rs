@@ -6,6 +6,7 @@ mod schema_files;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod completions;
 mod doctor;
 mod explain;
@@ -18,4 +19,5 @@ mod set;
 mod smtp;
 mod status;
 mod suggestions;
+mod terminal;
 mod tiers;

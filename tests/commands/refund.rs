@@ -121,7 +121,7 @@ async fn a_pack_that_is_not_there_is_named() {
         ("--org acme --pack 00000000-0000-0000-0000-000000000000", 2),
         ("--org acme", 2),
         ("--org acm --reference order-7", 2),
-        ("--org acme --reference order-7 --quantity -1", 5),
+        ("--org acme --reference order-7 --quantity -1", 2),
         ("--org acme --reference order-7 --quantity many", 2),
         ("--org acme --reference order-7 --pack 00000000-0000-0000-0000-000000000000", 2),
     ] {

@@ -16,7 +16,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "STATE", value_parser = ["due", "sent", "given_up", "suppressed"])]
     state: Option<String>,
     /// At most so many emails, the newest
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 

@@ -2,10 +2,14 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::session::{Schema, with_session};
+use super::session::{Schema, Session, with_session};
+use super::sync::targets;
 use super::{Exit, Failure, Global};
 use crate::jobs::explain;
+use crate::jobs::sync::besides_defaults;
+use crate::store::derived::Target;
 
 mod html;
 pub(super) mod page;
@@ -44,7 +48,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             None => session.database.now().await?,
         };
         let subject = explain::find(&session.database, &args.subject).await?;
-        let found = explain::explain(&session.database, &session.tz, subject, now).await?;
+        let derived = derived(session).await?;
+        let (database, tz) = (&session.database, &session.tz);
+        let found = explain::explain(database, tz, &derived, subject, now).await?;
         if let Some(file) = &args.html {
             let written = std::fs::File::create(file)
                 .and_then(|mut to| to.write_all(html::document(&found, &session.tz).as_bytes()));
@@ -56,4 +62,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         session.screen.show(&page::Answer::new(&found, &session.tz, session.screen.width()))?;
         Ok(Exit::Done)
     })
+}
+
+/// The configured columns beside those that every org has. A name that the database does not know
+/// is a fault of the configuration, and no reason to say nothing of a customer.
+async fn derived(session: &Session) -> Result<Arc<[Target]>, Failure> {
+    match targets(session).await {
+        Ok(targets) => Ok(besides_defaults(&targets)),
+        Err(failure) if failure.exit == Exit::Configuration => {
+            session.screen.note(&format!("{}; derived columns are left out", failure.message));
+            Ok(Arc::from([]))
+        }
+        Err(failure) => Err(failure),
+    }
 }

@@ -207,9 +207,11 @@ impl Answer<'_> {
                     Cell::text("differs").tone(Tone::Bad)
                 };
                 table.row([
-                    Cell::text(copy.column),
+                    Cell::text(&copy.column),
                     Cell::text(&feature.feature),
-                    Cell::number(copy.holds),
+                    Cell::number(
+                        copy.holds.map_or_else(|| "nothing".to_owned(), |q| q.to_string()),
+                    ),
                     Cell::number(copy.should),
                     agrees,
                 ]);

@@ -103,7 +103,8 @@ pub(super) async fn run(session: &Session, args: &Set) -> Result<Exit, Failure> 
     let local = |at: Instant| zone.as_ref().map_or_else(|| at.to_string(), |zone| zone.local(at));
     let held = changed.calendar_holds_for;
     let holds = held.map(|period| (local(period.start), local(period.end)));
-    session.screen.show(&Answer { org, changed, holds })?;
+    let is_all = args.contacts.is_empty() && args.no_contacts.is_empty();
+    session.screen.show(&Answer { org, changed, holds, is_all })?;
     Ok(Exit::Done)
 }
 
@@ -116,6 +117,9 @@ pub(in crate::cli) struct Answer {
     /// The first period of the new calendar, in the org's zone.
     #[serde(skip)]
     holds: Option<(String, String)>,
+    /// Was nothing asked for but settings? Contacts are shown anyway.
+    #[serde(skip)]
+    is_all: bool,
 }
 
 impl Output for Answer {
@@ -123,9 +127,9 @@ impl Output for Answer {
         let title = format!("{} ({})", self.org.name, self.org.slug);
         let mut page = Page::new().line(Cell::text(title).tone(Tone::Title));
         let changes = &self.changed.changes;
-        if changes.is_empty() {
+        if changes.is_empty() && self.is_all {
             page = page.line("nothing to change: all of it is set like that already");
-        } else {
+        } else if !changes.is_empty() {
             let mut table = Table::new(["setting", "before", "after"]);
             for change in changes {
                 let text = |value: &Option<String>| Cell::text(value.as_deref().unwrap_or("none"));

@@ -46,6 +46,9 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         (None, Some(pack)) => Named::Id(pack),
         (None, None) => return Err(Failure::usage("name the pack with --reference or --pack")),
     };
+    if let Some(quantity) = args.quantity.filter(|quantity| !quantity.is_positive()) {
+        return Err(Failure::usage(format!("--quantity {quantity} is not above zero")));
+    }
     let mut ids: Vec<(Uuid, &str)> = Vec::with_capacity(args.orgs.len());
     for org in &args.orgs {
         let id = orgs::find(&session.database, org).await?;

@@ -9,7 +9,11 @@ use crate::store::orgs;
 
 const LIMITS_NOTES: &str = "Examples:
   periodd usage limits --org acme";
-const CHECK_NOTES: &str = "Examples:
+const CHECK_NOTES: &str = "\
+It is a question: the exit code is 0 whatever the answer; `allowed` in --format json has it.
+Nothing is held back for whoever asks. To ask and count in one, call increment_feature_usage.
+
+Examples:
   periodd usage check --org acme --feature AI_MESSAGES
   periodd usage check --org acme --feature minutes_transcribed --quantity 45";
 
@@ -33,7 +37,7 @@ pub(super) struct Check {
     #[arg(long, value_name = "F")]
     feature: String,
     /// How much of it
-    #[arg(long, value_name = "Q", default_value = "1")]
+    #[arg(long, value_name = "Q", default_value = "1", allow_negative_numbers = true)]
     quantity: Quantity,
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::copies::Copy;
 use crate::billing::derived::{Copied, PurchasedColumn, Standing};
 use crate::billing::forecast::{History, Window, forecast};
 use crate::billing::quota::{Included, purchased_remaining};
@@ -17,6 +18,8 @@ pub(super) struct Books<'a> {
     pub(super) bounds: &'a [Instant],
     pub(super) metrics: &'a [Stretch],
     pub(super) pace: &'a Option<Pace>,
+    /// What configured columns hold, each with its feature.
+    pub(super) derived: &'a [(String, Copy)],
     pub(super) now: Instant,
 }
 
@@ -85,19 +88,6 @@ pub struct FeatureView {
     pub curve: Vec<Point>,
 }
 
-/// A stored copy of a number.
-#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
-pub struct Copy {
-    /// Where it is.
-    pub column: &'static str,
-    /// What it holds.
-    pub holds: Quantity,
-    /// What it should hold.
-    pub should: Quantity,
-    /// Are they the same?
-    pub agrees: bool,
-}
-
 /// Would one more unit be allowed?
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Increment {
@@ -159,6 +149,10 @@ pub(super) fn view(
             without_pack = due.without_pack;
         }
     }
+    if books.is_open {
+        let of_it = books.derived.iter().filter(|(feature, _)| *feature == row.feature);
+        copies.extend(of_it.map(|(_, copy)| copy.clone()));
+    }
     FeatureView {
         increment: increment(&row, org, books, included, used, allowance),
         forecast: ahead(&row.feature, books, used, allowance),
@@ -182,12 +176,6 @@ pub(super) fn view(
         left,
         percent,
         copies,
-    }
-}
-
-impl Copy {
-    fn new(column: &'static str, holds: Quantity, should: Quantity) -> Self {
-        Self { column, holds, should, agrees: holds == should }
     }
 }
 

@@ -129,10 +129,13 @@ fn copies(slug: &str, feature: &FeatureView) -> Vec<Finding> {
     for copy in feature.copies.iter().filter(|copy| !copy.agrees) {
         let sync = format!("periodd sync --org {slug}");
         let of = &feature.feature;
-        let against =
-            if copy.column == "usage_counters.used" { "its metrics" } else { "its counter" };
-        let what =
-            format!("{} holds {} {of}, and {against} {}", copy.column, copy.holds, copy.should);
+        let against = match copy.column.as_str() {
+            "usage_counters.used" => "its metrics",
+            "organizations.used_minutes" | "organizations.overage_minutes" => "its counter",
+            _ => "should hold",
+        };
+        let holds = copy.holds.map_or_else(|| "nothing".to_owned(), |holds| holds.to_string());
+        let what = format!("{} holds {holds} {of}, and {against} {}", copy.column, copy.should);
         // Until it is written the next time, a copy of a counter that has moved may lag behind.
         let is_behind = !feature.is_synced && copy.column != "usage_counters.used";
         let finding = if is_behind { Finding::warning } else { Finding::problem };

@@ -2,6 +2,7 @@
 //!
 //! What is read is read in one transaction, so that a number and its copies are of one moment.
 
+mod copies;
 mod feature;
 mod findings;
 
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use super::finding::Finding;
 use crate::billing::forecast::{History, Window};
 use crate::billing::{Calendar, Cycle, Instant, Period, Zone};
+use crate::store::derived::Target;
 use crate::store::explain::{
     self as rows, AdjustmentRow, AlertRow, FeatureRow, MendRow, OrgRow, PackRow, UserRow,
 };
@@ -18,7 +20,8 @@ use crate::store::orgs::{self, ClosedView};
 use crate::store::settings::{self, Contact};
 use crate::store::{Connection, Database, StoreError};
 use crate::tzdata::TzData;
-pub use feature::{Ahead, Copy, FeatureView, Increment, Point};
+pub use copies::Copy;
+pub use feature::{Ahead, FeatureView, Increment, Point};
 use feature::{Books, Pace};
 
 /// Closed periods that are shown.
@@ -108,13 +111,14 @@ pub async fn find(database: &Database, named: &str) -> Result<Subject, StoreErro
     }
 }
 
-/// Explains an org.
+/// Explains an org. `derived` are the configured columns beside those that every org has.
 ///
 /// # Errors
 /// As every read.
 pub async fn explain(
     database: &Database,
     tz: &TzData,
+    derived: &[Target],
     subject: Subject,
     now: Instant,
 ) -> Result<Explanation, StoreError> {
@@ -142,6 +146,7 @@ pub async fn explain(
         Some(open) => rows::uncounted_before(&mut reading, org.id, open.start).await?,
         None => 0,
     };
+    let derived = copies::of_columns(&mut reading, derived, &org, now).await?;
     let offers = letters::offers(&mut reading).await?;
     let pace = pace(&mut reading, &org, zone.as_ref(), &features, now).await?;
     let mends = rows::mends(&mut reading, org.id).await?;
@@ -155,7 +160,8 @@ pub async fn explain(
     let closed = orgs::closed(database, org.id, CLOSED_SHOWN).await?;
 
     let is_open = period == open;
-    let books = Books { period, is_open, bounds: &bounds, metrics: &metrics, pace: &pace, now };
+    let (bounds, metrics, pace, derived) = (&bounds, &metrics, &pace, &derived);
+    let books = Books { period, is_open, bounds, metrics, pace, derived, now };
     let features = features.into_iter().map(|row| feature::view(row, &ended, &books, &org));
     let mut explanation = Explanation {
         now,

@@ -59,7 +59,10 @@ pub fn besides_defaults(targets: &[Target]) -> Arc<[Target]> {
 }
 
 /// What a cell should hold, as its column can hold it.
-pub(super) fn due(target: &Target, cell: &Cell) -> Result<Due, StoreError> {
+///
+/// # Errors
+/// [`StoreError::Unprocessable`] from 10^22 units on.
+pub(in crate::jobs) fn due(target: &Target, cell: &Cell) -> Result<Due, StoreError> {
     let overflow = |overflow: crate::billing::quantity::Overflow| {
         StoreError::Unprocessable(overflow.to_string())
     };

@@ -28,6 +28,7 @@ use crate::store::apply::{self, Parking};
 use crate::store::derived::Target;
 use crate::store::drift::Mark;
 use crate::store::{Connection, Database, StoreError, packs, snapshot};
+pub(in crate::jobs) use derived::due;
 pub use derived::{besides_defaults, follow, targets};
 pub use report::{Audited, Late, Report, WithoutPack};
 

@@ -1,0 +1,336 @@
+//! Bad input for every command: one clear sentence, the right exit code, and nothing changed.
+//!
+//! `rollover/bad_input` asks the same of what closes periods, `config` of configuration files.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+
+use clap::CommandFactory;
+
+use crate::support::{Answer, TestDatabase};
+
+const NOW: &str = "2026-05-16T12:00:00Z";
+
+/// Lines that say something impossible, the exit code, and what the answer names.
+const LINES: &[(&str, i32, &[&str])] = &[
+    ("explain acmee", 2, &["`acmee`", "did you mean `acme`?"]),
+    ("explain nobody@acme.example", 2, &["nobody@acme.example"]),
+    ("explain acme --html /nowhere/acme.html", 2, &["/nowhere/acme.html"]),
+    ("explain acme bolt", 2, &["unexpected argument", "bolt"]),
+    ("status acme", 2, &["unexpected argument", "acme"]),
+    ("doctor --deep", 2, &["unexpected argument", "--deep"]),
+    ("usage check --org acmee --feature sms_sent", 2, &["did you mean `acme`?"]),
+    ("usage check --org acme --feature faxes", 2, &["faxes"]),
+    ("usage check --org acme --feature sms_sent --quantity 0", 2, &["0 is not above zero"]),
+    ("usage check --org acme --feature sms_sent --quantity -1", 2, &["-1 is not above zero"]),
+    ("usage check --org acme --feature sms_sent --quantity abc", 2, &["abc", "decimal number"]),
+    ("usage check --org acme", 2, &["--feature"]),
+    ("usage limits --org acmee", 2, &["did you mean `acme`?"]),
+    ("usage limits", 2, &["--org"]),
+    ("usage import /nowhere/may.csv", 2, &["/nowhere/may.csv", "No such file"]),
+    ("usage import /", 2, &["directory"]),
+    ("usage record --org acme --feature sms_sent --quantity 1 --used-at noon", 2, &["RFC 3339"]),
+    ("orgs set acmee --name A", 2, &["did you mean `acme`?"]),
+    ("orgs set acme --next-tier gold", 2, &["`gold`", "free", "pro"]),
+    ("orgs set acme --tier gold", 2, &["`gold`", "free", "pro"]),
+    ("orgs set acme --next-tier pro --next-tier-at tomorrow", 2, &["tomorrow", "RFC 3339"]),
+    ("orgs set acme --next-tier pro --no-next-tier", 2, &["cannot be used with"]),
+    ("orgs set acme --ends-at tomorrow", 2, &["tomorrow", "RFC 3339"]),
+    ("orgs set acme --cycle yearly --anchor-month 13", 2, &["13", "1 to 12"]),
+    ("orgs set acme --anchor-day 32", 2, &["32", "1 to 31"]),
+    ("orgs set acme --cycle hourly", 2, &["hourly", "monthly"]),
+    ("orgs set acme --zone Europe/Berln", 2, &["Europe/Berln", "Europe/Berlin"]),
+    ("orgs set acme --contact nobody", 2, &["nobody"]),
+    ("orgs park acmee --reason odd", 2, &["did you mean `acme`?"]),
+    ("orgs park acme", 2, &["--reason"]),
+    ("orgs unpark acmee", 2, &["did you mean `acme`?"]),
+    ("orgs show acmee", 2, &["did you mean `acme`?"]),
+    ("orgs add c --name C --zone UTC --id 12", 2, &["12", "--id"]),
+    ("orgs add c --name C --zone UTC --cycle hourly", 2, &["hourly", "monthly"]),
+    ("orgs add c --name C --zone UTC --period-start noon", 2, &["noon", "RFC 3339"]),
+    ("orgs add c --name C", 2, &["--zone"]),
+    ("packs list --org acmee", 2, &["did you mean `acme`?"]),
+    ("packs grant --org acme --feature sms_sent --quantity 1 --purchased-at noon", 2, &["noon"]),
+    ("packs grant --org acme --feature sms_sent --quantity 1 --expires-at noon", 2, &["noon"]),
+    ("packs refund --org acme --pack 7", 2, &["7", "--pack"]),
+    ("packs refund --org acme --pack 6f0c3a52-4d0e-4a4e-9c51-0c5a5c1a2b3d", 2, &["pack"]),
+    ("packs refund --org acme --reference r-9", 2, &["pack"]),
+    ("packs refund --org acme", 2, &["--reference", "--pack"]),
+    ("packs refund --org acme --reference r-1 --quantity 0", 2, &["0 is not above zero"]),
+    ("packs refund --org acme --reference r-1 --quantity 1001", 5, &["1001"]),
+    ("alerts list --org acmee", 2, &["did you mean `acme`?"]),
+    ("alerts list --state lost", 2, &["lost", "given_up"]),
+    ("alerts list --limit 0", 2, &["0", "--limit"]),
+    ("alerts list --limit many", 2, &["many", "--limit"]),
+    ("alerts resend 7", 2, &["7", "<ID>"]),
+    ("alerts resend 6f0c3a52-4d0e-4a4e-9c51-0c5a5c1a2b3d", 2, &["6f0c3a52", "alerts list"]),
+    ("alerts preview acmee", 2, &["did you mean `acme`?"]),
+    ("alerts preview acme --threshold 0", 2, &["0", "--threshold"]),
+    ("alerts preview acme --threshold 101", 2, &["101", "--threshold"]),
+    ("alerts preview acme --feature faxes", 2, &["faxes"]),
+    ("alerts test nobody", 2, &["nobody"]),
+    ("runs list --job faxes", 2, &["faxes", "rollover"]),
+    ("runs list --outcome lost", 2, &["lost", "skipped"]),
+    ("runs list --limit 0", 2, &["0", "--limit"]),
+    ("runs show abc", 2, &["abc", "<RUN>"]),
+    ("runs show 999999", 2, &["999999", "runs list"]),
+    ("schedule pause faxes --reason odd", 2, &["faxes", "rollover"]),
+    ("schedule pause rollover", 2, &["--reason"]),
+    ("schedule resume faxes", 2, &["faxes", "rollover"]),
+    ("rollover --org acme --zone UTC", 2, &["cannot be used with"]),
+    ("sync --check --force", 2, &["cannot be used with"]),
+    ("sync --force", 2, &["--full or --org"]),
+    ("sync --org acmee", 2, &["did you mean `acme`?"]),
+    ("db import --naive-zone Mars/Phobos", 2, &["Mars/Phobos"]),
+    ("db import --apply --undo", 2, &["cannot be used with"]),
+    ("db import --undo --yes", 2, &["import"]),
+    ("db import --drop-legacy --yes", 2, &["import"]),
+    ("db migrate --grant app", 2, &["role's name"]),
+    ("db migrate --grant owner=acme", 2, &["app=ROLE or member=ROLE"]),
+    ("orgs list --format xml", 2, &["xml", "table", "json"]),
+    ("orgs list --config /nowhere/periodd.toml", 78, &["/nowhere/periodd.toml"]),
+    ("orgs list --at noon", 2, &["noon", "RFC 3339"]),
+    ("completions tcsh", 2, &["tcsh", "bash"]),
+    ("completions bash --directory /nowhere", 2, &["--directory"]),
+    ("completions man --directory /proc/periodd", 1, &["/proc/periodd"]),
+    ("completions schemas --directory /proc/periodd", 1, &["/proc/periodd"]),
+    ("config init --config /proc/periodd/periodd.toml", 1, &["/proc/periodd/periodd.toml"]),
+    ("org list", 2, &["'org'", "orgs"]),
+];
+
+fn run(test: &TestDatabase, line: &str) -> Answer {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    // The daemon's time is real; other lines set a time or a file of their own.
+    let is_timed = words.contains(&"--at") || words == ["run"];
+    let at: &[&str] = if is_timed { &[] } else { &["--at", NOW] };
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_periodd"));
+    if !words.contains(&"--config") {
+        command.arg("--config").arg(test.config());
+    }
+    command.args(at).args(words).env_remove("DATABASE_URL").env("NO_COLOR", "1");
+    Answer::from(command.output().expect("the binary runs"))
+}
+
+/// What is wrong with an answer; nothing, if it is as it should be.
+fn faults(line: &str, answer: &Answer, code: i32, words: &[&str]) -> Vec<String> {
+    let Answer { code: exited, stdout, stderr } = answer;
+    let mut faults = Vec::new();
+    if *exited != code {
+        faults.push(format!("exits {exited}, not {code}"));
+    }
+    if !stdout.is_empty() {
+        faults.push(format!("answers {stdout}"));
+    }
+    let first = stderr.lines().next().unwrap_or_default();
+    let ours = stderr.lines().filter(|line| line.starts_with("periodd: ")).count();
+    if !(first.starts_with("periodd: ") || first.starts_with("error: ")) || ours > 1 {
+        faults.push("does not say it in a sentence".to_owned());
+    }
+    for word in words.iter().filter(|word| !stderr.contains(**word)) {
+        faults.push(format!("does not name `{word}`"));
+    }
+    for noise in ["Error {", "panicked", "sqlx", "DatabaseError", "SQLSTATE"] {
+        if stderr.contains(noise) {
+            faults.push(format!("says `{noise}`"));
+        }
+    }
+    faults.into_iter().map(|fault| format!("`{line}` {fault}:\n{stderr}")).collect()
+}
+
+/// Everything that there is, but for what a run leaves in the ledger.
+async fn everything(test: &TestDatabase) -> Vec<String> {
+    let mut all = test.contents().await;
+    for table in ["org_contacts", "tier_limits", "periodd_schedules", "periodd_outbox"] {
+        all.extend(
+            test.rows(&format!("select '{table}', t::text from {table} t order by 2")).await,
+        );
+    }
+    all
+}
+
+async fn acme() -> TestDatabase {
+    let test = TestDatabase::new().await;
+    test.configure("[mail]\ntransport = \"directory\"\ndirectory = \"/proc/periodd\"\n");
+    test.configure("from = \"a@example.com\"\n");
+    test.sql("insert into tier_limits values ('pro', 'sms_sent', 5)").await;
+    for line in [
+        "orgs add acme --name Acme --zone Europe/Berlin --tier pro",
+        "packs grant --org acme --feature sms_sent --quantity 100 --reference r-1",
+        "usage record --org acme --feature sms_sent --quantity 2",
+    ] {
+        run(&test, line).exits(0);
+    }
+    test
+}
+
+#[tokio::test]
+async fn what_is_impossible_is_refused_and_changes_nothing() {
+    let test = acme().await;
+    let before = everything(&test).await;
+    let mut all = Vec::new();
+    for (line, code, words) in LINES {
+        all.extend(faults(line, &run(&test, line), *code, words));
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+    assert_eq!(everything(&test).await, before);
+}
+
+#[tokio::test]
+async fn a_file_without_permission_is_named() {
+    let test = acme().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = |path: &std::path::Path, mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("a mode is set");
+    };
+    open(directory.path(), 0o755);
+    let file = directory.path().join("may.csv");
+    std::fs::write(&file, "org,feature,quantity,used_at\n").expect("a file");
+    open(&file, 0o000);
+    // Root reads every file: there the program runs as somebody else, from where he finds it.
+    let (program, config) = (directory.path().join("periodd"), directory.path().join("p.toml"));
+    std::fs::copy(env!("CARGO_BIN_EXE_periodd"), &program).expect("the program is copied");
+    std::fs::copy(test.config(), &config).expect("the configuration is copied");
+    open(&program, 0o755);
+    open(&config, 0o644);
+    let mut command = std::process::Command::new(program);
+    if rustix::process::geteuid().is_root() {
+        command.uid(65_534).gid(65_534).current_dir(directory.path());
+    }
+    command.arg("--config").arg(config).args(["usage", "import"]).arg(&file);
+    command.env_remove("DATABASE_URL").env("HOME", directory.path());
+    let answer = Answer::from(command.output().expect("the binary runs"));
+    let said = faults("usage import", &answer, 2, &["may.csv", "Permission denied"]);
+    assert!(said.is_empty(), "{}", said.join("\n"));
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_what_it_may_not() {
+    let test = TestDatabase::empty().await;
+    let role = format!("guest_{}", test.name);
+    test.sql(&format!("create role {role} login")).await;
+    let url = test.url().replace("user=postgres", &format!("user={role}"));
+    let config = format!("[database]\nurl = \"{url}\"\n");
+    let answer = test.periodd_configured(&config, &["db", "migrate"]);
+    let said = faults("db migrate", &answer, 1, &["permission denied"]);
+    test.sql(&format!("drop role {role}")).await;
+    assert!(said.is_empty(), "{}", said.join("\n"));
+}
+
+/// A line for each command that works on a database, and the exit code for a database that is
+/// newer than the program and for one that is not migrated.
+const COMMANDS: &[(&str, i32, i32)] = &[
+    ("run", 78, 78),
+    ("rollover", 78, 78),
+    ("sync", 78, 78),
+    ("explain acme", 78, 78),
+    ("orgs add bolt --name Bolt --zone UTC", 78, 78),
+    ("orgs list", 78, 78),
+    ("orgs show acme", 78, 78),
+    ("orgs set acme --name A", 78, 78),
+    ("orgs park acme --reason odd", 78, 78),
+    ("orgs unpark acme", 78, 78),
+    ("usage record --org acme --feature sms_sent --quantity 1", 78, 78),
+    ("usage limits --org acme", 78, 78),
+    ("usage check --org acme --feature sms_sent", 78, 78),
+    ("usage import /dev/null", 78, 78),
+    ("packs grant --org acme --feature sms_sent --quantity 1", 78, 78),
+    ("packs list", 78, 78),
+    ("packs refund --org acme --reference r-1", 78, 78),
+    ("tiers list", 78, 78),
+    ("tiers apply", 78, 78),
+    ("status", 78, 78),
+    // Its findings say it, beside all that can be looked at even so.
+    ("doctor", 3, 3),
+    ("runs list", 78, 78),
+    ("runs show 1", 78, 78),
+    ("schedule list", 78, 78),
+    ("schedule next", 78, 78),
+    ("schedule pause rollover --reason odd", 78, 78),
+    ("schedule resume rollover", 78, 78),
+    ("alerts run", 78, 78),
+    ("alerts list", 78, 78),
+    ("alerts resend 6f0c3a52-4d0e-4a4e-9c51-0c5a5c1a2b3d", 78, 78),
+    ("alerts test me@example.com", 78, 78),
+    ("alerts preview acme", 78, 78),
+    ("db migrate", 78, 0),
+    // It adopts tables that are not periodd's: here there are none.
+    ("db import --apply --yes", 0, 0),
+    ("db verify", 78, 78),
+    // Whatever the schema is: which migrations there are, and where the database is.
+    ("db status", 0, 0),
+    ("db url", 0, 0),
+];
+
+/// Those that need no database, or have one of their own.
+const WITHOUT: [&str; 7] = [
+    "periods",
+    "demo",
+    "completions",
+    "config init",
+    "config check",
+    "config show",
+    "config schema",
+];
+
+#[test]
+fn no_command_is_left_out() {
+    let mut leaves = BTreeSet::new();
+    let mut pending = vec![(String::new(), periodd::cli::Cli::command())];
+    while let Some((path, command)) = pending.pop() {
+        if !command.has_subcommands() {
+            leaves.insert(path.trim_start().to_owned());
+        }
+        let below = command.get_subcommands();
+        pending.extend(below.map(|sub| (format!("{path} {}", sub.get_name()), sub.clone())));
+    }
+    let path = |line: &str| {
+        let found = leaves.iter().filter(|leaf| line.starts_with(leaf.as_str()));
+        found.max_by_key(|leaf| leaf.len()).unwrap_or_else(|| panic!("`{line}`")).clone()
+    };
+    let named = COMMANDS.iter().map(|(line, ..)| path(line)).chain(WITHOUT.map(str::to_owned));
+    assert_eq!(named.collect::<BTreeSet<_>>(), leaves);
+}
+
+#[tokio::test]
+async fn no_command_does_anything_without_its_database() {
+    let test = acme().await;
+    let nowhere = "[database]\nurl = \"postgresql:///periodd?host=/nowhere&user=nobody\"\n";
+    let mut all = Vec::new();
+    for (line, ..) in COMMANDS {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let answer = test.periodd_configured(nowhere, &words);
+        all.extend(faults(line, &answer, 69, &["unavailable", "[database] url"]));
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+}
+
+#[tokio::test]
+async fn no_command_touches_a_database_that_is_newer() {
+    let test = acme().await;
+    test.sql(
+        "insert into periodd_migrations (version, description, checksum)
+         values (9999, 'from the future', '')",
+    )
+    .await;
+    let before = everything(&test).await;
+    let mut all = Vec::new();
+    for (line, code, _) in COMMANDS.iter().filter(|(_, code, _)| *code == 78) {
+        all.extend(faults(line, &run(&test, line), *code, &["newer", "9999"]));
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+    assert_eq!(everything(&test).await, before);
+}
+
+#[tokio::test]
+async fn no_command_works_on_a_database_that_is_not_migrated() {
+    let test = TestDatabase::empty().await;
+    let mut all = Vec::new();
+    for (line, _, code) in COMMANDS.iter().filter(|(.., code)| *code == 78) {
+        all.extend(faults(line, &run(&test, line), *code, &["periodd db migrate"]));
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+    let tables = "select table_name from information_schema.tables where table_schema = 'public'";
+    assert!(test.rows(tables).await.is_empty());
+}

@@ -1,0 +1,94 @@
+//! What only happens on a terminal: colours, a width to keep to, and a question. The terminal is
+//! one that `script` makes.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::support::{Answer, TestDatabase};
+
+async fn two_orgs() -> TestDatabase {
+    let test = TestDatabase::new().await;
+    for (slug, zone) in [("acme", "Europe/Berlin"), ("bolt", "UTC")] {
+        test.periodd(&["orgs", "add", slug, "--name", slug, "--zone", zone]).exits(0);
+    }
+    test
+}
+
+/// A line on a terminal of that many columns, where somebody types.
+fn on_a_terminal(
+    test: &TestDatabase,
+    line: &str,
+    columns: u16,
+    environment: &[(&str, &str)],
+    typed: &str,
+) -> Answer {
+    let (program, config) = (env!("CARGO_BIN_EXE_periodd"), test.config());
+    let line =
+        format!("stty cols {columns} -echo; '{program}' --config '{}' {line}", config.display());
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", &line, "/dev/null"]);
+    script.env_remove("DATABASE_URL").env_remove("NO_COLOR").env("TERM", "xterm");
+    script.envs(environment.iter().copied());
+    let mut script = script
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("util-linux has script");
+    let mut keyboard = script.stdin.take().expect("piped");
+    keyboard.write_all(typed.as_bytes()).expect("typed");
+    let output = script.wait_with_output().expect("it ends");
+    drop(keyboard);
+    Answer::from(output)
+}
+
+#[tokio::test]
+async fn colours_are_for_terminals_that_want_them() {
+    let test = two_orgs().await;
+    let show = |environment: &[(&str, &str)]| {
+        on_a_terminal(&test, "orgs show acme", 100, environment, "").exits(0).stdout
+    };
+    assert!(show(&[]).contains("\u{1b}["));
+    for environment in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let page = show(&[environment]);
+        assert!(page.contains("acme (acme)"), "{page}");
+        assert!(!page.contains('\u{1b}'), "{environment:?}: {page}");
+    }
+    let document = on_a_terminal(&test, "orgs show acme --format json", 100, &[], "").exits(0);
+    assert!(!document.stdout.contains('\u{1b}'), "{document:?}");
+}
+
+#[tokio::test]
+async fn tables_keep_to_the_width() {
+    let test = two_orgs().await;
+    let widest = |columns| {
+        let colourless = [("NO_COLOR", "1")];
+        let page = on_a_terminal(&test, "orgs list", columns, &colourless, "").exits(0).stdout;
+        assert!(page.contains("acme"), "{page}");
+        page.lines().map(|line| line.trim_end().chars().count()).max().expect("lines")
+    };
+    let whole = widest(200);
+    assert!(whole > 40, "{whole}");
+    assert!(widest(40) <= 40);
+    assert_eq!(widest(100), whole);
+}
+
+#[tokio::test]
+async fn a_question_names_the_number_and_only_yes_means_yes() {
+    let test = two_orgs().await;
+    let starts = "select slug, current_period_start from organizations order by 1";
+    let before = test.rows(starts).await;
+    let early = |typed| on_a_terminal(&test, "rollover --early", 100, &[], typed);
+    for typed in ["n\n", "\n", "yesterday\n"] {
+        let answer = early(typed).exits(5);
+        let question = "This will close the open period of 2 orgs. Go on? [y/N] ";
+        assert!(answer.stdout.contains(question), "{answer:?}");
+        assert!(answer.stdout.contains("not confirmed; nothing was changed"), "{answer:?}");
+        assert_eq!(test.rows(starts).await, before);
+    }
+    early("y\n").exits(0);
+    assert_ne!(test.rows(starts).await, before);
+    // Where nobody can be asked, it is refused without --yes.
+    let refused = test.periodd(&["rollover", "--early"]).exits(5);
+    assert!(refused.stderr.contains("2 orgs") && refused.stderr.contains("--yes"), "{refused:?}");
+}
