@@ -30,6 +30,9 @@ struct Size {
     runs: usize,
 }
 
+/// The page that the README links.
+const PAGE: &str = "docs/benchmarks.md";
+
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
@@ -61,7 +64,10 @@ fn main() {
     let text = table.render();
     println!("{text}");
     if is_asked("--write") {
-        std::fs::write("docs/benchmarks.md", text).expect("docs/benchmarks.md can be written");
+        // What the other benchmarks print is put there by hand, and stays.
+        let before = std::fs::read_to_string(PAGE).unwrap_or_default();
+        let others = before.find("\n## ").map(|at| &before[at..]).unwrap_or_default();
+        std::fs::write(PAGE, text + others).expect("docs/benchmarks.md can be written");
     }
 }
 

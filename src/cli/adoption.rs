@@ -33,6 +33,8 @@ pub(super) struct Args {
 /// Runs `db import`.
 pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let zone = session.tz.zone(&args.naive_zone).map_err(Failure::usage)?;
+    // A database that is newer than this program is not for it to judge.
+    migrate::status(&session.database).await?;
     if args.undo {
         let loss = adopted::loss(&session.database).await?;
         let recorded = counted(size(loss.metrics), "metric");

@@ -90,7 +90,7 @@ pub async fn sweep(
                from unnest($1::uuid[]) as u (id)
                join organizations o on o.id = u.id
                where o.parked_at is null and o.current_period_start < o.current_period_end),
-           metrics as (
+           metrics as materialized (
                select o.org_id, width_bucket(m.created_at, o.bounds) as place,
                       m.metric_type, m.user_id,
                       sum(m.metric_value) filter (where m.counted_at is not null) as used,
@@ -100,50 +100,52 @@ pub async fn sweep(
                     and m.created_at >= o.bounds[1]
                     and m.created_at < o.bounds[cardinality(o.bounds)]
                group by 1, 2, 3, 4),
-           user_sums as materialized (
-               select x.org_id, o.bounds[x.place] as period_start,
-                      o.bounds[x.place + 1] as period_end, lower(x.metric_type) as feature,
-                      x.user_id, sum(x.used) as used, sum(x.metrics)::bigint as metrics
-               from metrics x join orgs o on o.org_id = x.org_id
-               group by 1, 2, 3, 4, 5),
            org_sums as (
-               select org_id, period_start, period_end, feature, sum(used) as used
-               from user_sums group by 1, 2, 3, 4),
+               select org_id, place, lower(metric_type) as feature, sum(used) as used
+               from metrics group by 1, 2, 3),
+           user_sums as (
+               select org_id, place, lower(metric_type) as feature, user_id, sum(used) as used
+               from metrics where user_id is not null group by 1, 2, 3, 4),
+           -- The place of one that begins at no bound is null, and meets no sum.
            counters as materialized (
-               select c.org_id, c.period_start, c.feature, c.used, o.bounds
+               select c.org_id, array_position(o.bounds, c.period_start) as place,
+                      c.period_start, c.feature, c.used
                from orgs o
                join usage_counters c on c.org_id = o.org_id and c.period_start >= o.bounds[1]),
            user_counters as (
-               select f.organization_id as org_id, f.period_start, f.feature, f.user_id,
-                      f.usage_count as used, o.bounds
+               select f.organization_id as org_id, array_position(o.bounds, f.period_start) as place,
+                      f.period_start, f.feature, f.user_id, f.usage_count as used
                from orgs o
                join feature_usage f on f.organization_id = o.org_id
                     and f.period_start >= o.bounds[1]),
-           compared as (
+           differing as (
                select coalesce(c.org_id, s.org_id) as org_id, null::uuid as user_id,
-                      coalesce(c.feature, s.feature) as feature,
-                      coalesce(c.period_start, s.period_start) as period_start,
-                      coalesce(s.period_end, c.bounds[array_position(c.bounds, c.period_start) + 1])
-                          as period_end,
+                      coalesce(c.feature, s.feature) as feature, c.period_start,
+                      coalesce(s.place, c.place) as place,
                       c.used as before, coalesce(s.used, 0) as after
                from counters c
-               full join org_sums s on s.org_id = c.org_id and s.feature = c.feature
-                    and s.period_start = c.period_start
+               full join org_sums s on s.org_id = c.org_id and s.place = c.place
+                    and s.feature = c.feature
                where coalesce(c.used, 0) <> coalesce(s.used, 0)
                union all
                select coalesce(c.org_id, s.org_id), coalesce(c.user_id, s.user_id),
-                      coalesce(c.feature, s.feature), coalesce(c.period_start, s.period_start),
-                      coalesce(s.period_end,
-                               c.bounds[array_position(c.bounds, c.period_start) + 1]),
+                      coalesce(c.feature, s.feature), c.period_start, coalesce(s.place, c.place),
                       c.used, coalesce(s.used, 0)
                from user_counters c
-               full join (select * from user_sums where user_id is not null) s
-                    on s.org_id = c.org_id and s.user_id = c.user_id and s.feature = c.feature
-                    and s.period_start = c.period_start
+               full join user_sums s on s.org_id = c.org_id and s.user_id = c.user_id
+                    and s.place = c.place and s.feature = c.feature
                where coalesce(c.used, 0) <> coalesce(s.used, 0)),
+           compared as (
+               select d.org_id, d.user_id, d.feature,
+                      coalesce(d.period_start, o.bounds[d.place]) as period_start,
+                      o.bounds[d.place + 1] as period_end, d.before, d.after
+               from differing d join orgs o on o.org_id = d.org_id),
            held as (
-               select org_id, period_start, period_end, sum(metrics)::bigint as metrics
-               from user_sums group by 1, 2, 3)
+               select x.org_id, o.bounds[x.place] as period_start,
+                      o.bounds[x.place + 1] as period_end, x.metrics
+               from (select org_id, place, sum(metrics)::bigint as metrics
+                     from metrics group by 1, 2) x
+               join orgs o on o.org_id = x.org_id)
            select n.orgs as "orgs!", n.holds_usage as "holds_usage!",
                   d.orgs as "drift_orgs!", d.users as "drift_users!: Vec<Option<Uuid>>",
                   d.features as "drift_features!", d.starts as "drift_starts!",

@@ -156,12 +156,13 @@ async fn holds_out(house: &House, role: &str) {
             let code = done.expect_err("a refusal");
             assert!(["42501", "PB002"].contains(&&*code), "{call} as {identity:?}: {code}");
         }
-        for call in [
-            format!("periodd_allowance('{}', 'scrapes', now())", acme.org),
-            format!("periodd_foreseen('{}', 'scrapes', now())", acme.org),
-            format!("periodd_standing('{}', 'scrapes', now())", acme.org),
+        for (call, told) in [
+            (format!("periodd_allowance('{}', 'scrapes', now())", acme.org), "included"),
+            (format!("periodd_foreseen('{}', 'scrapes', now())", acme.org), "included"),
+            (format!("periodd_standing('{}', 'scrapes', now())", acme.org), "included"),
+            (format!("periodd_held('{}', 'scrapes', now(), now())", acme.org), "usable"),
         ] {
-            let told = format!("select count(*) from {call} f where f.included > 0");
+            let told = format!("select count(*) from {call} f where f.{told} > 0");
             assert_eq!(count(&mut connection, &told).await.unwrap_or_default(), 0, "{call}");
         }
         let own = format!("select count(*) from get_current_usage_stats('{}')", other.user);

@@ -256,7 +256,7 @@ const COMMANDS: &[(&str, i32, i32)] = &[
     ("alerts preview acme", 78, 78),
     ("db migrate", 78, 0),
     // It adopts tables that are not periodd's: here there are none.
-    ("db import --apply --yes", 0, 0),
+    ("db import --apply --yes", 78, 0),
     ("db verify", 78, 78),
     // Whatever the schema is: which migrations there are, and where the database is.
     ("db status", 0, 0),
