@@ -114,7 +114,8 @@ pub async fn sweep(
                join usage_counters c on c.org_id = o.org_id and c.period_start >= o.bounds[1]),
            user_counters as (
                select f.organization_id as org_id,
-                      array_position(o.bounds, f.period_start) as place, f.period_start, f.feature, f.user_id, f.usage_count as used
+                      array_position(o.bounds, f.period_start) as place, f.period_start,
+                      f.feature, f.user_id, f.usage_count as used
                from orgs o
                join feature_usage f on f.organization_id = o.org_id
                     and f.period_start >= o.bounds[1]),
