@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use periodd::config::Config;
 use periodd::jobs::alerts::{self, Request};
 use periodd::store::Database;
-use periodd::tzdata::TzData;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+#[path = "support/mod.rs"]
+mod support;
+
+use support::{Server, setting};
 
 const NOW: &str = "2026-05-20T12:00:00Z";
 const SEED: &str = "bench_alerts_seed";
@@ -62,41 +65,13 @@ const BARE: &str = "
       and c.used * 100 >= 80 * (case when l.org_id is not null then l.included else t.included end
                                 + coalesce(p.held, 0) + coalesce(d.drawn, 0))";
 
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
-fn url(database: &str) -> String {
-    let socket = std::env::var("PERIODD_TEST_SERVER").expect("run this as `make bench`");
-    format!("postgresql:///{database}?host={socket}&user=postgres")
-}
-
-async fn run(database: &str, sql: &str) -> Duration {
-    let mut connection = PgConnection::connect(&url(database)).await.expect("the server answers");
-    let began = Instant::now();
-    let script = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-    script.fetch_all(&mut connection).await.expect("a statement of the benchmark");
-    began.elapsed()
-}
-
-async fn seed(orgs: u64) {
-    run("postgres", &format!("create database {SEED}")).await;
-    let database = Database::connect(&url(SEED), 1).await.expect("the server answers");
-    let now = database.now().await.expect("the server answers");
-    let tz = TzData::newest();
-    periodd::jobs::zones::migrate(&database, &tz, now).await.expect("the schema is made");
-    database.close().await;
-    run(SEED, &ORGS.replace(":orgs", &orgs.to_string())).await;
-    run(SEED, "vacuum (freeze, analyze)").await;
-}
-
-async fn fresh() -> Database {
-    run("postgres", &format!("drop database if exists {COPY} with (force)")).await;
-    run("postgres", &format!("create database {COPY} template {SEED} strategy file_copy")).await;
-    run("postgres", "checkpoint").await;
-    // Every page read once, so that both begin with a warm server.
-    run(COPY, "select count(*) from usage_counters; select count(*) from organizations").await;
-    Database::connect(&url(COPY), 4).await.expect("the server answers")
+/// A fresh copy of the seeded database, with every page read once, so that both begin with a warm
+/// server.
+async fn fresh(server: &Server) -> Database {
+    server.copy(SEED, COPY).await;
+    let warm = "select count(*) from usage_counters; select count(*) from organizations";
+    server.run(COPY, warm).await;
+    Database::connect(&server.url(COPY), 4).await.expect("the server answers")
 }
 
 fn median(mut values: Vec<Duration>) -> f64 {
@@ -106,22 +81,22 @@ fn median(mut values: Vec<Duration>) -> f64 {
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --benches` runs every bench target once; there is nothing to test here.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    if !support::is_asked_for() {
         return;
     }
     let orgs = setting("PERIODD_BENCH_ORGS", 1_000_000);
     let runs = setting("PERIODD_BENCH_RUNS", 5).max(1);
     eprintln!("seeding {orgs} orgs");
-    seed(orgs).await;
+    let server = Server::new();
+    server.seed(SEED, &ORGS.replace(":orgs", &orgs.to_string())).await;
     let config = Config::load(None, std::iter::empty()).expect("the defaults");
     let at = Some(NOW.parse().expect("an instant"));
     let request = Request { at, ..Request::of(&config) };
     let crossing = usize::try_from(orgs / 100).expect("a number");
     let (mut bare, mut pass, mut quiet) = (vec![], vec![], vec![]);
     for _ in 0..runs {
-        let database = fresh().await;
-        bare.push(run(COPY, BARE).await);
+        let database = fresh(&server).await;
+        bare.push(server.run(COPY, BARE).await);
         let began = Instant::now();
         let report = alerts::run(&database, &request).await.expect("a pass");
         pass.push(began.elapsed());

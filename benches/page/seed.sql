@@ -21,10 +21,12 @@ join (values (0, 'UTC'), (1, 'Europe/Berlin'), (2, 'America/New_York'), (3, 'Asi
 insert into users (organization_id, email) select id, slug || '@example.org' from organizations;
 
 alter table usage_metrics drop constraint usage_metrics_organization_id_fkey;
+call pg_temp.drop_indexes('usage_metrics');
 insert into usage_metrics (organization_id, metric_type, metric_value, created_at, counted_at)
 select o.id, (array['minutes_transcribed', 'sms_sent', 'scrapes'])[1 + n % 3], 1 + n % 4,
        '2026-05-02Z'::timestamptz + n * 18 * interval '1 day' / :metrics, '2026-05-20Z'
 from generate_series(1, :metrics) n, organizations o;
+call pg_temp.create_indexes();
 alter table usage_metrics add foreign key (organization_id) references organizations (id) not valid;
 
 insert into usage_counters (org_id, feature, period_start, period_end, used, sync_status,

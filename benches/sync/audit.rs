@@ -1,6 +1,7 @@
 //! An audit of right books, against the bare sum over the metrics of the same period.
 
-use super::server::Server;
+use super::measure::sync;
+use super::support::Server;
 use super::{Size, median, row};
 
 const SEED: &str = "bench_audit";
@@ -16,11 +17,11 @@ pub(crate) async fn run(server: &Server, size: Size) {
     let seed = include_str!("audit.sql")
         .replace(":orgs", &size.orgs.to_string())
         .replace(":metrics", &size.metrics.to_string());
-    server.seeded(SEED, &seed).await;
+    server.seed(SEED, &seed).await;
     let (mut ours, mut bare) = (vec![], vec![]);
     for _ in 0..size.runs {
-        bare.push(server.time(SEED, BARE).await.as_secs_f64());
-        let (elapsed, report) = server.sync(SEED, &["--full"]).await;
+        bare.push(server.run(SEED, BARE).await.as_secs_f64());
+        let (elapsed, report) = sync(server, SEED, &["--full"]).await;
         assert_eq!(report["drift_found"], 0, "{report}");
         assert_eq!(report["audited"]["orgs"], size.orgs, "{report}");
         assert_eq!(report["audited"]["metrics"], size.orgs * size.metrics, "{report}");

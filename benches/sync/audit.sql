@@ -10,10 +10,12 @@ select 'org-' || i, 'Org ' || i, 'UTC', 'pro', '2026-05-01Z', '2026-06-01Z', '20
 from generate_series(1, :orgs) i;
 
 alter table usage_metrics drop constraint usage_metrics_organization_id_fkey;
+call pg_temp.drop_indexes('usage_metrics');
 insert into usage_metrics (organization_id, metric_type, metric_value, created_at, counted_at)
 select o.id, case when n % 3 = 0 then 'sms_sent' else 'minutes_transcribed' end, 1 + n % 4,
        '2026-05-01Z'::timestamptz + n * interval '12 hours', '2026-05-20Z'
 from generate_series(1, :metrics) n, organizations o;
+call pg_temp.create_indexes();
 alter table usage_metrics add foreign key (organization_id) references organizations (id) not valid;
 
 insert into usage_counters (org_id, feature, period_start, period_end, used, sync_status)

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::server::{NOW, Server};
+use super::measure::{NOW, sync};
+use super::support::Server;
 use super::{Size, median, row};
 
 /// What the application beside it does.
@@ -19,15 +20,15 @@ pub(crate) async fn run(server: &Server, size: Size) {
         let statements = include_str!("counting.sql")
             .replace(":inserts", &size.inserts.to_string())
             .replace(":before", &(size.inserts * times).to_string());
-        server.seeded(&seed, &statements).await;
+        server.seed(&seed, &statements).await;
         let (mut ours, mut base) = (vec![], vec![]);
         for _ in 0..size.runs {
             server.copy(&seed, "bench_statement").await;
             let statement = include_str!("one_statement.sql");
-            base.push(server.time("bench_statement", statement).await.as_secs_f64());
+            base.push(server.run("bench_statement", statement).await.as_secs_f64());
             server.discard("bench_statement").await;
             server.copy(&seed, "bench_periodd").await;
-            let (elapsed, report) = server.sync("bench_periodd", &[]).await;
+            let (elapsed, report) = sync(server, "bench_periodd", &[]).await;
             assert_eq!(report["metrics_counted"], size.inserts, "{report}");
             ours.push(elapsed.as_secs_f64());
             server.discard("bench_periodd").await;
@@ -37,7 +38,7 @@ pub(crate) async fn run(server: &Server, size: Size) {
         if times == 1 {
             beside_increments(server, &seed, size).await;
         }
-        server.run("postgres", &format!("drop database {seed} with (force)")).await;
+        server.discard(&seed).await;
     }
     let [(ours, base), (large, _)] = medians[..] else { return };
     let what = format!("counting of {} plain inserts", size.inserts);
@@ -56,7 +57,7 @@ async fn beside_increments(server: &Server, seed: &str, size: Size) {
         tokio::time::sleep(Duration::from_secs(5)).await;
         idle.push(uses.stop().await);
         let uses = Uses::start(server).await;
-        let (elapsed, _) = server.sync("bench_beside", &[]).await;
+        let (elapsed, _) = sync(server, "bench_beside", &[]).await;
         busy.push(uses.stop().await);
         eprintln!("beside uses: {elapsed:?}, p99 {:?} and {:?} ms", busy.last(), idle.last());
         server.discard("bench_beside").await;

@@ -6,9 +6,11 @@
 
 mod audit;
 mod counting;
-mod server;
+mod measure;
+#[path = "../support/mod.rs"]
+mod support;
 
-use server::Server;
+use support::{Server, setting};
 
 /// The size of things.
 #[derive(Clone, Copy)]
@@ -20,10 +22,6 @@ struct Size {
     /// Plain inserts that are counted.
     inserts: u64,
     runs: u64,
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
 /// The middle of measured seconds.
@@ -45,8 +43,7 @@ fn row(what: &str, ours: &str, base: &str, ratio: f64, goal: &str) {
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --benches` runs every bench target once; there is nothing to test here.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    if !support::is_asked_for() {
         return;
     }
     let size = Size {

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use super::orgs::or_unlimited;
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
-use super::sync::targets;
+use super::sync::targets_besides_defaults;
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
 use crate::config;
 use crate::daemon::work::{Job, rollover_counts};
 use crate::jobs::pace::{self, Pace};
 use crate::jobs::rollover::{self, Report, Request, Scope};
-use crate::jobs::sync::besides_defaults;
 use crate::store::{claim, orgs};
 
 const NOTES: &str = "Examples:
@@ -49,7 +48,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             confirm_early(session, &scope).await?;
         }
         let request = request(&session.config.rollover, scope, args, at);
-        let derived = besides_defaults(&targets(session).await?);
+        let derived = targets_besides_defaults(session).await?;
         let request = Request { derived, ..request };
         let request = Request { stop: session.stop_between_batches(), ..request };
         session

@@ -107,6 +107,15 @@ pub(super) async fn targets(session: &Session) -> Result<Arc<[Target]>, Failure>
     targets.map(Arc::from).map_err(|error| failure(session, error))
 }
 
+/// Those of them that a rollover does not write by itself.
+///
+/// # Errors
+/// As [`targets`].
+pub(super) async fn targets_besides_defaults(session: &Session) -> Result<Arc<[Target]>, Failure> {
+    let targets = sync::targets_besides_defaults(&session.database, &session.config.sync).await;
+    targets.map_err(|error| failure(session, error))
+}
+
 fn failure(session: &Session, error: Error) -> Failure {
     match error {
         Error::Store(error) => error.into(),

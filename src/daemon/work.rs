@@ -109,8 +109,7 @@ pub struct Done {
 
 async fn roll_over(means: Means) -> Result<Done, StoreError> {
     let Means { config, tz, database, run, stop } = means;
-    let targets = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
-    let derived = sync::besides_defaults(&targets);
+    let derived = sync::targets_besides_defaults(&database, &config.sync).await.map_err(of_sync)?;
     let standing = rollover::Request::standing(&config.rollover);
     let request = rollover::Request { derived, stop, ..standing };
     let report = rollover::run(&database, &tz, &request, told(run, pace::EVERY)).await?;

@@ -16,7 +16,7 @@ pub async fn orgs(database: &Database, typed: &str) -> Result<Vec<(String, Strin
         typed,
         MOST
     );
-    let orgs = orgs.fetch_all(database.pool()).await?.into_iter();
+    let orgs = orgs.fetch_all(&mut *database.connection().await?).await?.into_iter();
     let fit = orgs.filter(|org| org.slug.starts_with(typed));
     Ok(fit.map(|org| (org.slug, org.name)).collect())
 }

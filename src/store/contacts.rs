@@ -18,7 +18,7 @@ pub async fn add(database: &Database, org: Uuid, email: &str) -> Result<(), Stor
         org,
         email
     );
-    added.execute(database.pool()).await?;
+    added.execute(&mut *database.connection().await?).await?;
     Ok(())
 }
 
@@ -32,7 +32,7 @@ pub async fn remove(database: &Database, org: Uuid, email: &str) -> Result<bool,
         org,
         email
     );
-    Ok(removed.execute(database.pool()).await?.rows_affected() > 0)
+    Ok(removed.execute(&mut *database.connection().await?).await?.rows_affected() > 0)
 }
 
 /// A contact of an org.
@@ -59,7 +59,7 @@ pub async fn list(database: &Database, org: Uuid) -> Result<Vec<Contact>, StoreE
            where c.org_id = $1 order by c.email"#,
         org
     );
-    Ok(contacts.fetch_all(database.pool()).await?)
+    Ok(contacts.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// The token of an email's unsubscribe link: it names the email, whose id nobody can guess.
@@ -90,7 +90,8 @@ pub async fn unsubscribe(
         org,
         email
     );
-    let Some(recipient) = recipient.fetch_optional(database.pool()).await? else {
+    let Some(recipient) = recipient.fetch_optional(&mut *database.connection().await?).await?
+    else {
         return Ok(false);
     };
     let opted_out = sqlx::query!(
@@ -101,6 +102,6 @@ pub async fn unsubscribe(
         recipient,
         at
     );
-    opted_out.execute(database.pool()).await?;
+    opted_out.execute(&mut *database.connection().await?).await?;
     Ok(true)
 }

@@ -1,12 +1,13 @@
 //! The connection to the database.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
 use super::error::StoreError;
+use super::lease::{Lease, Shelf};
 use crate::billing::Instant;
 
 /// How long a caller waits for a connection before the database counts as unavailable.
@@ -40,6 +41,8 @@ const MANNERS: &str = "set row_security = off; set jit = off";
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
+    /// Of a command; a process that stays has its pool see to every connection that comes back.
+    shelf: Option<Arc<Shelf>>,
 }
 
 impl Database {
@@ -80,29 +83,24 @@ impl Database {
         if let Err(error) = knock(&options).await {
             return Err(unreachable(&options, &error.into()));
         }
-        match pool.acquire().await {
-            Ok(connection) => drop(connection),
+        let shelf = (!stays).then(Arc::default);
+        match Lease::take(&pool, shelf.as_ref()).await {
+            Ok(lease) => drop(lease),
             Err(sqlx::Error::PoolTimedOut) => {
                 let error = sqlx::ConnectOptions::connect(&options).await.err();
                 return Err(unreachable(&options, &error.unwrap_or(sqlx::Error::PoolTimedOut)));
             }
             Err(error) => return Err(unreachable(&options, &error)),
         }
-        Ok(Self { pool })
+        Ok(Self { pool, shelf })
     }
 
     /// A connection of one's own.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when none can be had.
-    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        Ok(self.pool.acquire().await?)
-    }
-
-    /// The pool, for statements that need no connection of their own.
-    #[must_use]
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
+    pub async fn connection(&self) -> Result<Lease, StoreError> {
+        Ok(Lease::take(&self.pool, self.shelf.as_ref()).await?)
     }
 
     /// The database's clock: the only clock that business time is read from.
@@ -110,7 +108,8 @@ impl Database {
     /// # Errors
     /// As every read.
     pub async fn now(&self) -> Result<Instant, StoreError> {
-        Ok(sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&self.pool).await?)
+        let mut connection = self.connection().await?;
+        Ok(sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&mut *connection).await?)
     }
 
     /// Does anybody listen there? A pool hides that behind its own time-out.
@@ -124,6 +123,9 @@ impl Database {
 
     /// Closes every connection, waiting for those that are in use.
     pub async fn close(&self) {
+        if let Some(shelf) = &self.shelf {
+            shelf.clear().await;
+        }
         self.pool.close().await;
     }
 }

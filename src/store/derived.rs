@@ -6,7 +6,6 @@
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::database::Database;
 use super::error::StoreError;
 use super::numbers::Numbers;
 use crate::billing::derived::{Copied, PurchasedColumn, Scope, Standing};
@@ -32,6 +31,41 @@ pub struct Wanted {
     pub copied: Copied,
     /// The feature.
     pub feature: String,
+}
+
+impl Wanted {
+    /// Is it one of the three that the rollover writes by itself?
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        let feature = self.feature.to_lowercase();
+        matches!(
+            (self.table.as_str(), self.column.as_str(), &*feature, self.scope, self.copied),
+            ("organizations", "used_minutes", MINUTES, Scope::Org, Copied::Used)
+                | (
+                    "organizations",
+                    "overage_minutes",
+                    MINUTES,
+                    Scope::Org,
+                    Copied::PurchasedRemaining
+                )
+                | ("users", "usage_this_month", "scrapes", Scope::User, Copied::Used)
+        )
+    }
+}
+
+/// A column of a table that was asked for.
+struct Column {
+    /// Which of the names that were asked for, from one on.
+    place: i64,
+    schema: String,
+    table: String,
+    name: String,
+    kind: String,
+    modifier: i32,
+    /// It is one of periodd's own `organizations` …
+    orgs: bool,
+    /// … or `users`.
+    users: bool,
 }
 
 /// A name that the catalogue does not know, or that cannot hold what it should.
@@ -125,68 +159,77 @@ pub struct Change {
 }
 
 impl Target {
-    /// Looks a derived column up in the catalogue.
+    /// Looks derived columns up in the catalogue, all of them in one statement.
     ///
     /// # Errors
-    /// As every read; the inner one says which name is unknown or unfit.
+    /// As every read; the inner one says which of them has a name that is unknown or unfit.
     pub async fn find(
-        database: &Database,
-        wanted: &Wanted,
-    ) -> Result<Result<Self, Unfit>, StoreError> {
-        let mut connection = database.connection().await?;
-        let table = quoted(&wanted.table);
-        let columns = sqlx::query!(
-            r#"select c.relname as "table!", n.nspname as "schema!", a.attname as "name!",
-                      format_type(a.atttypid, null) as "kind!", a.atttypmod as "modifier!",
+        connection: &mut PgConnection,
+        wanted: &[Wanted],
+    ) -> Result<Result<Vec<Self>, (usize, Unfit)>, StoreError> {
+        let names: Vec<String> = wanted.iter().map(|wanted| quoted(&wanted.table)).collect();
+        let columns = sqlx::query_as!(
+            Column,
+            r#"select u.place as "place!", c.relname as "table!", n.nspname as "schema!",
+                      a.attname as "name!", format_type(a.atttypid, null) as "kind!",
+                      a.atttypmod as "modifier!",
                       (c.relname = 'organizations' and n.nspname = current_schema()) as "orgs!",
                       (c.relname = 'users' and n.nspname = current_schema()) as "users!"
-               from pg_attribute a
+               from unnest($1::text[]) with ordinality as u (name, place)
+               join pg_attribute a on a.attrelid = to_regclass(u.name)
                join pg_class c on c.oid = a.attrelid
                join pg_namespace n on n.oid = c.relnamespace
-               where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped
-                 and c.relkind in ('r', 'p', 'v', 'f')"#,
-            table
+               where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'v', 'f')"#,
+            &names
         );
         let columns = columns.fetch_all(&mut *connection).await?;
-        let Some(first) = columns.first() else {
-            let names = tables(&mut connection).await?;
-            let sentence = unknown("table", &wanted.table, &names);
-            return Ok(Err(Unfit { name: "table", sentence }));
+        let mut targets = Vec::with_capacity(wanted.len());
+        for ((at, wanted), place) in wanted.iter().enumerate().zip(1..) {
+            let own: Vec<&Column> = columns.iter().filter(|c| c.place == place).collect();
+            if own.is_empty() {
+                let names = tables(&mut *connection).await?;
+                let sentence = unknown("table", &wanted.table, &names);
+                return Ok(Err((at, Unfit { name: "table", sentence })));
+            }
+            match Self::among(&own, wanted) {
+                Ok(target) => targets.push(target),
+                Err(unfit) => return Ok(Err((at, unfit))),
+            }
+        }
+        Ok(Ok(targets))
+    }
+
+    /// The derived column among those of its table.
+    fn among(columns: &[&Column], wanted: &Wanted) -> Result<Self, Unfit> {
+        let find = |what: &'static str, name: &String| {
+            columns.iter().find(|column| column.name == *name).ok_or_else(|| {
+                let names: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
+                Unfit { name: what, sentence: unknown("column", name, &names) }
+            })
         };
-        let (is_orgs, is_users) = (first.orgs, first.users);
-        let find = |name: &str| columns.iter().find(|column| column.name == name);
-        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-        let Some(column) = find(&wanted.column) else {
-            let sentence = unknown("column", &wanted.column, &names);
-            return Ok(Err(Unfit { name: "column", sentence }));
-        };
-        let Some(key) = find(&wanted.key) else {
-            return Ok(Err(Unfit {
-                name: "key",
-                sentence: unknown("column", &wanted.key, &names),
-            }));
-        };
+        let column = find("column", &wanted.column)?;
+        let key = find("key", &wanted.key)?;
         if key.kind != "uuid" {
             let (name, kind) = (&wanted.key, &key.kind);
             let sentence = format!("`{name}` is {kind}; the key of a derived column is a uuid");
-            return Ok(Err(Unfit { name: "key", sentence }));
+            return Err(Unfit { name: "key", sentence });
         }
-        let Some(numbers) = Numbers::of(&column.kind, column.modifier) else {
+        let numbers = Numbers::of(&column.kind, column.modifier).ok_or_else(|| {
             let (name, kind) = (&wanted.column, &column.kind);
             let sentence =
                 format!("`{name}` is {kind}; a derived column is numeric, bigint or integer");
-            return Ok(Err(Unfit { name: "column", sentence }));
-        };
-        let table = format!("{}.{}", quoted(&first.schema), quoted(&first.table));
+            Unfit { name: "column", sentence }
+        })?;
+        let table = format!("{}.{}", quoted(&column.schema), quoted(&column.table));
         let sql = Names {
             table: &table,
             column: &quoted(&wanted.column),
             key: &quoted(&wanted.key),
             numbers: &numbers,
-            is_orgs,
-            is_users,
+            is_orgs: column.orgs,
+            is_users: column.users,
         };
-        Ok(Ok(Self::new(wanted, &sql)))
+        Ok(Self::new(wanted, &sql))
     }
 
     fn new(wanted: &Wanted, sql: &Names<'_>) -> Self {
@@ -214,23 +257,6 @@ impl Target {
             read_any: read(Which::Any),
             write: sql.write(),
         }
-    }
-
-    /// Is it one of the three that the rollover writes by itself?
-    #[must_use]
-    pub fn is_default(&self) -> bool {
-        let (name, feature) = (self.name.as_str(), self.feature.as_str());
-        matches!(
-            (name, feature, self.scope, self.copied),
-            ("organizations.used_minutes", MINUTES, Scope::Org, Copied::Used)
-                | (
-                    "organizations.overage_minutes",
-                    MINUTES,
-                    Scope::Org,
-                    Copied::PurchasedRemaining
-                )
-                | ("users.usage_this_month", "scrapes", Scope::User, Copied::Used)
-        )
     }
 
     /// A quantity as the column can hold it.

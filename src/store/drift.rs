@@ -130,7 +130,7 @@ pub async fn of_org(database: &Database, org: Uuid, limit: i64) -> Result<Vec<Li
         org,
         limit
     );
-    Ok(lines.fetch_all(database.pool()).await?)
+    Ok(lines.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// Deletes one batch of lines that were found before an instant. Returns how many.

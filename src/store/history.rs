@@ -57,7 +57,7 @@ pub async fn closed_at(database: &Database, at: Instant) -> Result<Vec<ClosedRow
            order by b.period_end, 3, o.slug, u.feature"#,
         at
     );
-    Ok(rows.fetch_all(database.pool()).await?)
+    Ok(rows.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// The latest moment of business time at which a period was closed; `None` before the first.
@@ -66,7 +66,7 @@ pub async fn closed_at(database: &Database, at: Instant) -> Result<Vec<ClosedRow
 /// As every read.
 pub async fn last_close(database: &Database) -> Result<Option<Instant>, StoreError> {
     let last = sqlx::query_scalar!("select max(closed_at) from billing_periods");
-    Ok(last.fetch_one(database.pool()).await?)
+    Ok(last.fetch_one(&mut *database.connection().await?).await?)
 }
 
 /// What a pack's expiry wrote off.
@@ -118,7 +118,7 @@ pub async fn expired(
         after,
         until
     );
-    Ok(rows.fetch_all(database.pool()).await?)
+    Ok(rows.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// What an org's closed periods add up to, for one feature. An org that never used anything and
@@ -183,5 +183,5 @@ pub async fn totals(database: &Database) -> Result<Vec<Total>, StoreError> {
            left join packs p on p.org_id = n.org_id and p.feature = n.feature
            order by o.slug, n.feature"#
     );
-    Ok(rows.fetch_all(database.pool()).await?)
+    Ok(rows.fetch_all(&mut *database.connection().await?).await?)
 }

@@ -70,7 +70,7 @@ pub async fn of(
         only,
         at
     );
-    Ok(limits.fetch_all(database.pool()).await?)
+    Ok(limits.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// Is there a feature of this name?
@@ -79,7 +79,7 @@ pub async fn of(
 /// [`StoreError::Invalid`] when there is none, with those that there are.
 pub async fn require_feature(database: &Database, feature: &str) -> Result<(), StoreError> {
     let known = sqlx::query_scalar!("select feature from features order by feature");
-    let known = known.fetch_all(database.pool()).await?;
+    let known = known.fetch_all(&mut *database.connection().await?).await?;
     if known.contains(&feature.to_lowercase()) {
         return Ok(());
     }

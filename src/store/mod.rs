@@ -21,6 +21,7 @@ pub mod drift;
 pub mod error;
 pub mod explain;
 pub mod history;
+mod lease;
 pub mod letters;
 pub mod limits;
 pub mod migrate;
@@ -50,6 +51,7 @@ pub mod zones;
 
 pub use database::Database;
 pub use error::StoreError;
+pub use lease::Lease;
 
 /// A connection to the database; other rooms pass it on and look no further.
 pub type Connection = sqlx::PgConnection;

@@ -42,7 +42,7 @@ pub struct NewOrg {
 /// [`StoreError::Invalid`] for a slug or id that is taken, or a tier that does not exist.
 pub async fn add(database: &Database, org: &NewOrg) -> Result<Uuid, StoreError> {
     let tiers = sqlx::query_scalar!("select code from subscription_tiers order by code");
-    let tiers = tiers.fetch_all(database.pool()).await?;
+    let tiers = tiers.fetch_all(&mut *database.connection().await?).await?;
     if !tiers.contains(&org.tier) {
         return Err(StoreError::Invalid(format!(
             "there is no tier `{}`; there are {}",
@@ -73,7 +73,7 @@ pub async fn add(database: &Database, org: &NewOrg) -> Result<Uuid, StoreError> 
         &org.next_ends,
         org.tzdb
     );
-    let added = added.fetch_optional(database.pool()).await?;
+    let added = added.fetch_optional(&mut *database.connection().await?).await?;
     added.ok_or_else(|| {
         let id = org.id.map(|id| format!(" or the id {id}")).unwrap_or_default();
         StoreError::Invalid(format!("the slug `{}`{id} is taken", org.slug))
@@ -145,7 +145,7 @@ pub async fn list(database: &Database, only: Option<Uuid>) -> Result<Vec<OrgView
            order by o.slug"#,
         only
     );
-    Ok(orgs.fetch_all(database.pool()).await?)
+    Ok(orgs.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// What one org used of a feature in its open period.
@@ -198,7 +198,7 @@ pub async fn counters(database: &Database, org: Uuid) -> Result<Vec<CounterView>
            order by n.feature"#,
         org
     );
-    Ok(counters.fetch_all(database.pool()).await?)
+    Ok(counters.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// A closed period's usage of one feature.
@@ -244,7 +244,7 @@ pub async fn closed(
         org,
         periods
     );
-    Ok(closed.fetch_all(database.pool()).await?)
+    Ok(closed.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// Finds an org by slug or id.
@@ -258,7 +258,7 @@ pub async fn find(database: &Database, named: &str) -> Result<Uuid, StoreError> 
         named,
         id
     );
-    if let Some(found) = found.fetch_optional(database.pool()).await? {
+    if let Some(found) = found.fetch_optional(&mut *database.connection().await?).await? {
         return Ok(found);
     }
     Err(StoreError::Invalid(suggest::no_such_org(database, named).await?))
@@ -274,7 +274,7 @@ pub async fn find_user(database: &Database, org: Uuid, email: &str) -> Result<Uu
         org,
         email
     );
-    user.fetch_optional(database.pool())
+    user.fetch_optional(&mut *database.connection().await?)
         .await?
         .ok_or_else(|| StoreError::Invalid(format!("there is no user `{email}` in that org")))
 }
@@ -289,7 +289,7 @@ pub async fn parked_reason(database: &Database, org: Uuid) -> Result<Option<Stri
            from organizations where id = $1 and parked_at is not null"#,
         org
     );
-    Ok(reason.fetch_optional(database.pool()).await?)
+    Ok(reason.fetch_optional(&mut *database.connection().await?).await?)
 }
 
 /// How many orgs there are that are not parked, in a zone or in all.
@@ -302,5 +302,5 @@ pub async fn count(database: &Database, zone: Option<&str>) -> Result<i64, Store
            where parked_at is null and ($1::text is null or time_zone = $1)"#,
         zone
     );
-    Ok(count.fetch_one(database.pool()).await?)
+    Ok(count.fetch_one(&mut *database.connection().await?).await?)
 }

@@ -411,7 +411,7 @@ pub async fn list(
         state,
         limit
     );
-    Ok(rows.fetch_all(database.pool()).await?)
+    Ok(rows.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// An alert that waits for somebody to tell, or waited in vain.
@@ -445,7 +445,7 @@ pub async fn waiting(
          order by a.period_end, o.slug, a.feature",
         org
     );
-    Ok(rows.fetch_all(database.pool()).await?)
+    Ok(rows.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// An address that nothing is sent to any more.
@@ -477,7 +477,7 @@ pub async fn suppressions(
          order by o.slug, x.email",
         org
     );
-    Ok(rows.fetch_all(database.pool()).await?)
+    Ok(rows.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// How many emails were sent.
@@ -488,7 +488,7 @@ pub async fn count_sent(database: &Database) -> Result<i64, StoreError> {
     let count = sqlx::query_scalar!(
         r#"select count(*) as "count!" from periodd_outbox where state = 'sent'"#
     );
-    Ok(count.fetch_one(database.pool()).await?)
+    Ok(count.fetch_one(&mut *database.connection().await?).await?)
 }
 
 /// The recipient and the letter of an email that was sent, to be shown: the last one below 100 %.
@@ -501,7 +501,7 @@ pub async fn a_sent_one(database: &Database) -> Result<Option<(String, String)>,
            where state = 'sent' and letter is not null
            order by threshold >= 100, dated desc, recipient limit 1"#
     );
-    let row = row.fetch_optional(database.pool()).await?;
+    let row = row.fetch_optional(&mut *database.connection().await?).await?;
     Ok(row.map(|row| (row.recipient, row.letter)))
 }
 
@@ -511,7 +511,7 @@ pub async fn a_sent_one(database: &Database) -> Result<Option<(String, String)>,
 /// [`StoreError::Invalid`] when there is no such email.
 pub async fn org_of(database: &Database, id: Uuid) -> Result<Uuid, StoreError> {
     let org = sqlx::query_scalar!("select org_id from periodd_outbox where id = $1", id);
-    org.fetch_optional(database.pool()).await?.ok_or_else(|| {
+    org.fetch_optional(&mut *database.connection().await?).await?.ok_or_else(|| {
         StoreError::Invalid(format!("there is no email {id}; `periodd alerts list` shows them"))
     })
 }

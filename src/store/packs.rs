@@ -40,7 +40,7 @@ pub async fn grant(database: &Database, grant: &Grant) -> Result<Uuid, StoreErro
         grant.expires_at,
         grant.purchased_at
     );
-    Ok(pack.fetch_one(database.pool()).await?)
+    Ok(pack.fetch_one(&mut *database.connection().await?).await?)
 }
 
 /// A pack with what became of it.
@@ -91,7 +91,7 @@ pub async fn list(database: &Database, org: Option<Uuid>) -> Result<Vec<PackRow>
            order by o.slug, p.feature, p.expires_at nulls last, p.purchased_at, p.id"#,
         org
     );
-    Ok(packs.fetch_all(database.pool()).await?)
+    Ok(packs.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// Enters packs that applications inserted by themselves in the ledger: granted in full, and

@@ -49,7 +49,7 @@ pub async fn tier_limits(database: &Database, limits: &[Limit]) -> Result<(), St
         &features as &[&str],
         &included as &[Option<Quantity>]
     );
-    written.execute(database.pool()).await?;
+    written.execute(&mut *database.connection().await?).await?;
     Ok(())
 }
 
@@ -70,7 +70,7 @@ pub async fn override_limit(
         feature,
         included
     );
-    written.execute(database.pool()).await?;
+    written.execute(&mut *database.connection().await?).await?;
     Ok(())
 }
 
@@ -113,7 +113,7 @@ pub async fn people(
         &contact_orgs,
         &addresses as &[&str]
     );
-    written.execute(database.pool()).await?;
+    written.execute(&mut *database.connection().await?).await?;
     Ok(())
 }
 
@@ -128,7 +128,7 @@ pub async fn move_to_zone(
 ) -> Result<(), StoreError> {
     let written =
         sqlx::query!("update organizations set time_zone = $2 where id = $1", org, time_zone);
-    written.execute(database.pool()).await?;
+    written.execute(&mut *database.connection().await?).await?;
     Ok(())
 }
 
@@ -149,7 +149,7 @@ pub async fn book_tier(
         tier,
         from
     );
-    written.execute(database.pool()).await?;
+    written.execute(&mut *database.connection().await?).await?;
     Ok(())
 }
 
@@ -167,7 +167,7 @@ pub async fn end_subscription(
         org,
         ends_at
     );
-    written.execute(database.pool()).await?;
+    written.execute(&mut *database.connection().await?).await?;
     Ok(())
 }
 
@@ -190,6 +190,6 @@ pub async fn miscount(
         at,
         by
     );
-    written.execute(database.pool()).await?;
+    written.execute(&mut *database.connection().await?).await?;
     Ok(())
 }

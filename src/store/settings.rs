@@ -187,7 +187,7 @@ pub async fn park(
         reason,
         now
     );
-    Ok(parked.fetch_optional(database.pool()).await?)
+    Ok(parked.fetch_optional(&mut *database.connection().await?).await?)
 }
 
 /// Why an org is set aside; `None` for one that is not.
@@ -201,7 +201,7 @@ pub async fn parking(database: &Database, org: Uuid) -> Result<Option<Parking>, 
            from organizations where id = $1 and parked_at is not null"#,
         org
     );
-    Ok(parking.fetch_optional(database.pool()).await?)
+    Ok(parking.fetch_optional(&mut *database.connection().await?).await?)
 }
 
 /// Takes an org back, if it is still set aside since that moment.
@@ -216,5 +216,5 @@ pub async fn unpark(database: &Database, org: Uuid, since: Instant) -> Result<bo
         org,
         since
     );
-    Ok(unparked.execute(database.pool()).await?.rows_affected() > 0)
+    Ok(unparked.execute(&mut *database.connection().await?).await?.rows_affected() > 0)
 }

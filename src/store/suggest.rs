@@ -40,7 +40,7 @@ async fn similar(database: &Database, named: &str) -> Result<Vec<String>, StoreE
         named,
         NEIGHBOURS
     );
-    let candidates = candidates.fetch_all(database.pool()).await?;
+    let candidates = candidates.fetch_all(&mut *database.connection().await?).await?;
     let wanted = named.to_lowercase();
     let mut scored: Vec<(usize, f64, String)> = candidates
         .into_iter()

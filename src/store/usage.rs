@@ -173,7 +173,7 @@ pub async fn record(database: &Database, usage: &NewUsage) -> Result<Uuid, Store
         usage.used_at,
         usage.key
     );
-    Ok(metric.fetch_one(database.pool()).await?)
+    Ok(metric.fetch_one(&mut *database.connection().await?).await?)
 }
 
 /// Columns of usage for `unnest`.
@@ -218,7 +218,7 @@ pub async fn record_all(database: &Database, usage: &[NewUsage]) -> Result<Vec<U
         &columns.used_at,
         &columns.keys as &[Option<&str>]
     );
-    Ok(metrics.fetch_all(database.pool()).await?)
+    Ok(metrics.fetch_all(&mut *database.connection().await?).await?)
 }
 
 /// Inserts metrics and nothing else: they stay uncounted until someone counts them. Returns how

@@ -116,7 +116,7 @@ pub async fn periods(database: &Database) -> Result<Vec<Rule>, StoreError> {
                     from feature_usage f) n
                 where n.next < n.period_end) as "overlapping_of_users!""#
     );
-    let counts = counts.fetch_one(database.pool()).await?;
+    let counts = counts.fetch_one(&mut *database.connection().await?).await?;
     let rule = |rule, count: i64| Rule { rule, broken_by: usize::try_from(count).unwrap_or(0) };
     Ok(vec![
         rule("periods end after they start", counts.inverted),

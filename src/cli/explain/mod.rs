@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::session::{Schema, Session, with_session};
-use super::sync::targets;
+use super::sync::targets_besides_defaults;
 use super::{Exit, Failure, Global};
 use crate::jobs::explain;
-use crate::jobs::sync::besides_defaults;
 use crate::store::derived::Target;
 
 mod html;
@@ -67,8 +66,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 /// The configured columns beside those that every org has. A name that the database does not know
 /// is a fault of the configuration, and no reason to say nothing of a customer.
 async fn derived(session: &Session) -> Result<Arc<[Target]>, Failure> {
-    match targets(session).await {
-        Ok(targets) => Ok(besides_defaults(&targets)),
+    match targets_besides_defaults(session).await {
+        Ok(targets) => Ok(targets),
         Err(failure) if failure.exit == Exit::Configuration => {
             session.screen.note(&format!("{}; derived columns are left out", failure.message));
             Ok(Arc::from([]))

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::batches::Batches;
@@ -24,38 +25,50 @@ pub(super) const ORGS_PER_PAGE: usize = 1_000;
 /// # Errors
 /// [`Error::Derived`] for a name that is not there, or that cannot hold what it should.
 pub async fn targets(database: &Database, config: &config::Sync) -> Result<Vec<Target>, Error> {
-    let mut targets = Vec::with_capacity(config.derived.len());
-    for (place, derived) in config.derived.iter().enumerate() {
-        let wanted = Wanted {
-            table: derived.table.as_str().to_owned(),
-            column: derived.column.as_str().to_owned(),
-            key: derived.key.as_str().to_owned(),
-            feature: derived.feature.clone(),
-            scope: match derived.scope {
-                config::Scope::Org => Scope::Org,
-                config::Scope::User => Scope::User,
-            },
-            copied: match derived.quantity {
-                config::Copied::Used => Copied::Used,
-                config::Copied::PurchasedRemaining => Copied::PurchasedRemaining,
-                config::Copied::Percent => Copied::Percent,
-            },
-        };
-        match Target::find(database, &wanted).await? {
-            Ok(target) => targets.push(target),
-            Err(unfit) => {
-                let key = format!("sync.derived[{place}].{}", unfit.name);
-                return Err(Error::Derived { key, sentence: unfit.sentence });
-            }
-        }
-    }
-    Ok(targets)
+    found(database, config, |_| true).await
 }
 
-/// Those columns that a rollover does not write by itself: see [`Target::is_default`].
-#[must_use]
-pub fn besides_defaults(targets: &[Target]) -> Arc<[Target]> {
-    targets.iter().filter(|target| !target.is_default()).cloned().collect()
+/// The same for those columns that a rollover does not write by itself: see [`Wanted::is_default`].
+///
+/// # Errors
+/// As [`targets`].
+pub async fn targets_besides_defaults(
+    database: &Database,
+    config: &config::Sync,
+) -> Result<Arc<[Target]>, Error> {
+    Ok(found(database, config, |wanted| !wanted.is_default()).await?.into())
+}
+
+async fn found(
+    database: &Database,
+    config: &config::Sync,
+    matters: impl Fn(&Wanted) -> bool,
+) -> Result<Vec<Target>, Error> {
+    let wanted = config.derived.iter().map(|derived| Wanted {
+        table: derived.table.as_str().to_owned(),
+        column: derived.column.as_str().to_owned(),
+        key: derived.key.as_str().to_owned(),
+        feature: derived.feature.clone(),
+        scope: match derived.scope {
+            config::Scope::Org => Scope::Org,
+            config::Scope::User => Scope::User,
+        },
+        copied: match derived.quantity {
+            config::Copied::Used => Copied::Used,
+            config::Copied::PurchasedRemaining => Copied::PurchasedRemaining,
+            config::Copied::Percent => Copied::Percent,
+        },
+    });
+    let (places, wanted): (Vec<usize>, Vec<Wanted>) =
+        wanted.enumerate().filter(|(_, wanted)| matters(wanted)).unzip();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut connection = database.connection().await?;
+    Target::find(&mut connection, &wanted).await?.map_err(|(at, unfit)| {
+        let key = format!("sync.derived[{}].{}", places[at], unfit.name);
+        Error::Derived { key, sentence: unfit.sentence }
+    })
 }
 
 /// What a cell should hold, as its column can hold it.
@@ -110,29 +123,63 @@ fn key(counter: &Pending) -> Key<'_> {
 }
 
 impl Job<'_> {
-    /// Writes the copies of pending counters, everywhere or in some orgs, and sees to late usage.
-    /// Returns the orgs that are to be looked at again, because late usage moved something there.
-    pub(super) async fn settle(
+    /// Writes the copies of pending counters everywhere, several pages side by side, and sees to
+    /// late usage. Returns the orgs that are to be looked at again, because late usage moved
+    /// something there.
+    pub(super) async fn settle(&self, pass: Pass) -> Result<Vec<Uuid>, StoreError> {
+        let place = Mutex::new(Some(Uuid::nil()));
+        let workers = (0..self.request.connections.max(1)).map(async |_| {
+            let worked = self.settle_pages(&place, pass).await;
+            if worked.is_err() {
+                *place.lock().await = None;
+            }
+            worked
+        });
+        // None is dropped amid a statement when another one fails.
+        let again = futures_util::future::join_all(workers).await;
+        let again: Vec<Vec<Uuid>> = again.into_iter().collect::<Result<_, StoreError>>()?;
+        Ok(again.concat())
+    }
+
+    /// Takes page after page, on a connection of its own.
+    async fn settle_pages(
+        &self,
+        place: &Mutex<Option<Uuid>>,
+        pass: Pass,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut connection = self.database.connection().await?;
+        let mut again = Vec::new();
+        while let Some(orgs) = self.next_pending(place, &mut connection).await? {
+            self.settle_page(&mut connection, &orgs, pass, &mut again).await?;
+        }
+        Ok(again)
+    }
+
+    async fn next_pending(
+        &self,
+        place: &Mutex<Option<Uuid>>,
+        connection: &mut Connection,
+    ) -> Result<Option<Vec<Uuid>>, StoreError> {
+        let mut place = place.lock().await;
+        let Some(after) = place.filter(|_| !self.stopped()) else { return Ok(None) };
+        let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
+        let (orgs, last) = pending::orgs(connection, after, limit).await?;
+        *place = last;
+        Ok(last.map(|_| orgs))
+    }
+
+    /// The same for the pending counters of some orgs.
+    pub(super) async fn settle_in(
         &self,
         connection: &mut Connection,
-        orgs: Option<&[Uuid]>,
+        orgs: &[Uuid],
         pass: Pass,
     ) -> Result<Vec<Uuid>, StoreError> {
         let mut again = Vec::new();
-        if let Some(orgs) = orgs {
-            for page in orgs.chunks(ORGS_PER_PAGE) {
-                self.settle_page(connection, page, pass, &mut again).await?;
-            }
-            return Ok(again);
+        for page in orgs.chunks(ORGS_PER_PAGE) {
+            self.settle_page(connection, page, pass, &mut again).await?;
         }
-        let mut after = Uuid::nil();
-        loop {
-            let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
-            let (orgs, last) = pending::orgs(connection, after, limit).await?;
-            let Some(last) = last.filter(|_| !self.stopped()) else { return Ok(again) };
-            self.settle_page(connection, &orgs, pass, &mut again).await?;
-            after = last;
-        }
+        Ok(again)
     }
 
     async fn settle_page(

@@ -29,7 +29,7 @@ use crate::store::derived::Target;
 use crate::store::drift::Mark;
 use crate::store::{Connection, Database, StoreError, packs, snapshot};
 pub(in crate::jobs) use derived::due;
-pub use derived::{besides_defaults, follow, targets};
+pub use derived::{follow, targets, targets_besides_defaults};
 pub use report::{Audited, Late, Report, WithoutPack};
 
 /// Rounds of looking again at orgs with late usage, before the rest is left to the next run.
@@ -55,7 +55,7 @@ pub struct Request {
     pub rules: Rules,
     /// The share of orgs that an audit may change.
     pub max_fix_ratio: f64,
-    /// How many pages an audit reads at once, each on a connection of its own.
+    /// How many pages are worked on at once, each on a connection of its own.
     pub connections: usize,
     /// Business time; `None` reads the database's clock.
     pub at: Option<Instant>,
@@ -211,12 +211,19 @@ impl<'a> Job<'a> {
             Ok(_) | Err(StoreError::Conflict(_)) => {}
             Err(other) => return Err(other),
         }
-        let orgs = match &self.request.scope {
-            Scope::All => None,
-            Scope::Orgs(ids) => Some(ids.as_slice()),
+        let again = match &self.request.scope {
+            Scope::Orgs(ids) => {
+                self.count_in(&mut connection, ids, pass).await?;
+                self.settle_in(&mut connection, ids, pass).await?
+            }
+            Scope::All => {
+                drop(connection);
+                self.count(pass).await?;
+                let again = self.settle(pass).await?;
+                connection = self.database.connection().await?;
+                again
+            }
         };
-        self.count(&mut connection, orgs, pass).await?;
-        let again = self.settle(&mut connection, orgs, pass).await?;
         self.once_more(&mut connection, again, pass).await
     }
 
@@ -232,8 +239,8 @@ impl<'a> Job<'a> {
             if again.is_empty() {
                 break;
             }
-            self.count(connection, Some(&again), pass).await?;
-            again = self.settle(connection, Some(&again), pass).await?;
+            self.count_in(connection, &again, pass).await?;
+            again = self.settle_in(connection, &again, pass).await?;
         }
         Ok(())
     }
