@@ -260,7 +260,7 @@ impl Job<'_> {
             self.mend_locked(connection, org, pass).await?;
         }
         let orgs: Vec<Uuid> = orgs.into_iter().collect();
-        let again = self.settle_in(connection, &orgs, pass).await?;
+        let again = self.settle(connection, Some(&orgs), pass).await?;
         self.once_more(connection, again, pass).await
     }
 

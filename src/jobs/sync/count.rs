@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::batches::{Batches, Stuck};
@@ -15,50 +14,24 @@ use crate::store::{Connection, StoreError, apply, usage};
 const METRICS_PER_PAGE: i64 = 20_000;
 
 impl Job<'_> {
-    /// Counts what waits everywhere, several pages side by side.
-    pub(super) async fn count(&self, pass: Pass) -> Result<(), StoreError> {
-        let place = Mutex::new(Some(Uuid::nil()));
-        let workers = (0..self.request.connections.max(1)).map(async |_| {
-            let worked = self.count_pages(&place, pass).await;
-            if worked.is_err() {
-                *place.lock().await = None;
-            }
-            worked
-        });
-        // None is dropped amid a statement when another one fails.
-        futures_util::future::join_all(workers).await.into_iter().collect()
-    }
-
-    /// Takes page after page, on a connection of its own.
-    async fn count_pages(&self, place: &Mutex<Option<Uuid>>, pass: Pass) -> Result<(), StoreError> {
-        let mut connection = self.database.connection().await?;
-        while let Some(page) = self.next_waiting(place, &mut connection).await? {
-            self.count_page(&mut connection, &page, pass).await?;
-        }
-        Ok(())
-    }
-
-    async fn next_waiting(
-        &self,
-        place: &Mutex<Option<Uuid>>,
-        connection: &mut Connection,
-    ) -> Result<Option<Vec<Waiting>>, StoreError> {
-        let mut place = place.lock().await;
-        let Some(after) = place.filter(|_| !self.stopped()) else { return Ok(None) };
-        let page = counting::waiting(connection, after, METRICS_PER_PAGE).await?;
-        *place = page.next;
-        Ok(Some(page.orgs))
-    }
-
-    /// Counts what waits in some orgs.
-    pub(super) async fn count_in(
+    /// Counts what waits, everywhere or in some orgs.
+    pub(super) async fn count(
         &self,
         connection: &mut Connection,
-        orgs: &[Uuid],
+        orgs: Option<&[Uuid]>,
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let waiting = counting::waiting_in(connection, orgs).await?;
-        self.count_page(connection, &waiting, pass).await
+        if let Some(orgs) = orgs {
+            let waiting = counting::waiting_in(connection, orgs).await?;
+            return self.count_page(connection, &waiting, pass).await;
+        }
+        let mut after = Some(Uuid::nil());
+        while let Some(place) = after.filter(|_| !self.stopped()) {
+            let page = counting::waiting(connection, place, METRICS_PER_PAGE).await?;
+            self.count_page(connection, &page.orgs, pass).await?;
+            after = page.next;
+        }
+        Ok(())
     }
 
     async fn count_page(

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::batches::Batches;
@@ -123,63 +122,29 @@ fn key(counter: &Pending) -> Key<'_> {
 }
 
 impl Job<'_> {
-    /// Writes the copies of pending counters everywhere, several pages side by side, and sees to
-    /// late usage. Returns the orgs that are to be looked at again, because late usage moved
-    /// something there.
-    pub(super) async fn settle(&self, pass: Pass) -> Result<Vec<Uuid>, StoreError> {
-        let place = Mutex::new(Some(Uuid::nil()));
-        let workers = (0..self.request.connections.max(1)).map(async |_| {
-            let worked = self.settle_pages(&place, pass).await;
-            if worked.is_err() {
-                *place.lock().await = None;
+    /// Writes the copies of pending counters, everywhere or in some orgs, and sees to late usage.
+    /// Returns the orgs that are to be looked at again, because late usage moved something there.
+    pub(super) async fn settle(
+        &self,
+        connection: &mut Connection,
+        orgs: Option<&[Uuid]>,
+        pass: Pass,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut again = Vec::new();
+        if let Some(orgs) = orgs {
+            for page in orgs.chunks(ORGS_PER_PAGE) {
+                self.settle_page(connection, page, pass, &mut again).await?;
             }
-            worked
-        });
-        // None is dropped amid a statement when another one fails.
-        let again = futures_util::future::join_all(workers).await;
-        let again: Vec<Vec<Uuid>> = again.into_iter().collect::<Result<_, StoreError>>()?;
-        Ok(again.concat())
-    }
-
-    /// Takes page after page, on a connection of its own.
-    async fn settle_pages(
-        &self,
-        place: &Mutex<Option<Uuid>>,
-        pass: Pass,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        let mut connection = self.database.connection().await?;
-        let mut again = Vec::new();
-        while let Some(orgs) = self.next_pending(place, &mut connection).await? {
-            self.settle_page(&mut connection, &orgs, pass, &mut again).await?;
+            return Ok(again);
         }
-        Ok(again)
-    }
-
-    async fn next_pending(
-        &self,
-        place: &Mutex<Option<Uuid>>,
-        connection: &mut Connection,
-    ) -> Result<Option<Vec<Uuid>>, StoreError> {
-        let mut place = place.lock().await;
-        let Some(after) = place.filter(|_| !self.stopped()) else { return Ok(None) };
-        let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
-        let (orgs, last) = pending::orgs(connection, after, limit).await?;
-        *place = last;
-        Ok(last.map(|_| orgs))
-    }
-
-    /// The same for the pending counters of some orgs.
-    pub(super) async fn settle_in(
-        &self,
-        connection: &mut Connection,
-        orgs: &[Uuid],
-        pass: Pass,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        let mut again = Vec::new();
-        for page in orgs.chunks(ORGS_PER_PAGE) {
-            self.settle_page(connection, page, pass, &mut again).await?;
+        let mut after = Uuid::nil();
+        loop {
+            let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
+            let (orgs, last) = pending::orgs(connection, after, limit).await?;
+            let Some(last) = last.filter(|_| !self.stopped()) else { return Ok(again) };
+            self.settle_page(connection, &orgs, pass, &mut again).await?;
+            after = last;
         }
-        Ok(again)
     }
 
     async fn settle_page(
