@@ -25,6 +25,7 @@ test: lint docs
 	scripts/systemd-tools
 	@scripts/aiosmtpd >/dev/null
 	@scripts/chromium >/dev/null
+	@scripts/pgbouncer >/dev/null
 	scripts/with-postgresql sh -ec 'scripts/statement-metadata --check; $$CARGO test --locked --no-fail-fast'
 
 # The units under a real systemd, booted in namespaces of its own. Needs root, or a sudo that asks

@@ -1,6 +1,6 @@
 //! Drift: which differences an audit mends, and when it must not believe what it read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::hash::BuildHasher;
 
@@ -136,6 +136,19 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// The orgs of which some period does not hold as many metrics as it did `then`: it lost some, or
+/// its bounds have moved, and [`losses`] tells which.
+#[must_use]
+pub fn suspects(then: &[HeldMetrics], now: &[HeldMetrics]) -> BTreeSet<Uuid> {
+    let held: HashMap<(Uuid, Instant, Instant), i64> =
+        now.iter().map(|h| ((h.org, h.start, h.end), h.metrics)).collect();
+    let lacks = |period: &&HeldMetrics| {
+        let now = held.get(&(period.org, period.start, period.end));
+        now.is_none_or(|now| *now < period.metrics)
+    };
+    then.iter().filter(lacks).map(|period| period.org).collect()
+}
+
 /// Which periods hold fewer metrics than they did `then`. Where an org's bounds have moved since, a
 /// period is the sum of what lies between its two; one whose bounds are gone cannot be compared.
 #[must_use]
@@ -222,5 +235,9 @@ mod tests {
         assert_eq!(losses(&then, &[], &bounds).len(), 1);
         let moved = HashMap::from([(org, vec![a, b, d])]);
         assert!(losses(&then, &[], &moved).is_empty(), "the bound is gone");
+        assert!(suspects(&then, &[held(a, c, 10), held(c, d, 1)]).is_empty());
+        for now in [vec![held(a, c, 9)], vec![held(a, b, 4), held(b, c, 6)], vec![]] {
+            assert_eq!(suspects(&then, &now), BTreeSet::from([org]), "{now:?}");
+        }
     }
 }

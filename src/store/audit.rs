@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::Transaction;
 use super::error::StoreError;
 use super::snapshot::Features;
 use crate::billing::drift::{CounterDrift, HeldMetrics};
@@ -23,8 +24,18 @@ pub struct Swept {
     pub drift: Vec<CounterDrift>,
     /// How many metrics each period holds.
     pub held: Vec<HeldMetrics>,
-    /// The bounds of the periods that were looked at.
+    /// The bounds of the periods that were looked at, where they were asked for.
     pub bounds: HashMap<Uuid, Vec<Instant>>,
+}
+
+/// Begins the transaction of a page. It writes notes and nothing else, which count only once
+/// [`remember`] has said so and waited for the disk: they need not wait for it one by one.
+///
+/// # Errors
+/// As every statement.
+pub async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_>, StoreError> {
+    let begin = "begin; set local enable_seqscan = off; set local synchronous_commit = off";
+    Ok(sqlx::Connection::begin_with(connection, begin).await?)
 }
 
 /// The next page of orgs, after `after` in the order of ids; with the last id looked at.
@@ -60,6 +71,7 @@ pub async fn any_metric(connection: &mut PgConnection) -> Result<bool, StoreErro
 /// more says nothing about their counters, however far back is looked.
 ///
 /// A metric's period is looked up among the stored bounds, which touch: they rise without a gap.
+/// They are returned only `with_bounds`: many for each org, and rarely needed.
 ///
 /// # Errors
 /// As every read; [`StoreError::Unprocessable`] for a sum beyond 10^22.
@@ -68,6 +80,7 @@ pub async fn sweep(
     connection: &mut PgConnection,
     orgs: &[Uuid],
     closed_after: Instant,
+    with_bounds: bool,
     features: &mut Features,
 ) -> Result<Swept, StoreError> {
     let row = sqlx::query!(
@@ -171,9 +184,10 @@ pub async fn sweep(
                  from held) h,
                 (select coalesce(array_agg(o.org_id), '{}') as orgs,
                         coalesce(array_agg(x.bound), '{}') as bounds
-                 from orgs o, unnest(o.bounds) as x (bound)) b"#,
+                 from orgs o, unnest(o.bounds) as x (bound) where $3) b"#,
         orgs,
-        closed_after
+        closed_after,
+        with_bounds
     );
     let row = row.fetch_one(connection).await?;
     let mut swept = Swept {

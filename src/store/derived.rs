@@ -38,18 +38,19 @@ impl Wanted {
     #[must_use]
     pub fn is_default(&self) -> bool {
         let feature = self.feature.to_lowercase();
-        matches!(
-            (self.table.as_str(), self.column.as_str(), &*feature, self.scope, self.copied),
-            ("organizations", "used_minutes", MINUTES, Scope::Org, Copied::Used)
+        let place = (self.table.as_str(), self.column.as_str());
+        let is_one = matches!(
+            (place, &*feature, self.scope, self.copied),
+            (("organizations", "used_minutes"), MINUTES, Scope::Org, Copied::Used)
                 | (
-                    "organizations",
-                    "overage_minutes",
+                    ("organizations", "overage_minutes"),
                     MINUTES,
                     Scope::Org,
                     Copied::PurchasedRemaining
                 )
-                | ("users", "usage_this_month", "scrapes", Scope::User, Copied::Used)
-        )
+                | (("users", "usage_this_month"), "scrapes", Scope::User, Copied::Used)
+        );
+        is_one && self.key == "id"
     }
 }
 
@@ -436,24 +437,26 @@ impl Names<'_> {
                 (format!("{users} join {table} t on t.{key} = u.id"), "t")
             }
         };
-        // An aggregate, though there is one row at most: it is looked up once per cell. Joined, and
-        // with the condition that it be pending, the planner would rather begin with all pending
-        // counters there are, of which its statistics know nothing.
-        let counters = match scope {
-            Scope::Org => {
-                "cross join lateral (
-                     select max(a.used) as used, max(a.sync_status) as sync_status
-                     from usage_counters a
-                     where a.org_id = o.id and a.feature = $2
-                       and a.period_start = o.current_period_start) c"
-            }
+        let (counter, whose, used) = match scope {
+            Scope::Org => ("usage_counters", "a.org_id = o.id", "a.used"),
             Scope::User => {
-                "cross join lateral (
-                     select max(a.usage_count) as used, max(a.sync_status) as sync_status
-                     from feature_usage a
-                     where a.organization_id = o.id and a.user_id = u.id and a.feature = $2
-                       and a.period_start = o.current_period_start) c"
+                ("feature_usage", "a.organization_id = o.id and a.user_id = u.id", "a.usage_count")
             }
+        };
+        let found = format!(
+            "from {counter} a
+             where {whose} and a.feature = $2 and a.period_start = o.current_period_start"
+        );
+        let counters = if which == Which::Pending {
+            // An aggregate, though there is one row at most: it is looked up once per cell. Joined,
+            // and with the condition that it be pending, the planner would rather begin with all
+            // pending counters there are, of which its statistics know nothing.
+            format!(
+                "cross join lateral (
+                     select max({used}) as used, max(a.sync_status) as sync_status {found}) c"
+            )
+        } else {
+            format!("left join lateral (select {used} as used, a.sync_status {found}) c on true")
         };
         let used = "coalesce(c.used, 0)";
         let held = format!("{row}.{column}");

@@ -193,7 +193,8 @@ pub async fn require_current(database: &Database) -> Result<(), StoreError> {
     let mut connection = database.connection().await?;
     // One question, because every command begins with it; the long answers are for when it fails.
     let found: Result<(Option<i64>, bool), sqlx::Error> = sqlx::query_as(
-        "select (select max(version) from periodd_migrations), row_security_active('organizations')",
+        "select (select max(version) from periodd_migrations),
+                row_security_active('organizations')",
     )
     .fetch_one(&mut *connection)
     .await;

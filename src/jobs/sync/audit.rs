@@ -148,8 +148,8 @@ impl Job<'_> {
         findings: &Mutex<Findings>,
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let mut transaction = apply::begin(connection).await?;
-        let swept = self.counters(&mut transaction, ids, features, pass).await?;
+        let mut transaction = audit::begin(connection).await?;
+        let swept = self.counters(&mut transaction, ids, false, features, pass).await?;
         let mut first_and_last = None;
         if let (Some(first), Some(last)) = (ids.first(), ids.last()) {
             first_and_last = Some((*first, *last));
@@ -158,7 +158,12 @@ impl Job<'_> {
         if let Some((first, last)) = first_and_last {
             let (first, last) = (first.min(last), first.max(last));
             let then = audit::remembered(&mut transaction, first, last).await?;
-            losses = drift::losses(&then, &swept.held, &swept.bounds);
+            let suspects: Vec<Uuid> = drift::suspects(&then, &swept.held).into_iter().collect();
+            if !suspects.is_empty() {
+                let again =
+                    self.counters(&mut transaction, &suspects, true, features, pass).await?;
+                losses = drift::losses(&then, &again.held, &again.bounds);
+            }
         }
         let (mut wrong, mut following, mut sold) = (vec![], vec![], vec![]);
         for (place, target) in self.request.targets.iter().enumerate() {
@@ -214,12 +219,13 @@ impl Job<'_> {
         &self,
         connection: &mut Connection,
         ids: &[Uuid],
+        with_bounds: bool,
         features: &mut Features,
         pass: Pass,
     ) -> Result<Swept, StoreError> {
         let grace = pass.now.plus(-self.request.rules.grace);
         let closed_after = grace.map_err(|error| StoreError::Unprocessable(error.to_string()))?;
-        audit::sweep(connection, ids, closed_after, features).await
+        audit::sweep(connection, ids, closed_after, with_bounds, features).await
     }
 
     /// Mends what was found, each value only where it still is what was read. Columns come first:
@@ -329,7 +335,7 @@ impl Job<'_> {
         claim::lock(&mut transaction, org).await?;
         audit::lock_counters(&mut transaction, org).await?;
         let mut features = Features::default();
-        let swept = self.counters(&mut transaction, &[org], &mut features, pass).await?;
+        let swept = self.counters(&mut transaction, &[org], false, &mut features, pass).await?;
         let mut done = audit::mend(&mut transaction, &swept.drift, pass.real).await?;
         done.extend(audit::insert_missing(&mut transaction, &swept.drift, pass.real).await?);
         let lines = self.log(&mut transaction, &done, pass).await?;
