@@ -244,6 +244,31 @@ async fn alerts_that_were_stopped_are_taken_up_and_each_is_told_once() {
     assert_eq!(std::fs::read_dir(mail.path()).expect("emails").count(), 1_200);
 }
 
+#[tokio::test]
+async fn an_import_that_was_stopped_keeps_its_batches_and_is_taken_up() {
+    let test = TestDatabase::new().await;
+    for org in ["acme", "bolt"] {
+        test.periodd(&["orgs", "add", org, "--name", org, "--zone", "UTC"]).exits(0);
+    }
+    // Three batches of ten thousand lines, the one in the middle of an org that somebody holds.
+    let lines = (0..30_000).map(|line| {
+        let org = if line / 10_000 == 1 { "bolt" } else { "acme" };
+        format!("{org},sms_sent,1,2026-05-11T00:00:00Z\n")
+    });
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    let text = format!("org,feature,quantity,used_at\n{}", lines.collect::<String>());
+    std::io::Write::write_all(&mut file, text.as_bytes()).expect("the file is written");
+    let import = ["usage", "import", file.path().to_str().expect("UTF-8")];
+    let hold = "select from organizations where slug = 'bolt' for update";
+    let output = held_up(&test, &import, hold, stopped).await;
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let stored = "select count(*) from usage_metrics";
+    assert_eq!(test.rows(stored).await, ["20000"], "the third batch is not begun");
+    let again = test.periodd(&[&["--at", "2026-05-12T00:00:00Z"], &import[..]].concat()).exits(0);
+    assert!(again.stdout.contains("10000 imported, 20000 known already"), "{}", again.stdout);
+    assert_eq!(test.rows(stored).await, ["30000"]);
+}
+
 /// Polls until it is so.
 async fn until(so: impl AsyncFn() -> bool) {
     let begun = Instant::now();
