@@ -22,6 +22,9 @@ pub struct Swept {
     pub holds_usage: bool,
     /// Counters that are not the sum of their counted metrics.
     pub drift: Vec<CounterDrift>,
+    /// Orgs whose own columns of usage and packs may say something else than they should: see
+    /// [`Target::is_swept`](super::derived::Target::is_swept).
+    pub columns: Vec<Uuid>,
     /// How many metrics each period holds.
     pub held: Vec<HeldMetrics>,
     /// The bounds of the periods that were looked at, where they were asked for.
@@ -99,7 +102,9 @@ pub async fn sweep(
                                       order by 1)
                            else '{}' end
                       || array[o.current_period_start, o.current_period_end]
-                      || o.next_period_ends as bounds
+                      || o.next_period_ends as bounds,
+                      o.current_period_start, o.used_minutes, o.overage_minutes,
+                      o.overage_minutes_written
                from unnest($1::uuid[]) as u (id)
                join organizations o on o.id = u.id
                where o.parked_at is null and o.current_period_start < o.current_period_end),
@@ -154,6 +159,16 @@ pub async fn sweep(
                       coalesce(d.period_start, o.bounds[d.place]) as period_start,
                       o.bounds[d.place + 1] as period_end, d.before, d.after
                from differing d join orgs o on o.org_id = d.org_id),
+           columns as (
+               select o.org_id
+               from orgs o
+               left join counters c on c.org_id = o.org_id
+                    and c.period_start = o.current_period_start
+                    and c.feature = 'minutes_transcribed'
+               where o.used_minutes is distinct from round(coalesce(c.used, 0), 6)
+                  or o.overage_minutes <> 0 or o.overage_minutes_written <> 0
+                  or exists (select from overage_packs p
+                             where p.org_id = o.org_id and p.remaining <> 0)),
            held as (
                select x.org_id, o.bounds[x.place] as period_start,
                       o.bounds[x.place + 1] as period_end, x.metrics
@@ -161,6 +176,7 @@ pub async fn sweep(
                      from metrics group by 1, 2) x
                join orgs o on o.org_id = x.org_id)
            select n.orgs as "orgs!", n.holds_usage as "holds_usage!",
+                  array(select org_id from columns) as "columns!",
                   d.orgs as "drift_orgs!", d.users as "drift_users!: Vec<Option<Uuid>>",
                   d.features as "drift_features!", d.starts as "drift_starts!",
                   d.ends as "drift_ends!: Vec<Option<Instant>>",
@@ -193,6 +209,7 @@ pub async fn sweep(
     let mut swept = Swept {
         orgs_with_counters: row.orgs.unsigned_abs(),
         holds_usage: row.holds_usage,
+        columns: row.columns,
         ..Swept::default()
     };
     let periods = row.drift_starts.into_iter().zip(row.drift_ends);

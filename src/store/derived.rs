@@ -92,6 +92,7 @@ pub struct Target {
     /// What the column can hold.
     numbers: Numbers,
     memory: Memory,
+    is_swept: bool,
     /// Reads the rows whose counter is pending.
     read_pending: String,
     /// Reads the rows that an audit should look at.
@@ -252,12 +253,19 @@ impl Target {
             copied: wanted.copied,
             numbers: sql.numbers.clone(),
             memory,
+            is_swept: wanted.is_default() && wanted.scope == Scope::Org,
             read_pending: read(Which::Pending),
             read_synced: read(Which::Synced),
             read_all: read(Which::All),
             read_any: read(Which::Any),
             write: sql.write(),
         }
+    }
+
+    /// Does a sweep over orgs tell by itself which of them to look at?
+    #[must_use]
+    pub fn is_swept(&self) -> bool {
+        self.is_swept
     }
 
     /// A quantity as the column can hold it.

@@ -167,7 +167,11 @@ impl Job<'_> {
         }
         let (mut wrong, mut following, mut sold) = (vec![], vec![], vec![]);
         for (place, target) in self.request.targets.iter().enumerate() {
-            let cells = target.read(&mut transaction, ids, Which::Synced, pass.now).await?;
+            let at = if target.is_swept() { &swept.columns } else { ids };
+            if at.is_empty() {
+                continue;
+            }
+            let cells = target.read(&mut transaction, at, Which::Synced, pass.now).await?;
             for cell in &cells {
                 let due = due(target, cell)?;
                 if due.without_pack.is_positive() {
