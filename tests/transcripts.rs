@@ -196,3 +196,28 @@ fn every_command_line_in_the_documents_is_one_that_the_program_takes() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(seen > 30, "only {seen} commands were found");
 }
+
+#[test]
+fn every_example_of_the_help_is_one_that_the_program_takes() {
+    let mut seen = 0;
+    let mut faults = Vec::new();
+    let mut pending = vec![periodd::cli::Cli::command()];
+    while let Some(command) = pending.pop() {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in help.replace("\\\n", " ").lines().map(str::trim_start) {
+            if !line.starts_with("periodd ") {
+                continue;
+            }
+            seen += 1;
+            let parsed = periodd::cli::Cli::command().try_get_matches_from(words(line));
+            if let Err(error) = parsed
+                && error.use_stderr()
+            {
+                faults.push(format!("{}: {line}: {error}", command.get_name()));
+            }
+        }
+        pending.extend(command.get_subcommands().cloned());
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(seen > 60, "only {seen} examples were found");
+}

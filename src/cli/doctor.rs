@@ -22,10 +22,7 @@ pub struct Args {}
 /// Runs the command.
 pub(super) fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Any, async |session| {
-        let now = match session.business_time(true).await? {
-            Some(at) => at,
-            None => session.database.now().await?,
-        };
+        let now = session.now().await?;
         let (database, config, tz) = (&session.database, &session.config, &session.tz);
         let spinner = session.screen.spinner();
         let observer = |asked: &'static str| spinner.set_message(asked);

@@ -77,7 +77,7 @@ struct Add {
     #[arg(long, value_name = "M", default_value_t = 1, allow_negative_numbers = true)]
     anchor_month: i16,
     /// Tier
-    #[arg(long, value_name = "T", default_value = "free")]
+    #[arg(long, value_name = "TIER", default_value = "free")]
     tier: String,
     /// The org's id in your application
     #[arg(long, value_name = "UUID")]

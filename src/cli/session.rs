@@ -255,6 +255,7 @@ impl Session {
     /// does not answer waits no longer for that than for anything else.
     async fn end_broken_off(&self) {
         let Some(run) = self.recording.take() else { return };
+        self.database.set_aside();
         let ended = Ended { counts: None, error: Some(BROKEN_OFF.to_owned()) };
         let recorded = tokio::time::timeout(LAST_WORD, self.end_record(run, &ended)).await;
         let why = match recorded {

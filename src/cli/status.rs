@@ -29,13 +29,10 @@ pub struct Args {}
 /// Runs the command.
 pub(super) fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| {
-        let now = match session.business_time(true).await? {
-            Some(at) => at,
-            None => session.database.now().await?,
-        };
+        let now = session.now().await?;
         let around = async |rows: &[Row]| surroundings(session, rows);
         let status = status::status(&session.database, around, now).await?;
-        let exit = if status.has_problems() { Exit::Found } else { Exit::Done };
+        let exit = if status.found_something() { Exit::Found } else { Exit::Done };
         session.screen.show(&Answer { status, tz: session.tz.clone() })?;
         Ok(exit)
     })

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Config;
-use super::layers::outranks_files;
 use super::problem::{Place, Places, Problem, did_you_mean};
 use super::sections::{Copied, Scope, Tls, Transport};
 
@@ -47,9 +46,7 @@ impl Checks<'_> {
         let database = &self.config.database;
         if database.url.is_some() && database.url_file.is_some() {
             let credential = match self.places.get("database.url_file") {
-                Some(Place::Environment(name)) if name == "CREDENTIALS_DIRECTORY" => {
-                    "the systemd credential database-url"
-                }
+                Some(Place::Credential(_)) => "the systemd credential database-url",
                 _ => "`url_file`",
             };
             let sentence = format!("`url` and {credential} both name a database; remove one");
@@ -124,7 +121,7 @@ impl Checks<'_> {
     }
 
     fn is_credential(&self, path: &str) -> bool {
-        self.places.get(path).is_some_and(|place| place.is_environment() && !outranks_files(place))
+        matches!(self.places.get(path), Some(Place::Credential(_)))
     }
 
     fn is_smtp_near(&self) -> bool {

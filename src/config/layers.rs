@@ -21,6 +21,8 @@ pub(super) const SHIPPED: &str = include_str!("../../config/periodd.toml");
 /// Where root keeps state and socket, and the service, too.
 const MACHINES_STATE_DIR: &str = "/var/lib/periodd";
 const MACHINES_SOCKET_DIR: &str = "/run/periodd";
+/// Where systemd finds the credentials of the service: the units' `LoadCredential`, under our name.
+const MACHINES_CREDENTIALS: &str = "/etc/credstore/periodd-";
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "PERIODD__";
@@ -152,8 +154,8 @@ impl Layers {
     }
 
     /// Adds what the machine says, for keys that nobody has set: directories and credentials.
-    pub(super) fn surroundings(&mut self, environment: &Environment) {
-        self.credentials(environment);
+    pub(super) fn surroundings(&mut self, environment: &Environment, file: Option<&Path>) {
+        self.credentials(environment, file);
         let is_state_set = self.places.contains_key("daemon.state_dir");
         match state_dir(environment) {
             Some((directory, place)) => self.fall_back("daemon.state_dir", &directory, place),
@@ -178,16 +180,23 @@ impl Layers {
         }
     }
 
-    /// systemd's credentials stand for the keys that name files with secrets.
-    fn credentials(&mut self, environment: &Environment) {
-        let Some(directory) = environment.get("CREDENTIALS_DIRECTORY") else { return };
+    /// systemd's credentials stand for the keys that name files with secrets: for the service where
+    /// systemd puts them, for root's commands on the machine's own file where systemd takes them
+    /// from, so that both work on one database.
+    fn credentials(&mut self, environment: &Environment, file: Option<&Path>) {
+        let prefix = match environment.get("CREDENTIALS_DIRECTORY") {
+            Some(directory) => format!("{directory}/"),
+            None if is_root() && file.is_some_and(|file| file == machines_file()) => {
+                MACHINES_CREDENTIALS.to_owned()
+            }
+            None => return,
+        };
         for (path, schema) in schema::keys() {
             let Some(credential) = schema["x-credential"].as_str() else { continue };
-            let file = Path::new(directory).join(credential);
+            let file = format!("{prefix}{credential}");
             let is_outranked = self.places.get(&path).is_some_and(outranks_files);
-            if file.exists() && !is_outranked {
-                let place = Place::Environment("CREDENTIALS_DIRECTORY".to_owned());
-                self.fall_back(&file_key(&path), &file, place);
+            if Path::new(&file).exists() && !is_outranked {
+                self.fall_back(&file_key(&path), Path::new(&file), Place::Credential(file.clone()));
             }
         }
     }

@@ -118,7 +118,7 @@ impl Config {
         }
         layers.environment(&environment);
         layers.settle_secrets();
-        layers.surroundings(&environment);
+        layers.surroundings(&environment, file.as_deref());
         Self::from_layers(layers, file)
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Place {
     File(Arc<SourceText>, Range<usize>),
     /// In this variable.
     Environment(String),
+    /// In this file of systemd's credentials.
+    Credential(String),
 }
 
 /// Where each value stands, by its path: `tiers[0].limits.scrapes`.
@@ -46,6 +48,11 @@ pub enum Source {
         /// Its name.
         variable: String,
     },
+    /// A credential of systemd's.
+    Credential {
+        /// Its file.
+        file: String,
+    },
 }
 
 impl fmt::Display for Source {
@@ -54,6 +61,7 @@ impl fmt::Display for Source {
             Self::Default => f.write_str("default"),
             Self::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
             Self::Environment { variable } => write!(f, "environment variable {variable}"),
+            Self::Credential { file } => write!(f, "credential {file}"),
         }
     }
 }
@@ -70,6 +78,7 @@ impl Place {
                 Source::File { name: source.name.clone(), line, column }
             }
             Self::Environment(variable) => Source::Environment { variable: variable.clone() },
+            Self::Credential(file) => Source::Credential { file: file.clone() },
         }
     }
 
@@ -78,16 +87,12 @@ impl Place {
         !matches!(self, Self::Default)
     }
 
-    pub(super) fn is_environment(&self) -> bool {
-        matches!(self, Self::Environment(_))
-    }
-
     /// Where the file's problems are listed, before those of the environment.
     fn order(&self) -> (u8, usize) {
         match self {
             Self::Default => (0, 0),
             Self::File(_, span) => (1, span.start),
-            Self::Environment(_) => (2, 0),
+            Self::Environment(_) | Self::Credential(_) => (2, 0),
         }
     }
 }
@@ -120,7 +125,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Default => f.write_str(&self.sentence),
-            Place::Environment(_) => write!(f, "{}: {}", self.place.source(), self.sentence),
+            Place::Environment(_) | Place::Credential(_) => {
+                write!(f, "{}: {}", self.place.source(), self.sentence)
+            }
             Place::File(source, span) => {
                 let (line, carets) = excerpt(&source.text, span);
                 writeln!(f, "{}: {}", self.place.source(), self.sentence)?;

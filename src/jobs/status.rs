@@ -85,10 +85,10 @@ pub struct Status {
 }
 
 impl Status {
-    /// Is anything wrong?
+    /// Is anything worse than good to know?
     #[must_use]
-    pub fn has_problems(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Problem)
+    pub fn found_something(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity > Severity::Note)
     }
 }
 
@@ -182,7 +182,7 @@ fn orgs(facts: &Facts, now: Instant) -> Vec<Finding> {
     }
     for parked in &facts.parked {
         let what = format!("{} is parked since {}: {}", parked.org, parked.at, parked.reason);
-        let mend = format!("periodd explain {0}, then periodd orgs unpark {0}", parked.org);
+        let mend = format!("periodd explain {0}; periodd orgs unpark {0}", parked.org);
         findings.push(Finding::problem("parked", what).mend(mend));
     }
     let named = i64::try_from(facts.parked.len()).unwrap_or(i64::MAX);
@@ -217,7 +217,7 @@ fn emails(facts: &Facts, now: Instant) -> Vec<Finding> {
     let Queues { emails, waiting, given_up, .. } = &facts.queues;
     if given_up.length > 0 {
         let what = format!("{} given up within a day", many(given_up.length, "email"));
-        findings.push(Finding::problem("emails_given_up", what).mend("periodd alerts list"));
+        findings.push(Finding::problem("emails_given_up", what).mend("periodd alerts list --state given_up"));
     }
     if emails.oldest.is_some_and(|since| since <= before(now, UNSENT_AFTER)) {
         let length = many(emails.length, "email");
@@ -225,9 +225,9 @@ fn emails(facts: &Facts, now: Instant) -> Vec<Finding> {
         findings.push(Finding::problem("emails_late", what).mend("periodd alerts run"));
     }
     if waiting.length > 0 {
-        let what = format!("{} wait because nobody can be told", many(waiting.length, "alert"));
-        let mend = "periodd alerts list, then periodd orgs set ORG --contact EMAIL";
-        findings.push(Finding::warning("no_recipient", what).mend(mend));
+        let length = many(waiting.length, "alert");
+        let what = format!("{length} wait because nobody can be told: their orgs lack a contact");
+        findings.push(Finding::warning("no_recipient", what).mend("periodd alerts list"));
     }
     findings
 }
@@ -244,9 +244,11 @@ fn schedules_of(facts: &Facts, surroundings: &Surroundings, now: Instant) -> Vec
         }
         if row.is_abandoned() {
             let who = replica.as_deref().unwrap_or("a process");
-            let what = format!("{who} vanished while it ran {job}; another daemon takes over");
-            let mend = "systemctl status periodd on that machine, and start it";
-            findings.push(Finding::problem("replica_vanished", what).mend(mend));
+            let what = format!(
+                "{who} vanished while it ran {job}; another daemon takes over, and it is to be \
+                 started again on its machine"
+            );
+            findings.push(Finding::problem("replica_vanished", what).mend("systemctl start periodd"));
         }
     }
     let is_paused =
@@ -280,7 +282,7 @@ fn zones(facts: &Facts, surroundings: &Surroundings, now: Instant) -> Vec<Findin
     let here = &surroundings.tz_release;
     if let Some(newest) = newest_used.as_ref().filter(|newest| *newest > here) {
         let what = format!("the tz data here is {here}, and {newest} was used for this database");
-        let mend = "apt-get install --only-upgrade tzdata, or a newer periodd";
+        let mend = "apt-get install --only-upgrade tzdata";
         findings.push(Finding::problem("stale_tz", what).mend(mend));
     }
     let enough = now.plus(MONTHS_AHEAD).is_ok_and(|until| months_until.is_some_and(|m| m > until));
@@ -298,8 +300,10 @@ fn clocks(host: Instant, database: Instant) -> Option<Finding> {
         return None;
     }
     let finding = if skew < SKEW_WRONG { Finding::warning } else { Finding::problem };
-    let what = format!("this machine's clock says {host}, the database's {database}");
-    Some(finding("clock_skew", what).mend("timedatectl set-ntp true, on both machines"))
+    let what = format!(
+        "this machine's clock says {host}, the database's {database}; one of them is not kept"
+    );
+    Some(finding("clock_skew", what).mend("timedatectl set-ntp true"))
 }
 
 fn disk(disk: &Disk) -> Option<Finding> {

@@ -121,10 +121,18 @@ impl Database {
         knock(&options).await.map_err(|error| unreachable(&options, &error.into()))
     }
 
+    /// Gives up the connection that was given back last, when what used it was broken off: nobody
+    /// knows what it is in the middle of.
+    pub fn set_aside(&self) {
+        if let Some(shelf) = &self.shelf {
+            shelf.discard();
+        }
+    }
+
     /// Closes every connection, waiting for those that are in use.
     pub async fn close(&self) {
         if let Some(shelf) = &self.shelf {
-            shelf.clear().await;
+            shelf.close().await;
         }
         self.pool.close().await;
     }

@@ -253,7 +253,7 @@ impl Target {
             copied: wanted.copied,
             numbers: sql.numbers.clone(),
             memory,
-            is_swept: wanted.is_default() && wanted.scope == Scope::Org,
+            is_swept: sql.is_orgs && wanted.is_default(),
             read_pending: read(Which::Pending),
             read_synced: read(Which::Synced),
             read_all: read(Which::All),

@@ -24,6 +24,8 @@ struct Lying {
     connection: Option<PoolConnection<Postgres>>,
     /// How many wait for a connection of the pool: nothing is kept from them.
     waiting: usize,
+    /// Nothing is put here any more.
+    is_closed: bool,
 }
 
 impl Shelf {
@@ -41,9 +43,32 @@ impl Shelf {
         })
     }
 
-    /// Closes what lies here.
-    pub(super) async fn clear(&self) {
+    /// Takes a connection that is given back, unless somebody waits for it at the pool, or it has
+    /// something to say yet: a rollback that is due is not put off.
+    fn put(&self, connection: PoolConnection<Postgres>) {
+        let mut lying = self.lying();
+        let has_room = lying.waiting == 0 && lying.connection.is_none() && !lying.is_closed;
+        if has_room && !sqlx::Connection::should_flush(&*connection) {
+            lying.connection = Some(connection);
+        }
+    }
+
+    /// Has what lies here closed by and by, for whoever was broken off may have left it in the
+    /// middle of something.
+    pub(super) fn discard(&self) {
         let connection = self.lying().connection.take();
+        if let Some(mut connection) = connection {
+            connection.close_on_drop();
+        }
+    }
+
+    /// Closes what lies here, for good.
+    pub(super) async fn close(&self) {
+        let connection = {
+            let mut lying = self.lying();
+            lying.is_closed = true;
+            lying.connection.take()
+        };
         if let Some(connection) = connection {
             // It is about to be gone, whether or not the server hears the farewell.
             let _ = connection.close().await;
@@ -72,15 +97,14 @@ impl Lease {
         let Some(shelf) = shelf else {
             return Ok(Self { connection: Some(pool.acquire().await?), shelf: None });
         };
-        let connection = match shelf.take() {
-            Err(_waiting) => pool.acquire().await?,
-            Ok(mut connection) => {
-                if sqlx::Connection::ping(&mut *connection).await.is_ok() {
-                    connection
-                } else {
-                    // It ended without us, and has nothing more to say.
-                    let _ = connection.close().await;
-                    pool.acquire().await?
+        let connection = loop {
+            match shelf.take() {
+                Err(_waiting) => break pool.acquire().await?,
+                Ok(mut connection) => {
+                    // One that has ended is the pool's to bury.
+                    if sqlx::Connection::ping(&mut *connection).await.is_ok() {
+                        break connection;
+                    }
                 }
             }
         };
@@ -91,10 +115,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let (Some(connection), Some(shelf)) = (self.connection.take(), &self.shelf) {
-            let mut lying = shelf.lying();
-            if lying.waiting == 0 && lying.connection.is_none() {
-                lying.connection = Some(connection);
-            }
+            shelf.put(connection);
         }
     }
 }

@@ -194,7 +194,8 @@ pub async fn require_current(database: &Database) -> Result<(), StoreError> {
     // One question, because every command begins with it; the long answers are for when it fails.
     let found: Result<(Option<i64>, bool), sqlx::Error> = sqlx::query_as(
         "select (select max(version) from periodd_migrations),
-                row_security_active('organizations')",
+                coalesce((select row_security_active(oid) from pg_class
+                          where oid = to_regclass('organizations')), false)",
     )
     .fetch_one(&mut *connection)
     .await;

@@ -177,6 +177,32 @@ async fn what_is_impossible_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_future_is_refused_but_in_a_sandbox() {
+    let test = acme().await;
+    let before = everything(&test).await;
+    let config = format!("[database]\nurl = \"{}\"\n", test.url());
+    for line in [
+        "explain acme",
+        "status",
+        "doctor",
+        "rollover",
+        "sync",
+        "sync --check",
+        "alerts run",
+        "alerts preview acme",
+        "usage check --org acme --feature sms_sent",
+        "usage record --org acme --feature sms_sent --quantity 1",
+        "packs grant --org acme --feature sms_sent --quantity 1",
+        "orgs add bolt --name Bolt --zone UTC",
+    ] {
+        let arguments = ["--at", "2999-01-01T00:00:00Z"].into_iter().chain(line.split(' '));
+        let refused = test.periodd_configured(&config, &arguments.collect::<Vec<_>>()).exits(5);
+        assert!(refused.stderr.contains("sandbox = true"), "{line}: {}", refused.stderr);
+    }
+    assert_eq!(everything(&test).await, before);
+}
+
+#[tokio::test]
 async fn a_file_without_permission_is_named() {
     let test = acme().await;
     let directory = tempfile::tempdir().expect("a directory");

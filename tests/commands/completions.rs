@@ -81,6 +81,13 @@ fn every_command_has_a_man_page() {
         std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
     assert!(page("periodd").contains("periodd\\-rollover(1)"), "{}", page("periodd"));
+    // There is a schema for every command that answers.
+    let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schemas");
+    for schema in std::fs::read_dir(schemas).expect("schemas") {
+        let name = schema.expect("a file").file_name().into_string().expect("UTF-8");
+        let command = format!("periodd-{}", name.trim_end_matches(".json"));
+        assert!(page(&command).contains("Examples:"), "{command}");
+    }
     let pack = page("periodd-packs-refund");
     assert!(pack.contains(".TH PERIODD-PACKS-REFUND 1"), "{pack}");
     assert!(pack.contains("Examples:") && pack.contains("\\-\\-reference"), "{pack}");

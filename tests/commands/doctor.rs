@@ -84,12 +84,12 @@ async fn each_deep_fault_is_found() {
         (
             "update organizations set current_period_end = '2026-04-10Z'",
             "inverted_period",
-            "periodd db import",
+            "periodd db import --apply",
         ),
         (
             "update organizations set current_period_end = '2026-05-31T21:59:59.999Z'",
             "inclusive_end",
-            "periodd db import",
+            "periodd db import --apply",
         ),
         (
             "update organizations set current_period_end = '2026-05-10Z'",

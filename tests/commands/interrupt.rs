@@ -63,6 +63,8 @@ async fn a_rollover_finishes_its_page_and_leaves_the_rest() {
 #[tokio::test]
 async fn a_second_ctrl_c_breaks_it_off_and_nothing_of_the_page_remains() {
     let test = TestDatabase::new().await;
+    // The end of the run is recorded over another connection than the one that waits.
+    test.configure("[rollover]\nconnections = 1\n");
     test.sql(
         "insert into organizations (slug, name, time_zone, current_period_start, current_period_end)
          values ('acme', 'Acme', 'UTC', '2026-04-01Z', '2026-05-01Z')",

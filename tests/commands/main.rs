@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod completions;
+mod connections;
 mod doctor;
 mod explain;
 mod import;

@@ -140,6 +140,8 @@ async fn every_answer_is_what_its_schema_says() {
         answered.insert(command);
     }
 
+    everything_of_acme(&test).await;
+
     // Those that need an id, a place of their own or no time.
     let list = test.periodd(&["alerts", "list", "--format", "json"]).exits(0).json();
     let email = list["emails"][0]["id"].as_str().expect("an email was sent").to_owned();
@@ -166,6 +168,31 @@ async fn every_answer_is_what_its_schema_says() {
         .filter(|command| !answered.contains(command.as_str()) && *command != "demo")
         .collect();
     assert!(unanswered.is_empty(), "nothing was held to these schemas: {unanswered:?}");
+}
+
+/// At the end of the story `explain` has something to say in each of its sections.
+async fn everything_of_acme(test: &TestDatabase) {
+    test.sql(
+        "update usage_counters c set used = used + 1 from organizations o
+         where o.id = c.org_id and o.slug = 'acme' and c.period_start = o.current_period_start",
+    )
+    .await;
+    test.periodd(&["sync", "--full", "--at", NOW]).exits(0);
+    let explain = ["explain", "acme", "--at", NOW];
+    let document = test.periodd(&[&explain[..], &["--format", "json"]].concat()).exits(0).json();
+    schema_files::hold("explain", &document);
+    for section in ["features", "packs", "closed", "adjustments", "alerts", "mends"] {
+        let rows = document[section].as_array().expect("a list");
+        assert!(!rows.is_empty(), "{section}: {document:#}");
+    }
+    assert!(document["period"]["passed_percent"].is_number(), "{document:#}");
+    assert!(document["local_time"].is_string(), "{document:#}");
+    let drawn = &document["packs"][0]["drawn"];
+    assert_ne!(drawn.as_f64(), Some(0.0), "a pack has paid: {}", document["packs"]);
+    let page = test.periodd(&explain).exits(0).stdout;
+    for heading in ["uncovered", "late", "decided", "mended", "refunded", "% passed"] {
+        assert!(page.contains(heading), "{heading}: {page}");
+    }
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ async fn each_fault_is_found_and_mended_by_what_is_said() {
              where slug = 'acme'",
             "parked",
             "problem",
-            "periodd explain acme, then periodd orgs unpark acme",
+            "periodd explain acme; periodd orgs unpark acme",
         ),
         (
             "insert into usage_metrics
@@ -90,7 +90,7 @@ async fn each_fault_is_found_and_mended_by_what_is_said() {
                     '2026-05-16Z' from organizations limit 1",
             "emails_given_up",
             "problem",
-            "periodd alerts list",
+            "periodd alerts list --state given_up",
         ),
         (
             "insert into periodd_outbox (org_id, feature, period_start, period_end, threshold,
@@ -108,7 +108,7 @@ async fn each_fault_is_found_and_mended_by_what_is_said() {
              from organizations limit 1",
             "no_recipient",
             "warning",
-            "periodd alerts list, then periodd orgs set ORG --contact EMAIL",
+            "periodd alerts list",
         ),
         (
             "insert into periodd_schedules (job, trigger, seed, settled, paused_at, pause_reason)
@@ -131,7 +131,7 @@ async fn each_fault_is_found_and_mended_by_what_is_said() {
                      'web-1', '2020-01-01Z')",
             "replica_vanished",
             "problem",
-            "systemctl status periodd on that machine, and start it",
+            "systemctl start periodd",
         ),
         (
             "insert into periodd_runs
@@ -146,7 +146,7 @@ async fn each_fault_is_found_and_mended_by_what_is_said() {
              on conflict (name) do update set value = excluded.value",
             "stale_tz",
             "problem",
-            "apt-get install --only-upgrade tzdata, or a newer periodd",
+            "apt-get install --only-upgrade tzdata",
         ),
         (
             "update periodd_zone_months set starts = starts[1:3] where time_zone = 'UTC'",
@@ -162,8 +162,7 @@ async fn each_fault_is_found_and_mended_by_what_is_said() {
         let all = found(&answer.json());
         let expected = (check.to_owned(), severity.to_owned(), mend.to_owned());
         assert!(all.contains(&expected), "{check}: {all:#?}");
-        let has_problem = all.iter().any(|finding| finding.1 == "problem");
-        assert_eq!(answer.code, if has_problem { 3 } else { 0 }, "{check}");
+        assert_eq!(answer.code, 3, "{check}");
     }
 }
 

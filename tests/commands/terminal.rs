@@ -92,3 +92,22 @@ async fn a_question_names_the_number_and_only_yes_means_yes() {
     let refused = test.periodd(&["rollover", "--early"]).exits(5);
     assert!(refused.stderr.contains("2 orgs") && refused.stderr.contains("--yes"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn whoever_watches_a_rollover_sees_how_far_it_is() {
+    for (flag, is_told) in [("", true), ("--quiet", false)] {
+        let test = TestDatabase::new().await;
+        test.configure("[rollover]\nbatch_size = 100\n");
+        test.sql(
+            "insert into organizations (slug, name, time_zone,
+                                        current_period_start, current_period_end)
+             select 'org-' || i, 'Org', 'UTC', '2026-04-01Z', '2026-05-01Z'
+             from generate_series(1, 600) as i",
+        )
+        .await;
+        let rollover = format!("{flag} rollover --at 2026-05-02T00:00:00Z");
+        let watched = on_a_terminal(&test, &rollover, 100, &[], "").exits(0).stdout;
+        assert_eq!(watched.contains("/600"), is_told, "how many of how many: {watched:?}");
+        assert!(watched.contains("closed 600 periods of 600 orgs"), "{watched:?}");
+    }
+}

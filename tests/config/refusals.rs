@@ -211,7 +211,10 @@ fn keys_that_contradict_each_other_are_refused() {
             "[database]\nurl = \"postgres:///a\"\nurl_file = \"b\"\n",
             "F:2:7: `url` and `url_file` both name a database; remove one",
         ),
-        ("[database]\nmax_connections = 2\n", "F:2:19: `connections` in [rollover] (2) must be"),
+        (
+            "[rollover]\nconnections = 2\n[database]\nmax_connections = 2\n",
+            "F:2:15: `connections` in [rollover] (2) must be",
+        ),
         (
             "[mail.smtp]\nhost = \"mail.example.com\"\ntls = \"none\"\nusername = \"u\"\n\
              password_file = \"p\"\n",

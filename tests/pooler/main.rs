@@ -2,6 +2,9 @@
 //! and each of these is shared with whoever comes next.
 
 mod pgbouncer;
+#[path = "../daemon/process.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod process;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -9,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pgbouncer::Pooler;
+use process::{Daemon, until};
 use sqlx::{Connection, PgConnection};
 use support::TestDatabase;
 use uuid::Uuid;
@@ -56,8 +60,9 @@ async fn every_command_works_from_the_migration_on() {
     assert!(explained.stdout.contains("20"), "{}", explained.stdout);
     let status = periodd(&["status", "--at", "2026-06-02T00:00:00Z"]);
     assert!([0, 3].contains(&status.code), "{status:?}");
-    let doctor = periodd(&["doctor", "--at", "2026-06-02T00:00:00Z"]);
+    let doctor = periodd(&["doctor", "--at", "2026-06-02T00:00:00Z", "--format", "json"]);
     assert!([0, 3].contains(&doctor.code), "{doctor:?}");
+    assert!(doctor.stdout.contains("\"pooler\""), "it notices the pooler: {}", doctor.stdout);
     let books = "select used, included, drawn, uncovered from billing_period_usage";
     assert_eq!(test.rows(books).await, ["110 100 10 0"]);
     assert_eq!(test.rows("select remaining from overage_packs").await, ["20"]);
@@ -84,22 +89,11 @@ async fn the_daemon_closes_what_is_due() {
     );
     let file = state.path().join("periodd.toml");
     std::fs::write(&file, config).expect("the configuration is written");
-    let mut daemon = std::process::Command::new(env!("CARGO_BIN_EXE_periodd"))
-        .arg("--config")
-        .arg(&file)
-        .arg("run")
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("the binary starts");
-    let closed = "select count(*) from billing_periods";
-    while test.rows(closed).await == ["0"] {
-        let ended = daemon.try_wait().expect("a child");
-        assert!(ended.is_none(), "the daemon ended: {ended:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    let pid = daemon.id().to_string();
-    std::process::Command::new("kill").arg(&pid).status().expect("a signal");
-    assert!(daemon.wait().expect("a child").success(), "SIGTERM ends it well");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_periodd"));
+    command.arg("--config").arg(&file).arg("run");
+    let daemon = Daemon::spawn(command);
+    until(&test, "select count(*) from billing_periods", "1").await;
+    assert!(daemon.stop().await.success(), "SIGTERM ends it well");
     test.check_invariants().await;
 }
 

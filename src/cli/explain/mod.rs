@@ -42,10 +42,7 @@ pub struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| {
-        let now = match session.business_time(true).await? {
-            Some(at) => at,
-            None => session.database.now().await?,
-        };
+        let now = session.now().await?;
         let subject = explain::find(&session.database, &args.subject).await?;
         let derived = derived(session).await?;
         let (database, tz) = (&session.database, &session.tz);

@@ -15,7 +15,7 @@ pub(super) async fn check(patient: &Patient<'_>) -> Result<Vec<Finding>, StoreEr
     let outdated_before = patient.now.plus(-OUTDATED_AFTER).unwrap_or(patient.now);
     let found = doctor::periods(&mut connection, outdated_before).await?;
     let roll_over = "periodd rollover";
-    let import = "periodd db import";
+    let import = "periodd db import --apply";
     let all = [
         ("no_period", &found.unopened, "have no open period, or half of one", roll_over),
         ("inverted_period", &found.inverted, "have a period that ends before it starts", import),

@@ -81,7 +81,7 @@ fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
     };
     if end <= start {
         let what = format!("its period ends at {end}, not after its start at {start}");
-        return vec![Finding::problem("inverted_period", what).mend("periodd db import")];
+        return vec![Finding::problem("inverted_period", what).mend("periodd db import --apply")];
     }
     let mut findings = Vec::new();
     if end <= *now {
@@ -92,7 +92,7 @@ fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
     if is_inclusive(end) {
         let what =
             format!("its period ends at {end}, an inclusive end: a moment belongs to nobody");
-        findings.push(Finding::problem("inclusive_end", what).mend("periodd db import"));
+        findings.push(Finding::problem("inclusive_end", what).mend("periodd db import --apply"));
     } else if let Some(boundary) = calendar(org, tz).and_then(|calendar| misplaced(&calendar, end))
     {
         let what = format!(
