@@ -209,6 +209,8 @@ fn every_example_of_the_help_is_one_that_the_program_takes() {
                 continue;
             }
             seen += 1;
+            // What stands in a column of its own behind it is a remark.
+            let line = line.split("  ").next().unwrap_or(line);
             let parsed = periodd::cli::Cli::command().try_get_matches_from(words(line));
             if let Err(error) = parsed
                 && error.use_stderr()

@@ -217,7 +217,8 @@ fn emails(facts: &Facts, now: Instant) -> Vec<Finding> {
     let Queues { emails, waiting, given_up, .. } = &facts.queues;
     if given_up.length > 0 {
         let what = format!("{} given up within a day", many(given_up.length, "email"));
-        findings.push(Finding::problem("emails_given_up", what).mend("periodd alerts list --state given_up"));
+        let mend = "periodd alerts list --state given_up";
+        findings.push(Finding::problem("emails_given_up", what).mend(mend));
     }
     if emails.oldest.is_some_and(|since| since <= before(now, UNSENT_AFTER)) {
         let length = many(emails.length, "email");
@@ -248,7 +249,8 @@ fn schedules_of(facts: &Facts, surroundings: &Surroundings, now: Instant) -> Vec
                 "{who} vanished while it ran {job}; another daemon takes over, and it is to be \
                  started again on its machine"
             );
-            findings.push(Finding::problem("replica_vanished", what).mend("systemctl start periodd"));
+            let mend = "systemctl start periodd";
+            findings.push(Finding::problem("replica_vanished", what).mend(mend));
         }
     }
     let is_paused =

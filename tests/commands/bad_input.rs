@@ -187,7 +187,6 @@ async fn the_future_is_refused_but_in_a_sandbox() {
         "doctor",
         "rollover",
         "sync",
-        "sync --check",
         "alerts run",
         "alerts preview acme",
         "usage check --org acme --feature sms_sent",

@@ -36,6 +36,7 @@ async fn a_command_works_over_one_connection() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let arguments: Vec<&str> = command.split(' ').collect();
-        test.periodd_configured(&config, &arguments).exits(0);
+        let answer = test.periodd_configured(&config, &arguments);
+        assert_eq!(answer.code, 0, "{command}: {answer:?}");
     }
 }

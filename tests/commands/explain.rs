@@ -288,7 +288,11 @@ async fn what_stands_in_the_row_and_cannot_be_right() {
         ),
         ("current_period_end = '2026-05-10Z'", "overdue", "periodd rollover --org acme"),
         ("current_period_end = '2026-04-10Z'", "inverted_period", "periodd db import --apply"),
-        ("current_period_end = '2026-05-31T21:59:59.999Z'", "inclusive_end", "periodd db import --apply"),
+        (
+            "current_period_end = '2026-05-31T21:59:59.999Z'",
+            "inclusive_end",
+            "periodd db import --apply",
+        ),
     ] {
         let test = acme().await;
         test.sql(&format!("update organizations set {set}")).await;

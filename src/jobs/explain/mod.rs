@@ -155,7 +155,7 @@ pub async fn explain(
     let users = rows::users(&mut reading, org.id, subject.user, SCRAPES, start).await?;
     let adjustments = rows::adjustments(&mut reading, org.id).await?;
     let contacts = settings::contacts(&mut reading, org.id).await?;
-    drop(reading);
+    reading.rollback().await?;
     drop(connection);
     let closed = orgs::closed(database, org.id, CLOSED_SHOWN).await?;
 
