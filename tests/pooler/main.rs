@@ -133,6 +133,15 @@ async fn a_limit_is_a_limit_for_sixteen_clients_over_three_connections() {
     test.check_invariants().await;
 }
 
+/// Says for whom the connection speaks until the transaction ends.
+async fn say_who(transaction: &mut PgConnection, user: Uuid) {
+    sqlx::query("select set_config('app.user_id', $1::text, true)")
+        .bind(user)
+        .execute(transaction)
+        .await
+        .expect("it is said");
+}
+
 #[tokio::test]
 async fn who_somebody_is_ends_with_the_transaction() {
     let test = TestDatabase::new().await;
@@ -149,11 +158,7 @@ async fn who_somebody_is_ends_with_the_transaction() {
     let mut of_bob = PgConnection::connect(&url).await.expect("the pooler answers");
     let server = "select pg_backend_pid()";
     let mut transaction = of_ann.begin().await.expect("a transaction");
-    sqlx::query("select set_config('app.user_id', $1::text, true)")
-        .bind(ann)
-        .execute(&mut *transaction)
-        .await
-        .expect("Ann says who she is");
+    say_who(&mut transaction, ann).await;
     let (pid,): (i32,) = sqlx::query_as(server).fetch_one(&mut *transaction).await.expect("a pid");
     let used: (bool, i64) = sqlx::query_as(
         "select allowed, (select count(*) from usage_metrics)
@@ -185,11 +190,7 @@ async fn who_somebody_is_ends_with_the_transaction() {
     }
     // Bob is Bob on it, and no more.
     let mut transaction = of_bob.begin().await.expect("a transaction");
-    sqlx::query("select set_config('app.user_id', $1::text, true)")
-        .bind(bob)
-        .execute(&mut *transaction)
-        .await
-        .expect("Bob says who he is");
+    say_who(&mut transaction, bob).await;
     let seen: (i64,) = sqlx::query_as("select count(*) from usage_metrics")
         .fetch_one(&mut *transaction)
         .await
