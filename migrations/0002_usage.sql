@@ -46,12 +46,14 @@ create table usage_counters (
     last_synced_at timestamptz,
     discrepancy_count integer not null default 0 check (discrepancy_count >= 0),
     updated_at timestamptz not null default now(),
+    revision bigint not null default 0,
     primary key (org_id, period_start, feature),
     check (period_end > period_start)
 )
 -- Counters change with every use; room on the page keeps those updates away from the indexes.
 with (fillfactor = 70);
 comment on table usage_counters is 'Usage of one org and feature in one period: the sum of its counted metrics.';
+comment on column usage_counters.revision is 'The revision of the org with which its packs last sank by anything but a rollover: an increment whose limit was read before that decides anew.';
 comment on column usage_counters.org_id is 'The org.';
 comment on column usage_counters.feature is 'The feature.';
 comment on column usage_counters.period_start is 'Start of the period, inside it.';

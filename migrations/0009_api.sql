@@ -185,34 +185,28 @@ end
 $$;
 comment on function periodd_foreseen is 'What one feature of an org is granted at an instant, with the draws that a rollover still has to make already made.';
 
--- How an org stands in its open period, without its packs: short, for this is read at every
--- increment. Its body is bound when it is created, so that it needs no search path, and becomes
--- part of the statement that calls it.
+-- How an org stands in its open period, without its packs and what it has used: short, for this is
+-- read at every increment. Its body is bound when it is created, so that it needs no search path,
+-- and becomes part of the statement that calls it.
 create function periodd_standing(p_org_id uuid, p_feature text, p_at timestamptz)
 returns table (
-    at timestamptz, period_start timestamptz, period_end timestamptz,
-    used numeric, included numeric, is_granted boolean, drawn numeric, usable numeric,
-    tier text, subscription_status text,
+    at timestamptz, included numeric, is_granted boolean, tier text, subscription_status text,
     open_start timestamptz, open_end timestamptz, next_ends timestamptz[], revision bigint,
     is_all boolean
 )
 language sql stable
 begin atomic
-    select greatest(p_at, o.current_period_start), o.current_period_start, o.current_period_end,
-           coalesce(c.used, 0),
+    select greatest(p_at, o.current_period_start),
            case when l.org_id is not null then l.included
                 when t.tier is not null then t.included
                 else 0 end,
            l.org_id is not null or t.tier is not null,
-           0::numeric, 0::numeric,
            o.subscription_tier, o.subscription_status,
            o.current_period_start, o.current_period_end, o.next_period_ends, o.revision,
            p_at < o.current_period_end and o.current_period_start is not null
                and not exists (select from overage_packs k
                                where k.org_id = o.id and k.feature = p_feature)
     from organizations o
-    left join usage_counters c
-      on c.org_id = o.id and c.period_start = o.current_period_start and c.feature = p_feature
     left join limit_overrides l on l.org_id = o.id and l.feature = p_feature
     left join tier_limits t on t.tier = o.subscription_tier and t.feature = p_feature
     where o.id = p_org_id;
@@ -255,43 +249,39 @@ create function periodd_allowance(
     -- With these two it makes the allowance.
     out drawn numeric, out usable numeric,
     out tier text, out subscription_status text,
-    -- The org's row as it was read.
-    out open_start timestamptz, out open_end timestamptz, out next_ends timestamptz[],
-    out revision bigint, out is_all boolean
+    -- The revision of the org's row as it was read.
+    out revision bigint
 )
 language plpgsql stable
 set search_path from current
 as $$
 declare
-    v_holds_expired boolean;
+    v_open_end timestamptz;
+    v_next_ends timestamptz[];
+    v_is_all boolean;
 begin
-    select s.* into at, period_start, period_end, used, included, is_granted, drawn, usable,
-                    tier, subscription_status, open_start, open_end, next_ends, revision, is_all
+    select s.at, s.open_start, s.open_end, s.included, s.is_granted, 0, 0,
+           s.tier, s.subscription_status, s.revision, s.open_end, s.next_ends, s.is_all
+      into at, period_start, period_end, included, is_granted, drawn, usable,
+           tier, subscription_status, revision, v_open_end, v_next_ends, v_is_all
     from periodd_standing(p_org_id, p_feature, p_at) s;
-    if is_all then
-        return;
+    if not v_is_all and at < v_open_end then
+        select k.usable, k.drawn, not k.holds_expired into usable, drawn, v_is_all
+        from periodd_held(p_org_id, p_feature, at, period_start) k;
     end if;
-    if at < open_end then
-        select k.usable, k.drawn, k.holds_expired into usable, drawn, v_holds_expired
-        from periodd_held(p_org_id, p_feature, at, open_start) k;
-        if not v_holds_expired then
+    if not v_is_all then
+        select p.period_start, p.period_end into period_start, period_end
+        from periodd_period_at(period_start, v_open_end, v_next_ends, at) p;
+        if period_start is null then
             return;
         end if;
+        select f.included, f.is_granted, f.drawn, f.usable
+          into included, is_granted, drawn, usable
+        from periodd_foreseen(p_org_id, p_feature, at) f;
     end if;
-    period_start := null;
-    period_end := null;
-    select p.period_start, p.period_end into period_start, period_end
-    from periodd_period_at(open_start, open_end, next_ends, at) p;
-    if period_start is null then
-        return;
-    end if;
-    select coalesce(sum(c.used), 0) into used
-    from usage_counters c
-    where c.org_id = p_org_id and c.period_start = periodd_allowance.period_start
-      and c.feature = p_feature;
-    select f.included, f.is_granted, f.drawn, f.usable
-      into included, is_granted, drawn, usable
-    from periodd_foreseen(p_org_id, p_feature, at) f;
+    used := coalesce((select c.used from usage_counters c
+                      where c.org_id = p_org_id and c.period_start = periodd_allowance.period_start
+                        and c.feature = p_feature), 0);
 end
 $$;
 comment on function periodd_allowance is 'What an org may use of a feature in the period that contains an instant, and what it has used.';
@@ -314,11 +304,16 @@ comment on function periodd_refuse_period is 'Says why an instant is in no perio
 
 -- Increments --------------------------------------------------------------------------------------
 
--- The act is the guarded upsert of the org's counter, and everything else is written only if it
--- goes through. What is read before it decides the limit; what could lower the limit meanwhile
--- moves the org's revision, which is asked again once the counter is held. Only the two functions
--- below run it, which have pinned their search path: to pin it once more costs a tenth of what an
--- increment takes besides its writes.
+-- The act is the guarded update of the org's counter, and everything else is written only if it
+-- goes through. What is read before it decides the limit; whoever takes from the packs meanwhile
+-- raises the counter's revision, which the guard asks for too.
+--
+-- What it costs besides its writes are statements and expressions, each of which is set up once per
+-- transaction. So one statement reads all that is needed and tells whether the use is a plain one;
+-- a value that a statement can return is not assigned; a condition holds no query. The writes are
+-- separate statements, because each lets go of the indexes that it has opened: all at once they are
+-- more locks than a transaction has of its own. Only the two functions below run it, which have
+-- pinned their search path: to pin it once more would cost a tenth.
 create function periodd_increment(
     p_user_id uuid, p_feature text, p_amount numeric, p_idempotency_key text,
     out allowed boolean, out new_usage numeric, out effective_limit numeric,
@@ -327,176 +322,199 @@ create function periodd_increment(
 language plpgsql
 as $$
 declare
-    v_now constant timestamptz := now();
-    v_feature constant text := lower(p_feature);
-    v_at record;
+    v_now timestamptz;
+    v_feature text;
     v_metric uuid;
-    v_repeats boolean := false;
-    v_is_refused boolean := false;
+    v_org uuid;
+    v_at timestamptz;
+    v_start timestamptz;
+    v_end timestamptz;
+    v_revision bigint;
+    -- The limit is what was read: there are no packs, and the period has not ended.
+    v_is_known boolean;
+    -- A good amount, by the owner.
+    v_is_proper boolean;
+    -- Both, and without a key.
+    v_is_plain boolean;
+    v_count numeric;
+    v_tries int;
 begin
-    if p_amount is null or not (p_amount > 0 and p_amount < 1e22) or p_amount <> round(p_amount, 6) then
-        raise exception 'the amount % cannot be used: it must be above zero, with at most 6 decimals', p_amount
-            using errcode = '22023';
-    end if;
-    -- The owner itself needs no longer question.
-    if not (session_user = current_user and current_setting('role') = 'none')
-       and not periodd_speaks_for(p_user_id) then
-        raise exception 'the caller may only act for itself: p_user_id is not the user that this connection carries'
-            using errcode = '42501', hint = 'Set app.user_id or request.jwt.claims, or become a member of periodd_app.';
-    end if;
-
-    for v_try in 1 .. 100 loop
-        -- Without what is used: the counter says that when it is moved.
-        select u.organization_id as org, u.plan as own_plan, u.subscription_status as own_status,
-               s.at, s.period_start, s.period_end, s.included, s.is_granted, s.drawn, s.usable,
-               s.tier, s.subscription_status, s.open_start, s.open_end, s.revision, s.is_all
-          into v_at
-        from users u cross join lateral periodd_standing(u.organization_id, v_feature, v_now) s
+    loop
+        -- Without what is used: the counter says that when it is moved. The owner itself needs no
+        -- longer question who it is.
+        select u.organization_id, s.at, s.open_start, s.open_end, s.revision, s.is_all, s.included,
+               coalesce(u.plan, s.tier), coalesce(u.subscription_status, s.subscription_status),
+               now(), lower(p_feature), gen_random_uuid(),
+               p.is_proper, p.is_proper and s.is_all and p_idempotency_key is null
+          into v_org, v_at, v_start, v_end, v_revision, v_is_known, effective_limit,
+               plan, subscription_status, v_now, v_feature, v_metric, v_is_proper, v_is_plain
+        from users u
+        cross join lateral periodd_standing(u.organization_id, lower(p_feature), now()) s
+        cross join (select p_amount > 0 and p_amount < 1e22 and p_amount = round(p_amount, 6)
+                           and session_user = current_user and current_setting('role') = 'none'
+                           as is_proper) p
         where u.id = p_user_id;
-        if not found then
-            raise exception 'there is no user %', p_user_id using errcode = 'PB002';
-        end if;
-        -- Packs are read after the rest; what moved in between has moved the revision too.
-        if not v_at.is_all and v_at.at < v_at.open_end then
-            select k.usable, k.drawn, not k.holds_expired into v_at.usable, v_at.drawn, v_at.is_all
-            from periodd_held(v_at.org, v_feature, v_at.at, v_at.open_start) k;
-        end if;
-        if not v_at.is_all then
-            select u.organization_id as org, u.plan as own_plan, u.subscription_status as own_status, a.*
-              into v_at
-            from users u cross join lateral periodd_allowance(u.organization_id, v_feature, v_now) a
-            where u.id = p_user_id;
-        end if;
-        if not v_at.is_granted then
-            if v_feature is null or not exists (select from features f where f.feature = v_feature) then
-                raise exception 'there is no feature %', p_feature using errcode = 'PB002';
+        if v_is_plain is not true then
+            if v_is_proper is not true then
+                if p_amount is null or not (p_amount > 0 and p_amount < 1e22) or p_amount <> round(p_amount, 6) then
+                    raise exception 'the amount % cannot be used: it must be above zero, with at most 6 decimals', p_amount
+                        using errcode = '22023';
+                end if;
+                if not periodd_speaks_for(p_user_id) then
+                    raise exception 'the caller may only act for itself: p_user_id is not the user that this connection carries'
+                        using errcode = '42501', hint = 'Set app.user_id or request.jwt.claims, or become a member of periodd_app.';
+                end if;
+                if v_org is null then
+                    raise exception 'there is no user %', p_user_id using errcode = 'PB002';
+                end if;
+            end if;
+            -- Packs are read after the rest: what is taken in between raises the counter's revision.
+            if not v_is_known and v_at < v_end then
+                select effective_limit + k.drawn + k.usable, not k.holds_expired
+                  into effective_limit, v_is_known
+                from periodd_held(v_org, v_feature, v_at, v_start) k;
+            end if;
+            if not v_is_known then
+                select a.at, a.period_start, a.period_end, a.revision,
+                       a.included + a.drawn + a.usable, coalesce(u.plan, a.tier),
+                       coalesce(u.subscription_status, a.subscription_status)
+                  into v_at, v_start, v_end, v_revision, effective_limit, plan, subscription_status
+                from users u
+                cross join lateral periodd_allowance(u.organization_id, v_feature, v_now) a
+                where u.id = p_user_id;
+                if v_start is null then
+                    perform periodd_refuse_period(o.current_period_start, o.current_period_end)
+                    from organizations o where o.id = v_org;
+                end if;
+            end if;
+            if p_idempotency_key is not null then
+                perform from usage_metrics m
+                where m.organization_id = v_org and m.idempotency_key = p_idempotency_key;
+                if found then
+                    select true, coalesce(max(c.used), 0) into allowed, new_usage
+                    from usage_counters c
+                    where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
+                    return;
+                end if;
             end if;
         end if;
-        if v_at.period_start is null then
-            perform periodd_refuse_period(v_at.open_start, v_at.open_end);
-        end if;
-        plan := coalesce(v_at.own_plan, v_at.tier);
-        subscription_status := coalesce(v_at.own_status, v_at.subscription_status);
-        effective_limit := v_at.included + v_at.drawn + v_at.usable;
-        if p_idempotency_key is not null then
-            v_repeats := exists (
-                select from usage_metrics m
-                where m.organization_id = v_at.org and m.idempotency_key = p_idempotency_key);
-        end if;
-        -- Corrections may have left less than nothing: then a counter takes more than the limit.
-        if v_is_refused or v_repeats or p_amount > effective_limit then
-            select coalesce(max(c.used), 0) into new_usage
+
+        update usage_counters c
+        set used = c.used + p_amount, sync_status = 'pending', updated_at = v_now
+        where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature
+          and (effective_limit is null or c.used + p_amount <= effective_limit)
+          and c.revision <= v_revision
+        returning true, c.used into allowed, new_usage;
+        if found then
+            if p_idempotency_key is null then
+                insert into usage_metrics (id, organization_id, user_id, metric_type, metric_value,
+                                           created_at, recorded_at, counted_at)
+                values (v_metric, v_org, p_user_id, v_feature, p_amount, v_at, v_now, v_now);
+            else
+                insert into usage_metrics (id, organization_id, user_id, metric_type, metric_value,
+                                           created_at, recorded_at, counted_at, idempotency_key)
+                values (v_metric, v_org, p_user_id, v_feature, p_amount, v_at, v_now, v_now,
+                        p_idempotency_key)
+                on conflict (organization_id, idempotency_key) where idempotency_key is not null
+                    do nothing;
+                if not found then
+                    -- Somebody was quicker with the same key, and the next round finds it.
+                    update usage_counters c set used = c.used - p_amount
+                    where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
+                    continue;
+                end if;
+            end if;
+            update feature_usage c
+            set usage_count = c.usage_count + p_amount, sync_status = 'pending', updated_at = v_now
+            where c.organization_id = v_org and c.user_id = p_user_id
+              and c.period_start = v_start and c.feature = v_feature
+            returning c.usage_count into v_count;
+            if not found then
+                insert into feature_usage as c (organization_id, user_id, feature, period_start,
+                                                period_end, usage_count, updated_at)
+                values (v_org, p_user_id, v_feature, v_start, v_end, p_amount, v_now)
+                on conflict (organization_id, user_id, period_start, feature) do update
+                    set usage_count = c.usage_count + excluded.usage_count,
+                        sync_status = 'pending', updated_at = excluded.updated_at
+                returning c.usage_count into v_count;
+            end if;
+            if v_feature = 'scrapes' then
+                update users u set usage_this_month = v_count
+                where u.organization_id = v_org and u.id = p_user_id;
+            end if;
+            -- A period is closed when it has ended, and may have been since it was read.
+            if clock_timestamp() < v_end then
+                return;
+            end if;
+            perform from organizations o where o.id = v_org and o.current_period_start <= v_start;
+            if found then
+                return;
+            end if;
+            -- As if nothing had been done, and decided anew.
+            update usage_counters c set used = c.used - p_amount
+            where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
+            update feature_usage c set usage_count = c.usage_count - p_amount
+            where c.organization_id = v_org and c.user_id = p_user_id
+              and c.period_start = v_start and c.feature = v_feature;
+            update users u set usage_this_month = u.usage_this_month - p_amount
+            where v_feature = 'scrapes' and u.organization_id = v_org and u.id = p_user_id;
+            delete from usage_metrics m where m.organization_id = v_org and m.id = v_metric;
+        else
+            -- Used up; or the first use of a period; or the packs hold less than was read.
+            select c.used into new_usage
             from usage_counters c
-            where c.org_id = v_at.org and c.period_start = v_at.period_start and c.feature = v_feature;
-            allowed := v_repeats or coalesce(new_usage + p_amount <= effective_limit, true);
-            if v_repeats or not allowed then
+            where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
+            if not found and p_amount > effective_limit is not true then
+                insert into usage_counters (org_id, feature, period_start, period_end, updated_at)
+                values (v_org, v_feature, v_start, v_end, v_now)
+                on conflict (org_id, period_start, feature) do nothing;
+            end if;
+            new_usage := coalesce(new_usage, 0);
+            if new_usage + p_amount > effective_limit then
+                perform from features f where f.feature = v_feature;
+                if not found then
+                    raise exception 'there is no feature %', p_feature using errcode = 'PB002';
+                end if;
+                allowed := false;
                 return;
             end if;
         end if;
-
-        with org_counter as (
-            insert into usage_counters as c (org_id, feature, period_start, period_end, used, updated_at)
-            values (v_at.org, v_feature, v_at.period_start, v_at.period_end, p_amount, v_now)
-            on conflict (org_id, period_start, feature) do update
-                set used = c.used + excluded.used, sync_status = 'pending', updated_at = excluded.updated_at
-                where effective_limit is null or c.used + excluded.used <= effective_limit
-            returning c.used),
-        metric as (
-            insert into usage_metrics (organization_id, user_id, metric_type, metric_value,
-                                       created_at, recorded_at, counted_at, idempotency_key)
-            select v_at.org, p_user_id, v_feature, p_amount, v_at.at, v_now, v_now, p_idempotency_key
-            from org_counter
-            on conflict (organization_id, idempotency_key) where idempotency_key is not null do nothing
-            returning id),
-        user_counter as (
-            insert into feature_usage as c
-                (organization_id, user_id, feature, period_start, period_end, usage_count, updated_at)
-            select v_at.org, p_user_id, v_feature, v_at.period_start, v_at.period_end, p_amount, v_now
-            from metric
-            on conflict (organization_id, user_id, period_start, feature) do update
-                set usage_count = c.usage_count + excluded.usage_count,
-                    sync_status = 'pending', updated_at = excluded.updated_at
-            returning c.usage_count),
-        derived as (
-            update users u set usage_this_month = n.usage_count
-            from user_counter n
-            where v_feature = 'scrapes' and u.organization_id = v_at.org and u.id = p_user_id)
-        select c.used, m.id into new_usage, v_metric
-        from org_counter c left join metric m on true;
-        v_is_refused := not found;
-        if v_is_refused then
-            continue;
-        end if;
-        allowed := true;
-        if v_metric is not null and exists (
-            select from organizations o
-            where o.id = v_at.org and o.revision = v_at.revision
-              and o.current_period_start = v_at.open_start and o.current_period_end = v_at.open_end
-        ) then
-            return;
-        end if;
-
-        -- The key was used meanwhile, or packs or the period changed before the counter was held:
-        -- as if nothing had been done, and decided anew.
-        update usage_counters c set used = c.used - p_amount
-        where c.org_id = v_at.org and c.period_start = v_at.period_start and c.feature = v_feature;
-        if v_metric is not null then
-            update feature_usage c set usage_count = c.usage_count - p_amount
-            where c.organization_id = v_at.org and c.user_id = p_user_id
-              and c.period_start = v_at.period_start and c.feature = v_feature;
-            update users u set usage_this_month = u.usage_this_month - p_amount
-            where v_feature = 'scrapes' and u.organization_id = v_at.org and u.id = p_user_id;
-            delete from usage_metrics m where m.organization_id = v_at.org and m.id = v_metric;
+        v_tries := coalesce(v_tries, 0) + 1;
+        if v_tries = 100 then
+            raise exception 'the packs and the period of org % change without a pause: try again', v_org
+                using errcode = '40001';
         end if;
     end loop;
-    raise exception 'the packs and the period of org % change without a pause: try again', v_at.org
-        using errcode = '40001';
 end
 $$;
 comment on function periodd_increment is 'Checks and counts in one atomic act; what both increment functions do.';
+
+create type periodd_use as (
+    allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text
+);
+comment on type periodd_use is 'What an increment answers: was it allowed, what is used with it, of how much (null: without a limit), and how its user stands.';
 
 create function increment_feature_usage(
     p_user_id uuid,
     p_feature text,
     p_amount numeric default 1,
     p_idempotency_key text default null
-) returns table (
-    allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text
-)
+) returns setof periodd_use
 language plpgsql security definer rows 1
 set search_path from current
 as $$
-declare
-    -- Assigned, and not selected: the shorter way into a function.
-    v_answer constant record := periodd_increment(p_user_id, p_feature, p_amount, p_idempotency_key);
 begin
-    allowed := v_answer.allowed;
-    new_usage := v_answer.new_usage;
-    effective_limit := v_answer.effective_limit;
-    plan := v_answer.plan;
-    subscription_status := v_answer.subscription_status;
-    return next;
+    return next periodd_increment(p_user_id, p_feature, p_amount, p_idempotency_key);
 end
 $$;
 comment on function increment_feature_usage is 'Uses so much of a feature if the org''s allowance permits, and says so: all or nothing. A repeated key answers allowed and moves nothing.';
 
-create function increment_usage_if_allowed(p_user_id uuid)
-returns table (
-    allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text
-)
+create function increment_usage_if_allowed(p_user_id uuid) returns setof periodd_use
 language plpgsql security definer rows 1
 set search_path from current
 as $$
-declare
-    -- Assigned, and not selected: the shorter way into a function.
-    v_answer constant record := periodd_increment(p_user_id, 'scrapes', 1, null);
 begin
-    allowed := v_answer.allowed;
-    new_usage := v_answer.new_usage;
-    effective_limit := v_answer.effective_limit;
-    plan := v_answer.plan;
-    subscription_status := v_answer.subscription_status;
-    return next;
+    return next periodd_increment(p_user_id, 'scrapes', 1, null);
 end
 $$;
 comment on function increment_usage_if_allowed is 'Uses one scrape if the org''s allowance permits, and says so: all or nothing.';

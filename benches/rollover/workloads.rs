@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::Size;
-use super::measure::{Increments, rollover as periodd};
+use super::measure::{Increments, Pace, rollover as periodd};
 use super::report::Table;
 use super::results::{Results, median};
 use super::server::{Copy, Server};
@@ -76,7 +76,7 @@ impl Workload {
                 let ours = format!("p99 {}", milliseconds("beside"));
                 let base = format!("without a rollover, {}", milliseconds("alone"));
                 let runs = results.of("beside").len();
-                let what = "500 increments/s beside one connection";
+                let what = "500 increments/s beside the defaults: one connection, pages of 500";
                 table.row(what, ours, base, ratio("beside", "alone"), "≤ 3", runs);
             }
             Self::OpenTransaction => {
@@ -114,7 +114,7 @@ async fn rollover(server: &Server, size: Size, results: &mut Results) {
     copy.discard().await;
     for (connections, name) in [(1, "one"), (2, "two")] {
         let copy = server.fresh("bench_periodd").await;
-        let run = periodd(&copy, connections, size.orgs).await;
+        let run = periodd(&copy, Pace::Over(connections), size.orgs).await;
         results.add(name, rate(size.orgs, run.elapsed));
         results.add("peak", run.peak);
         assert_eq!(fingerprint(&copy).await, written, "the baseline writes what periodd writes");
@@ -262,7 +262,7 @@ async fn beside_increments(server: &Server, size: Size, results: &mut Results) {
     results.add("alone", increments.stop().await);
     let increments = Increments::start(&copy).await;
     // As it is configured for everybody: what two cost an application is why it is one.
-    let run = periodd(&copy, 1, size.orgs).await;
+    let run = periodd(&copy, Pace::Default, size.orgs).await;
     results.add("beside", increments.stop().await);
     eprintln!("  the rollover beside them took {:?}", run.elapsed);
     copy.discard().await;
@@ -276,7 +276,7 @@ async fn beside_an_open_transaction(server: &Server, size: Size, results: &mut R
             let begin = "begin isolation level repeatable read; select count(*) from features";
             sqlx::raw_sql(begin).execute(&mut elsewhere).await.expect("a transaction");
         }
-        let run = periodd(&copy, 2, size.orgs).await;
+        let run = periodd(&copy, Pace::Over(2), size.orgs).await;
         results.add(name, rate(size.orgs, run.elapsed));
         drop(elsewhere);
         copy.discard().await;

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::packs;
 use super::pending::{self, Pending};
 use crate::billing::late::{Adjustment, Closed};
 use crate::billing::quota::{Feature, Included};
@@ -143,6 +144,9 @@ pub async fn write(
     )
     .execute(&mut *connection)
     .await?;
+    if !adjustment.entries.is_empty() {
+        packs::announce_taking(connection, late.org, &late.feature).await?;
+    }
     for &(pack, before) in &adjustment.packs_before {
         let last = adjustment.entries.iter().rfind(|entry| entry.pack == pack);
         let Some(last) = last else { continue };

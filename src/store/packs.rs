@@ -141,3 +141,33 @@ pub async fn adopt_unseen(connection: &mut PgConnection) -> Result<u64, StoreErr
     );
     Ok(adopted.execute(connection).await?.rows_affected())
 }
+
+/// Says in the counters of one org and feature that its packs are about to sink by anything but a
+/// rollover: an increment whose limit was read before decides anew, and one that is under way is
+/// waited for. The org's revision has to have been raised in the same transaction.
+///
+/// # Errors
+/// As every write.
+pub async fn announce_taking(
+    connection: &mut PgConnection,
+    org: Uuid,
+    feature: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with open as (
+             insert into usage_counters as c (org_id, feature, period_start, period_end, revision)
+             select o.id, $2, o.current_period_start, o.current_period_end, o.revision
+             from organizations o
+             where o.id = $1 and o.current_period_start < o.current_period_end
+             on conflict (org_id, period_start, feature) do update set revision = excluded.revision)
+         update usage_counters c set revision = o.revision
+         from organizations o
+         where o.id = $1 and c.org_id = o.id and c.feature = $2
+           and c.period_start > o.current_period_start",
+        org,
+        feature
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

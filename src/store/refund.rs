@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::packs;
 use crate::billing::derived::PurchasedColumn;
 use crate::billing::quota::Included;
 use crate::billing::quota::Pack;
@@ -53,16 +54,7 @@ pub async fn claim(
     );
     let Some(pack) = pack.fetch_optional(&mut *connection).await? else { return Ok(None) };
     let start = row.current_period_start.filter(|_| row.current_period_end.is_some());
-    // Whoever increments this counter now waits, and then reads the packs as they stand after.
-    sqlx::query!(
-        "select used from usage_counters
-         where org_id = $1 and period_start = $2 and feature = $3 for update",
-        org,
-        start,
-        pack.feature
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
+    packs::announce_taking(connection, org, &pack.feature).await?;
     let account = sqlx::query!(
         r#"select coalesce((select c.used from usage_counters c
                             where c.org_id = $1 and c.period_start = $2 and c.feature = $3), 0)

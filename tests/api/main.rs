@@ -4,6 +4,7 @@ mod crowd;
 mod foresight;
 mod functions;
 mod increments;
+mod meanwhile;
 mod roles;
 #[path = "../support/mod.rs"]
 mod support;

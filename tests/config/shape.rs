@@ -18,7 +18,7 @@ fn the_shipped_file_is_the_defaults() {
     assert_eq!(defaults.daemon.drain_timeout.0, Duration::from_secs(30));
     assert_eq!(defaults.schedule.rollover.cron.as_str(), "0 * * * * *");
     assert_eq!(defaults.schedule.audit.cron.as_str(), "0 30 3 * * *");
-    assert_eq!(defaults.rollover.batch_size, 1000);
+    assert_eq!(defaults.rollover.batch_size, 500);
     assert_eq!(defaults.rollover.catch_up, CatchUp::Replay);
     assert_eq!(defaults.rollover.max_periods_per_pass, 12);
     assert_eq!(defaults.rollover.ended_tier, "free");
@@ -143,7 +143,7 @@ fn the_schema_says_types_bounds_words_and_defaults() {
     let batch_size = key("/properties/rollover/properties/batch_size");
     assert_eq!(batch_size["type"], "integer");
     assert_eq!(batch_size["maximum"], 10_000);
-    assert_eq!(batch_size["default"], 1000);
+    assert_eq!(batch_size["default"], 500);
     let words = &key("/properties/rollover/properties/catch_up/oneOf");
     let words: Vec<_> = words.as_array().unwrap().iter().map(|word| &word["const"]).collect();
     assert_eq!(words, ["replay", "collapse", "halt"]);
