@@ -309,19 +309,17 @@ comment on function periodd_refuse_period is 'Says why an instant is in no perio
 -- raises the counter's revision, which the guard asks for too.
 --
 -- What it costs besides its writes are statements and expressions, each of which is set up once per
--- transaction. So one statement reads all that is needed and tells whether the use is a plain one;
--- a value that a statement can return is not assigned; a condition holds no query. The writes are
--- separate statements, because each lets go of the indexes that it has opened: all at once they are
--- more locks than a transaction has of its own. Only the two functions below run it, which have
--- pinned their search path: to pin it once more would cost a tenth.
-create function periodd_increment(
-    p_user_id uuid, p_feature text, p_amount numeric, p_idempotency_key text,
-    out allowed boolean, out new_usage numeric, out effective_limit numeric,
-    out plan text, out subscription_status text
-)
-language plpgsql
-as $$
+-- transaction. So two functions have one body, instead of one that calls the other; one statement
+-- reads all that is needed and tells whether the use is a plain one; a value that a statement can
+-- return is not assigned; a condition holds no query. The writes are separate statements, because
+-- each lets go of the indexes that it has opened: all at once they are more locks than a transaction
+-- has of its own.
+do $do$
 declare
+    v_answer constant text := '(
+    allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text
+)';
+    v_body constant text := $body$
     v_now timestamptz;
     v_feature text;
     v_metric uuid;
@@ -394,6 +392,7 @@ begin
                     select true, coalesce(max(c.used), 0) into allowed, new_usage
                     from usage_counters c
                     where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
+                    return next;
                     return;
                 end if;
             end if;
@@ -444,10 +443,12 @@ begin
             end if;
             -- A period is closed when it has ended, and may have been since it was read.
             if clock_timestamp() < v_end then
+                return next;
                 return;
             end if;
             perform from organizations o where o.id = v_org and o.current_period_start <= v_start;
             if found then
+                return next;
                 return;
             end if;
             -- As if nothing had been done, and decided anew.
@@ -476,6 +477,7 @@ begin
                     raise exception 'there is no feature %', p_feature using errcode = 'PB002';
                 end if;
                 allowed := false;
+                return next;
                 return;
             end if;
         end if;
@@ -486,37 +488,27 @@ begin
         end if;
     end loop;
 end
-$$;
-comment on function periodd_increment is 'Checks and counts in one atomic act; what both increment functions do.';
-
-create type periodd_use as (
-    allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text
-);
-comment on type periodd_use is 'What an increment answers: was it allowed, what is used with it, of how much (null: without a limit), and how its user stands.';
-
-create function increment_feature_usage(
+$body$;
+begin
+    execute format('create function increment_feature_usage(
     p_user_id uuid,
     p_feature text,
     p_amount numeric default 1,
     p_idempotency_key text default null
-) returns setof periodd_use
+) returns table %s
 language plpgsql security definer rows 1
 set search_path from current
-as $$
-begin
-    return next periodd_increment(p_user_id, p_feature, p_amount, p_idempotency_key);
+as %L', v_answer, 'declare' || v_body);
+    execute format('create function increment_usage_if_allowed(p_user_id uuid) returns table %s
+language plpgsql security definer rows 1
+set search_path from current
+as %L', v_answer, $constants$declare
+    p_feature constant text := 'scrapes';
+    p_amount constant numeric := 1;
+    p_idempotency_key constant text := null;$constants$ || v_body);
 end
-$$;
+$do$;
 comment on function increment_feature_usage is 'Uses so much of a feature if the org''s allowance permits, and says so: all or nothing. A repeated key answers allowed and moves nothing.';
-
-create function increment_usage_if_allowed(p_user_id uuid) returns setof periodd_use
-language plpgsql security definer rows 1
-set search_path from current
-as $$
-begin
-    return next periodd_increment(p_user_id, 'scrapes', 1, null);
-end
-$$;
 comment on function increment_usage_if_allowed is 'Uses one scrape if the org''s allowance permits, and says so: all or nothing.';
 
 -- What is left ------------------------------------------------------------------------------------
@@ -779,7 +771,7 @@ $$;
 -- them to the two roles. The policies below need the two that say who is asking.
 revoke execute on function
     periodd_period_at, periodd_speaks_for, periodd_foreseen, periodd_allowance,
-    periodd_standing, periodd_held, periodd_refuse_period, periodd_increment, increment_feature_usage, increment_usage_if_allowed,
+    periodd_standing, periodd_held, periodd_refuse_period, increment_feature_usage, increment_usage_if_allowed,
     get_current_usage_stats, record_usage, grant_overage_pack, get_current_usage_period,
     periodd_percent
 from public;

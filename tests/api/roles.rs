@@ -150,7 +150,6 @@ async fn holds_out(house: &House, role: &str) {
             format!("record_usage('{}', 'scrapes', 1)", other.org),
             format!("grant_overage_pack('{}', 'scrapes', 1, 'mine')", acme.org),
             format!("grant_overage_pack('{}', 'scrapes', 1, 'mine')", other.org),
-            format!("periodd_increment('{}', 'scrapes', 1, null)", acme.user),
         ] {
             let done = run(&mut connection, &format!("select * from {call}")).await;
             let code = done.expect_err("a refusal");

@@ -11,8 +11,6 @@ async fn functions_pin_their_search_path() {
          where pronamespace = 'public'::regnamespace
            -- Names in a body of the standard's kind are bound when it is created.
            and prosqlbody is null
-           -- Its owner alone may run it, and does so from functions that have pinned theirs.
-           and proname <> 'periodd_increment'
            and not exists (select from unnest(proconfig) as setting
                            where setting = 'search_path=pg_catalog'
                               or setting ~ '^search_path=.*, ?\"?pg_temp\"?$')
