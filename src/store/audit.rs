@@ -32,12 +32,15 @@ pub struct Swept {
 }
 
 /// Begins the transaction of a page. It writes notes and nothing else, which count only once
-/// [`remember`] has said so and waited for the disk: they need not wait for it one by one.
+/// [`remember`] has said so and waited for the disk: they need not wait for it one by one. An org's
+/// metrics are summed in a hash table that fits in the nearest cache: to sort them first, as a
+/// planner prefers that expects a few, takes a tenth longer.
 ///
 /// # Errors
 /// As every statement.
 pub async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_>, StoreError> {
-    let begin = "begin; set local enable_seqscan = off; set local synchronous_commit = off";
+    let begin = "begin; set local enable_seqscan = off; set local enable_sort = off; \
+                 set local synchronous_commit = off";
     Ok(sqlx::Connection::begin_with(connection, begin).await?)
 }
 
@@ -109,15 +112,17 @@ pub async fn sweep(
                join organizations o on o.id = u.id
                where o.parked_at is null and o.current_period_start < o.current_period_end),
            metrics as materialized (
-               select o.org_id, width_bucket(m.created_at, o.bounds) as place,
-                      m.metric_type, m.user_id,
-                      sum(m.metric_value) filter (where m.counted_at is not null) as used,
-                      count(*) as metrics
+               select o.org_id, x.*
                from orgs o
-               join usage_metrics m on m.organization_id = o.org_id
-                    and m.created_at >= o.bounds[1]
-                    and m.created_at < o.bounds[cardinality(o.bounds)]
-               group by 1, 2, 3, 4),
+               cross join lateral (
+                   select width_bucket(m.created_at, o.bounds) as place,
+                          m.metric_type, m.user_id,
+                          sum(m.metric_value) filter (where m.counted_at is not null) as used,
+                          count(*) as metrics
+                   from usage_metrics m
+                   where m.organization_id = o.org_id and m.created_at >= o.bounds[1]
+                     and m.created_at < o.bounds[cardinality(o.bounds)]
+                   group by 1, 2, 3) x),
            org_sums as (
                select org_id, place, lower(metric_type) as feature, sum(used) as used
                from metrics group by 1, 2, 3),

@@ -228,7 +228,8 @@ fn a_key_of_the_first_file_works_once_its_mark_is_taken_away() {
         .lines()
         .map(|line| line.replace("# batch_size", "batch_size"))
         .collect();
-    let (_directory, file) = written(marked.join("\n").replace("batch_size = 500", "batch_size = 7"));
+    let (_directory, file) =
+        written(marked.join("\n").replace("batch_size = 500", "batch_size = 7"));
     let config = load(Some(&file), &[]).unwrap();
     assert_eq!(config.rollover.batch_size, 7);
     assert!(config.source("rollover.batch_size").to_string().starts_with(file.to_str().unwrap()));
