@@ -203,7 +203,7 @@ begin atomic
            l.org_id is not null or t.tier is not null,
            o.subscription_tier, o.subscription_status,
            o.current_period_start, o.current_period_end, o.next_period_ends, o.revision,
-           p_at < o.current_period_end and o.current_period_start is not null
+           coalesce(p_at < o.current_period_end, false) and o.current_period_start is not null
                and not exists (select from overage_packs k
                                where k.org_id = o.id and k.feature = p_feature)
     from organizations o

@@ -118,11 +118,15 @@ async fn an_org_without_a_period_and_one_left_alone_for_too_long_say_so() {
     let acme = customer(&test, "acme").await;
     let mut connection = test.connect().await;
     let call = format!("select * from increment_usage_if_allowed('{}')", acme.user);
-    test.sql("update organizations set current_period_start = null, current_period_end = null")
+    for start in ["now() - interval '1 day'", "null"] {
+        test.sql(&format!(
+            "update organizations set current_period_start = {start}, current_period_end = null"
+        ))
         .await;
-    let (code, sentence) = refusal(&mut connection, &call).await;
-    assert_eq!(code, "PB001");
-    assert!(sentence.contains("no open period yet"), "{sentence}");
+        let (code, sentence) = refusal(&mut connection, &call).await;
+        assert_eq!(code, "PB001", "{sentence}");
+        assert!(sentence.contains("no open period yet"), "{sentence}");
+    }
     test.sql(
         "update organizations set current_period_start = '2024-01-01Z',
              current_period_end = '2024-02-01Z',
