@@ -249,39 +249,37 @@ create function periodd_allowance(
     -- With these two it makes the allowance.
     out drawn numeric, out usable numeric,
     out tier text, out subscription_status text,
-    -- The revision of the org's row as it was read.
-    out revision bigint
+    -- The org's row as it was read.
+    out open_start timestamptz, out open_end timestamptz, out revision bigint
 )
 language plpgsql stable
 set search_path from current
 as $$
 declare
-    v_open_end timestamptz;
     v_next_ends timestamptz[];
     v_is_all boolean;
 begin
-    select s.at, s.open_start, s.open_end, s.included, s.is_granted, 0, 0,
-           s.tier, s.subscription_status, s.revision, s.open_end, s.next_ends, s.is_all
-      into at, period_start, period_end, included, is_granted, drawn, usable,
-           tier, subscription_status, revision, v_open_end, v_next_ends, v_is_all
+    select s.at, s.open_start, s.open_end, s.included, s.is_granted, 0, 0, s.tier,
+           s.subscription_status, s.open_start, s.open_end, s.revision, s.next_ends, s.is_all
+      into at, period_start, period_end, included, is_granted, drawn, usable, tier,
+           subscription_status, open_start, open_end, revision, v_next_ends, v_is_all
     from periodd_standing(p_org_id, p_feature, p_at) s;
-    if not v_is_all and at < v_open_end then
+    if not v_is_all and at < open_end then
         select k.usable, k.drawn, not k.holds_expired into usable, drawn, v_is_all
-        from periodd_held(p_org_id, p_feature, at, period_start) k;
+        from periodd_held(p_org_id, p_feature, at, open_start) k;
     end if;
     if not v_is_all then
         select p.period_start, p.period_end into period_start, period_end
-        from periodd_period_at(period_start, v_open_end, v_next_ends, at) p;
-        if period_start is null then
-            return;
+        from periodd_period_at(open_start, open_end, v_next_ends, at) p;
+        if period_start is not null then
+            select f.included, f.is_granted, f.drawn, f.usable
+              into included, is_granted, drawn, usable
+            from periodd_foreseen(p_org_id, p_feature, at) f;
         end if;
-        select f.included, f.is_granted, f.drawn, f.usable
-          into included, is_granted, drawn, usable
-        from periodd_foreseen(p_org_id, p_feature, at) f;
     end if;
     used := coalesce((select c.used from usage_counters c
-                      where c.org_id = p_org_id and c.period_start = periodd_allowance.period_start
-                        and c.feature = p_feature), 0);
+                      where c.org_id = p_org_id and c.feature = p_feature
+                        and c.period_start = coalesce(periodd_allowance.period_start, open_start)), 0);
 end
 $$;
 comment on function periodd_allowance is 'What an org may use of a feature in the period that contains an instant, and what it has used.';
@@ -327,6 +325,8 @@ declare
     v_at timestamptz;
     v_start timestamptz;
     v_end timestamptz;
+    v_open_start timestamptz;
+    v_open_end timestamptz;
     v_revision bigint;
     -- The limit is what was read: there are no packs, and the period has not ended.
     v_is_known boolean;
@@ -373,22 +373,25 @@ begin
                 from periodd_held(v_org, v_feature, v_at, v_start) k;
             end if;
             if not v_is_known then
-                select a.at, a.period_start, a.period_end, a.revision,
+                select a.at, a.period_start, a.period_end, a.open_start, a.open_end, a.revision,
                        a.included + a.drawn + a.usable, coalesce(u.plan, a.tier),
                        coalesce(u.subscription_status, a.subscription_status)
-                  into v_at, v_start, v_end, v_revision, effective_limit, plan, subscription_status
-                from users u
-                cross join lateral periodd_allowance(u.organization_id, v_feature, v_now) a
+                  into v_at, v_start, v_end, v_open_start, v_open_end, v_revision,
+                       effective_limit, plan, subscription_status
+                from users u cross join periodd_allowance(v_org, v_feature, v_now) a
                 where u.id = p_user_id;
-                if v_start is null then
-                    perform periodd_refuse_period(o.current_period_start, o.current_period_end)
-                    from organizations o where o.id = v_org;
-                end if;
+            end if;
+            if v_start is null then
+                perform periodd_refuse_period(v_open_start, v_open_end);
             end if;
             if p_idempotency_key is not null then
                 perform from usage_metrics m
                 where m.organization_id = v_org and m.idempotency_key = p_idempotency_key;
                 if found then
+                    perform from features f where f.feature = v_feature;
+                    if not found then
+                        raise exception 'there is no feature %', p_feature using errcode = 'PB002';
+                    end if;
                     select true, coalesce(max(c.used), 0) into allowed, new_usage
                     from usage_counters c
                     where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
@@ -403,6 +406,9 @@ begin
         where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature
           and (effective_limit is null or c.used + p_amount <= effective_limit)
           and c.revision <= v_revision
+          -- A period that was closed before its end has been made shorter. Where a counter's end is
+          -- just not the org's, the org is believed after a second look.
+          and (c.period_end > v_at or v_tries is not null)
         returning true, c.used into allowed, new_usage;
         if found then
             if p_idempotency_key is null then
@@ -441,7 +447,7 @@ begin
                 update users u set usage_this_month = v_count
                 where u.organization_id = v_org and u.id = p_user_id;
             end if;
-            -- A period is closed when it has ended, and may have been since it was read.
+            -- It may have been closed since it was read, if it has ended.
             if clock_timestamp() < v_end then
                 return next;
                 return;
@@ -461,17 +467,20 @@ begin
             where v_feature = 'scrapes' and u.organization_id = v_org and u.id = p_user_id;
             delete from usage_metrics m where m.organization_id = v_org and m.id = v_metric;
         else
-            -- Used up; or the first use of a period; or the packs hold less than was read.
-            select c.used into new_usage
-            from usage_counters c
-            where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
-            if not found and p_amount > effective_limit is not true then
+            -- Used up; or the first use of a period; or packs or the period are others than was read.
+            select c.used, c.used is not null, o.revision = v_revision
+              into new_usage, v_is_known, v_is_plain
+            from organizations o
+            left join usage_counters c
+              on c.org_id = o.id and c.period_start = v_start and c.feature = v_feature
+            where o.id = v_org;
+            if not v_is_known and p_amount > effective_limit is not true then
                 insert into usage_counters (org_id, feature, period_start, period_end, updated_at)
                 values (v_org, v_feature, v_start, v_end, v_now)
                 on conflict (org_id, period_start, feature) do nothing;
             end if;
             new_usage := coalesce(new_usage, 0);
-            if new_usage + p_amount > effective_limit then
+            if v_is_plain and new_usage + p_amount > effective_limit then
                 perform from features f where f.feature = v_feature;
                 if not found then
                     raise exception 'there is no feature %', p_feature using errcode = 'PB002';

@@ -118,11 +118,13 @@ async fn an_org_without_a_period_and_one_left_alone_for_too_long_say_so() {
     let acme = customer(&test, "acme").await;
     let mut connection = test.connect().await;
     let call = format!("select * from increment_usage_if_allowed('{}')", acme.user);
-    for start in ["now() - interval '1 day'", "null"] {
+    let (before, after) = ("now() - interval '1 day'", "now() + interval '1 day'");
+    for (start, end) in [(before, "null"), ("null", after), ("null", "null")] {
         test.sql(&format!(
-            "update organizations set current_period_start = {start}, current_period_end = null"
+            "update organizations set current_period_start = {start}, current_period_end = {end}"
         ))
         .await;
+        test.periodd(&["usage", "limits", "--org", "acme"]).exits(0);
         let (code, sentence) = refusal(&mut connection, &call).await;
         assert_eq!(code, "PB001", "{sentence}");
         assert!(sentence.contains("no open period yet"), "{sentence}");

@@ -154,3 +154,49 @@ async fn a_close_that_an_increment_waits_for_moves_it_to_the_next_period() {
                  from usage_counters c, organizations o, users u order by 1";
     assert_eq!(test.rows(holds).await, ["1 true 1", "2 false 1"]);
 }
+
+#[tokio::test]
+async fn a_period_that_is_closed_before_its_end_takes_no_more_uses() {
+    let test = TestDatabase::new().await;
+    let acme = customer(&test, "acme").await;
+    test.sql(&format!(
+        "insert into tier_limits values ('pro', 'scrapes', 5);
+         select increment_feature_usage('{}', 'scrapes', 2)",
+        acme.user
+    ))
+    .await;
+    let mut theirs = test.connect().await;
+    // What `rollover --early` does to the rows that an increment looks at.
+    run(
+        &mut theirs,
+        "begin;
+         update organizations set current_period_start = clock_timestamp();
+         update usage_counters c set period_end = o.current_period_start from organizations o;
+         update users set usage_this_month = 0",
+    )
+    .await;
+    let given = answer_during(&test, acme, "'scrapes'", &mut theirs, "commit").await;
+    assert_eq!(given, "t 1 5");
+    let holds = "select c.used, c.period_start = o.current_period_start, u.usage_this_month
+                 from usage_counters c, organizations o, users u order by 1";
+    assert_eq!(test.rows(holds).await, ["1 true 1", "2 false 1"]);
+}
+
+#[tokio::test]
+async fn a_grant_that_an_increment_waits_for_raises_its_limit() {
+    let test = TestDatabase::new().await;
+    let acme = nearly_through(&test).await;
+    let mut theirs = test.connect().await;
+    run(
+        &mut theirs,
+        &format!(
+            "begin;
+             select grant_overage_pack('{}', 'sms_sent', 10, 'more');
+             select increment_feature_usage('{}', 'sms_sent', 5)",
+            acme.org, acme.user
+        ),
+    )
+    .await;
+    let given = answer_during(&test, acme, "'sms_sent', 2", &mut theirs, "commit").await;
+    assert_eq!(given, "t 11 18");
+}
