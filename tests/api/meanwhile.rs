@@ -23,7 +23,7 @@ async fn answer_during(
     let mut ours = test.connect().await;
     let asking = sqlx::query_scalar(sqlx::AssertSqlSafe(call)).fetch_one(&mut ours);
     let ending = async {
-        until_somebody_waits(test).await;
+        test.until_somebody_waits().await;
         run(theirs, end).await;
     };
     let (answer, ()): (Result<String, sqlx::Error>, ()) = tokio::join!(asking, ending);
@@ -33,16 +33,6 @@ async fn answer_during(
 async fn run(connection: &mut PgConnection, statements: &str) {
     let statements = sqlx::AssertSqlSafe(statements.to_owned());
     sqlx::raw_sql(statements).execute(connection).await.expect("a statement of the test");
-}
-
-async fn until_somebody_waits(test: &TestDatabase) {
-    let mut connection = test.connect().await;
-    let waits = "select exists (select from pg_stat_activity
-                                where datname = current_database() and wait_event_type = 'Lock')";
-    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut connection).await.expect("an answer")
-    {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// An org that has used 4 of 5 included, and holds a pack of 3.
@@ -57,6 +47,22 @@ async fn nearly_through(test: &TestDatabase) -> Customer {
     .await;
     acme
 }
+
+/// An org that has used 2 of 5 scrapes.
+async fn with_two_scrapes(test: &TestDatabase) -> Customer {
+    let acme = customer(test, "acme").await;
+    test.sql(&format!(
+        "insert into tier_limits values ('pro', 'scrapes', 5);
+         select increment_feature_usage('{}', 'scrapes', 2)",
+        acme.user
+    ))
+    .await;
+    acme
+}
+
+/// Scrapes by period; is it the open one, and what does the user's column say?
+const SCRAPES: &str = "select c.used, c.period_start = o.current_period_start, u.usage_this_month
+                       from usage_counters c, organizations o, users u order by 1";
 
 /// Takes the pack back, as a refund does, and leaves the transaction open.
 async fn refund(test: &TestDatabase, acme: Customer) -> PgConnection {
@@ -118,13 +124,7 @@ async fn of_two_with_the_same_key_the_second_moves_nothing() {
 #[tokio::test]
 async fn a_close_that_an_increment_waits_for_moves_it_to_the_next_period() {
     let test = TestDatabase::new().await;
-    let acme = customer(&test, "acme").await;
-    test.sql(&format!(
-        "insert into tier_limits values ('pro', 'scrapes', 5);
-         select increment_feature_usage('{}', 'scrapes', 2)",
-        acme.user
-    ))
-    .await;
+    let acme = with_two_scrapes(&test).await;
     // Its transaction begins in a period that ends before it has waited enough.
     test.sql(
         "update organizations
@@ -150,21 +150,13 @@ async fn a_close_that_an_increment_waits_for_moves_it_to_the_next_period() {
                 commit";
     let given = answer_during(&test, acme, "'scrapes'", &mut theirs, wait).await;
     assert_eq!(given, "t 1 5");
-    let holds = "select c.used, c.period_start = o.current_period_start, u.usage_this_month
-                 from usage_counters c, organizations o, users u order by 1";
-    assert_eq!(test.rows(holds).await, ["1 true 1", "2 false 1"]);
+    assert_eq!(test.rows(SCRAPES).await, ["1 true 1", "2 false 1"]);
 }
 
 #[tokio::test]
 async fn a_period_that_is_closed_before_its_end_takes_no_more_uses() {
     let test = TestDatabase::new().await;
-    let acme = customer(&test, "acme").await;
-    test.sql(&format!(
-        "insert into tier_limits values ('pro', 'scrapes', 5);
-         select increment_feature_usage('{}', 'scrapes', 2)",
-        acme.user
-    ))
-    .await;
+    let acme = with_two_scrapes(&test).await;
     let mut theirs = test.connect().await;
     // What `rollover --early` does to the rows that an increment looks at.
     run(
@@ -177,9 +169,7 @@ async fn a_period_that_is_closed_before_its_end_takes_no_more_uses() {
     .await;
     let given = answer_during(&test, acme, "'scrapes'", &mut theirs, "commit").await;
     assert_eq!(given, "t 1 5");
-    let holds = "select c.used, c.period_start = o.current_period_start, u.usage_this_month
-                 from usage_counters c, organizations o, users u order by 1";
-    assert_eq!(test.rows(holds).await, ["1 true 1", "2 false 1"]);
+    assert_eq!(test.rows(SCRAPES).await, ["1 true 1", "2 false 1"]);
 }
 
 #[tokio::test]

@@ -12,17 +12,6 @@ fn start(mut connection: PgConnection, statements: &'static str) -> JoinHandle<(
     tokio::spawn(async move { execute(&mut connection, statements).await })
 }
 
-/// Waits until somebody waits for a lock. One connection asks, again and again.
-async fn until_somebody_waits(test: &TestDatabase) {
-    let mut connection = test.connect().await;
-    let waits = "select exists (select from pg_stat_activity
-                                where datname = current_database() and wait_event_type = 'Lock')";
-    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut connection).await.expect("an answer")
-    {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// Plans, and applies while somebody else holds what `statements` changed; then they end with
 /// `end`. Returns whether the org moved; a conflict is an error.
 async fn apply_during(
@@ -37,7 +26,7 @@ async fn apply_during(
     let applied = {
         let applying = page::apply(&mut transaction, &planned);
         let ending = async {
-            until_somebody_waits(test).await;
+            test.until_somebody_waits().await;
             execute(&mut theirs, end).await;
         };
         tokio::join!(applying, ending).0
@@ -94,7 +83,7 @@ async fn while_applied(test: &TestDatabase, statements: &'static str, commits: b
     let planned = plan(&mut transaction).await;
     page::apply(&mut transaction, &planned).await.expect("applied");
     let other = start(theirs, statements);
-    until_somebody_waits(test).await;
+    test.until_somebody_waits().await;
     if commits {
         transaction.commit().await.expect("committed");
     } else {
@@ -140,7 +129,7 @@ async fn two_rollovers_of_one_org_at_once() {
         let mut second = apply::begin(&mut theirs).await.expect("a transaction");
         let same = plan(&mut second).await;
         let ending = async {
-            until_somebody_waits(&test).await;
+            test.until_somebody_waits().await;
             if first_commits {
                 transaction.commit().await.expect("committed");
             } else {
@@ -163,7 +152,7 @@ async fn somebody_who_counts_waits_for_a_rollover_and_finds_nothing_left() {
     let planned = plan(&mut transaction).await;
     page::apply(&mut transaction, &planned).await.expect("applied");
     let ending = async {
-        until_somebody_waits(&test).await;
+        test.until_somebody_waits().await;
         transaction.commit().await.expect("committed");
     };
     let (counted, ()) = tokio::join!(usage::count(&mut theirs, &planned.counting, now()), ending);

@@ -208,6 +208,20 @@ impl TestDatabase {
         tables.map(table).join(" union all ")
     }
 
+    /// Waits until somebody waits for a lock. One connection asks, again and again.
+    pub async fn until_somebody_waits(&self) {
+        let mut connection = self.connect().await;
+        let waits = "select exists (select from pg_stat_activity
+                                    where datname = current_database()
+                                      and wait_event_type = 'Lock')";
+        let asked = async |connection: &mut PgConnection| -> bool {
+            sqlx::query_scalar(waits).fetch_one(connection).await.expect("an answer")
+        };
+        while !asked(&mut connection).await {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Runs every invariant under `tests/invariants`: each lists what breaks it.
     pub async fn check_invariants(&self) {
         for (name, query) in invariants() {
