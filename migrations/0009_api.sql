@@ -334,6 +334,9 @@ declare
     v_is_proper boolean;
     -- Both, and without a key.
     v_is_plain boolean;
+    -- Of a counter that did not move: there is one, and the org stands as it was read.
+    v_exists boolean;
+    v_is_current boolean;
     v_count numeric;
     v_tries int;
 begin
@@ -469,18 +472,18 @@ begin
         else
             -- Used up; or the first use of a period; or packs or the period are others than was read.
             select c.used, c.used is not null, o.revision = v_revision
-              into new_usage, v_is_known, v_is_plain
+              into new_usage, v_exists, v_is_current
             from organizations o
             left join usage_counters c
               on c.org_id = o.id and c.period_start = v_start and c.feature = v_feature
             where o.id = v_org;
-            if not v_is_known and p_amount > effective_limit is not true then
+            if not v_exists and p_amount > effective_limit is not true then
                 insert into usage_counters (org_id, feature, period_start, period_end, updated_at)
                 values (v_org, v_feature, v_start, v_end, v_now)
                 on conflict (org_id, period_start, feature) do nothing;
             end if;
             new_usage := coalesce(new_usage, 0);
-            if v_is_plain and new_usage + p_amount > effective_limit then
+            if v_is_current and new_usage + p_amount > effective_limit then
                 perform from features f where f.feature = v_feature;
                 if not found then
                     raise exception 'there is no feature %', p_feature using errcode = 'PB002';
