@@ -185,14 +185,16 @@ end
 $$;
 comment on function periodd_foreseen is 'What one feature of an org is granted at an instant, with the draws that a rollover still has to make already made.';
 
--- How an org stands in its open period, without its packs and what it has used: short, for this is
--- read at every increment. Its body is bound when it is created, so that it needs no search path,
--- and becomes part of the statement that calls it.
+-- How an org stands in its open period, but for what it has used: short, for this is read at every
+-- increment. Packs have paid for something in an open period only where one of the feature has
+-- expired in it; then and while a rollover has yet to settle one, this is not all. Its body is
+-- bound when it is created, so that it needs no search path, and becomes part of the statement that
+-- calls it.
 create function periodd_standing(p_org_id uuid, p_feature text, p_at timestamptz)
 returns table (
-    at timestamptz, included numeric, is_granted boolean, tier text, subscription_status text,
-    open_start timestamptz, open_end timestamptz, next_ends timestamptz[], revision bigint,
-    is_all boolean
+    at timestamptz, included numeric, usable numeric, is_granted boolean, tier text,
+    subscription_status text, open_start timestamptz, open_end timestamptz,
+    next_ends timestamptz[], revision bigint, is_all boolean
 )
 language sql stable
 begin atomic
@@ -200,20 +202,30 @@ begin atomic
            case when l.org_id is not null then l.included
                 when t.tier is not null then t.included
                 else 0 end,
+           k.usable,
            l.org_id is not null or t.tier is not null,
            o.subscription_tier, o.subscription_status,
            o.current_period_start, o.current_period_end, o.next_period_ends, o.revision,
            coalesce(p_at < o.current_period_end, false) and o.current_period_start is not null
-               and not exists (select from overage_packs k
-                               where k.org_id = o.id and k.feature = p_feature)
+               and k.are_all is not false
     from organizations o
     left join limit_overrides l on l.org_id = o.id and l.feature = p_feature
     left join tier_limits t on t.tier = o.subscription_tier and t.feature = p_feature
+    cross join lateral (
+        select coalesce(sum(h.held) filter (
+                   where h.held > 0 and p.purchased_at <= greatest(p_at, o.current_period_start)
+                     and (p.expires_at is null
+                          or p.expires_at > greatest(p_at, o.current_period_start))), 0) as usable,
+               bool_and(p.expires_at is null or p.expires_at > greatest(p_at, o.current_period_start)
+                        or p.expires_at <= o.current_period_start and h.held = 0) as are_all
+        from overage_packs p
+        cross join lateral (select coalesce(p.remaining, p.quantity) as held) h
+        where p.org_id = o.id and p.feature = p_feature) k
     where o.id = p_org_id;
 end;
-comment on function periodd_standing is 'How an org stands in its open period; is_all: it has no packs, and the period has not ended.';
+comment on function periodd_standing is 'How an org stands in its open period; is_all: it has not ended, and no pack has expired in it or waits to be settled.';
 
--- What an org's packs add to its open period; as short, and for the same reason.
+-- What an org's packs add to its open period, one that has expired in it among them.
 create function periodd_held(
     p_org_id uuid, p_feature text, p_at timestamptz, p_period_start timestamptz
 ) returns table (usable numeric, drawn numeric, holds_expired boolean)
@@ -259,7 +271,7 @@ declare
     v_next_ends timestamptz[];
     v_is_all boolean;
 begin
-    select s.at, s.open_start, s.open_end, s.included, s.is_granted, 0, 0, s.tier,
+    select s.at, s.open_start, s.open_end, s.included, s.is_granted, 0, s.usable, s.tier,
            s.subscription_status, s.open_start, s.open_end, s.revision, s.next_ends, s.is_all
       into at, period_start, period_end, included, is_granted, drawn, usable, tier,
            subscription_status, open_start, open_end, revision, v_next_ends, v_is_all
@@ -307,17 +319,18 @@ comment on function periodd_refuse_period is 'Says why an instant is in no perio
 -- raises the counter's revision, which the guard asks for too.
 --
 -- What it costs besides its writes are statements and expressions, each of which is set up once per
--- transaction. So two functions have one body, instead of one that calls the other; one statement
--- reads all that is needed and tells whether the use is a plain one; a value that a statement can
--- return is not assigned; a condition holds no query. The writes are separate statements, because
--- each lets go of the indexes that it has opened: all at once they are more locks than a transaction
--- has of its own.
+-- transaction, and what stands beside them in the caches. So two functions have one body, instead
+-- of one that calls the other, with constants where the second is not asked for anything; one
+-- statement reads all that is needed, packs among it, and names what a subquery looks up only once,
+-- for each name would look it up; a value that a statement can return is not assigned; a condition
+-- holds no query. The writes are separate statements, because each lets go of the indexes that it
+-- has opened: all at once they are more locks than a transaction has of its own.
 do $do$
 declare
-    v_answer constant text := '(
-    allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text
-)';
-    v_body constant text := $body$
+    v_answer constant text := $answer$
+    out allowed boolean, out new_usage numeric, out effective_limit numeric, out plan text,
+    out subscription_status text$answer$;
+    v_body text := $body$declare
     v_now timestamptz;
     v_feature text;
     v_metric uuid;
@@ -328,12 +341,10 @@ declare
     v_open_start timestamptz;
     v_open_end timestamptz;
     v_revision bigint;
-    -- The limit is what was read: there are no packs, and the period has not ended.
+    -- The limit is what was read: no pack has expired in the period, which has not ended.
     v_is_known boolean;
     -- A good amount, by the owner.
     v_is_proper boolean;
-    -- Both, and without a key.
-    v_is_plain boolean;
     -- Of a counter that did not move: there is one, and the org stands as it was read.
     v_exists boolean;
     v_is_current boolean;
@@ -343,19 +354,18 @@ begin
     loop
         -- Without what is used: the counter says that when it is moved. The owner itself needs no
         -- longer question who it is.
-        select u.organization_id, s.at, s.open_start, s.open_end, s.revision, s.is_all, s.included,
-               coalesce(u.plan, s.tier), coalesce(u.subscription_status, s.subscription_status),
-               now(), lower(p_feature), gen_random_uuid(),
-               p.is_proper, p.is_proper and s.is_all and p_idempotency_key is null
+        select u.organization_id, s.at, s.open_start, s.open_end, s.revision, s.is_all,
+               s.included + s.usable, coalesce(u.plan, s.tier),
+               coalesce(u.subscription_status, s.subscription_status), now(), lower(p_feature),
+               gen_random_uuid(),
+               p_amount > 0 and p_amount < 1e22 and p_amount = round(p_amount, 6)
+               and session_user = current_user and current_setting('role') = 'none'
           into v_org, v_at, v_start, v_end, v_revision, v_is_known, effective_limit,
-               plan, subscription_status, v_now, v_feature, v_metric, v_is_proper, v_is_plain
+               plan, subscription_status, v_now, v_feature, v_metric, v_is_proper
         from users u
         cross join lateral periodd_standing(u.organization_id, lower(p_feature), now()) s
-        cross join (select p_amount > 0 and p_amount < 1e22 and p_amount = round(p_amount, 6)
-                           and session_user = current_user and current_setting('role') = 'none'
-                           as is_proper) p
         where u.id = p_user_id;
-        if v_is_plain is not true then
+        if (v_is_proper and v_is_known and p_idempotency_key is null) is not true then
             if v_is_proper is not true then
                 if p_amount is null or not (p_amount > 0 and p_amount < 1e22) or p_amount <> round(p_amount, 6) then
                     raise exception 'the amount % cannot be used: it must be above zero, with at most 6 decimals', p_amount
@@ -368,12 +378,6 @@ begin
                 if v_org is null then
                     raise exception 'there is no user %', p_user_id using errcode = 'PB002';
                 end if;
-            end if;
-            -- Packs are read after the rest: what is taken in between raises the counter's revision.
-            if not v_is_known and v_at < v_end then
-                select effective_limit + k.drawn + k.usable, not k.holds_expired
-                  into effective_limit, v_is_known
-                from periodd_held(v_org, v_feature, v_at, v_start) k;
             end if;
             if not v_is_known then
                 select a.at, a.period_start, a.period_end, a.open_start, a.open_end, a.revision,
@@ -398,7 +402,6 @@ begin
                     select true, coalesce(max(c.used), 0) into allowed, new_usage
                     from usage_counters c
                     where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
-                    return next;
                     return;
                 end if;
             end if;
@@ -452,12 +455,10 @@ begin
             end if;
             -- It may have been closed since it was read, if it has ended.
             if clock_timestamp() < v_end then
-                return next;
                 return;
             end if;
             perform from organizations o where o.id = v_org and o.current_period_start <= v_start;
             if found then
-                return next;
                 return;
             end if;
             -- As if nothing had been done, and decided anew.
@@ -489,7 +490,6 @@ begin
                     raise exception 'there is no feature %', p_feature using errcode = 'PB002';
                 end if;
                 allowed := false;
-                return next;
                 return;
             end if;
         end if;
@@ -506,18 +506,20 @@ begin
     p_user_id uuid,
     p_feature text,
     p_amount numeric default 1,
-    p_idempotency_key text default null
-) returns table %s
-language plpgsql security definer rows 1
+    p_idempotency_key text default null,%s
+)
+language plpgsql security definer
 set search_path from current
-as %L', v_answer, 'declare' || v_body);
-    execute format('create function increment_usage_if_allowed(p_user_id uuid) returns table %s
-language plpgsql security definer rows 1
+as %L', v_answer, v_body);
+    v_body := replace(v_body, 'p_feature', '''scrapes''::text');
+    v_body := replace(v_body, 'p_amount', '1::numeric');
+    v_body := replace(v_body, 'p_idempotency_key', 'null::text');
+    execute format('create function increment_usage_if_allowed(
+    p_user_id uuid,%s
+)
+language plpgsql security definer
 set search_path from current
-as %L', v_answer, $constants$declare
-    p_feature constant text := 'scrapes';
-    p_amount constant numeric := 1;
-    p_idempotency_key constant text := null;$constants$ || v_body);
+as %L', v_answer, v_body);
 end
 $do$;
 comment on function increment_feature_usage is 'Uses so much of a feature if the org''s allowance permits, and says so: all or nothing. A repeated key answers allowed and moves nothing.';

@@ -3,10 +3,9 @@
 \set caller random(1, :callers)
 with who as (
     select u.id, u.organization_id, o.current_period_start, o.current_period_end
-    from callers c
-    join users u on u.id = c.id
+    from users u
     join organizations o on o.id = u.organization_id
-    where c.:column = :caller),
+    where u.id = md5(':whose-' || :caller)::uuid),
 metric as (
     insert into usage_metrics (organization_id, user_id, metric_type, metric_value, counted_at)
     select organization_id, id, 'scrapes', 1, now() from who),

@@ -20,9 +20,9 @@ const TURNS: usize = 5;
 const ENOUGH: f64 = 0.7;
 
 /// Calls per second of a script.
-fn measure(server: &Server, script: &str, column: &str, callers: u64) -> f64 {
-    // pgbench's own variables are values; a column's name is none.
-    let text = script.replace(":column", column).replace(":callers", &callers.to_string());
+fn measure(server: &Server, script: &str, whose: &str, callers: u64) -> f64 {
+    // pgbench replaces its variables by values, but not inside of a string.
+    let text = script.replace(":whose", whose).replace(":callers", &callers.to_string());
     let seconds = setting("PERIODD_BENCH_SECONDS", 10);
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), text).expect("the script is written");
@@ -62,13 +62,15 @@ async fn main() {
     let mut slow = false;
     println!("| increments, {CLIENTS} clients | bare writes/s | calls/s | ratio |");
     println!("|---|---:|---:|---:|");
-    for (what, column, callers) in
+    for (what, whose, callers) in
         [(format!("{users} users"), "spread", users), ("all on one org".into(), "shared", 1000)]
     {
         let mut turns = Vec::with_capacity(TURNS);
         for _ in 0..TURNS {
-            let bare = measure(&server, include_str!("bare.sql"), column, callers);
-            turns.push((bare, measure(&server, include_str!("function.sql"), column, callers)));
+            let bare = measure(&server, include_str!("bare.sql"), whose, callers);
+            let function = measure(&server, include_str!("function.sql"), whose, callers);
+            eprintln!("{what}: {function:.0} calls/s against {bare:.0}");
+            turns.push((bare, function));
         }
         let ratio = median(turns.iter().map(|(bare, function)| function / bare).collect());
         let bare = median(turns.iter().map(|turn| turn.0).collect());
