@@ -27,7 +27,7 @@ pub struct Swept {
     pub columns: Vec<Uuid>,
     /// How many metrics each period holds.
     pub held: Vec<HeldMetrics>,
-    /// The bounds of the periods that were looked at, where they were asked for.
+    /// The bounds of the periods that were looked at, of suspects.
     pub bounds: HashMap<Uuid, Vec<Instant>>,
 }
 
@@ -71,34 +71,36 @@ pub async fn any_metric(connection: &mut PgConnection) -> Result<bool, StoreErro
     Ok(any.fetch_one(connection).await?)
 }
 
-/// Reads the counters of orgs beside the sums of their counted metrics, in one snapshot: those of
-/// the open period, of the ones to come, and of those that closed after `closed_after`. Parked
-/// orgs are left out, and so are periods whose metrics retention has removed: what is not kept any
-/// more says nothing about their counters, however far back is looked.
+/// Reads the counters of the orgs from `first` to `last` beside the sums of their counted metrics,
+/// in one snapshot: those of the open period, of the ones to come, and of those that closed after
+/// `closed_after`. Parked orgs are left out, and so are periods whose metrics retention has
+/// removed: what is not kept any more says nothing about their counters, however far back is
+/// looked.
 ///
 /// A metric's period is looked up among the stored bounds, which touch: they rise without a gap.
-/// They are returned only `with_bounds`: many for each org, and rarely needed.
+/// Most metrics are of the open period, and need no search. Bounds are returned of `suspects`
+/// alone, and then nobody else is read: they are many for each org, and rarely needed.
 ///
 /// # Errors
 /// As every read; [`StoreError::Unprocessable`] for a sum beyond 10^22.
 #[expect(clippy::too_many_lines, reason = "one statement, so that it sees one snapshot")]
 pub async fn sweep(
     connection: &mut PgConnection,
-    orgs: &[Uuid],
+    (first, last): (Uuid, Uuid),
+    suspects: Option<&[Uuid]>,
     closed_after: Instant,
-    with_bounds: bool,
     features: &mut Features,
 ) -> Result<Swept, StoreError> {
     let row = sqlx::query!(
         r#"with orgs as materialized (
                select o.id as org_id,
                       case when (select l.closed_at from billing_periods l where l.org_id = o.id
-                                 order by l.period_start desc limit 1) > $2
+                                 order by l.period_start desc limit 1) > $4
                            then array(select b.period_start from billing_periods b
                                       where b.org_id = o.id
                                         and b.period_start >= (
                                             select min(x.period_start) from billing_periods x
-                                            where x.org_id = o.id and x.closed_at > $2)
+                                            where x.org_id = o.id and x.closed_at > $4)
                                         and b.period_start >= coalesce(
                                             (select r.before from periodd_removed r
                                              where r.org_id = o.id), '-infinity')
@@ -106,16 +108,23 @@ pub async fn sweep(
                            else '{}' end
                       || array[o.current_period_start, o.current_period_end]
                       || o.next_period_ends as bounds,
-                      o.current_period_start, o.used_minutes, o.overage_minutes,
-                      o.overage_minutes_written
-               from unnest($1::uuid[]) as u (id)
-               join organizations o on o.id = u.id
-               where o.parked_at is null and o.current_period_start < o.current_period_end),
+                      o.current_period_start, o.current_period_end, o.used_minutes,
+                      o.overage_minutes, o.overage_minutes_written
+               from organizations o
+               where o.id between $1 and $2 and ($3::uuid[] is null or o.id = any($3))
+                 and o.parked_at is null and o.current_period_start < o.current_period_end),
            metrics as materialized (
-               select o.org_id, x.*
+               select o.org_id, x.*,
+                      case when x.period_start = o.current_period_start then o.current_period_end
+                           else o.bounds[array_position(o.bounds, x.period_start) + 1]
+                      end as period_end
                from orgs o
                cross join lateral (
-                   select width_bucket(m.created_at, o.bounds) as place,
+                   select case when m.created_at >= o.current_period_start
+                                    and m.created_at < o.current_period_end
+                               then o.current_period_start
+                               else o.bounds[width_bucket(m.created_at, o.bounds)]
+                          end as period_start,
                           m.metric_type, m.user_id,
                           sum(m.metric_value) filter (where m.counted_at is not null) as used,
                           count(*) as metrics
@@ -124,62 +133,59 @@ pub async fn sweep(
                      and m.created_at < o.bounds[cardinality(o.bounds)]
                    group by 1, 2, 3) x),
            org_sums as (
-               select org_id, place, lower(metric_type) as feature, sum(used) as used
+               select org_id, period_start, lower(metric_type) as feature, sum(used) as used
                from metrics group by 1, 2, 3),
            user_sums as (
-               select org_id, place, lower(metric_type) as feature, user_id, sum(used) as used
+               select org_id, period_start, lower(metric_type) as feature, user_id,
+                      sum(used) as used
                from metrics where user_id is not null group by 1, 2, 3, 4),
-           -- The place of one that begins at no bound is null, and meets no sum.
            counters as materialized (
-               select c.org_id, array_position(o.bounds, c.period_start) as place,
-                      c.period_start, c.feature, c.used
+               select c.org_id, c.period_start, c.feature, c.used,
+                      -- Does its org's own column say the same? Null where it has none.
+                      case when c.feature = 'minutes_transcribed'
+                                and c.period_start = o.current_period_start
+                           then o.used_minutes = round(c.used, 6) end as is_copied
                from orgs o
                join usage_counters c on c.org_id = o.org_id and c.period_start >= o.bounds[1]),
            user_counters as (
-               select f.organization_id as org_id,
-                      array_position(o.bounds, f.period_start) as place, f.period_start,
-                      f.feature, f.user_id, f.usage_count as used
+               select f.organization_id as org_id, f.period_start, f.feature, f.user_id,
+                      f.usage_count as used
                from orgs o
                join feature_usage f on f.organization_id = o.org_id
                     and f.period_start >= o.bounds[1]),
-           differing as (
+           differing as materialized (
                select coalesce(c.org_id, s.org_id) as org_id, null::uuid as user_id,
-                      coalesce(c.feature, s.feature) as feature, c.period_start,
-                      coalesce(s.place, c.place) as place,
+                      coalesce(c.feature, s.feature) as feature,
+                      coalesce(c.period_start, s.period_start) as period_start,
                       c.used as before, coalesce(s.used, 0) as after
                from counters c
-               full join org_sums s on s.org_id = c.org_id and s.place = c.place
+               full join org_sums s on s.org_id = c.org_id and s.period_start = c.period_start
                     and s.feature = c.feature
                where coalesce(c.used, 0) <> coalesce(s.used, 0)
                union all
                select coalesce(c.org_id, s.org_id), coalesce(c.user_id, s.user_id),
-                      coalesce(c.feature, s.feature), c.period_start, coalesce(s.place, c.place),
-                      c.used, coalesce(s.used, 0)
+                      coalesce(c.feature, s.feature),
+                      coalesce(c.period_start, s.period_start), c.used, coalesce(s.used, 0)
                from user_counters c
                full join user_sums s on s.org_id = c.org_id and s.user_id = c.user_id
-                    and s.place = c.place and s.feature = c.feature
+                    and s.period_start = c.period_start and s.feature = c.feature
                where coalesce(c.used, 0) <> coalesce(s.used, 0)),
+           -- The end of one that begins at no bound is null.
            compared as (
-               select d.org_id, d.user_id, d.feature,
-                      coalesce(d.period_start, o.bounds[d.place]) as period_start,
-                      o.bounds[d.place + 1] as period_end, d.before, d.after
+               select d.*, o.bounds[array_position(o.bounds, d.period_start) + 1] as period_end
                from differing d join orgs o on o.org_id = d.org_id),
            columns as (
                select o.org_id
                from orgs o
-               left join counters c on c.org_id = o.org_id
-                    and c.period_start = o.current_period_start
-                    and c.feature = 'minutes_transcribed'
-               where o.used_minutes is distinct from round(coalesce(c.used, 0), 6)
-                  or o.overage_minutes <> 0 or o.overage_minutes_written <> 0
+               where o.overage_minutes <> 0 or o.overage_minutes_written <> 0
+                  or o.org_id in (select org_id from counters where not is_copied)
+                  or o.used_minutes <> 0
+                     and o.org_id not in (select org_id from counters where is_copied is not null)
                   or exists (select from overage_packs p
                              where p.org_id = o.org_id and p.remaining <> 0)),
            held as (
-               select x.org_id, o.bounds[x.place] as period_start,
-                      o.bounds[x.place + 1] as period_end, x.metrics
-               from (select org_id, place, sum(metrics)::bigint as metrics
-                     from metrics group by 1, 2) x
-               join orgs o on o.org_id = x.org_id)
+               select org_id, period_start, period_end, sum(metrics)::bigint as metrics
+               from metrics group by 1, 2, 3)
            select n.orgs as "orgs!", n.holds_usage as "holds_usage!",
                   array(select org_id from columns) as "columns!",
                   d.orgs as "drift_orgs!", d.users as "drift_users!: Vec<Option<Uuid>>",
@@ -205,10 +211,12 @@ pub async fn sweep(
                  from held) h,
                 (select coalesce(array_agg(o.org_id), '{}') as orgs,
                         coalesce(array_agg(x.bound), '{}') as bounds
-                 from orgs o, unnest(o.bounds) as x (bound) where $3) b"#,
-        orgs,
-        closed_after,
-        with_bounds
+                 from orgs o, unnest(o.bounds) as x (bound)
+                 where $3 is not null) b"#,
+        first,
+        last,
+        suspects,
+        closed_after
     );
     let row = row.fetch_one(connection).await?;
     let mut swept = Swept {
@@ -419,8 +427,7 @@ impl<'a> Columns<'a> {
 /// As every read.
 pub async fn remembered(
     connection: &mut PgConnection,
-    first: Uuid,
-    last: Uuid,
+    (first, last): (Uuid, Uuid),
 ) -> Result<Vec<HeldMetrics>, StoreError> {
     let pages = sqlx::query!(
         "select a.orgs, a.starts, a.ends, a.metrics

@@ -1,6 +1,6 @@
 //! The audit: a sweep that only reads, a guard that may refuse, and then the mending.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -37,13 +37,14 @@ struct Findings {
 /// The next page of a sweep.
 struct Pages {
     after: Uuid,
-    listed: Option<Vec<Uuid>>,
+    listed: Option<VecDeque<Uuid>>,
 }
 
 impl Pages {
     async fn next(&mut self, connection: &mut Connection) -> Result<Vec<Uuid>, StoreError> {
         if let Some(listed) = &mut self.listed {
-            return Ok(listed.drain(..ORGS_PER_PAGE.min(listed.len())).collect());
+            // One by one: a page is all orgs between its first and its last.
+            return Ok(listed.pop_front().into_iter().collect());
         }
         let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
         let page = audit::orgs(connection, self.after, limit).await?;
@@ -60,7 +61,7 @@ impl Job<'_> {
     pub(super) async fn audit(&self, pass: Pass) -> Result<(), Error> {
         let listed = match &self.request.scope {
             Scope::All => None,
-            Scope::Orgs(ids) => Some(ids.clone()),
+            Scope::Orgs(ids) => Some(ids.iter().copied().collect()),
         };
         let pages = Mutex::new(Pages { after: Uuid::nil(), listed });
         let columns = vec![BTreeSet::new(); self.request.targets.len()];
@@ -148,25 +149,19 @@ impl Job<'_> {
         findings: &Mutex<Findings>,
         pass: Pass,
     ) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
+            return Ok(());
+        };
+        let range = (*first, *last);
         let mut transaction = audit::begin(connection).await?;
-        let swept = self.counters(&mut transaction, ids, false, features, pass).await?;
-        let mut first_and_last = None;
-        if let (Some(first), Some(last)) = (ids.first(), ids.last()) {
-            first_and_last = Some((*first, *last));
-        }
+        let swept = self.counters(&mut transaction, range, None, features, pass).await?;
+        let then = audit::remembered(&mut transaction, range).await?;
+        let suspects: Vec<Uuid> = drift::suspects(&then, &swept.held).into_iter().collect();
         let mut losses = Vec::new();
-        if let Some((first, last)) = first_and_last {
-            let (first, last) = (first.min(last), first.max(last));
-            let mut then = audit::remembered(&mut transaction, first, last).await?;
-            let page: HashSet<Uuid> = ids.iter().copied().collect();
-            // Orgs that were asked for by name have others between them.
-            then.retain(|period| page.contains(&period.org));
-            let suspects: Vec<Uuid> = drift::suspects(&then, &swept.held).into_iter().collect();
-            if !suspects.is_empty() {
-                let again =
-                    self.counters(&mut transaction, &suspects, true, features, pass).await?;
-                losses = drift::losses(&then, &again.held, &again.bounds);
-            }
+        if !suspects.is_empty() {
+            let suspects = Some(&suspects[..]);
+            let again = self.counters(&mut transaction, range, suspects, features, pass).await?;
+            losses = drift::losses(&then, &again.held, &again.bounds);
         }
         let (mut wrong, mut following, mut sold) = (vec![], vec![], vec![]);
         for (place, target) in self.request.targets.iter().enumerate() {
@@ -189,7 +184,7 @@ impl Job<'_> {
         }
         let limits = plan_limits::outdated(&mut transaction, ids).await?;
         // Nothing but the notes, which do not count until the audit is through.
-        if let (true, Some(range)) = (self.notes(), first_and_last) {
+        if self.notes() {
             audit::note(&mut transaction, self.audit, range, &swept.held).await?;
         }
         transaction.commit().await?;
@@ -225,14 +220,14 @@ impl Job<'_> {
     async fn counters(
         &self,
         connection: &mut Connection,
-        ids: &[Uuid],
-        with_bounds: bool,
+        range: (Uuid, Uuid),
+        suspects: Option<&[Uuid]>,
         features: &mut Features,
         pass: Pass,
     ) -> Result<Swept, StoreError> {
         let grace = pass.now.plus(-self.request.rules.grace);
         let closed_after = grace.map_err(|error| StoreError::Unprocessable(error.to_string()))?;
-        audit::sweep(connection, ids, closed_after, with_bounds, features).await
+        audit::sweep(connection, range, suspects, closed_after, features).await
     }
 
     /// Mends what was found, each value only where it still is what was read. Columns come first:
@@ -342,7 +337,7 @@ impl Job<'_> {
         claim::lock(&mut transaction, org).await?;
         audit::lock_counters(&mut transaction, org).await?;
         let mut features = Features::default();
-        let swept = self.counters(&mut transaction, &[org], false, &mut features, pass).await?;
+        let swept = self.counters(&mut transaction, (org, org), None, &mut features, pass).await?;
         let mut done = audit::mend(&mut transaction, &swept.drift, pass.real).await?;
         done.extend(audit::insert_missing(&mut transaction, &swept.drift, pass.real).await?);
         let lines = self.log(&mut transaction, &done, pass).await?;
