@@ -187,9 +187,9 @@ comment on function periodd_foreseen is 'What one feature of an org is granted a
 
 -- How an org stands in its open period, but for what it has used: short, for this is read at every
 -- increment. Packs have paid for something in an open period only where one of the feature has
--- expired in it; then and while a rollover has yet to settle one, this is not all. Its body is
--- bound when it is created, so that it needs no search path, and becomes part of the statement that
--- calls it.
+-- expired in it, and been emptied by that, though it be later than the instant that is asked for.
+-- Then, and while a rollover has yet to settle one, this is not all. Its body is bound when it is
+-- created, so that it needs no search path, and becomes part of the statement that calls it.
 create function periodd_standing(p_org_id uuid, p_feature text, p_at timestamptz)
 returns table (
     at timestamptz, included numeric, usable numeric, is_granted boolean, tier text,
@@ -216,14 +216,16 @@ begin atomic
                    where h.held > 0 and p.purchased_at <= greatest(p_at, o.current_period_start)
                      and (p.expires_at is null
                           or p.expires_at > greatest(p_at, o.current_period_start))), 0) as usable,
-               bool_and(p.expires_at is null or p.expires_at > greatest(p_at, o.current_period_start)
-                        or p.expires_at <= o.current_period_start and h.held = 0) as are_all
+               bool_and(p.expires_at is null
+                        or p.expires_at <= o.current_period_start and h.held = 0
+                        or p.expires_at > greatest(p_at, o.current_period_start) and h.held > 0)
+                   as are_all
         from overage_packs p
         cross join lateral (select coalesce(p.remaining, p.quantity) as held) h
         where p.org_id = o.id and p.feature = p_feature) k
     where o.id = p_org_id;
 end;
-comment on function periodd_standing is 'How an org stands in its open period; is_all: it has not ended, and no pack has expired in it or waits to be settled.';
+comment on function periodd_standing is 'How an org stands in its open period; is_all: it has not ended, and no pack that expires has done so in it, or is empty.';
 
 -- What an org's packs add to its open period, one that has expired in it among them.
 create function periodd_held(
@@ -271,7 +273,8 @@ declare
     v_next_ends timestamptz[];
     v_is_all boolean;
 begin
-    select s.at, s.open_start, s.open_end, s.included, s.is_granted, 0, s.usable, s.tier,
+    select s.at, s.open_start, s.open_end, s.included, s.is_granted, 0,
+           case when s.is_all then s.usable else 0 end, s.tier,
            s.subscription_status, s.open_start, s.open_end, s.revision, s.next_ends, s.is_all
       into at, period_start, period_end, included, is_granted, drawn, usable, tier,
            subscription_status, open_start, open_end, revision, v_next_ends, v_is_all
@@ -327,9 +330,9 @@ comment on function periodd_refuse_period is 'Says why an instant is in no perio
 -- has opened: all at once they are more locks than a transaction has of its own.
 do $do$
 declare
-    v_answer constant text := $answer$
-    out allowed boolean, out new_usage numeric, out effective_limit numeric, out plan text,
-    out subscription_status text$answer$;
+    v_answer constant text := $answer$returns table (
+    allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text
+)$answer$;
     v_body text := $body$declare
     v_now timestamptz;
     v_feature text;
@@ -341,7 +344,7 @@ declare
     v_open_start timestamptz;
     v_open_end timestamptz;
     v_revision bigint;
-    -- The limit is what was read: no pack has expired in the period, which has not ended.
+    -- The limit is what was read.
     v_is_known boolean;
     -- A good amount, by the owner.
     v_is_proper boolean;
@@ -402,6 +405,7 @@ begin
                     select true, coalesce(max(c.used), 0) into allowed, new_usage
                     from usage_counters c
                     where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
+                    return next;
                     return;
                 end if;
             end if;
@@ -455,10 +459,12 @@ begin
             end if;
             -- It may have been closed since it was read, if it has ended.
             if clock_timestamp() < v_end then
+                return next;
                 return;
             end if;
             perform from organizations o where o.id = v_org and o.current_period_start <= v_start;
             if found then
+                return next;
                 return;
             end if;
             -- As if nothing had been done, and decided anew.
@@ -490,6 +496,7 @@ begin
                     raise exception 'there is no feature %', p_feature using errcode = 'PB002';
                 end if;
                 allowed := false;
+                return next;
                 return;
             end if;
         end if;
@@ -506,18 +513,16 @@ begin
     p_user_id uuid,
     p_feature text,
     p_amount numeric default 1,
-    p_idempotency_key text default null,%s
-)
-language plpgsql security definer
+    p_idempotency_key text default null
+) %s
+language plpgsql security definer rows 1
 set search_path from current
 as %L', v_answer, v_body);
     v_body := replace(v_body, 'p_feature', '''scrapes''::text');
     v_body := replace(v_body, 'p_amount', '1::numeric');
     v_body := replace(v_body, 'p_idempotency_key', 'null::text');
-    execute format('create function increment_usage_if_allowed(
-    p_user_id uuid,%s
-)
-language plpgsql security definer
+    execute format('create function increment_usage_if_allowed(p_user_id uuid) %s
+language plpgsql security definer rows 1
 set search_path from current
 as %L', v_answer, v_body);
 end

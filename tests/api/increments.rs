@@ -162,3 +162,30 @@ async fn a_call_whose_transaction_began_before_the_period_counts_in_the_period()
     assert_eq!(test.rows(open).await, ["1 true"]);
     test.check_invariants().await;
 }
+
+#[tokio::test]
+async fn what_an_expired_pack_has_paid_counts_at_every_instant_of_its_period() {
+    let test = TestDatabase::new().await;
+    let acme = customer(&test, "acme").await;
+    test.sql(&format!(
+        "update organizations set current_period_start = '2024-05-01Z',
+             current_period_end = '2024-06-01Z', current_period_end_date = '2024-06-01',
+             next_period_ends = null;
+         insert into tier_limits values ('pro', 'scrapes', 100);
+         select grant_overage_pack('{0}', 'scrapes', 50, 'short', '2024-05-15Z', '2024-05-02Z'),
+                grant_overage_pack('{0}', 'scrapes', 7, 'lasting', null, '2024-05-20Z'),
+                record_usage('{0}', 'scrapes', 120, null, '2024-05-10Z')",
+        acme.org
+    ))
+    .await;
+    test.periodd(&["--at", "2024-05-18T00:00:00Z", "--yes", "rollover", "--org", "acme"]).exits(0);
+    for (at, stands) in
+        [("2024-05-12Z", "100 20 0"), ("2024-05-18Z", "100 20 0"), ("2024-05-21Z", "100 20 7")]
+    {
+        let call = format!(
+            "select included, drawn, usable from periodd_allowance('{}', 'scrapes', '{at}')",
+            acme.org
+        );
+        assert_eq!(test.rows(&call).await, [stands], "{at}");
+    }
+}
