@@ -38,10 +38,18 @@ FROM information_schema.routines
 WHERE routine_name = 'increment_usage_if_allowed'";
     assert_eq!(test.rows(verify).await, ["increment_usage_if_allowed FUNCTION record"]);
     // The document's own call reads `result[0]`: over PostgREST only a set is a list.
-    let sets = "select proname, proretset from pg_proc where proname like 'increment_%'
-                order by proname";
-    let sets = test.rows(sets).await;
-    assert_eq!(sets, ["increment_feature_usage true", "increment_usage_if_allowed true"]);
+    let sets = "select proname, proretset, array_to_string(proargnames, ' ') from pg_proc
+                where proname like 'increment_%' order by proname";
+    let answer = "allowed new_usage effective_limit plan subscription_status";
+    assert_eq!(
+        test.rows(sets).await,
+        [
+            format!(
+                "increment_feature_usage true p_user_id p_feature p_amount p_idempotency_key {answer}"
+            ),
+            format!("increment_usage_if_allowed true p_user_id {answer}"),
+        ]
+    );
     let new = "10000000-0000-0000-0000-000000000001";
     let call = format!("SELECT * FROM increment_usage_if_allowed('{new}'::uuid)");
     assert_eq!(test.rows(&call).await, ["true 1 5 FREE none"]);

@@ -319,3 +319,24 @@ async fn undo_says_what_was_built_on_the_new_tables() {
     .await;
     test.periodd(&["db", "import", "--undo"]).exits(0);
 }
+
+#[tokio::test]
+async fn naive_timestamps_are_of_the_zone_that_is_named() {
+    for (zone, instants) in [
+        (&[][..], ["2026-01-15T12:00:00Z", "2026-07-15T12:00:00Z"]),
+        (&["--naive-zone", "Europe/Berlin"], ["2026-01-15T11:00:00Z", "2026-07-15T10:00:00Z"]),
+    ] {
+        let test = situation(include_str!("004.sql")).await;
+        test.sql(
+            "delete from usage_events;
+             insert into usage_events (organisation_id, feature, created_at)
+             select o.id, 'API_CALLS', t.at::timestamp
+             from organisations o, (values ('2026-01-15 12:00'), ('2026-07-15 12:00')) as t (at)
+             where slug = 'acme'",
+        )
+        .await;
+        test.periodd(&[&["--yes", "db", "import", "--apply"], zone].concat()).exits(0);
+        assert_eq!(test.rows("select created_at from usage_metrics order by 1").await, instants);
+        test.periodd(&["db", "verify"]).exits(0);
+    }
+}

@@ -337,6 +337,17 @@ async fn a_daemon_that_is_not_the_owner_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_row_that_security_would_hide_is_an_error_to_periodd_and_not_left_out() {
+    let house = House::new().await;
+    let url = format!("postgresql:///{}?host={}&user={}", house.test.name, server(), house.app);
+    let database = periodd::store::Database::connect(&url, 1).await.unwrap();
+    let mut connection = database.connection().await.unwrap();
+    let read = sqlx::query("select from organizations").fetch_all(&mut *connection).await;
+    let error = read.unwrap_err().into_database_error().unwrap();
+    assert!(error.message().contains("row-level security"), "{error}");
+}
+
+#[tokio::test]
 async fn roles_may_be_made_again_and_must_exist_to_be_given() {
     let house = House::new().await;
     let again = format!("app={}", house.app);

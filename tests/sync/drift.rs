@@ -29,6 +29,8 @@ async fn a_counter_that_lies_is_mended_with_its_copy_and_one_line() {
     let report = sync(&test, "2026-05-12T00:00:00Z", &["--full"]).exits(0).json();
     assert_eq!(report["drift_found"], 1);
     assert_eq!(test.rows(state).await, ["500 synced 1 500"]);
+    let synced = "select last_synced_at is not null from usage_counters";
+    assert_eq!(test.rows(synced).await, ["true"]);
     assert_eq!(log(&test).await, ["usage_counters.used 480 500 20"]);
     let line = "select o.slug, d.feature, d.period_start, d.found_at, d.reason, d.run is not null
                 from periodd_drift d join organizations o on o.id = d.org_id";
@@ -88,6 +90,10 @@ async fn every_kind_of_drift_is_found_and_mended() {
         ]
     );
     assert_eq!(test.rows("select usage_this_month from users").await, ["7", "7"]);
+    let counters = "select u.email, f.usage_count, f.sync_status, f.discrepancy_count,
+                           f.last_synced_at is not null
+                    from feature_usage f join users u on u.id = f.user_id order by 1";
+    assert_eq!(test.rows(counters).await, ["a@acme 7 synced 1 true", "a@zeta 7 synced 0 true"]);
     assert_eq!(test.rows("select used_minutes from organizations").await, ["30", "30"]);
     test.check_invariants().await;
     let again = sync(&test, "2026-05-12T01:00:00Z", &["--full"]).exits(0).json();

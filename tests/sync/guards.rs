@@ -133,6 +133,17 @@ async fn fewer_metrics_than_at_the_last_audit_are_a_loss() {
     rollover(&half, "2026-05-05T00:00:00Z", &["--early"]).exits(0);
     sync(&half, "2026-05-06T00:00:00Z", &["--full"]).exits(0);
     half.check_invariants().await;
+    // So are metrics of a period that was closed since, as long as late usage may still come.
+    let closed = orgs(1).await;
+    sync(&closed, AT, &["--full"]).exits(0);
+    rollover(&closed, "2026-06-01T00:00:01Z", &[]).exits(0);
+    sync(&closed, "2026-06-02T00:00:00Z", &["--full"]).exits(0);
+    closed.sql("delete from usage_metrics").await;
+    closed
+        .sql("select record_usage(id, 'sms_sent', 1, null, '2026-06-02') from organizations")
+        .await;
+    let stderr = sync(&closed, "2026-06-02T01:00:00Z", &["--full"]).exits(5).stderr;
+    assert!(stderr.contains("metrics are missing: 1 period(s) hold fewer"), "{stderr}");
     // What a person means becomes what is remembered.
     sync(&test, AT, &["--full", "--force", "--yes"]).exits(0);
     sync(&test, AT, &["--full"]).exits(0);
