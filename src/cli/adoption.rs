@@ -4,8 +4,8 @@ use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::rollover::{Progress, standing_request};
 use super::session::Session;
 use super::{Exit, Failure};
-use crate::jobs::adoption;
 pub(super) use crate::jobs::adoption::{Report, Verdict};
+use crate::jobs::{self, adoption};
 use crate::store::adoption as adopted;
 use crate::store::migrate;
 
@@ -64,7 +64,16 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     }
     let report = adoption::report(&session.database, &session.tz, zone.name()).await?;
     let Some(report) = report else {
-        session.screen.show(&Done("there is nothing to import".to_owned()))?;
+        let mut said = "there is nothing to import".to_owned();
+        // Whoever imports need not migrate, on a clean database neither.
+        if args.apply {
+            let now = session.database.now().await?;
+            let made = jobs::zones::migrate(&session.database, &session.tz, now).await?;
+            if !made.is_empty() {
+                said.push_str("; the schema was made, as `periodd db migrate` makes it");
+            }
+        }
+        session.screen.show(&Done(said))?;
         return Ok(Exit::Done);
     };
     if !args.apply {

@@ -27,6 +27,23 @@ async fn document_000() {
     assert_eq!(test.rows(months).await, ["5 5"]);
 }
 
+/// Document 001's application calls over HTTP and reads `result[0]`: only a set is a list.
+#[tokio::test]
+async fn increments_answer_a_list_with_the_documents_columns() {
+    let test = adopted(include_str!("001.sql")).await;
+    let sets = "select proname, proretset, array_to_string(proargnames, ' ') from pg_proc
+                where proname like 'increment_%' order by proname";
+    let answer = "allowed new_usage effective_limit plan subscription_status";
+    let asked = "p_user_id p_feature p_amount p_idempotency_key";
+    assert_eq!(
+        test.rows(sets).await,
+        [
+            format!("increment_feature_usage true {asked} {answer}"),
+            format!("increment_usage_if_allowed true p_user_id {answer}"),
+        ]
+    );
+}
+
 #[tokio::test]
 async fn document_001() {
     let test = adopted(include_str!("001.sql")).await;
@@ -37,19 +54,6 @@ async fn document_001() {
 FROM information_schema.routines
 WHERE routine_name = 'increment_usage_if_allowed'";
     assert_eq!(test.rows(verify).await, ["increment_usage_if_allowed FUNCTION record"]);
-    // The document's own call reads `result[0]`: over PostgREST only a set is a list.
-    let sets = "select proname, proretset, array_to_string(proargnames, ' ') from pg_proc
-                where proname like 'increment_%' order by proname";
-    let answer = "allowed new_usage effective_limit plan subscription_status";
-    assert_eq!(
-        test.rows(sets).await,
-        [
-            format!(
-                "increment_feature_usage true p_user_id p_feature p_amount p_idempotency_key {answer}"
-            ),
-            format!("increment_usage_if_allowed true p_user_id {answer}"),
-        ]
-    );
     let new = "10000000-0000-0000-0000-000000000001";
     let call = format!("SELECT * FROM increment_usage_if_allowed('{new}'::uuid)");
     assert_eq!(test.rows(&call).await, ["true 1 5 FREE none"]);

@@ -340,3 +340,20 @@ async fn naive_timestamps_are_of_the_zone_that_is_named() {
         test.periodd(&["db", "verify"]).exits(0);
     }
 }
+
+#[tokio::test]
+async fn a_clean_database_gets_the_schema_and_nothing_else() {
+    let test = TestDatabase::empty().await;
+    let look = test.periodd(&["db", "import"]).exits(0);
+    assert!(look.stdout.contains("there is nothing to import"), "{}", look.stdout);
+    let schema = "select to_regclass('organizations') is not null as made";
+    assert_eq!(test.rows(schema).await, ["false"]);
+    let done = test.periodd(&["--yes", "db", "import", "--apply"]).exits(0);
+    assert!(done.stdout.contains("the schema was made"), "{}", done.stdout);
+    test.periodd(&["rollover"]).exits(0);
+    let before = test.contents().await;
+    let again = test.periodd(&["--yes", "db", "import", "--apply"]).exits(0);
+    assert!(again.stdout.ends_with("there is nothing to import\n"), "{}", again.stdout);
+    assert_eq!(test.contents().await, before);
+    test.periodd(&["db", "verify"]).exits(0);
+}

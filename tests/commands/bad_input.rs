@@ -280,7 +280,7 @@ const COMMANDS: &[(&str, i32, i32)] = &[
     ("alerts test me@example.com", 78, 78),
     ("alerts preview acme", 78, 78),
     ("db migrate", 78, 0),
-    // It adopts tables that are not periodd's: here there are none.
+    // It adopts tables that are not periodd's: here there are none, and it migrates.
     ("db import --apply --yes", 78, 0),
     ("db verify", 78, 78),
     // Whatever the schema is: which migrations there are, and where the database is.
