@@ -88,6 +88,27 @@ async fn columns_of_other_tables_follow_counters_packs_and_rollovers() {
     test.check_invariants().await;
 }
 
+#[tokio::test]
+async fn users_rows_show_their_share_of_what_their_org_may_use() {
+    let test = may().await;
+    test.sql(ACCOUNTS).await;
+    test.sql("alter table seats add share numeric").await;
+    test.configure(&derived("seats", "share", "person", "user", "percent"));
+    granted(&test, "acme", "A", 100, "2026-05-01T00:00:00Z", "").await;
+    test.sql(
+        "select record_usage(organization_id, 'minutes_transcribed', 120, id, '2026-05-10'),
+                record_usage(organization_id, 'minutes_transcribed', 60, null, '2026-05-10')
+         from users",
+    )
+    .await;
+    sync(&test, "2026-05-11T00:00:00Z", &[]).exits(0);
+    let shown = "select share from seats";
+    assert_eq!(test.rows(shown).await, ["20"]);
+    test.sql("update seats set share = 50").await;
+    let report = sync(&test, "2026-05-12T00:00:00Z", &["--full"]).exits(0).json();
+    assert_eq!((&report["drift_found"], test.rows(shown).await), (&1.into(), vec!["20".into()]));
+}
+
 /// Accounts whose writes may fail, with something wrong in their column and in a counter.
 async fn wrong(trigger: &str) -> crate::support::TestDatabase {
     let test = may().await;
