@@ -198,7 +198,7 @@ returns table (
 )
 language sql stable
 begin atomic
-    select greatest(p_at, o.current_period_start),
+    select i.at,
            case when l.org_id is not null then l.included
                 when t.tier is not null then t.included
                 else 0 end,
@@ -211,14 +211,14 @@ begin atomic
     from organizations o
     left join limit_overrides l on l.org_id = o.id and l.feature = p_feature
     left join tier_limits t on t.tier = o.subscription_tier and t.feature = p_feature
+    cross join lateral (select greatest(p_at, o.current_period_start) as at) i
     cross join lateral (
         select coalesce(sum(h.held) filter (
-                   where h.held > 0 and p.purchased_at <= greatest(p_at, o.current_period_start)
-                     and (p.expires_at is null
-                          or p.expires_at > greatest(p_at, o.current_period_start))), 0) as usable,
+                   where h.held > 0 and p.purchased_at <= i.at
+                     and (p.expires_at is null or p.expires_at > i.at)), 0) as usable,
                bool_and(p.expires_at is null
                         or p.expires_at <= o.current_period_start and h.held = 0
-                        or p.expires_at > greatest(p_at, o.current_period_start) and h.held > 0)
+                        or p.expires_at > i.at and h.held > 0)
                    as are_all
         from overage_packs p
         cross join lateral (select coalesce(p.remaining, p.quantity) as held) h

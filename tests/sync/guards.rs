@@ -133,7 +133,7 @@ async fn fewer_metrics_than_at_the_last_audit_are_a_loss() {
     rollover(&half, "2026-05-05T00:00:00Z", &["--early"]).exits(0);
     sync(&half, "2026-05-06T00:00:00Z", &["--full"]).exits(0);
     half.check_invariants().await;
-    // So are metrics of a period that was closed since, as long as late usage may still come.
+    // A period that was closed loses metrics, too, as long as late usage may still come for it.
     let closed = orgs(1).await;
     sync(&closed, AT, &["--full"]).exits(0);
     rollover(&closed, "2026-06-01T00:00:01Z", &[]).exits(0);
