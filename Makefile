@@ -1,6 +1,6 @@
-# The two that set everything up on a fresh machine with Rust (and the C compiler that Rust links
-# with): `make demo` and `make test`. Both first see to PostgreSQL's server binaries; neither
-# touches a server that it did not start.
+# `make demo` and `make test` set up everything on a fresh machine with Rust (and the C compiler that
+# Rust links with). Both first find or install PostgreSQL's server binaries; neither touches a server
+# that it did not start. CONTRIBUTING.md describes the targets for daily work: check, t, sqlx, psql.
 
 CARGO ?= cargo
 export CARGO
@@ -12,21 +12,65 @@ ifneq ($(shell id -u),0)
 AS_ROOT := --config 'target."cfg(unix)".runner = ["sudo", "-n"]'
 endif
 
-.PHONY: demo test test-systemd lint docs bench bench-page deb
+.PHONY: demo rust tools check t sqlx psql test test-clock test-systemd test-clients lint docs deny advisories bench bench-page deb
 
 # A sample company through several months, in a private cluster of its own.
-demo:
+demo: rust
 	@scripts/postgresql-binaries >/dev/null
-	$(CARGO) run --locked --release --quiet -- demo
+	@test -x target/release/periodd || echo \
+		'The first build takes about 7 minutes and 1.5 GB in target/; the demo itself takes seconds.'
+	$(CARGO) run --locked --release -- demo
+
+rust:
+	@command -v $(firstword $(CARGO)) >/dev/null || { echo \
+		'this needs Rust 1.95 or newer: https://rustup.rs installs it' >&2; exit 1; }
+
+# After every edit: format, lints, and the tests that need no database.
+check: lint
+	$(CARGO) test --locked --quiet --lib --test rules
+
+# One test by (a part of) its name, with PostgreSQL: make t T=crowd. The binary is found by the name.
+t: BINARIES = $(shell grep -rlE "fn [a-z0-9_]*$(lastword $(subst ::, ,$(T)))|mod $(T)\b" tests --include=*.rs \
+	| sed -E 's,^tests/([^/.]+).*,--test \1,' | grep -v support | sort -u)
+t: UNITS = $(shell grep -rqE "fn [a-z0-9_]*$(lastword $(subst ::, ,$(T)))" src && echo --lib)
+t:
+	@test -n "$(T)" || { echo 'usage: make t T=part_of_a_name' >&2; exit 2; }
+	@test -n "$(BINARIES)$(UNITS)" || { echo 'no test is called $(T)' >&2; exit 2; }
+	scripts/with-postgresql $(CARGO) test --locked $(UNITS) $(BINARIES) -- $(T)
+
+# What the compiler knows of statements and schema, after a change of either.
+sqlx:
+	scripts/statement-metadata
+
+# A psql on a migrated database of a private server, both gone afterwards.
+psql:
+	@scripts/with-postgresql sh -ec '\
+		sql() { "$$PERIODD_TEST_BINARIES/psql" -X -h "$$PERIODD_TEST_SERVER" -U postgres "$$@"; }; \
+		sql -q -c "create database periodd" postgres; \
+		cat migrations/[0-9]*.sql migrations/api/*.sql | sql -q -1 -v ON_ERROR_STOP=1 periodd >/dev/null; \
+		sql periodd'
 
 # Everything that must hold before a change is merged. The tests come last, so that their result
 # lines are the last ones.
-test: lint docs
+test: rust tools
+	@$(MAKE) --no-print-directory lint docs deny
+	scripts/with-postgresql sh -ec 'scripts/statement-metadata --check; $$CARGO test --locked --no-fail-fast'
+
+# What the tests need besides Rust, looked for before anything is built: what is missing is installed,
+# or named, in the first seconds.
+tools:
+	@scripts/postgresql-binaries >/dev/null
 	scripts/systemd-tools
 	@scripts/aiosmtpd >/dev/null
 	@scripts/chromium >/dev/null
 	@scripts/pgbouncer >/dev/null
-	scripts/with-postgresql sh -ec 'scripts/statement-metadata --check; $$CARGO test --locked --no-fail-fast'
+	@scripts/libfaketime >/dev/null
+
+# A server whose clock is wrong for twelve seconds under a daemon: hours, days and years ahead, and an
+# hour behind. `make test` does the same with shorter spells.
+test-clock:
+	@scripts/libfaketime >/dev/null
+	PERIODD_TEST_SPELL=12 scripts/with-postgresql $(CARGO) test --locked --test running daemon::clock
 
 # The units under a real systemd, booted in namespaces of its own. Needs root, or a sudo that asks
 # nothing; touches nothing of the machine's own systemd.
@@ -35,9 +79,24 @@ test-systemd:
 	@scripts/postgresql-binaries >/dev/null
 	$(CARGO) test --locked --test systemd $(AS_ROOT) -- --test-threads=2
 
+# Clients that people have (supabase-js, Prisma, Drizzle, knex, SQLAlchemy, Alembic, Django, JDBC), at
+# pinned versions, beside a migrated database. Needs Node.js, Python and a JDK; tests/clients/run says more.
+test-clients:
+	$(CARGO) build --locked
+	scripts/with-postgresql tests/clients/run
+
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+# Licences, sources and banned crates of everything that is built in: deny.toml.
+deny:
+	$(CARGO) fetch --locked --quiet
+	scripts/cargo-deny --offline --log-level error check bans licenses sources
+
+# Known vulnerabilities of it, from the RustSec database, which this fetches.
+advisories:
+	scripts/cargo-deny check advisories
 
 docs:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
@@ -53,7 +112,12 @@ bench-page:
 	PERIODD_TEST_BINARIES=$$(scripts/postgresql-binaries) \
 		$(CARGO) bench --locked --bench rollover -- --write
 
-# A Debian package of the release binary, with dpkg-deb alone.
+# A Debian package of the release binary, with dpkg-deb alone. The binary names no path of the
+# machine that it was built on: whoever builds the same commit with the same tools gets the same.
+CARGO_SOURCES := $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src
+deb: export RUSTFLAGS := --remap-path-prefix=$(CARGO_SOURCES)=/cargo --remap-path-prefix=$(CURDIR)=/periodd
+deb: export CFLAGS := -ffile-prefix-map=$(CARGO_SOURCES)=/cargo
 deb:
-	$(CARGO) build --locked --release --quiet
-	@scripts/debian-package target/release/periodd
+	$(CARGO) build --locked --release --quiet --target-dir target/deb
+	@! grep -aqF -e '$(CARGO_SOURCES)' -e '$(CURDIR)/src' target/deb/release/periodd
+	@scripts/debian-package target/deb/release/periodd

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::civil::{Date, date};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use periodd::billing::{Boundary, Calendar, Cycle, LocalDate, Zone};
-use periodd::tzdata::TzData;
+use periodd::tz::TzData;
 
 /// Odd, so that the median is a run that really was.
 const RUNS: usize = 9;

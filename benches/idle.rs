@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use periodd::store::Database;
-use periodd::tzdata::TzData;
+use periodd::tz::TzData;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 const NAME: &str = "bench_idle";

@@ -69,6 +69,7 @@ impl Composer {
             name: None,
             address: "billing@example.com".to_owned(),
             unsubscribe_url: Some("https://example.com/{token}".to_owned()),
+            ..Sender::default()
         };
         Self { templates, letter: samples::warning(), sender }
     }

@@ -9,9 +9,9 @@ create table features (
     feature text primary key check (feature = lower(feature) and feature <> ''),
     unit text not null default 'units'
 );
-comment on table features is 'What is metered. Names are in lower case and match without regard to case.';
-comment on column features.feature is 'The name, such as minutes_transcribed.';
-comment on column features.unit is 'What one unit is called, such as minutes.';
+comment on table features is 'Metered features. Names are in lower case; case does not matter when they are matched.';
+comment on column features.feature is 'Name, such as minutes_transcribed.';
+comment on column features.unit is 'Name of the unit, such as minutes.';
 
 insert into features (feature, unit) values
     ('minutes_transcribed', 'minutes'),
@@ -26,11 +26,11 @@ create table subscription_tiers (
     monthly_price_cents bigint not null default 0 check (monthly_price_cents >= 0),
     currency text not null default 'USD' check (currency ~ '^[A-Z]{3}$')
 );
-comment on table subscription_tiers is 'What customers subscribe to.';
-comment on column subscription_tiers.code is 'The tier''s code, such as pro; organizations refer to it.';
-comment on column subscription_tiers.name is 'The tier''s name for people; null: its code.';
+comment on table subscription_tiers is 'Subscription tiers.';
+comment on column subscription_tiers.code is 'Code of the tier, such as pro; organizations refer to it.';
+comment on column subscription_tiers.name is 'Display name; null: the code.';
 comment on column subscription_tiers.monthly_price_cents is 'Price per month in the currency''s smallest unit.';
-comment on column subscription_tiers.currency is 'ISO 4217 code.';
+comment on column subscription_tiers.currency is 'ISO 4217 currency code.';
 
 -- Inserted once, by this migration: later edits are the operator's and are never overwritten.
 insert into subscription_tiers (code, name, monthly_price_cents) values
@@ -45,10 +45,10 @@ create table tier_limits (
     included numeric check (included >= 0 and included < 'Infinity' and included = round(included, 6)),
     primary key (tier, feature)
 );
-comment on table tier_limits is 'What each tier includes per period. No row: nothing is included.';
+comment on table tier_limits is 'Quantity that each tier includes per period. No row: nothing is included.';
 comment on column tier_limits.tier is 'The tier.';
 comment on column tier_limits.feature is 'The feature.';
-comment on column tier_limits.included is 'Included per period; null is unlimited.';
+comment on column tier_limits.included is 'Included quantity per period; null: unlimited.';
 
 create table pack_offers (
     code text primary key,
@@ -57,12 +57,12 @@ create table pack_offers (
     price_cents bigint not null default 0 check (price_cents >= 0),
     currency text not null default 'USD' check (currency ~ '^[A-Z]{3}$')
 );
-comment on table pack_offers is 'Packs of overage that are on sale.';
-comment on column pack_offers.code is 'The offer''s code.';
-comment on column pack_offers.feature is 'What the pack pays for.';
-comment on column pack_offers.quantity is 'How much of it.';
+comment on table pack_offers is 'Overage packs on sale.';
+comment on column pack_offers.code is 'Code of the offer.';
+comment on column pack_offers.feature is 'Feature that the pack covers.';
+comment on column pack_offers.quantity is 'Quantity in the pack.';
 comment on column pack_offers.price_cents is 'Price in the currency''s smallest unit.';
-comment on column pack_offers.currency is 'ISO 4217 code.';
+comment on column pack_offers.currency is 'ISO 4217 currency code.';
 
 create table organizations (
     id uuid primary key default gen_random_uuid(),
@@ -86,6 +86,10 @@ create table organizations (
     ends_anchor_day smallint,
     ends_anchor_month smallint,
     ends_tzdb_version text,
+    has_stale_ends boolean not null generated always as (
+        next_period_ends is null
+        or (time_zone, cycle, anchor_day, anchor_month)
+           is distinct from (ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month)) stored,
     used_minutes numeric not null default 0
         check (used_minutes > '-Infinity' and used_minutes < 'Infinity' and used_minutes = round(used_minutes, 6)),
     overage_minutes numeric not null default 0
@@ -100,47 +104,44 @@ create table organizations (
 )
 -- A rollover moves every row once per period: room for the new version on the same page.
 with (fillfactor = 80);
-comment on table organizations is 'The billed parties. A user who pays alone is an org of one.';
-comment on column organizations.id is 'The org''s id; every table of an org''s data carries it.';
-comment on column organizations.slug is 'The org''s short name, for commands and URLs.';
-comment on column organizations.name is 'The org''s name for people.';
-comment on column organizations.time_zone is 'tz database name; periods end at midnight there. A change holds from the open period''s end.';
-comment on column organizations.cycle is 'How often a period ends: monthly, yearly, weekly or daily.';
-comment on column organizations.anchor_day is 'Day of the month (short months: their last day), or ISO weekday of a weekly cycle.';
+comment on table organizations is 'Billed organizations. A single paying user is an org of one.';
+comment on column organizations.id is 'Id of the org; part of every key of its data.';
+comment on column organizations.slug is 'Short name, for commands and URLs.';
+comment on column organizations.name is 'Display name.';
+comment on column organizations.time_zone is 'tz database name; periods end at midnight in this zone. A change applies from the end of the open period.';
+comment on column organizations.cycle is 'Billing cycle: monthly, yearly, weekly or daily.';
+comment on column organizations.anchor_day is 'Day of the month (the last day in shorter months), or ISO weekday of a weekly cycle.';
 comment on column organizations.anchor_month is 'Month of a yearly cycle.';
-comment on column organizations.subscription_tier is 'The tier that grants now.';
-comment on column organizations.next_subscription_tier is 'The tier to come; taken at the first boundary on or after next_subscription_tier_at.';
-comment on column organizations.next_subscription_tier_at is 'From when the tier to come may apply; null is the next boundary.';
-comment on column organizations.subscription_status is 'What the payment provider says; reported, never judged.';
-comment on column organizations.subscription_ends_at is 'At the first boundary on or after this the org falls back to the ended tier.';
-comment on column organizations.current_period_start is 'Start of the open period, inside it; null until periodd opens one.';
-comment on column organizations.current_period_end is 'End of the open period, outside it; due once it has passed.';
-comment on column organizations.current_period_end_date is 'The nominal local date that current_period_end stands for.';
-comment on column organizations.next_period_ends is 'The ends that follow current_period_end, so that a function finds an instant''s period however late the rollover is.';
-comment on column organizations.ends_time_zone is 'The zone that next_period_ends came from; periodd recomputes the ends where it differs from time_zone.';
-comment on column organizations.ends_cycle is 'The cycle that next_period_ends came from.';
-comment on column organizations.ends_anchor_day is 'The anchor_day that next_period_ends came from.';
-comment on column organizations.ends_anchor_month is 'The anchor_month that next_period_ends came from.';
-comment on column organizations.ends_tzdb_version is 'The tz database release that current_period_end was computed with.';
+comment on column organizations.subscription_tier is 'Current tier.';
+comment on column organizations.next_subscription_tier is 'Scheduled tier; applied at the first boundary on or after next_subscription_tier_at.';
+comment on column organizations.next_subscription_tier_at is 'Earliest time of the scheduled tier; null: the next boundary.';
+comment on column organizations.subscription_status is 'Status from the payment provider; shown, never interpreted.';
+comment on column organizations.subscription_ends_at is 'End of the subscription: the org falls back to the ended tier at the first boundary on or after it.';
+comment on column organizations.current_period_start is 'Start of the open period (inclusive); null until periodd opens one.';
+comment on column organizations.current_period_end is 'End of the open period (exclusive); the period is due once it has passed.';
+comment on column organizations.current_period_end_date is 'Local date of current_period_end.';
+comment on column organizations.next_period_ends is 'Ends of the periods after the open one: functions find the period of an instant among them, however late the rollover is.';
+comment on column organizations.ends_time_zone is 'Zone from which next_period_ends was computed; the ends are recomputed where it differs from time_zone.';
+comment on column organizations.ends_cycle is 'Cycle from which next_period_ends was computed.';
+comment on column organizations.ends_anchor_day is 'anchor_day from which next_period_ends was computed.';
+comment on column organizations.ends_anchor_month is 'anchor_month from which next_period_ends was computed.';
+comment on column organizations.ends_tzdb_version is 'tz database release with which current_period_end was computed.';
+comment on column organizations.has_stale_ends is 'Whether next_period_ends is missing or was computed for another zone, cycle or anchor.';
 comment on column organizations.used_minutes is 'Derived: minutes_transcribed used in the open period.';
-comment on column organizations.overage_minutes is 'Derived: purchased minutes_transcribed remaining, plus what an application added to the column without a pack.';
-comment on column organizations.overage_minutes_written is 'What periodd wrote to overage_minutes last, without what others had added; null until the first write.';
-comment on column organizations.parked_at is 'Since when the org is set aside; null for an org that is processed.';
-comment on column organizations.parked_reason is 'Why the org is set aside.';
-comment on column organizations.revision is 'Moves when a pack is granted, refunded or given; a rollover planned before that is planned again.';
-comment on column organizations.created_at is 'When the row was written.';
+comment on column organizations.overage_minutes is 'Derived: remaining minutes_transcribed of packs, plus minutes that an application added to the column without a pack.';
+comment on column organizations.overage_minutes_written is 'Last value that periodd wrote to overage_minutes, without additions by applications; null until the first write.';
+comment on column organizations.parked_at is 'Time at which the org was parked; null: not parked.';
+comment on column organizations.parked_reason is 'Reason for parking, as a sentence.';
+comment on column organizations.revision is 'Raised by changes that a planned rollover depends on, such as a grant or a refund; a rollover that was planned before is planned again.';
+comment on column organizations.created_at is 'Time at which the row was written.';
 
 -- What is due, in the order in which passes walk over it.
 create index organizations_due on organizations (current_period_end, id) where parked_at is null;
 -- What has no open period yet.
 create index organizations_unopened on organizations (id)
     where parked_at is null and (current_period_start is null or current_period_end is null);
--- What has following ends that are missing or came from another zone, cycle or anchor.
 create index organizations_stale_ends on organizations (id)
-    where parked_at is null
-      and (next_period_ends is null
-           or (time_zone, cycle, anchor_day, anchor_month)
-              is distinct from (ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month));
+    where parked_at is null and has_stale_ends;
 create index organizations_parked on organizations (id) where parked_at is not null;
 
 create table limit_overrides (
@@ -149,10 +150,10 @@ create table limit_overrides (
     included numeric check (included >= 0 and included < 'Infinity' and included = round(included, 6)),
     primary key (org_id, feature)
 );
-comment on table limit_overrides is 'What one org is granted instead of what its tier includes.';
+comment on table limit_overrides is 'Included quantities of single orgs, instead of those of their tier.';
 comment on column limit_overrides.org_id is 'The org.';
 comment on column limit_overrides.feature is 'The feature.';
-comment on column limit_overrides.included is 'Included per period; null is unlimited.';
+comment on column limit_overrides.included is 'Included quantity per period; null: unlimited.';
 
 create table users (
     id uuid not null default gen_random_uuid() unique,
@@ -168,15 +169,15 @@ create table users (
     primary key (organization_id, id)
 )
 with (fillfactor = 80);
-comment on table users is 'The people who use what an org pays for.';
-comment on column users.id is 'The user''s id, unique over all orgs.';
-comment on column users.organization_id is 'The org that pays.';
-comment on column users.email is 'Where the user is reached.';
-comment on column users.plan is 'The user''s own plan as the application shows it; null: the org''s tier.';
-comment on column users.subscription_status is 'The user''s own status as the application shows it; null: the org''s.';
-comment on column users.usage_this_month is 'Derived: scrapes that this user used in the open period.';
-comment on column users.plan_limits_scrapes is 'Derived, written and never read: scrapes that the org may use per period; null is unlimited. A changed limit shows with the next rollover or audit.';
-comment on column users.created_at is 'When the row was written.';
+comment on table users is 'Users of the orgs.';
+comment on column users.id is 'Id of the user, unique across all orgs.';
+comment on column users.organization_id is 'The org that is billed.';
+comment on column users.email is 'Email address.';
+comment on column users.plan is 'Plan of the user, as the application shows it; null: the tier of the org.';
+comment on column users.subscription_status is 'Status of the user, as the application shows it; null: the status of the org.';
+comment on column users.usage_this_month is 'Derived: scrapes used by this user in the open period.';
+comment on column users.plan_limits_scrapes is 'Derived; periodd writes it and never reads it: scrapes that the org may use per period; null: unlimited. A changed limit appears with the next rollover or audit.';
+comment on column users.created_at is 'Time at which the row was written.';
 create index users_email on users (lower(email));
 
 create table org_contacts (
@@ -185,10 +186,11 @@ create table org_contacts (
     opted_out_at timestamptz,
     primary key (org_id, email)
 );
-comment on table org_contacts is 'Who gets an org''s emails; without any row, its users do.';
+create index org_contacts_email on org_contacts (lower(email));
+comment on table org_contacts is 'Recipients of the emails about an org; without a row, its users.';
 comment on column org_contacts.org_id is 'The org.';
-comment on column org_contacts.email is 'The address.';
-comment on column org_contacts.opted_out_at is 'Since when the address wants no warnings; null: it wants them.';
+comment on column org_contacts.email is 'Email address.';
+comment on column org_contacts.opted_out_at is 'Time at which the address unsubscribed from warnings; null: subscribed.';
 
 create view organisations with (security_invoker = true) as select * from organizations;
-comment on view organisations is 'organizations under its British name; rows can be changed through it.';
+comment on view organisations is 'organizations under its British spelling; updatable.';

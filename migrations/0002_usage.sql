@@ -10,22 +10,22 @@ create table usage_metrics (
     created_at timestamptz not null default now(),
     recorded_at timestamptz not null default now(),
     counted_at timestamptz,
-    idempotency_key text,
+    idempotency_key text check (idempotency_key <> ''),
     primary key (organization_id, id)
 );
-comment on table usage_metrics is 'The append-only truth about usage. A correction is a metric with a negative value.';
-comment on column usage_metrics.id is 'The metric''s id.';
-comment on column usage_metrics.organization_id is 'Who pays.';
-comment on column usage_metrics.user_id is 'Who used it; null when it was nobody in particular.';
-comment on column usage_metrics.metric_type is 'The feature, in any case of letters.';
-comment on column usage_metrics.metric_value is 'How much; negative for a correction.';
-comment on column usage_metrics.created_at is 'When it was used: decides the period that it counts in.';
-comment on column usage_metrics.recorded_at is 'When it was written.';
-comment on column usage_metrics.counted_at is 'When it went into its counter; null: not yet.';
-comment on column usage_metrics.idempotency_key is 'A repeated key of the same org counts once.';
+comment on table usage_metrics is 'Recorded usage, append-only. A correction is a metric with a negative value.';
+comment on column usage_metrics.id is 'Id of the metric.';
+comment on column usage_metrics.organization_id is 'The org that is billed.';
+comment on column usage_metrics.user_id is 'User; null: usage of the org as a whole.';
+comment on column usage_metrics.metric_type is 'The feature, in any case.';
+comment on column usage_metrics.metric_value is 'Quantity; negative for a correction.';
+comment on column usage_metrics.created_at is 'Time of the usage: decides in which period it counts.';
+comment on column usage_metrics.recorded_at is 'Time at which the row was written.';
+comment on column usage_metrics.counted_at is 'Time at which the metric was added to its counter; null: not counted yet.';
+comment on column usage_metrics.idempotency_key is 'Idempotency key: a key that an org repeats counts once.';
 
-create unique index usage_metrics_key on usage_metrics (organization_id, idempotency_key)
-    where idempotency_key is not null;
+-- Not a partial index: clients name its columns in `on conflict`, and cannot add a condition.
+create unique index usage_metrics_key on usage_metrics (organization_id, idempotency_key);
 -- What is still to be counted: small, whatever the size of the table.
 create index usage_metrics_uncounted on usage_metrics (organization_id, created_at)
     where counted_at is null;
@@ -52,17 +52,17 @@ create table usage_counters (
 )
 -- Counters change with every use; room on the page keeps those updates away from the indexes.
 with (fillfactor = 70);
-comment on table usage_counters is 'Usage of one org and feature in one period: the sum of its counted metrics.';
-comment on column usage_counters.revision is 'The revision of the org with which its packs last sank by anything but a rollover: an increment whose limit was read before that decides anew.';
+comment on table usage_counters is 'Usage per org, feature and period: the sum of the counted metrics.';
+comment on column usage_counters.revision is 'Revision of the org at the last decrease of its packs outside of a rollover; an increment that read its limit before decides again.';
 comment on column usage_counters.org_id is 'The org.';
 comment on column usage_counters.feature is 'The feature.';
-comment on column usage_counters.period_start is 'Start of the period, inside it.';
-comment on column usage_counters.period_end is 'End of the period, outside it.';
+comment on column usage_counters.period_start is 'Start of the period (inclusive).';
+comment on column usage_counters.period_end is 'End of the period (exclusive).';
 comment on column usage_counters.used is 'The sum of the counted metrics with created_at in [period_start, period_end).';
-comment on column usage_counters.sync_status is 'pending: moved since the derived columns were written; synced: they agree.';
-comment on column usage_counters.last_synced_at is 'When the derived columns were written or the counter was audited last.';
-comment on column usage_counters.discrepancy_count is 'How often an audit found this counter wrong.';
-comment on column usage_counters.updated_at is 'When the counter moved last.';
+comment on column usage_counters.sync_status is 'pending: changed since the derived columns were written; synced: the derived columns agree.';
+comment on column usage_counters.last_synced_at is 'Time of the last write of the derived columns, or of the last audit.';
+comment on column usage_counters.discrepancy_count is 'Number of audits that found this counter wrong.';
+comment on column usage_counters.updated_at is 'Time of the last change of the counter.';
 create index usage_counters_pending on usage_counters (org_id) where sync_status = 'pending';
 
 create table feature_usage (
@@ -81,15 +81,15 @@ create table feature_usage (
     check (period_end > period_start)
 )
 with (fillfactor = 70);
-comment on table feature_usage is 'Usage of one user and feature in one period of the user''s org.';
-comment on column feature_usage.organization_id is 'The org that pays.';
+comment on table feature_usage is 'Usage per user, feature and period of the user''s org.';
+comment on column feature_usage.organization_id is 'The org that is billed.';
 comment on column feature_usage.user_id is 'The user.';
 comment on column feature_usage.feature is 'The feature.';
-comment on column feature_usage.period_start is 'Start of the period, inside it.';
-comment on column feature_usage.period_end is 'End of the period, outside it.';
+comment on column feature_usage.period_start is 'Start of the period (inclusive).';
+comment on column feature_usage.period_end is 'End of the period (exclusive).';
 comment on column feature_usage.usage_count is 'The sum of the user''s counted metrics with created_at in [period_start, period_end).';
-comment on column feature_usage.sync_status is 'pending: moved since the derived columns were written; synced: they agree.';
-comment on column feature_usage.last_synced_at is 'When the derived columns were written or the counter was audited last.';
-comment on column feature_usage.discrepancy_count is 'How often an audit found this counter wrong.';
-comment on column feature_usage.updated_at is 'When the counter moved last.';
+comment on column feature_usage.sync_status is 'pending: changed since the derived columns were written; synced: the derived columns agree.';
+comment on column feature_usage.last_synced_at is 'Time of the last write of the derived columns, or of the last audit.';
+comment on column feature_usage.discrepancy_count is 'Number of audits that found this counter wrong.';
+comment on column feature_usage.updated_at is 'Time of the last change of the counter.';
 create index feature_usage_pending on feature_usage (organization_id) where sync_status = 'pending';

@@ -17,16 +17,16 @@ create table overage_packs (
     check (expires_at > purchased_at)
 )
 with (fillfactor = 80);
-comment on table overage_packs is 'Overage that an org bought. It survives every rollover until it is drawn, expires or is refunded.';
-comment on column overage_packs.id is 'The pack''s id.';
-comment on column overage_packs.org_id is 'Who bought it.';
-comment on column overage_packs.feature is 'What it pays for.';
-comment on column overage_packs.quantity is 'How much was bought.';
-comment on column overage_packs.remaining is 'How much is left; null in a row inserted without it: all.';
-comment on column overage_packs.purchased_at is 'From when it is usable.';
-comment on column overage_packs.expires_at is 'From when it is no longer usable; null: never.';
-comment on column overage_packs.reference is 'The buyer''s reference; the same one grants once.';
-comment on column overage_packs.entries is 'How many entries its ledger has; 0 in a row that periodd has not seen yet.';
+comment on table overage_packs is 'Purchased overage. A pack survives rollovers until it is drawn, expires or is refunded.';
+comment on column overage_packs.id is 'Id of the pack.';
+comment on column overage_packs.org_id is 'The org that bought the pack.';
+comment on column overage_packs.feature is 'Feature that the pack covers.';
+comment on column overage_packs.quantity is 'Purchased quantity.';
+comment on column overage_packs.remaining is 'Remaining quantity; null in a row that was inserted without it: all of it.';
+comment on column overage_packs.purchased_at is 'Time from which the pack can be used.';
+comment on column overage_packs.expires_at is 'Time from which the pack can no longer be used; null: it never expires.';
+comment on column overage_packs.reference is 'Reference of the purchase; a repeated reference grants once.';
+comment on column overage_packs.entries is 'Number of its ledger entries; 0 in a row that periodd has not processed yet.';
 -- Packs that can still pay.
 create index overage_packs_holding on overage_packs (org_id) where remaining <> 0;
 -- Packs that expire and still hold something.
@@ -50,15 +50,32 @@ create table overage_entries (
     primary key (org_id, pack_id, seq),
     foreign key (org_id, pack_id) references overage_packs (org_id, id)
 );
-comment on table overage_entries is 'The append-only ledger of packs: granted = remaining + drawn + expired + refunded, at every prefix.';
-comment on column overage_entries.org_id is 'Who bought the pack.';
+comment on table overage_entries is 'Ledger of packs, append-only: granted = remaining + drawn + expired + refunded after every entry.';
+comment on column overage_entries.org_id is 'The org that bought the pack.';
 comment on column overage_entries.pack_id is 'The pack.';
-comment on column overage_entries.seq is 'The entry''s place in the pack''s ledger, from 1 on.';
-comment on column overage_entries.kind is 'granted, drawn (negative: given back), expired or refunded.';
-comment on column overage_entries.quantity is 'How much; negative for a draw that was given back.';
-comment on column overage_entries.at is 'The moment in business time.';
-comment on column overage_entries.period_start is 'Start of the period that a draw belongs to.';
-comment on column overage_entries.remaining is 'What the pack held afterwards.';
-comment on column overage_entries.recorded_at is 'When the entry was written.';
+comment on column overage_entries.seq is 'Number of the entry in the ledger of its pack, from 1.';
+comment on column overage_entries.kind is 'granted, drawn (negative: returned), expired or refunded.';
+comment on column overage_entries.quantity is 'Quantity; negative for a returned draw.';
+comment on column overage_entries.at is 'Business time of the entry.';
+comment on column overage_entries.period_start is 'Start of the period of a draw.';
+comment on column overage_entries.remaining is 'Remaining quantity of the pack after the entry.';
+comment on column overage_entries.recorded_at is 'Time at which the row was written.';
+
+-- Beside the ledger and not in it: most entries are draws of rollovers, which have no key.
+create table periodd_refund_keys (
+    org_id uuid not null,
+    idempotency_key text not null check (idempotency_key <> ''),
+    pack_id uuid not null,
+    seq integer not null,
+    asked numeric check (asked >= 0 and asked < 'Infinity' and asked = round(asked, 6)),
+    primary key (org_id, idempotency_key),
+    foreign key (org_id, pack_id, seq) references overage_entries (org_id, pack_id, seq)
+);
+comment on table periodd_refund_keys is 'Idempotency keys of refunds: a repeated key refunds once.';
+comment on column periodd_refund_keys.org_id is 'The org.';
+comment on column periodd_refund_keys.idempotency_key is 'The key.';
+comment on column periodd_refund_keys.pack_id is 'The refunded pack.';
+comment on column periodd_refund_keys.seq is 'The entry of the refund in the ledger of the pack.';
+comment on column periodd_refund_keys.asked is 'The requested quantity; null: all that could be refunded.';
 -- What a period has drawn already.
 create index overage_entries_drawn on overage_entries (org_id, period_start) where kind = 'drawn';

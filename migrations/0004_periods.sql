@@ -15,20 +15,21 @@ create table billing_periods (
     check (period_end > period_start),
     -- A period starts where another one ended (unique, so only one can follow it) …
     check (follows = period_start),
-    foreign key (org_id, follows) references billing_periods (org_id, period_end)
+    foreign key (org_id, follows) references billing_periods (org_id, period_end),
+    -- … but for the first of an org, of which there is one: null is a value here. (A partial index
+    -- would say the same, and mapping tools take it for an index on all rows.)
+    constraint billing_periods_first unique nulls not distinct (org_id, follows)
 );
--- … but for the first of an org, of which there is one.
-create unique index billing_periods_first on billing_periods (org_id) where follows is null;
-comment on table billing_periods is 'Closed periods. Those of an org touch, without gap, overlap or repeat: the foreign key says so.';
+comment on table billing_periods is 'Closed periods. The periods of an org have no gaps, overlaps or duplicates: a foreign key ensures this.';
 comment on column billing_periods.org_id is 'The org.';
-comment on column billing_periods.period_start is 'The first instant inside.';
-comment on column billing_periods.period_end is 'The first instant after.';
-comment on column billing_periods.follows is 'The end of the period before, which is this one''s start; null for the org''s first.';
-comment on column billing_periods.time_zone is 'The org''s zone when it closed; null where that is not known any more.';
-comment on column billing_periods.tzdb_version is 'The tz database release in use when it closed; null where that is not known.';
-comment on column billing_periods.tier is 'The tier that granted in it.';
-comment on column billing_periods.closed_at is 'When it closed, in business time.';
-comment on column billing_periods.recorded_at is 'When the row was written.';
+comment on column billing_periods.period_start is 'Start of the period (inclusive).';
+comment on column billing_periods.period_end is 'End of the period (exclusive).';
+comment on column billing_periods.follows is 'End of the previous period, equal to period_start; null for the first period of the org.';
+comment on column billing_periods.time_zone is 'Zone of the org at the close; null: unknown.';
+comment on column billing_periods.tzdb_version is 'tz database release at the close; null: unknown.';
+comment on column billing_periods.tier is 'Tier of the org in the period.';
+comment on column billing_periods.closed_at is 'Business time of the close.';
+comment on column billing_periods.recorded_at is 'Time at which the row was written.';
 
 create table billing_period_usage (
     org_id uuid not null,
@@ -46,14 +47,14 @@ create table billing_period_usage (
     foreign key (org_id, period_start) references billing_periods (org_id, period_start),
     check (drawn + uncovered = greatest(0, used - coalesce(included, used)))
 );
-comment on table billing_period_usage is 'What a closed period used and who paid: one row per feature with usage or a draw.';
+comment on table billing_period_usage is 'Usage of closed periods and how it was paid: one row per feature with usage or a draw.';
 comment on column billing_period_usage.org_id is 'The org.';
 comment on column billing_period_usage.feature is 'The feature.';
-comment on column billing_period_usage.period_start is 'The period, by its start.';
-comment on column billing_period_usage.used is 'What was used.';
-comment on column billing_period_usage.included is 'What was included; null is unlimited.';
-comment on column billing_period_usage.drawn is 'Overage that packs paid for.';
-comment on column billing_period_usage.uncovered is 'Overage that nothing paid for.';
+comment on column billing_period_usage.period_start is 'Start of the period.';
+comment on column billing_period_usage.used is 'Used quantity.';
+comment on column billing_period_usage.included is 'Included quantity; null: unlimited.';
+comment on column billing_period_usage.drawn is 'Overage covered by packs.';
+comment on column billing_period_usage.uncovered is 'Overage that nothing covered.';
 
 create table billing_adjustments (
     org_id uuid not null,
@@ -73,18 +74,18 @@ create table billing_adjustments (
     primary key (org_id, period_start, feature, seq),
     foreign key (org_id, period_start) references billing_periods (org_id, period_start)
 );
-comment on table billing_adjustments is 'Late usage of closed periods. Closed used plus adjustments is the sum of the period''s metrics.';
+comment on table billing_adjustments is 'Late usage of closed periods. Usage at the close plus adjustments is the sum of the metrics of the period.';
 comment on column billing_adjustments.org_id is 'The org.';
 comment on column billing_adjustments.feature is 'The feature.';
-comment on column billing_adjustments.period_start is 'The closed period, by its start.';
-comment on column billing_adjustments.seq is 'The adjustment''s place, from 1 on.';
-comment on column billing_adjustments.kind is 'late: within the grace, packs pay; set_aside: after it, nothing is drawn.';
-comment on column billing_adjustments.used is 'Usage that came late; negative for a correction.';
-comment on column billing_adjustments.drawn is 'What packs paid for it; negative when it went back.';
-comment on column billing_adjustments.uncovered is 'What nothing paid for; negative when less is uncovered.';
-comment on column billing_adjustments.reason is 'Why, in a sentence.';
-comment on column billing_adjustments.decided_at is 'When it was decided, in business time.';
-comment on column billing_adjustments.recorded_at is 'When the row was written.';
+comment on column billing_adjustments.period_start is 'Start of the closed period.';
+comment on column billing_adjustments.seq is 'Number of the adjustment, from 1.';
+comment on column billing_adjustments.kind is 'late: within the grace period, covered by packs; set_aside: after it, nothing is drawn.';
+comment on column billing_adjustments.used is 'Late usage; negative for a correction.';
+comment on column billing_adjustments.drawn is 'Quantity drawn from packs; negative: returned to them.';
+comment on column billing_adjustments.uncovered is 'Change of the uncovered quantity; negative: less is uncovered.';
+comment on column billing_adjustments.reason is 'Reason, as a sentence.';
+comment on column billing_adjustments.decided_at is 'Business time of the decision.';
+comment on column billing_adjustments.recorded_at is 'Time at which the row was written.';
 
 create table periodd_moved_ends (
     org_id uuid not null references organizations (id),
@@ -95,28 +96,28 @@ create table periodd_moved_ends (
     tzdb_after text not null,
     primary key (org_id, moved_at)
 );
-comment on table periodd_moved_ends is 'Ends of open periods that moved because a government changed its clocks.';
+comment on table periodd_moved_ends is 'Ends of open periods that moved with a change of time zone rules.';
 comment on column periodd_moved_ends.org_id is 'The org.';
-comment on column periodd_moved_ends.moved_at is 'When, in business time.';
-comment on column periodd_moved_ends.before is 'The end before.';
-comment on column periodd_moved_ends.after is 'The end after.';
-comment on column periodd_moved_ends.tzdb_before is 'The tz database release that the end before came from.';
-comment on column periodd_moved_ends.tzdb_after is 'The tz database release that the end after comes from.';
+comment on column periodd_moved_ends.moved_at is 'Business time of the event.';
+comment on column periodd_moved_ends.before is 'End before the change.';
+comment on column periodd_moved_ends.after is 'End after the change.';
+comment on column periodd_moved_ends.tzdb_before is 'tz database release of the end before the change.';
+comment on column periodd_moved_ends.tzdb_after is 'tz database release of the end after the change.';
 
 create table periodd_zone_months (
     time_zone text primary key,
     starts timestamptz[] not null,
     tzdb_version text not null
 );
-comment on table periodd_zone_months is 'When calendar months begin in every accepted zone; db migrate and the daemon keep it filled.';
+comment on table periodd_zone_months is 'Starts of calendar months in every accepted zone; db migrate and the daemon fill it.';
 comment on column periodd_zone_months.time_zone is 'tz database name.';
-comment on column periodd_zone_months.starts is 'First instants of consecutive months, rising.';
-comment on column periodd_zone_months.tzdb_version is 'The tz database release that they come from.';
+comment on column periodd_zone_months.starts is 'First instants of consecutive months, in ascending order.';
+comment on column periodd_zone_months.tzdb_version is 'tz database release of the starts.';
 
 create table periodd_facts (
     name text primary key,
     value text not null
 );
-comment on table periodd_facts is 'Facts about this database that periodd remembers, such as the newest tz database release used.';
-comment on column periodd_facts.name is 'Which fact.';
-comment on column periodd_facts.value is 'Its value.';
+comment on table periodd_facts is 'Facts about this database, such as the newest tz database release that was used.';
+comment on column periodd_facts.name is 'Name of the fact.';
+comment on column periodd_facts.value is 'Value of the fact.';

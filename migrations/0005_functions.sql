@@ -14,7 +14,7 @@ as $$
          generate_subscripts(bounds.ends, 1) as i
     where bounds.ends[i] <= p_at and p_at < bounds.ends[i + 1]
 $$;
-comment on function periodd_period_at is 'The period that contains an instant, among the ends that periodd stored for an org.';
+comment on function periodd_period_at is 'Period of an instant, found among the stored ends of an org.';
 
 create function record_usage(
     p_org_id uuid,
@@ -77,7 +77,7 @@ begin
                                created_at, recorded_at, counted_at, idempotency_key)
     values (v_metric, p_org_id, p_user_id, v_feature, p_amount,
             p_used_at, v_now, case when v_counts then v_now end, p_idempotency_key)
-    on conflict (organization_id, idempotency_key) where idempotency_key is not null do nothing;
+    on conflict (organization_id, idempotency_key) do nothing;
     if not found then
         return (select m.id from usage_metrics m
                 where m.organization_id = p_org_id and m.idempotency_key = p_idempotency_key);
@@ -101,7 +101,7 @@ begin
     return v_metric;
 end
 $$;
-comment on function record_usage is 'Records usage unconditionally: the metric and its counters move together. A repeated key counts once.';
+comment on function record_usage is 'Records usage without checking the allowance; the metric and its counters change together. A repeated key counts once.';
 
 create function grant_overage_pack(
     p_org_id uuid,
@@ -156,7 +156,7 @@ begin
     return v_pack;
 end
 $$;
-comment on function grant_overage_pack is 'Grants a pack of overage and returns its id. A repeated reference grants once.';
+comment on function grant_overage_pack is 'Grants an overage pack and returns its id. A repeated reference grants once.';
 
 create function get_current_usage_period(p_timezone text default 'UTC')
 returns table (period_start timestamptz, period_end timestamptz)
@@ -175,4 +175,4 @@ begin
     end if;
 end
 $$;
-comment on function get_current_usage_period is 'The calendar month that contains now in a zone.';
+comment on function get_current_usage_period is 'Current calendar month in a zone.';

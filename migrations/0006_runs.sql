@@ -20,19 +20,19 @@ create table periodd_schedules (
     check ((running is null) = (replica is null)),
     check ((running is null) = (run_token is null))
 );
-comment on table periodd_schedules is 'How far each job''s schedule has come, and who runs it now. Whoever moves a row first has the occurrence.';
+comment on table periodd_schedules is 'Progress of every schedule, and the process that runs it now. The first process to update the row gets the occurrence.';
 comment on column periodd_schedules.job is 'The job.';
-comment on column periodd_schedules.trigger is 'What starts it: schedule is its cron line, boundary the end of a period.';
-comment on column periodd_schedules.line is 'The cron line and zone that the daemon last started with; null while it is switched off. A schedule whose line changed is new, and replays nothing.';
-comment on column periodd_schedules.seed is 'Drawn once: makes this database''s jitter differ from that of others.';
-comment on column periodd_schedules.settled is 'Every occurrence up to here has its row in periodd_runs.';
-comment on column periodd_schedules.paused_at is 'Since when it is paused; null: it is not.';
-comment on column periodd_schedules.pause_reason is 'Why it is paused.';
-comment on column periodd_schedules.running is 'The occurrence that is running; null: none is.';
-comment on column periodd_schedules.run_token is 'The token under which it was taken last.';
-comment on column periodd_schedules.replica is 'Which process runs it: host and process id.';
-comment on column periodd_schedules.lease_until is 'Until when nobody else may take it over, by the database''s clock.';
-comment on column periodd_schedules.token is 'Moves on whenever somebody takes an occurrence. Who comes with an older one is refused.';
+comment on column periodd_schedules.trigger is 'Trigger: schedule (its cron expression) or boundary (the end of a period).';
+comment on column periodd_schedules.line is 'Cron expression and zone at the last start of the daemon; null: disabled. A schedule with a changed expression counts as new and catches nothing up.';
+comment on column periodd_schedules.seed is 'Random number, drawn once: databases differ in their jitter.';
+comment on column periodd_schedules.settled is 'Every occurrence up to this time has its row in periodd_runs.';
+comment on column periodd_schedules.paused_at is 'Time at which the schedule was paused; null: not paused.';
+comment on column periodd_schedules.pause_reason is 'Reason for the pause.';
+comment on column periodd_schedules.running is 'Running occurrence; null: none.';
+comment on column periodd_schedules.run_token is 'Fencing token of the running occurrence.';
+comment on column periodd_schedules.replica is 'Process that runs it: host and process id.';
+comment on column periodd_schedules.lease_until is 'End of the lease, by the database''s clock; another process may take over afterwards.';
+comment on column periodd_schedules.token is 'Fencing token, raised whenever an occurrence is taken; older tokens are refused.';
 
 create table periodd_runs (
     id bigint generated always as identity primary key,
@@ -61,20 +61,38 @@ create unique index periodd_runs_occurrence on periodd_runs (job, trigger, occur
     where occurrence is not null;
 create index periodd_runs_job on periodd_runs (job, id);
 create index periodd_runs_finished on periodd_runs (finished_at);
-comment on table periodd_runs is 'Every run, and every occurrence of a schedule that was left out, with its reason.';
-comment on column periodd_runs.id is 'Its number.';
+comment on table periodd_runs is 'All runs, and all skipped occurrences with their reasons.';
+comment on column periodd_runs.id is 'Number of the run.';
 comment on column periodd_runs.job is 'The job.';
-comment on column periodd_runs.trigger is 'What started it: schedule, boundary (the end of a period) or command (a person).';
-comment on column periodd_runs.occurrence is 'When it was due; null for a command.';
-comment on column periodd_runs.last_occurrence is 'For skips in a row: the last of them; null where it is one.';
-comment on column periodd_runs.occurrences is 'How many occurrences the row stands for.';
+comment on column periodd_runs.trigger is 'Trigger: schedule, boundary (the end of a period) or command (a person).';
+comment on column periodd_runs.occurrence is 'Time at which the run was due; null for a command.';
+comment on column periodd_runs.last_occurrence is 'Last occurrence of consecutive skips; null: a single occurrence.';
+comment on column periodd_runs.occurrences is 'Number of occurrences in this row.';
 comment on column periodd_runs.outcome is 'running, done, failed or skipped.';
-comment on column periodd_runs.reason is 'Why it was skipped: paused, overlapped (the run before it was still going) or too late.';
-comment on column periodd_runs.replica is 'Which process ran or skipped it: host and process id.';
-comment on column periodd_runs.token is 'The fencing token under which it runs; null for a command, which has no lease.';
-comment on column periodd_runs.attempts is 'How often it was begun: once more each time that a process went away in the middle of it.';
-comment on column periodd_runs.started_at is 'When it began first; null for a skip.';
-comment on column periodd_runs.finished_at is 'When it ended or was skipped; null while it is going.';
-comment on column periodd_runs.lateness_ms is 'Milliseconds from when it was due to when it began.';
-comment on column periodd_runs.counts is 'What it did, in numbers.';
-comment on column periodd_runs.error is 'Why it failed, or more about why it was skipped.';
+comment on column periodd_runs.reason is 'Reason for a skip: paused, overlapped (the previous run had not finished) or too late.';
+comment on column periodd_runs.replica is 'Process that ran or skipped it: host and process id.';
+comment on column periodd_runs.token is 'Fencing token of the run; null for a command, which has no lease.';
+comment on column periodd_runs.attempts is 'Number of starts: one more after each process that was lost during the run.';
+comment on column periodd_runs.started_at is 'Time of the first start; null for a skip.';
+comment on column periodd_runs.finished_at is 'Time of the end or of the skip; null while running.';
+comment on column periodd_runs.lateness_ms is 'Delay of the first start, in milliseconds.';
+comment on column periodd_runs.counts is 'Counts of the work done.';
+comment on column periodd_runs.error is 'Error of a failed run, or details of a skip.';
+
+create table periodd_daemons (
+    replica text primary key,
+    version text not null,
+    started_at timestamptz not null,
+    seen_at timestamptz not null,
+    stopped_at timestamptz,
+    config_file text,
+    config_digest text
+);
+comment on table periodd_daemons is 'Daemons of this database, each with its last heartbeat.';
+comment on column periodd_daemons.replica is 'Process: host and process id.';
+comment on column periodd_daemons.version is 'Version of the program.';
+comment on column periodd_daemons.started_at is 'Time of the start.';
+comment on column periodd_daemons.seen_at is 'Time of the last heartbeat, by the clock of the database.';
+comment on column periodd_daemons.stopped_at is 'Time of a regular stop; null: none.';
+comment on column periodd_daemons.config_file is 'Configuration file; null: none.';
+comment on column periodd_daemons.config_digest is 'SHA-256 of that file as it was read, in hexadecimal.';

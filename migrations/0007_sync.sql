@@ -12,7 +12,7 @@ alter table usage_metrics set (
 alter table organizations add overage_minutes_granted numeric not null default 0
     check (overage_minutes_granted >= 0 and overage_minutes_granted < 'Infinity'
            and overage_minutes_granted = round(overage_minutes_granted, 6));
-comment on column organizations.overage_minutes_granted is 'Minutes granted in packs since periodd wrote overage_minutes last: what the column holds without a pack is less by that much.';
+comment on column organizations.overage_minutes_granted is 'Minutes granted in packs since periodd last wrote overage_minutes; they are not additions by an application.';
 update organizations o set overage_minutes_granted = p.granted
 from (select org_id, sum(quantity) as granted from overage_packs
       where feature = 'minutes_transcribed' group by 1) p
@@ -20,8 +20,8 @@ where o.id = p.org_id and o.overage_minutes_written is null;
 create or replace view organisations with (security_invoker = true) as select * from organizations;
 
 -- Counters of closed periods that still move: a sync looks at them for late usage.
-comment on column usage_counters.last_synced_at is 'When the derived columns were written last, or an audit mended the counter.';
-comment on column feature_usage.last_synced_at is 'When the derived columns were written last, or an audit mended the counter.';
+comment on column usage_counters.last_synced_at is 'Time of the last write of the derived columns, or of the last repair by an audit.';
+comment on column feature_usage.last_synced_at is 'Time of the last write of the derived columns, or of the last repair by an audit.';
 
 create table periodd_drift (
     org_id uuid not null references organizations (id),
@@ -42,20 +42,20 @@ create table periodd_drift (
     recorded_at timestamptz not null default now(),
     primary key (org_id, id)
 );
-comment on table periodd_drift is 'The drift log: every value that an audit found wrong and mended.';
+comment on table periodd_drift is 'Drift log: every wrong value that an audit found and repaired.';
 comment on column periodd_drift.org_id is 'The org.';
-comment on column periodd_drift.id is 'The entry''s id.';
-comment on column periodd_drift.run is 'The run that mended it, by its number in periodd_runs.';
-comment on column periodd_drift.found_at is 'When, in business time.';
+comment on column periodd_drift.id is 'Id of the entry.';
+comment on column periodd_drift.run is 'Run that repaired the value: its number in periodd_runs.';
+comment on column periodd_drift.found_at is 'Business time of the event.';
 comment on column periodd_drift.feature is 'The feature.';
-comment on column periodd_drift.period_start is 'The period, by its start.';
-comment on column periodd_drift.place is 'Where: table.column.';
-comment on column periodd_drift.subject is 'Whose row: the user''s id, or the org''s.';
-comment on column periodd_drift.before is 'What it held; null: there was no row, or null in it.';
-comment on column periodd_drift.after is 'What it holds since.';
-comment on column periodd_drift.difference is 'After less before.';
-comment on column periodd_drift.reason is 'What was wrong, in a sentence.';
-comment on column periodd_drift.recorded_at is 'When the row was written.';
+comment on column periodd_drift.period_start is 'Start of the period.';
+comment on column periodd_drift.place is 'Column of the value: table.column.';
+comment on column periodd_drift.subject is 'Id of the row: the user, or the org.';
+comment on column periodd_drift.before is 'Value before the repair; null: no row, or null in it.';
+comment on column periodd_drift.after is 'Value after the repair.';
+comment on column periodd_drift.difference is 'Value after minus value before.';
+comment on column periodd_drift.reason is 'Description of the fault, as a sentence.';
+comment on column periodd_drift.recorded_at is 'Time at which the row was written.';
 -- What has been kept long enough.
 create index periodd_drift_age on periodd_drift (found_at);
 
@@ -69,12 +69,12 @@ create table periodd_derived (
         check (granted >= 0 and granted < 'Infinity' and granted = round(granted, 6)),
     primary key (org_id, target, key)
 );
-comment on table periodd_derived is 'What periodd wrote last to derived columns that depend on more than a counter, but for organizations.overage_minutes.';
+comment on table periodd_derived is 'Last values that periodd wrote to derived columns that depend on more than a counter, except organizations.overage_minutes.';
 comment on column periodd_derived.org_id is 'The org.';
-comment on column periodd_derived.target is 'The column: table.column.';
-comment on column periodd_derived.key is 'The row''s key: the id of the org or of the user.';
-comment on column periodd_derived.written is 'What was written, without what others had added.';
-comment on column periodd_derived.granted is 'What packs had granted in all by then.';
+comment on column periodd_derived.target is 'Derived column: table.column.';
+comment on column periodd_derived.key is 'Key of the row: the id of the org or of the user.';
+comment on column periodd_derived.written is 'Written value, without additions by applications.';
+comment on column periodd_derived.granted is 'Total quantity granted in packs at that time.';
 
 create table periodd_audited (
     audit uuid not null,
@@ -87,20 +87,43 @@ create table periodd_audited (
     is_complete boolean not null default false,
     primary key (audit, first_org)
 );
-comment on table periodd_audited is 'How many metrics each period held when it was audited last: a row per page of orgs, an entry of its arrays per period.';
+comment on table periodd_audited is 'Number of metrics per period at the last audit: a row per page of orgs, an array entry per period.';
 comment on column periodd_audited.audit is 'The audit.';
 comment on column periodd_audited.first_org is 'The first org of the page.';
 comment on column periodd_audited.last_org is 'The last org of the page.';
-comment on column periodd_audited.orgs is 'Whose period it is, entry by entry.';
-comment on column periodd_audited.starts is 'When it starts.';
-comment on column periodd_audited.ends is 'When it ends.';
-comment on column periodd_audited.metrics is 'How many metrics it held.';
-comment on column periodd_audited.is_complete is 'The audit came to its end: the next one is compared with it.';
+comment on column periodd_audited.orgs is 'Orgs of the periods, entry by entry.';
+comment on column periodd_audited.starts is 'Starts of the periods, entry by entry.';
+comment on column periodd_audited.ends is 'Ends of the periods, entry by entry.';
+comment on column periodd_audited.metrics is 'Numbers of metrics, entry by entry.';
+comment on column periodd_audited.is_complete is 'Whether the audit was completed; the next audit is compared with completed ones only.';
 
 create table periodd_removed (
     org_id uuid primary key references organizations (id),
     before timestamptz not null
 );
-comment on table periodd_removed is 'Up to where an org''s metrics may be gone, because they have been kept long enough.';
+comment on table periodd_removed is 'Time before which retention may have removed the metrics of an org.';
 comment on column periodd_removed.org_id is 'The org.';
-comment on column periodd_removed.before is 'The end of the last closed period whose metrics were removed.';
+comment on column periodd_removed.before is 'End of the last closed period whose metrics were removed.';
+
+-- Retention moves them here, so that a key outlives its metric.
+create table periodd_usage_keys (
+    org_id uuid not null references organizations (id),
+    idempotency_key text not null check (idempotency_key <> ''),
+    metric_id uuid not null,
+    user_id uuid,
+    feature text not null,
+    quantity numeric not null
+        check (quantity > '-Infinity' and quantity < 'Infinity' and quantity = round(quantity, 6)),
+    used_at timestamptz not null,
+    recorded_at timestamptz not null,
+    primary key (org_id, idempotency_key)
+);
+comment on table periodd_usage_keys is 'Idempotency keys of metrics that retention has removed, with what they were used for: a repeated key still counts once.';
+comment on column periodd_usage_keys.org_id is 'The org.';
+comment on column periodd_usage_keys.idempotency_key is 'The key.';
+comment on column periodd_usage_keys.metric_id is 'The id of the removed metric.';
+comment on column periodd_usage_keys.user_id is 'The user of the metric; null: none.';
+comment on column periodd_usage_keys.feature is 'The feature of the metric.';
+comment on column periodd_usage_keys.quantity is 'The quantity of the metric.';
+comment on column periodd_usage_keys.used_at is 'The time of use.';
+comment on column periodd_usage_keys.recorded_at is 'When the metric was recorded.';

@@ -6,8 +6,8 @@
 alter table organizations
     add column judged_tier text,
     add column locale text check (locale ~ '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$');
-comment on column organizations.judged_tier is 'The tier that alerts judged by last; null until then.';
-comment on column organizations.locale is 'Language and region of the org''s emails, such as en-GB; null: en.';
+comment on column organizations.judged_tier is 'Tier at the last evaluation of alerts; null: not evaluated yet.';
+comment on column organizations.locale is 'Language and region of emails, such as en-GB; null: en.';
 create index organizations_tier_moved on organizations (id) include (subscription_tier)
     where judged_tier <> subscription_tier;
 -- Orgs that alerts have not looked at yet.
@@ -18,16 +18,16 @@ alter table tier_limits
     add column judged_included numeric
         check (judged_included >= 0 and judged_included < 'Infinity'
                and judged_included = round(judged_included, 6));
-comment on column tier_limits.judged is 'Whether alerts have judged by this row.';
-comment on column tier_limits.judged_included is 'The included quantity that alerts judged by last; null is unlimited.';
+comment on column tier_limits.judged is 'Whether alerts have been evaluated with this row.';
+comment on column tier_limits.judged_included is 'Included quantity at the last evaluation of alerts; null: unlimited.';
 
 alter table limit_overrides
     add column judged boolean not null default false,
     add column judged_included numeric
         check (judged_included >= 0 and judged_included < 'Infinity'
                and judged_included = round(judged_included, 6));
-comment on column limit_overrides.judged is 'Whether alerts have judged by this row.';
-comment on column limit_overrides.judged_included is 'The included quantity that alerts judged by last; null is unlimited.';
+comment on column limit_overrides.judged is 'Whether alerts have been evaluated with this row.';
+comment on column limit_overrides.judged_included is 'Included quantity at the last evaluation of alerts; null: unlimited.';
 create index limit_overrides_moved on limit_overrides (org_id) include (feature, included)
     where not judged or included is distinct from judged_included;
 
@@ -43,7 +43,7 @@ create index overage_entries_refunded on overage_entries (recorded_at, org_id) w
 -- One plain address: nothing that a mail program would read as several, or as a header.
 alter table org_contacts add constraint org_contacts_email_check check (
     length(email) <= 254
-    and email ~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$'
+    and email ~ '^[A-Za-z0-9.!#$%&''*+/=?^_\u0060{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$'
 );
 
 create table org_alert_settings (
@@ -58,14 +58,14 @@ create table org_alert_settings (
     judged_basis text,
     primary key (org_id, feature)
 );
-comment on table org_alert_settings is 'Thresholds of one org''s own, instead of those of the configuration.';
+comment on table org_alert_settings is 'Alert settings of single orgs, instead of those in the configuration.';
 comment on column org_alert_settings.org_id is 'The org.';
-comment on column org_alert_settings.feature is 'The feature, or * for all that have no row of their own.';
-comment on column org_alert_settings.thresholds is 'Percentages; empty: no alerts; null: as the configuration says.';
-comment on column org_alert_settings.basis is 'What they are percentages of: allowance or included; null: as the configuration says.';
-comment on column org_alert_settings.judged is 'Whether alerts have judged by this row.';
-comment on column org_alert_settings.judged_thresholds is 'The thresholds that alerts judged by last.';
-comment on column org_alert_settings.judged_basis is 'The basis that alerts judged by last.';
+comment on column org_alert_settings.feature is 'The feature, or * for all features without a row of their own.';
+comment on column org_alert_settings.thresholds is 'Thresholds in percent; empty: no alerts; null: as configured.';
+comment on column org_alert_settings.basis is 'Basis of the percentages: allowance or included; null: as configured.';
+comment on column org_alert_settings.judged is 'Whether alerts have been evaluated with this row.';
+comment on column org_alert_settings.judged_thresholds is 'Thresholds at the last evaluation of alerts.';
+comment on column org_alert_settings.judged_basis is 'Basis at the last evaluation of alerts.';
 create index org_alert_settings_moved on org_alert_settings (org_id)
     where not judged
        or (thresholds, basis) is distinct from (judged_thresholds, judged_basis);
@@ -86,16 +86,16 @@ create table periodd_alert_limits (
     check (period_end > period_start)
 )
 with (fillfactor = 70);
-comment on table periodd_alert_limits is 'Counters that have crossed a threshold, with the limit and the usage that they were judged by last.';
+comment on table periodd_alert_limits is 'Counters that have crossed a threshold, with limit and usage at their last evaluation.';
 comment on column periodd_alert_limits.org_id is 'The org.';
 comment on column periodd_alert_limits.feature is 'The feature.';
-comment on column periodd_alert_limits.period_start is 'Start of the counter''s period.';
-comment on column periodd_alert_limits.period_end is 'End of the counter''s period.';
-comment on column periodd_alert_limits.generation is 'How often the limit has risen in this period, counted from 1.';
-comment on column periodd_alert_limits.quantity is 'The limit: allowance or included, by the basis; null is unlimited.';
-comment on column periodd_alert_limits.used is 'Usage at that time.';
-comment on column periodd_alert_limits.seq is 'Moves with every judgement: of two at once only one is written.';
-comment on column periodd_alert_limits.judged_at is 'When, in business time.';
+comment on column periodd_alert_limits.period_start is 'Start of the period of the counter.';
+comment on column periodd_alert_limits.period_end is 'End of the period of the counter.';
+comment on column periodd_alert_limits.generation is '1 plus the number of increases of the limit in this period.';
+comment on column periodd_alert_limits.quantity is 'Limit: allowance or included, by the basis; null: unlimited.';
+comment on column periodd_alert_limits.used is 'Usage at the last evaluation.';
+comment on column periodd_alert_limits.seq is 'Raised by every evaluation: of two concurrent ones, only one is written.';
+comment on column periodd_alert_limits.judged_at is 'Business time of the event.';
 
 create table periodd_alerts (
     org_id uuid not null references organizations (id),
@@ -121,22 +121,22 @@ create table periodd_alerts (
     primary key (org_id, period_start, feature, generation, threshold),
     check (period_end > period_start)
 );
-comment on table periodd_alerts is 'Thresholds that were crossed: each once per org, feature, period and generation of the limit.';
+comment on table periodd_alerts is 'Crossed thresholds: each once per org, feature, period and generation of the limit.';
 comment on column periodd_alerts.org_id is 'The org.';
 comment on column periodd_alerts.feature is 'The feature.';
 comment on column periodd_alerts.period_start is 'Start of the period.';
-comment on column periodd_alerts.period_end is 'End of the period: nobody is told after it.';
-comment on column periodd_alerts.generation is 'The generation of the limit.';
-comment on column periodd_alerts.threshold is 'The percentage.';
-comment on column periodd_alerts.state is 'notified: emails were queued; covered: a higher one says it; waiting: for a recipient; recorded: transport none; expired: no recipient before the period''s end.';
-comment on column periodd_alerts.limit_change is 'Whether it was crossed because the limit fell, not because usage rose.';
-comment on column periodd_alerts.basis is 'What it is a percentage of.';
-comment on column periodd_alerts.used is 'Usage when it was decided.';
-comment on column periodd_alerts.included is 'Included quantity when it was decided; null is unlimited.';
-comment on column periodd_alerts.drawn is 'What packs had paid for in the period when it was decided.';
-comment on column periodd_alerts.purchased is 'What usable packs held when it was decided.';
-comment on column periodd_alerts.decided_at is 'When it was decided, in business time.';
-comment on column periodd_alerts.recorded_at is 'When the row was written.';
+comment on column periodd_alerts.period_end is 'End of the period: no emails are sent after it.';
+comment on column periodd_alerts.generation is 'Generation of the limit.';
+comment on column periodd_alerts.threshold is 'Threshold in percent.';
+comment on column periodd_alerts.state is 'notified: emails were queued; covered: included in a higher threshold; waiting: for a recipient; recorded: transport none; expired: no recipient before the end of the period.';
+comment on column periodd_alerts.limit_change is 'Whether a lower limit crossed the threshold, rather than more usage.';
+comment on column periodd_alerts.basis is 'Basis of the percentage.';
+comment on column periodd_alerts.used is 'Usage at the decision.';
+comment on column periodd_alerts.included is 'Included quantity at the decision; null: unlimited.';
+comment on column periodd_alerts.drawn is 'Quantity drawn from packs in the period at the decision.';
+comment on column periodd_alerts.purchased is 'Remaining quantity of usable packs at the decision.';
+comment on column periodd_alerts.decided_at is 'Business time of the decision.';
+comment on column periodd_alerts.recorded_at is 'Time at which the row was written.';
 create index periodd_alerts_waiting on periodd_alerts (period_end, org_id) where state = 'waiting';
 
 create table periodd_outbox (
@@ -157,6 +157,7 @@ create table periodd_outbox (
     dated timestamptz,
     letter text,
     answer text,
+    fault text check (fault in ('login', 'server', 'refused')),
     settled_at timestamptz,
     recorded_at timestamptz not null default now(),
     primary key (org_id, id),
@@ -167,39 +168,54 @@ create table periodd_outbox (
 )
 -- An email is claimed and settled: room for both on the page.
 with (fillfactor = 60);
-comment on table periodd_outbox is 'Emails: written with the alert that they tell of, sent after that is committed.';
+comment on table periodd_outbox is 'Emails: written in the transaction of their alert, sent after its commit.';
 comment on column periodd_outbox.org_id is 'The org.';
-comment on column periodd_outbox.id is 'The email.';
-comment on column periodd_outbox.feature is 'The alert''s feature.';
-comment on column periodd_outbox.period_start is 'Start of the alert''s period.';
-comment on column periodd_outbox.period_end is 'End of the alert''s period: an email that has not been sent by then is given up.';
-comment on column periodd_outbox.generation is 'The alert''s generation of the limit.';
-comment on column periodd_outbox.threshold is 'The alert''s percentage.';
-comment on column periodd_outbox.recipient is 'The address.';
-comment on column periodd_outbox.state is 'due: to be sent; sent: accepted; given_up: never to be sent; suppressed: the address is dead.';
-comment on column periodd_outbox.attempts is 'Attempts that failed.';
-comment on column periodd_outbox.next_attempt_at is 'From when it may be tried again, in real time.';
-comment on column periodd_outbox.leased_until is 'Until when somebody is at it, in real time; null: nobody.';
-comment on column periodd_outbox.lease is 'Who is at it.';
-comment on column periodd_outbox.message_id is 'The Message-ID of every attempt, without angle brackets; null until it is composed.';
-comment on column periodd_outbox.dated is 'The Date of every attempt, in business time; null until it is composed.';
-comment on column periodd_outbox.letter is 'What it says, as JSON, the same at every attempt; null until it is composed.';
-comment on column periodd_outbox.answer is 'What the server answered last, or why the email was given up.';
-comment on column periodd_outbox.settled_at is 'When it was sent or given up, in real time; null while it is due.';
-comment on column periodd_outbox.recorded_at is 'When the row was written.';
+comment on column periodd_outbox.id is 'Id of the email.';
+comment on column periodd_outbox.feature is 'Feature of the alert.';
+comment on column periodd_outbox.period_start is 'Start of the period of the alert.';
+comment on column periodd_outbox.period_end is 'End of the period of the alert: an unsent email is given up then.';
+comment on column periodd_outbox.generation is 'Generation of the limit of the alert.';
+comment on column periodd_outbox.threshold is 'Threshold of the alert, in percent.';
+comment on column periodd_outbox.recipient is 'Email address.';
+comment on column periodd_outbox.state is 'due: to be sent; sent: accepted by the server; given_up: never to be sent; suppressed: the address does not exist.';
+comment on column periodd_outbox.attempts is 'Number of failed attempts.';
+comment on column periodd_outbox.next_attempt_at is 'Earliest time of the next attempt, in real time.';
+comment on column periodd_outbox.leased_until is 'End of the lease of the sending process, in real time; null: no lease.';
+comment on column periodd_outbox.lease is 'Lease of the sending process.';
+comment on column periodd_outbox.message_id is 'Message-ID, the same at every attempt, without angle brackets; null until the email is composed.';
+comment on column periodd_outbox.dated is 'Date header, the same at every attempt, in business time; null until the email is composed.';
+comment on column periodd_outbox.letter is 'Contents as JSON, the same at every attempt; null until the email is composed.';
+comment on column periodd_outbox.answer is 'Last answer of the server, or the reason for giving up.';
+comment on column periodd_outbox.fault is 'Reason to wait that is not the email''s own: login (the mail server refuses the login), server (it cannot be reached), refused (it takes no emails from this sender); null: none.';
+comment on column periodd_outbox.settled_at is 'Time at which the email was sent or given up, in real time; null while due.';
+comment on column periodd_outbox.recorded_at is 'Time at which the row was written.';
 create index periodd_outbox_due on periodd_outbox (next_attempt_at, org_id, id) where state = 'due';
+create index periodd_outbox_waiting on periodd_outbox (recorded_at, org_id, id) where state = 'due';
 create index periodd_outbox_ending on periodd_outbox (period_end) where state = 'due';
 create index periodd_outbox_settled on periodd_outbox (settled_at) where settled_at is not null;
 
 create table periodd_suppressions (
     org_id uuid not null references organizations (id),
     email text not null check (email = lower(email)),
-    reason text not null default '',
+    reason text not null default 'unknown',
     suppressed_at timestamptz not null default now(),
     primary key (org_id, email)
 );
-comment on table periodd_suppressions is 'Addresses that a mail server does not know: nothing is sent there any more.';
+comment on table periodd_suppressions is 'Addresses that a mail server rejected as unknown; no emails are sent to them.';
 comment on column periodd_suppressions.org_id is 'The org.';
-comment on column periodd_suppressions.email is 'The address, in lower case.';
-comment on column periodd_suppressions.reason is 'What the server said.';
-comment on column periodd_suppressions.suppressed_at is 'Since when, in real time.';
+comment on column periodd_suppressions.email is 'Email address, in lower case.';
+comment on column periodd_suppressions.reason is 'Answer of the server.';
+comment on column periodd_suppressions.suppressed_at is 'Time of the rejection, in real time.';
+
+create table periodd_unsubscribe_tokens (
+    org_id uuid not null references organizations (id),
+    email text not null check (email = lower(email)),
+    token uuid not null default gen_random_uuid(),
+    recorded_at timestamptz not null default now(),
+    primary key (org_id, email)
+);
+comment on table periodd_unsubscribe_tokens is 'Tokens of unsubscribe links in emails; valid as long as the contact exists.';
+comment on column periodd_unsubscribe_tokens.org_id is 'The org.';
+comment on column periodd_unsubscribe_tokens.email is 'Email address, in lower case.';
+comment on column periodd_unsubscribe_tokens.token is 'Random part of the link.';
+comment on column periodd_unsubscribe_tokens.recorded_at is 'Time at which the token was created.';

@@ -27,7 +27,7 @@ begin
     return null;
 end
 $$;
-comment on function periodd_caller is 'The end user that this connection carries: app.user_id, else the claim sub of a JWT; null: nobody.';
+comment on function periodd_caller is 'End user of this connection: app.user_id, else the claim sub of a JWT; null: none.';
 
 create function periodd_caller_org() returns uuid
 language plpgsql stable
@@ -37,7 +37,7 @@ begin
     return (select u.organization_id from users u where u.id = periodd_caller());
 end
 $$;
-comment on function periodd_caller_org is 'The org of the end user that this connection carries; null: of nobody.';
+comment on function periodd_caller_org is 'Org of the end user of this connection; null: no end user.';
 
 -- Asked inside the functions that lend their owner's rights: current_user is the owner there, and
 -- the caller is whom the session has become. Its body is bound when it is created, so that it needs
@@ -52,7 +52,7 @@ begin atomic
                                 to_regrole('periodd_app')::oid, 'usage'), false)
         or coalesce(p_user_id = periodd_caller(), false);
 end;
-comment on function periodd_speaks_for is 'May the caller act for this user? The owner and members of periodd_app for anybody, others for themselves.';
+comment on function periodd_speaks_for is 'Whether the caller may act for this user: the owner and members of periodd_app for any user, others for themselves.';
 
 -- How much may be used ----------------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ begin
     where k.purchased_at <= p_at and (k.expires_at is null or k.expires_at > p_at);
 end
 $$;
-comment on function periodd_foreseen is 'What one feature of an org is granted at an instant, with the draws that a rollover still has to make already made.';
+comment on function periodd_foreseen is 'Grant of one feature of an org at an instant, less the draws of ended periods that a rollover has not closed yet.';
 
 -- How an org stands in its open period, but for what it has used: short, for this is read at every
 -- increment. Packs have paid for something in an open period only where one of the feature has
@@ -225,7 +225,7 @@ begin atomic
         where p.org_id = o.id and p.feature = p_feature) k
     where o.id = p_org_id;
 end;
-comment on function periodd_standing is 'How an org stands in its open period; is_all: it has not ended, and no pack that expires has done so in it, or is empty.';
+comment on function periodd_standing is 'Usage and packs of an org in its open period; is_all: the period has not ended, and no pack that expires did so in it or is empty.';
 
 -- What an org's packs add to its open period, one that has expired in it among them.
 create function periodd_held(
@@ -247,7 +247,7 @@ begin atomic
             and (p.remaining <> 0 or p.entries = 0)) k
     where k.held > 0;
 end;
-comment on function periodd_held is 'What an org''s packs hold and have paid for in a period; holds_expired: a rollover has yet to settle one.';
+comment on function periodd_held is 'Remaining and drawn quantities of packs in a period; holds_expired: a rollover has not settled an expired pack yet.';
 
 -- Reads everything in the one snapshot of the statement that calls it.
 create function periodd_allowance(
@@ -297,7 +297,7 @@ begin
                         and c.period_start = coalesce(periodd_allowance.period_start, open_start)), 0);
 end
 $$;
-comment on function periodd_allowance is 'What an org may use of a feature in the period that contains an instant, and what it has used.';
+comment on function periodd_allowance is 'Allowance and usage of a feature in the period of an instant.';
 
 create function periodd_refuse_period(p_open_start timestamptz, p_open_end timestamptz)
 returns void
@@ -313,7 +313,7 @@ begin
         using errcode = 'PB003';
 end
 $$;
-comment on function periodd_refuse_period is 'Says why an instant is in no period: none is open yet (PB001), or periodd has not run for too long (PB003).';
+comment on function periodd_refuse_period is 'Raises the error of an instant without a period: none is open yet (PB001), or periodd has not run for too long (PB003).';
 
 -- Increments --------------------------------------------------------------------------------------
 
@@ -430,8 +430,7 @@ begin
                                            created_at, recorded_at, counted_at, idempotency_key)
                 values (v_metric, v_org, p_user_id, v_feature, p_amount, v_at, v_now, v_now,
                         p_idempotency_key)
-                on conflict (organization_id, idempotency_key) where idempotency_key is not null
-                    do nothing;
+                on conflict (organization_id, idempotency_key) do nothing;
                 if not found then
                     -- Somebody was quicker with the same key, and the next round finds it.
                     update usage_counters c set used = c.used - p_amount
@@ -527,8 +526,8 @@ set search_path from current
 as %L', v_answer, v_body);
 end
 $do$;
-comment on function increment_feature_usage is 'Uses so much of a feature if the org''s allowance permits, and says so: all or nothing. A repeated key answers allowed and moves nothing.';
-comment on function increment_usage_if_allowed is 'Uses one scrape if the org''s allowance permits, and says so: all or nothing.';
+comment on function increment_feature_usage is 'Uses a quantity of a feature if the org''s allowance permits, all or nothing, and returns whether it did. A repeated key returns allowed and changes nothing.';
+comment on function increment_usage_if_allowed is 'Uses one scrape if the org''s allowance permits, and returns whether it did.';
 
 -- What is left ------------------------------------------------------------------------------------
 
@@ -544,7 +543,7 @@ begin
     return trunc(p_used * 100 / p_allowance, 2);
 end
 $$;
-comment on function periodd_percent is 'How much of an allowance is used, in percent; null where it is unlimited.';
+comment on function periodd_percent is 'Used share of an allowance, in percent; null: unlimited.';
 
 create function get_current_usage_stats(p_user_id uuid)
 returns table (
@@ -590,7 +589,7 @@ begin
     end loop;
 end
 $$;
-comment on function get_current_usage_stats is 'Per feature: what the user''s org has used in the period that contains now, and what is left.';
+comment on function get_current_usage_stats is 'Usage and remaining allowance of the user''s org per feature, in the current period.';
 
 create view usage_alerts_view with (security_invoker = true) as
 select s.org_id, s.slug, s.name, s.feature, s.used, s.allowance,
@@ -621,7 +620,7 @@ from (
     where c.period_start <= now() and c.period_end > now() and c.used > 0
       and (l.org_id is not null or t.tier is not null)) s
 where s.used * 100 >= s.allowance * 80;
-comment on view usage_alerts_view is 'Orgs near a limit in the period that contains now: 80, 90 or 100 percent of their allowance.';
+comment on view usage_alerts_view is 'Orgs at 80, 90 or 100 percent of their allowance in the current period.';
 
 -- Recording and granting, revised -------------------------------------------------------------------
 
@@ -690,7 +689,7 @@ begin
                                created_at, recorded_at, counted_at, idempotency_key)
     values (v_metric, p_org_id, p_user_id, v_feature, p_amount,
             v_used_at, v_now, case when v_counts then v_now end, p_idempotency_key)
-    on conflict (organization_id, idempotency_key) where idempotency_key is not null do nothing;
+    on conflict (organization_id, idempotency_key) do nothing;
     if not found then
         return (select m.id from usage_metrics m
                 where m.organization_id = p_org_id and m.idempotency_key = p_idempotency_key);
@@ -817,6 +816,8 @@ create policy of_the_callers_org on overage_packs for select to public using (or
 create policy of_the_callers_org on overage_entries for select to public using (org_id = (select periodd_caller_org()));
 create policy of_the_callers_org on billing_periods for select to public using (org_id = (select periodd_caller_org()));
 create policy of_the_callers_org on billing_period_usage for select to public using (org_id = (select periodd_caller_org()));
+create policy of_the_caller on periodd_usage_keys for select to public
+    using (org_id = (select periodd_caller_org()) and user_id = (select periodd_caller()));
 create policy of_the_callers_org on billing_adjustments for select to public using (org_id = (select periodd_caller_org()));
 
 -- What one person did and is called, for that person alone.

@@ -1,13 +1,19 @@
 //! periodd closes billing periods on time.
 
+pub mod account;
 pub mod billing;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod daemon;
+pub mod demo;
+pub mod files;
+pub mod import;
 pub mod jobs;
 pub mod mail;
 pub mod schedule;
 pub mod store;
 pub mod telemetry;
-pub mod tzdata;
+pub mod text;
+pub mod tz;

@@ -114,6 +114,26 @@ fn it_is_installed_upgraded_with_its_configuration_kept_and_removed() {
 }
 
 #[test]
+fn the_same_sources_make_the_same_package() {
+    let (first, second) = (TempDir::new().expect("a directory"), TempDir::new().expect("one"));
+    let bytes =
+        |directory: &TempDir| std::fs::read(package(directory.path(), "0.1.0")).expect("a package");
+    // The second one is made in a later second.
+    let one = bytes(&first);
+    assert!(one == bytes(&second), "the packages differ");
+    let unpacked = TempDir::new().expect("a directory");
+    let file = package(first.path(), "0.1.0");
+    let target = unpacked.path().join("root");
+    let status = Command::new("dpkg-deb").arg("-x").arg(&file).arg(&target).status();
+    assert!(status.expect("dpkg-deb runs").success());
+    let mode = std::fs::metadata(&target).expect("there").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o755);
+    let copyright = target.join("usr/share/doc/periodd/copyright");
+    let copyright = std::fs::read_to_string(copyright).expect("there");
+    assert!(copyright.starts_with("Format: https://www.debian.org/doc/packaging-manuals/"));
+}
+
+#[test]
 fn it_holds_what_a_package_holds_and_needs_little() {
     let directory = TempDir::new().expect("a directory");
     let file = package(directory.path(), "0.1.0");
@@ -121,6 +141,8 @@ fn it_holds_what_a_package_holds_and_needs_little() {
         let output = Command::new("dpkg-deb").arg("-f").arg(&file).arg(name).output();
         text(&output.expect("dpkg-deb runs").stdout).trim().to_owned()
     };
+    assert_eq!(field("Suggests"), "postgresql", "the database may be on another machine");
+    assert_eq!(field("Recommends"), "tzdata, ca-certificates");
     let depends = field("Depends");
     assert!(depends.contains("libc6 (>= "), "{depends}");
     let known = ["libc6", "libgcc-s1"];

@@ -40,7 +40,7 @@ impl Table {
              {orgs} orgs,\na fifth of them with a pack that is drawn on, in periodd's private \
              cluster as it is configured for\neverybody: fsync and synchronous_commit on. Only \
              the ratios carry over to other machines. `make bench`\nprints this table, \
-             `make bench-page` makes this page anew; the baselines are written out in\n\
+             `make bench-page` regenerates this page; the baselines are written out in\n\
              `benches/rollover`.\n"
         );
         let _ = writeln!(text, "- machine: {}\n- date: {}", machine(), output("date", &["+%F"]));

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
+use periodd::cluster::{Cluster, Settings};
 use periodd::store::Database;
-use periodd::store::cluster::{Cluster, Settings};
-use periodd::tzdata::TzData;
+use periodd::tz::TzData;
 use tempfile::TempDir;
 
 const SEED: &str = "bench_seed";

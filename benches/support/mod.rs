@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use periodd::store::Database;
-use periodd::tzdata::TzData;
+use periodd::tz::TzData;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 

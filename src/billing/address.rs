@@ -14,15 +14,19 @@ pub fn check(address: &str) -> Result<(), InvalidAddress> {
     })
 }
 
+/// An address without the blanks around it that forms and spreadsheets leave. SQL trims the same
+/// characters, so that both see the same address.
+pub fn trimmed(address: &str) -> &str {
+    address.trim_matches([' ', '\t', '\r', '\n'])
+}
+
 /// Is this an address that can be written to? See [`check`].
-#[must_use]
 pub fn is_address(address: &str) -> bool {
     fault(address).is_none()
 }
 
 /// An address as logs show it, `j***@example.com`: enough to find the customer, too little to
 /// write to anybody.
-#[must_use]
 pub fn masked(address: &str) -> String {
     let (local, host) = address.rsplit_once('@').unwrap_or((address, ""));
     let first: String = local.chars().take(1).filter(|letter| !letter.is_control()).collect();
@@ -47,7 +51,7 @@ fn fault(address: &str) -> Option<&'static str> {
         return Some("contains a space");
     }
     if !address.is_ascii() {
-        return Some("contains letters outside of ASCII; write its host name in punycode");
+        return Some("contains non-ASCII letters; write its host name in punycode");
     }
     let Some((local, host)) = address.split_once('@') else { return Some("has no @") };
     if host.contains('@') {
@@ -58,7 +62,7 @@ fn fault(address: &str) -> Option<&'static str> {
     }
     let is_local = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
     if local.split('.').any(|word| word.is_empty() || !word.chars().all(is_local)) {
-        return Some("has a name before the @ that mail servers do not take");
+        return Some("has an invalid name before the @");
     }
     let is_label = |label: &str| {
         (1..=LONGEST_LABEL).contains(&label.len())
@@ -67,14 +71,14 @@ fn fault(address: &str) -> Option<&'static str> {
             && !label.ends_with('-')
     };
     if !host.split('.').all(is_label) {
-        return Some("has no host name after the @");
+        return Some("has no valid host name after the @");
     }
     None
 }
 
 /// Text that is no address to write to.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{address}` {why}; an address looks like name@example.com")]
+#[error("`{address}` {why}; write it as name@example.com")]
 pub struct InvalidAddress {
     /// What was written, with control characters escaped.
     pub address: String,

@@ -10,20 +10,16 @@ use super::quota::Included;
 pub struct Catalogue {
     /// What is metered, with the unit where one is named.
     pub features: BTreeMap<String, Option<String>>,
-    /// Tiers.
     pub tiers: BTreeMap<String, Tier>,
-    /// Packs on sale.
     pub offers: BTreeMap<String, Offer>,
 }
 
 /// A tier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tier {
-    /// Its name for people.
     pub name: String,
     /// Price per month in hundredths of the currency.
     pub price_cents: i64,
-    /// ISO 4217 code.
     pub currency: String,
     /// What it includes per period.
     pub limits: BTreeMap<String, Included>,
@@ -32,13 +28,10 @@ pub struct Tier {
 /// A pack on sale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// What it pays for.
     pub feature: String,
-    /// How much of it.
     pub quantity: Quantity,
     /// Price in hundredths of the currency.
     pub price_cents: i64,
-    /// ISO 4217 code.
     pub currency: String,
 }
 
@@ -56,6 +49,24 @@ pub enum Kind {
     Limit,
     /// A pack on sale.
     Offer,
+}
+
+impl Kind {
+    /// As people call it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Feature => "feature",
+            Self::Tier => "tier",
+            Self::Limit => "limit",
+            Self::Offer => "pack",
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
 }
 
 /// What becomes of one thing in the tables.
@@ -90,7 +101,6 @@ pub enum Deed {
 /// How the tables become what the configuration says. What it does not name is kept; with `prune`
 /// it goes, but for the tiers `in_use`. A section that the configuration leaves out altogether
 /// says nothing about the tables.
-#[must_use]
 pub fn plan(stored: &Catalogue, wanted: &Catalogue, prune: bool, in_use: &[String]) -> Vec<Step> {
     let removed = |used: bool| if prune && !used { Deed::Remove } else { Deed::Keep };
     let mut steps = Vec::new();
@@ -133,6 +143,14 @@ pub fn plan(stored: &Catalogue, wanted: &Catalogue, prune: bool, in_use: &[Strin
     steps
 }
 
+/// The tiers that are there and are to include something else: their orgs' limits change.
+pub fn limited_otherwise(stored: &Catalogue, wanted: &Catalogue) -> Vec<String> {
+    let changed = wanted.tiers.iter().filter(|(code, tier)| {
+        stored.tiers.get(*code).is_some_and(|stored| stored.limits != tier.limits)
+    });
+    changed.map(|(code, _)| code.clone()).collect()
+}
+
 fn step(kind: Kind, name: String, before: Option<String>, after: String) -> Option<Step> {
     let deed = match &before {
         None => Deed::Add,
@@ -161,7 +179,6 @@ fn quantity(included: Included) -> String {
 }
 
 /// A price as people read it: `29.00 USD`.
-#[must_use]
 pub fn price(cents: i64, currency: &str) -> String {
     format!("{}.{:02} {currency}", cents / 100, cents % 100)
 }

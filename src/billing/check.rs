@@ -36,19 +36,22 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EmptyPeriod(period) => write!(f, "the period {period} is empty"),
-            Self::DoNotTouch(a, b) => write!(f, "the periods {a} and {b} do not touch"),
+            Self::DoNotTouch(a, b) => write!(f, "the periods {a} and {b} are not contiguous"),
             Self::WrongStart(period) => {
                 write!(f, "the first period {period} is not the one that is open")
             }
-            Self::EndsNotRising => f.write_str("the following ends do not rise"),
+            Self::EndsNotRising => {
+                f.write_str("the following period ends are not in ascending order")
+            }
             Self::Unbalanced(period, usage) => write!(
                 f,
-                "{} in {period}: {} drawn + {} uncovered is not what {} used exceed included by",
+                "{} in {period}: {} drawn + {} uncovered differs from the excess of {} used over \
+                 the included quantity",
                 usage.feature, usage.drawn, usage.uncovered, usage.used
             ),
             Self::UncoveredBesidePack(period, usage) => write!(
                 f,
-                "{} in {period}: {} uncovered although packs still hold {}",
+                "{} in {period}: {} uncovered although packs still have {}",
                 usage.feature, usage.uncovered, usage.left_in_packs
             ),
             Self::Repeated(period, usage) => write!(f, "{} twice in {period}", usage.feature),
@@ -58,7 +61,6 @@ impl fmt::Display for Fault {
 }
 
 /// Lists the rules that a plan breaks; empty for a good plan.
-#[must_use]
 pub fn check(plan: &Plan) -> Vec<Fault> {
     let mut faults = tiling(plan);
     for close in &plan.closes {

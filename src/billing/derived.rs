@@ -3,6 +3,9 @@
 use super::quantity::{Overflow, Quantity};
 use super::quota::{self, Included};
 
+/// The largest percentage, in hundredths: 9999999999999999999999.99 %.
+const MOST_HUNDREDTHS: i128 = 999_999_999_999_999_999_999_999;
+
 /// Whose counter a derived column copies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scope {
@@ -25,7 +28,7 @@ pub enum Copied {
 
 /// What a derived column depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Standing {
+pub struct CounterState {
     /// What the counter of the open period holds.
     pub used: Quantity,
     /// What is included in it.
@@ -39,7 +42,6 @@ pub struct Standing {
 /// A derived column as it is found, with what periodd remembers of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PurchasedColumn {
-    /// What it holds.
     pub held: Quantity,
     /// What periodd wrote to it last, without what others had added; `None` before the first time.
     pub written: Option<Quantity>,
@@ -50,7 +52,6 @@ pub struct PurchasedColumn {
 /// What a derived column should hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Due {
-    /// The value.
     pub value: Quantity,
     /// The value without what others added: what is remembered as written.
     pub written: Quantity,
@@ -79,7 +80,7 @@ impl PurchasedColumn {
     }
 }
 
-impl Standing {
+impl CounterState {
     /// What a column of that kind should hold, given what it holds.
     ///
     /// # Errors
@@ -126,9 +127,10 @@ impl Standing {
         if !allowance.is_positive() {
             return Ok(Quantity::units(100));
         }
-        let hundredths = self.used.millionths().checked_mul(10_000).ok_or(Overflow)?;
-        let hundredths = hundredths / allowance.millionths();
-        Quantity::from_millionths(hundredths.checked_mul(10_000).ok_or(Overflow)?)
+        // No further than quantities reach, as `periodd_percent` has it: more is as much over the
+        // limit.
+        let hundredths = self.used.millionths().saturating_mul(10_000) / allowance.millionths();
+        Quantity::from_millionths(hundredths.min(MOST_HUNDREDTHS).saturating_mul(10_000))
     }
 }
 
@@ -181,22 +183,27 @@ mod tests {
         assert_eq!(added("10", Some("60"), "0", "60"), "0");
     }
 
-    fn standing(used: &str, included: &str, usable: &str) -> Standing {
+    fn state(used: &str, included: &str, usable: &str) -> CounterState {
         let included = Included::Quantity(q(included));
-        Standing { used: q(used), included, drawn: Quantity::ZERO, usable: q(usable) }
+        CounterState { used: q(used), included, drawn: Quantity::ZERO, usable: q(usable) }
+    }
+
+    #[test]
+    fn a_percentage_ends_where_quantities_end() {
+        let state = state("100000000000000000000", "0.000001", "0");
+        assert_eq!(state.percent().unwrap().to_string(), "9999999999999999999999.99");
     }
 
     #[test]
     fn percentages_are_cut_off_and_know_no_division_by_zero() {
-        let percent = |used, included, usable| {
-            standing(used, included, usable).percent().unwrap().to_string()
-        };
+        let percent =
+            |used, included, usable| state(used, included, usable).percent().unwrap().to_string();
         assert_eq!(percent("1", "3", "0"), "33.33");
         assert_eq!(percent("2", "2", "1"), "66.66");
         assert_eq!(percent("5", "0", "0"), "100");
         assert_eq!(percent("0", "0", "0"), "0");
         assert_eq!(percent("-5", "10", "0"), "0");
-        let unlimited = Standing { included: Included::Unlimited, ..standing("9", "0", "0") };
+        let unlimited = CounterState { included: Included::Unlimited, ..state("9", "0", "0") };
         assert_eq!(unlimited.percent().unwrap(), Quantity::ZERO);
     }
 
@@ -204,14 +211,14 @@ mod tests {
     fn only_what_nothing_explains_is_damage() {
         let damaged = |copied, held: &str, written| {
             let column = column(held, Some(written), "0");
-            standing("30", "50", "60").due(copied, column).unwrap().is_damaged
+            state("30", "50", "60").due(copied, column).unwrap().is_damaged
         };
         assert!(damaged(Copied::Used, "29", "29"));
         assert!(!damaged(Copied::Used, "30", "29"));
-        assert!(!damaged(Copied::PurchasedRemaining, "70", "70"), "the packs moved");
+        assert!(!damaged(Copied::PurchasedRemaining, "70", "70"), "the packs changed");
         assert!(!damaged(Copied::PurchasedRemaining, "90", "60"), "someone added");
         assert!(damaged(Copied::PurchasedRemaining, "50", "60"), "someone took away");
-        assert!(!damaged(Copied::Percent, "60", "60"), "the allowance moved");
+        assert!(!damaged(Copied::Percent, "60", "60"), "the allowance changed");
         assert!(damaged(Copied::Percent, "61", "60"));
     }
 

@@ -16,11 +16,9 @@ const ALWAYS_ALLOWED: u64 = 10;
 /// A counter that is not the sum of its counted metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CounterDrift {
-    /// The org.
     pub org: Uuid,
     /// The user, for a user's counter.
     pub user: Option<Uuid>,
-    /// The feature.
     pub feature: Feature,
     /// The period, by its start.
     pub period_start: Instant,
@@ -34,17 +32,15 @@ pub struct CounterDrift {
 
 impl CounterDrift {
     /// What is wrong, in a sentence.
-    #[must_use]
     pub fn reason(&self) -> &'static str {
         match (self.period_end, self.before) {
-            (None, _) => "no period of the org starts there",
+            (None, _) => "the org has no period with this start",
             (_, None) => "the counter was missing",
-            _ => "the counter was not the sum of its counted metrics",
+            _ => "the counter differed from the sum of its counted metrics",
         }
     }
 
     /// Where it stands.
-    #[must_use]
     pub fn place(&self) -> &'static str {
         if self.user.is_some() { "feature_usage.usage_count" } else { "usage_counters.used" }
     }
@@ -53,13 +49,9 @@ impl CounterDrift {
 /// How many metrics a period holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldMetrics {
-    /// The org.
     pub org: Uuid,
-    /// Start of the period.
     pub start: Instant,
-    /// End of the period.
     pub end: Instant,
-    /// Metrics in it.
     pub metrics: i64,
 }
 
@@ -79,16 +71,22 @@ pub struct Loss {
 /// What a sweep saw, as far as it matters for whether it can be believed.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// Orgs that have counters.
     pub orgs_with_counters: u64,
     /// Orgs that mending would change.
     pub orgs_to_change: u64,
     /// Counters hold usage, and there is not one metric in the whole database.
     pub all_metrics_gone: bool,
-    /// How many periods hold fewer metrics than at the last audit …
-    pub losses: u64,
-    /// … and the first of them.
-    pub first_loss: Option<Loss>,
+    /// Orgs that were looked at.
+    pub orgs: u64,
+    /// Periods that hold fewer metrics than at the last audit.
+    pub losses: Vec<Loss>,
+}
+
+impl Seen {
+    /// The orgs that lost metrics.
+    pub fn orgs_with_losses(&self) -> BTreeSet<Uuid> {
+        self.losses.iter().map(|loss| loss.org).collect()
+    }
 }
 
 /// Why an audit mends nothing.
@@ -96,10 +94,12 @@ pub struct Seen {
 pub enum Refusal {
     /// There is not one metric.
     NoMetrics,
-    /// Metrics have gone.
+    /// Metrics have gone, of everybody or of many orgs.
     FewerMetrics {
         /// How many periods hold fewer.
-        periods: u64,
+        periods: usize,
+        /// Of how many orgs.
+        orgs: usize,
         /// The first of them.
         first: Loss,
     },
@@ -118,14 +118,16 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoMetrics => f.write_str(
-                "usage_metrics is empty although counters hold usage: the metrics seem to be \
-                 lost, not the usage",
+                "usage_metrics is empty but counters are not: the metrics were probably lost",
             ),
-            Self::FewerMetrics { periods, first: Loss { org, period_start, then, now } } => write!(
-                f,
-                "metrics are missing: {periods} period(s) hold fewer than at the last audit, such \
-                 as the one of org {org} from {period_start} on ({now} of {then})"
-            ),
+            Self::FewerMetrics { periods, orgs, first: Loss { org, period_start, then, now } } => {
+                write!(
+                    f,
+                    "metrics are missing: {periods} period(s) of {orgs} org(s) have fewer metrics \
+                     than at the last audit, such as the period of org {org} from {period_start} \
+                     ({now} of {then})"
+                )
+            }
             Self::TooMany { changes, orgs, max_fix_ratio } => write!(
                 f,
                 "{changes} of {orgs} orgs with counters would change, more than [sync] \
@@ -138,7 +140,6 @@ impl fmt::Display for Refusal {
 
 /// The orgs of which some period does not hold as many metrics as it did `then`: it lost some, or
 /// its bounds have moved, and [`losses`] tells which.
-#[must_use]
 pub fn suspects(then: &[HeldMetrics], now: &[HeldMetrics]) -> BTreeSet<Uuid> {
     let held: HashMap<(Uuid, Instant, Instant), i64> =
         now.iter().map(|h| ((h.org, h.start, h.end), h.metrics)).collect();
@@ -151,7 +152,6 @@ pub fn suspects(then: &[HeldMetrics], now: &[HeldMetrics]) -> BTreeSet<Uuid> {
 
 /// Which periods hold fewer metrics than they did `then`. Where an org's bounds have moved since, a
 /// period is the sum of what lies between its two; one whose bounds are gone cannot be compared.
-#[must_use]
 pub fn losses<S: BuildHasher>(
     then: &[HeldMetrics],
     now: &[HeldMetrics],
@@ -175,7 +175,7 @@ pub fn losses<S: BuildHasher>(
     then.iter().filter_map(loss).collect()
 }
 
-/// Can a sweep be believed?
+/// Can a sweep be believed? Orgs that lost metrics are not, and have to be left out.
 ///
 /// # Errors
 /// The [`Refusal`], when the metrics are more likely wrong than the counters.
@@ -183,16 +183,26 @@ pub fn judge(seen: &Seen, max_fix_ratio: f64) -> Result<(), Refusal> {
     if seen.all_metrics_gone {
         return Err(Refusal::NoMetrics);
     }
-    if let Some(first) = seen.first_loss {
-        return Err(Refusal::FewerMetrics { periods: seen.losses, first });
+    let losing = seen.orgs_with_losses().len();
+    if let Some(first) = seen.losses.first().copied() {
+        let losing_orgs = losing as u64;
+        // Who lost some is left out; where that is everybody, or many, no one is believed.
+        if losing_orgs >= seen.orgs || are_many(losing_orgs, seen.orgs_with_counters, max_fix_ratio)
+        {
+            let periods = seen.losses.len();
+            return Err(Refusal::FewerMetrics { periods, orgs: losing, first });
+        }
     }
     let (changes, orgs) = (seen.orgs_to_change, seen.orgs_with_counters);
-    #[expect(clippy::cast_precision_loss, reason = "a share of orgs, not a quantity")]
-    let is_suspicious = changes as f64 > max_fix_ratio * orgs as f64;
-    if changes > ALWAYS_ALLOWED && is_suspicious {
+    if are_many(changes, orgs, max_fix_ratio) {
         return Err(Refusal::TooMany { changes, orgs, max_fix_ratio });
     }
     Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of orgs, not a quantity")]
+fn are_many(some: u64, all: u64, ratio: f64) -> bool {
+    some > ALWAYS_ALLOWED && some as f64 > ratio * all as f64
 }
 
 #[cfg(test)]
@@ -217,8 +227,16 @@ mod tests {
         let gone = Seen { all_metrics_gone: true, ..seen(1, 1) };
         assert_eq!(judge(&gone, 1.0), Err(Refusal::NoMetrics));
         let loss = Loss { org: Uuid::nil(), period_start: Instant::MIN, then: 2, now: 1 };
-        let fewer = Seen { losses: 1, first_loss: Some(loss), ..seen(0, 1) };
+        let fewer = Seen { losses: vec![loss], orgs: 1, ..seen(0, 1) };
         assert!(matches!(judge(&fewer, 1.0), Err(Refusal::FewerMetrics { periods: 1, .. })));
+        // One of many is left out; of many, nobody is believed.
+        let one = Seen { losses: vec![loss], orgs: 2, ..seen(0, 2) };
+        assert_eq!(judge(&one, 0.2), Ok(()));
+        let of = |org| Loss { org: Uuid::from_u128(org), ..loss };
+        let many = Seen { losses: (0..11).map(of).collect(), orgs: 54, ..seen(0, 54) };
+        let refusal = judge(&many, 0.2);
+        assert!(matches!(refusal, Err(Refusal::FewerMetrics { orgs: 11, .. })), "{refusal:?}");
+        assert_eq!(judge(&Seen { orgs: 55, orgs_with_counters: 55, ..many }, 0.2), Ok(()));
     }
 
     #[test]

@@ -44,7 +44,6 @@ impl Window {
     }
 
     /// Where its days begin, and where the last one ends: usage is summed between these.
-    #[must_use]
     pub fn boundaries(&self) -> &[Instant] {
         &self.starts
     }
@@ -77,7 +76,6 @@ pub struct Forecast {
 
 /// Goes on at the current pace from `used` at the window's end to `until`. `None` with less than
 /// a week of history, or beyond the range of quantities.
-#[must_use]
 pub fn forecast(
     window: &Window,
     history: &History,

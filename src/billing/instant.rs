@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Timestamp};
 
 /// An instant in UTC, counted in whole microseconds since 1970-01-01T00:00:00Z.
@@ -14,33 +14,36 @@ use jiff::{SignedDuration, Timestamp};
 pub struct Instant(i64);
 
 impl Instant {
-    /// The earliest instant that PostgreSQL keeps: Julian day 0.
+    /// Before every instant that a row can hold; the database reads it as `-infinity`.
     pub const MIN: Self = Self(-210_866_803_200_000_000);
+    /// 0001-01-01T00:00:00Z, the first instant that a row may hold.
+    const FIRST: i64 = -62_135_596_800_000_000;
+    /// 9999-12-31T23:59:59.999999Z, the last instant that a row may hold.
+    const LAST: i64 = 253_402_300_799_999_999;
 
     /// The instant that many microseconds after 1970-01-01T00:00:00Z.
     ///
     /// # Errors
-    /// [`OutOfRange`] outside the years -9999 to 9999, which no calendar of ours can name.
+    /// [`OutOfRange`] outside the years 1 to 9999.
     pub fn from_microseconds(microseconds: i64) -> Result<Self, OutOfRange> {
-        Timestamp::from_microsecond(microseconds).map_err(|_| OutOfRange)?;
-        Ok(Self(microseconds))
+        match microseconds {
+            Self::FIRST..=Self::LAST => Ok(Self(microseconds)),
+            _ => Err(OutOfRange),
+        }
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.
-    #[must_use]
     pub const fn microseconds(self) -> i64 {
         self.0
     }
 
-    /// The same instant as jiff's type; finer than ours, so nothing is lost.
-    #[must_use]
+    /// The same instant as jiff's type; finer than ours, so nothing is lost. That type ends 26
+    /// hours before the year 9999 does: what is later is its last instant.
     pub fn timestamp(self) -> Timestamp {
-        // In range by construction: every way to make an `Instant` goes through jiff's bounds.
         Timestamp::from_microsecond(self.0).unwrap_or(Timestamp::MAX)
     }
 
     /// The time from `earlier` to this instant; negative when `earlier` is later.
-    #[must_use]
     pub fn since(self, earlier: Self) -> SignedDuration {
         SignedDuration::from_micros(self.0.saturating_sub(earlier.0))
     }
@@ -48,7 +51,7 @@ impl Instant {
     /// This instant moved by `span`.
     ///
     /// # Errors
-    /// [`OutOfRange`] when the result lies outside the years -9999 to 9999.
+    /// [`OutOfRange`] when the result lies outside the years 1 to 9999.
     pub fn plus(self, span: SignedDuration) -> Result<Self, OutOfRange> {
         let micros = i64::try_from(span.as_micros()).map_err(|_| OutOfRange)?;
         Self::from_microseconds(self.0.checked_add(micros).ok_or(OutOfRange)?)
@@ -70,14 +73,30 @@ impl FromStr for Instant {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse::<Timestamp>()
             .map(Self::from)
-            .map_err(|_| InvalidInstant { text: text.to_owned() })
+            .ok()
+            .or_else(|| last_hours(text))
+            .ok_or_else(|| InvalidInstant { text: text.to_owned() })
     }
+}
+
+/// 1970-01-01T00:00:00, without a zone.
+const EPOCH: DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+
+/// Reads an instant of the year 9999 in UTC that jiff's type of instants ends before.
+fn last_hours(text: &str) -> Option<Instant> {
+    let civil: DateTime = text.strip_suffix('Z')?.parse().ok()?;
+    let since_epoch = civil.duration_since(EPOCH).as_micros();
+    Instant::from_microseconds(i64::try_from(since_epoch).ok()?).ok()
 }
 
 impl fmt::Display for Instant {
     /// RFC 3339 in UTC, with as many decimals as needed: `2026-05-01T00:00:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.timestamp())
+        if let Ok(at) = Timestamp::from_microsecond(self.0) {
+            return write!(f, "{at}");
+        }
+        let civil = EPOCH.saturating_add(SignedDuration::from_micros(self.0));
+        write!(f, "{civil}Z")
     }
 }
 
@@ -146,18 +165,15 @@ impl<'de> serde::Deserialize<'de> for LocalDate {
     }
 }
 
-/// A date or an instant outside the years -9999 to 9999.
+/// A date or an instant outside the years 1 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the date is outside the years -9999 to 9999")]
+#[error("the date is outside the years 1 to 9999")]
 pub struct OutOfRange;
 
 /// Text that is no RFC 3339 instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{text}` is no instant; write it as RFC 3339 with an offset, such as 2026-05-01T00:00:00Z"
-)]
+#[error("invalid time `{text}`; write it as RFC 3339 with an offset, such as 2026-05-01T00:00:00Z")]
 pub struct InvalidInstant {
-    /// What was written.
     pub text: String,
 }
 
@@ -171,5 +187,18 @@ mod tests {
         assert_eq!(instant("1970-01-01T00:00:00.0000019Z"), 1);
         assert_eq!(instant("1969-12-31T23:59:59.9999999Z"), -1);
         assert_eq!(instant("1969-12-31T23:59:59.999999Z"), -1);
+    }
+    #[test]
+    fn the_years_1_to_9999_are_read_and_written_to_their_last_microsecond() {
+        for (microseconds, text) in [
+            (Instant::FIRST, "0001-01-01T00:00:00Z"),
+            (Instant::LAST, "9999-12-31T23:59:59.999999Z"),
+        ] {
+            let at = Instant::from_microseconds(microseconds).unwrap();
+            assert_eq!((at.to_string().as_str(), text.parse()), (text, Ok(at)));
+        }
+        for outside in [i64::MIN, Instant::FIRST - 1, Instant::LAST + 1, i64::MAX] {
+            assert_eq!(Instant::from_microseconds(outside), Err(OutOfRange));
+        }
     }
 }

@@ -27,26 +27,20 @@ pub enum AfterGrace {
 pub struct Rules {
     /// How long after a close late usage is still charged to the closed period.
     pub grace: SignedDuration,
-    /// What happens after that.
     pub after: AfterGrace,
 }
 
 /// One feature of a closed period, as it stands with all adjustments so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// The period.
     pub period: Period,
     /// When it closed, in business time.
     pub closed_at: Instant,
-    /// What was included.
     pub included: Included,
     /// What was charged for: used at the close, and late within the grace.
     pub charged: Quantity,
-    /// What was set aside.
     pub set_aside: Quantity,
-    /// What packs paid.
     pub drawn: Quantity,
-    /// What nobody paid.
     pub uncovered: Quantity,
     /// How many adjustments there are.
     pub adjustments: i32,
@@ -54,11 +48,11 @@ pub struct Closed {
     pub counted: Quantity,
 }
 
-/// Is late usage charged or set aside?
+/// Whether late usage is charged or not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Within the grace: packs pay.
+    /// Within the grace period: packs pay.
     Late,
     /// After it: nothing is drawn.
     SetAside,
@@ -66,7 +60,6 @@ pub enum Kind {
 
 impl Kind {
     /// The word in the table.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Late => "late",
@@ -80,7 +73,6 @@ impl Kind {
 pub struct Adjustment {
     /// Its place, from 1 on.
     pub seq: i32,
-    /// Charged or set aside.
     pub kind: Kind,
     /// Usage that came late; negative for a correction.
     pub used: Quantity,
@@ -88,9 +80,7 @@ pub struct Adjustment {
     pub drawn: Quantity,
     /// What nobody paid for; negative when less is uncovered.
     pub uncovered: Quantity,
-    /// Why, in a sentence.
     pub reason: String,
-    /// What happens to packs.
     pub entries: Vec<Entry>,
     /// What each of them held before.
     pub packs_before: Vec<(Uuid, Quantity)>,
@@ -137,7 +127,7 @@ pub fn decide(
             used,
             drawn,
             uncovered,
-            reason: format!("counted after the grace that followed the close{charged}"),
+            reason: format!("counted after the grace period{charged}"),
             entries,
             packs_before: Vec::new(),
             in_open_period,
@@ -149,7 +139,7 @@ pub fn decide(
         used,
         drawn,
         uncovered,
-        reason: "counted after the close, within the grace".to_owned(),
+        reason: "counted after the close, within the grace period".to_owned(),
         entries,
         packs_before: Vec::new(),
         in_open_period: false,

@@ -3,16 +3,22 @@
 //! Pure. Nothing here reads a clock, a file, a database or the environment, and nothing logs:
 //! every function takes what it needs and returns a value. That is what makes a dry run, a
 //! replay after an outage and a property test the same thing as the real run.
+//!
+//! Never: a clock, a file, a database, the environment, a log line; a boundary that is computed
+//! outside of [`period`]; a float.
 
 pub mod address;
 pub mod catalogue;
 pub mod check;
+pub mod clock;
 pub mod derived;
 pub mod drift;
 pub mod forecast;
 pub mod instant;
 pub mod late;
 pub mod offers;
+pub mod org;
+pub mod parking;
 pub mod period;
 pub mod quantity;
 pub mod quota;
@@ -22,7 +28,10 @@ pub mod rollover;
 mod shapes;
 pub mod threshold;
 pub mod timeline;
+pub mod usage;
+pub mod when;
 
 pub use instant::{Instant, LocalDate};
 pub use period::{Boundary, Calendar, Cycle, LocalTime, Period, Zone};
 pub use quantity::Quantity;
+pub use when::When;

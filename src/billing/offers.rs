@@ -9,13 +9,11 @@ const MOST_STEPS: u32 = 100_000;
 /// A pack on sale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Its code.
     pub code: String,
     /// How much is in it.
     pub quantity: Quantity,
     /// The price of one, in the currency's smallest unit.
     pub price_cents: i64,
-    /// ISO 4217 code.
     pub currency: String,
 }
 
@@ -24,7 +22,6 @@ pub struct Offer {
 ///
 /// Of several that cost the same the one with the fewest packs, then the one that covers most,
 /// then the one whose codes come first: the same every time.
-#[must_use]
 pub fn cheapest(offers: &[Offer], currency: &str, need: Quantity) -> Vec<(u32, Offer)> {
     let of_currency = |offer: &&Offer| {
         offer.currency == currency && offer.quantity.is_positive() && offer.price_cents >= 0

@@ -42,7 +42,6 @@ pub struct Period {
 
 impl Period {
     /// Is `at` inside? The start is, the end is not.
-    #[must_use]
     pub fn contains(self, at: Instant) -> bool {
         self.start <= at && at < self.end
     }
@@ -62,44 +61,42 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// A zone from its name and its rules. Names are looked up by [`crate::tzdata`].
-    #[must_use]
+    /// A zone from its name and its rules. Names are looked up by [`crate::tz`].
     pub fn new(name: &str, rules: TimeZone) -> Self {
         Self { name: name.into(), rules }
     }
 
+    /// Coordinated Universal Time.
+    pub fn utc() -> Self {
+        Self::new("UTC", TimeZone::UTC)
+    }
+
     /// The tz database's name of the zone, such as `Europe/Berlin`.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The rules themselves: what follows the zone's wall clock without a calendar asks them.
-    #[must_use]
     pub fn rules(&self) -> &TimeZone {
         &self.rules
     }
 
     /// The instant written as local time with its offset: `2026-05-01T00:00:00+02:00`.
-    #[must_use]
     pub fn local(&self, at: Instant) -> String {
         self.local_as(at, "%Y-%m-%dT%H:%M:%S%.f%:z")
     }
 
     /// The instant written as local time, by a pattern of `strftime`: `%a %b %d %H:%M`.
-    #[must_use]
     pub fn local_as(&self, at: Instant, pattern: &str) -> String {
         at.timestamp().to_zoned(self.rules.clone()).strftime(pattern).to_string()
     }
 
     /// The instant on this zone's wall clock, to be kept and shown.
-    #[must_use]
     pub fn wall_clock(&self, at: Instant) -> LocalTime {
         LocalTime { at, offset: self.rules.to_offset(at.timestamp()) }
     }
 
     /// The local date at an instant.
-    #[must_use]
     pub fn date(&self, at: Instant) -> LocalDate {
         LocalDate(self.rules.to_datetime(at.timestamp()).date())
     }
@@ -122,6 +119,18 @@ impl Zone {
         at.map(Instant::from).map_err(|_| OutOfRange)
     }
 
+    /// Midday of a local date: what a date stands for when only the date of a use is known. It is
+    /// far from both ends of the day, and so in the period that the date is in.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn midday(&self, date: LocalDate) -> Result<Instant, OutOfRange> {
+        let midday = DateTime::from_parts(date.0, Time::midnight()).with().hour(12).build();
+        let midday = midday.map_err(|_| OutOfRange)?;
+        let at = self.rules.to_ambiguous_timestamp(midday).compatible();
+        at.map(Instant::from).map_err(|_| OutOfRange)
+    }
+
     fn next_transition(&self, at: Timestamp) -> Timestamp {
         // A gap always ends in a transition, so the fallback is never taken.
         self.rules.following(at).next().map_or(at, |transition| transition.timestamp())
@@ -134,20 +143,17 @@ impl Zone {
 /// has been said. As text it is RFC 3339 with the local offset: `2026-05-01T00:00:00+02:00`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LocalTime {
-    /// The instant.
     pub at: Instant,
     offset: Offset,
 }
 
 impl LocalTime {
     /// The date on the wall.
-    #[must_use]
     pub fn date(self) -> LocalDate {
         LocalDate(self.wall().date())
     }
 
     /// Hour (0 to 23) and minute on the wall.
-    #[must_use]
     pub fn hour_and_minute(self) -> (i8, i8) {
         (self.wall().hour(), self.wall().minute())
     }
@@ -244,7 +250,6 @@ impl Cycle {
     }
 
     /// The name that the schema uses.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Daily => "daily",
@@ -305,7 +310,7 @@ fn clamp(first_of_month: Date, day: i8) -> Date {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCycle {
     /// No such cycle.
-    #[error("`{name}` is no cycle; use monthly, yearly, weekly or daily")]
+    #[error("unknown cycle `{name}`; use monthly, yearly, weekly or daily")]
     Name {
         /// What was written.
         name: String,
@@ -325,18 +330,14 @@ pub enum InvalidCycle {
 /// A boundary: the instant, and the nominal date that it stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Boundary {
-    /// When the date begins.
     pub at: Instant,
-    /// The nominal date.
     pub date: LocalDate,
 }
 
 /// Everything that decides an org's boundaries: the zone and the cycle.
 #[derive(Clone, Debug)]
 pub struct Calendar {
-    /// Where midnight is.
     pub zone: Zone,
-    /// Which dates count.
     pub cycle: Cycle,
 }
 

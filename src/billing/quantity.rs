@@ -23,13 +23,11 @@ impl Quantity {
     pub const ZERO: Self = Self(0);
 
     /// Whole units.
-    #[must_use]
     pub fn units(units: i64) -> Self {
         Self(i128::from(units) * MILLIONTHS)
     }
 
     /// The exact number of millionths.
-    #[must_use]
     pub const fn millionths(self) -> i128 {
         self.0
     }
@@ -59,25 +57,21 @@ impl Quantity {
     }
 
     /// This quantity, or zero when it is negative.
-    #[must_use]
     pub fn or_zero(self) -> Self {
         self.max(Self::ZERO)
     }
 
     /// Less than nothing?
-    #[must_use]
     pub const fn is_negative(self) -> bool {
         self.0 < 0
     }
 
     /// More than nothing?
-    #[must_use]
     pub const fn is_positive(self) -> bool {
         self.0 > 0
     }
 
     /// Exactly nothing?
-    #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
@@ -91,7 +85,6 @@ impl Quantity {
     }
 
     /// The same number as a decimal, without trailing zeros.
-    #[must_use]
     pub fn decimal(self) -> Decimal {
         // Most quantities are whole; the others are worth a division per trailing zero.
         if self.0 % MILLIONTHS == 0 {
@@ -117,7 +110,7 @@ impl TryFrom<Decimal> for Quantity {
 
 const TOO_FINE: &str = "has more than 6 decimals";
 const TOO_LARGE: &str = "is too large (the limit is 10^22)";
-const NO_NUMBER: &str = "is no decimal number";
+const NO_NUMBER: &str = "is not a decimal number";
 
 impl FromStr for Quantity {
     type Err = InvalidQuantity;
@@ -175,7 +168,6 @@ pub struct Overflow;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` {why}")]
 pub struct InvalidQuantity {
-    /// What was written.
     pub text: String,
     /// What is wrong with it.
     pub why: &'static str,

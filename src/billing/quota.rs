@@ -30,7 +30,6 @@ impl Included {
     pub const NONE: Self = Self::Quantity(Quantity::ZERO);
 
     /// The column that says so: `None` is unlimited.
-    #[must_use]
     pub const fn column(self) -> Option<Quantity> {
         match self {
             Self::Unlimited => None,
@@ -67,7 +66,6 @@ impl serde::Serialize for Included {
 pub struct Pack {
     /// The pack's id, which is also the last word in the drawing order.
     pub id: Uuid,
-    /// What it pays for.
     pub feature: Feature,
     /// What is left of it.
     pub remaining: Quantity,
@@ -103,7 +101,6 @@ pub enum Moment {
 
 impl Moment {
     /// When it is.
-    #[must_use]
     pub const fn at(self) -> Instant {
         match self {
             Self::Expiry(at, _) | Self::Late(at, _) => at,
@@ -112,7 +109,6 @@ impl Moment {
     }
 
     /// The period that pays.
-    #[must_use]
     pub const fn period(self) -> Period {
         match self {
             Self::Expiry(_, period) | Self::Close(period) | Self::Late(_, period) => period,
@@ -148,7 +144,6 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// The word in the ledger.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Drawn => "drawn",
@@ -179,9 +174,7 @@ pub struct Entry {
 /// A draw that stands in the ledger already, in the period that is open.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Draw {
-    /// From which pack.
     pub pack: Uuid,
-    /// How much, gives-back subtracted.
     pub quantity: Quantity,
     /// When it was drawn, in business time.
     pub at: Instant,
@@ -208,7 +201,6 @@ pub struct Settled {
 
 impl Account {
     /// An account of these packs, with what the open period has drawn from them already.
-    #[must_use]
     pub fn new(mut packs: Vec<Pack>, mut ledger: Vec<Draw>) -> Self {
         packs.sort_by_key(Pack::drawing_order);
         let position = |pack: Uuid| packs.iter().position(|candidate| candidate.id == pack);
@@ -231,7 +223,6 @@ impl Account {
 
     /// The next expiry after `after` of a pack that holds something, up to and including `until`.
     /// Ask again after it is settled: settling one empties packs, and may give back to others.
-    #[must_use]
     pub fn next_expiry(&self, after: Instant, until: Instant) -> Option<Instant> {
         let holding = self.packs.iter().filter(|pack| pack.remaining.is_positive());
         let expiries = holding.filter_map(|pack| pack.expires_at);
@@ -349,7 +340,6 @@ impl Account {
     }
 
     /// The packs as they stand now.
-    #[must_use]
     pub fn packs(&self) -> &[Pack] {
         &self.packs
     }

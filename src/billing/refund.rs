@@ -13,9 +13,7 @@ use super::quota::{Included, Pack, purchased_remaining};
 /// What a refund depends on: one pack, and the account of its feature in the open period.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// The pack.
     pub pack: Pack,
-    /// What is included.
     pub included: Included,
     /// What was used in the open period, whether it is counted yet or not.
     pub used: Quantity,
@@ -32,17 +30,13 @@ pub struct Claim {
 /// What is refunded: a value that leaves nothing to decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refund {
-    /// From which pack.
     pub pack: Uuid,
-    /// How much goes back.
     pub quantity: Quantity,
     /// What the pack held before.
     pub before: Quantity,
-    /// What it holds afterwards.
     pub remaining: Quantity,
     /// The place in the pack's ledger.
     pub seq: i32,
-    /// When, in business time.
     pub at: Instant,
     /// What the derived column should hold afterwards: in all, and by periodd's own account.
     pub shown: Option<(Quantity, Quantity)>,
@@ -51,11 +45,11 @@ pub struct Refund {
 /// Why nothing is refunded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The pack is empty, or all of it is spoken for.
-    #[error("nothing of it can go back: {0}")]
+    /// The pack is empty, or all of it is claimed.
+    #[error("the pack cannot be refunded: {0}")]
     Nothing(Spent),
     /// Less can go back than was asked for.
-    #[error("{asked} were asked for, and {most} can go back at most: {why}")]
+    #[error("at most {most} of the requested {asked} can be refunded: {why}")]
     TooMuch {
         /// What was asked for.
         asked: Quantity,
@@ -65,16 +59,16 @@ pub enum Refusal {
         why: Spent,
     },
     /// A refund of nothing, or less.
-    #[error("a refund is above zero")]
+    #[error("a refund must be greater than zero")]
     NotPositive,
     /// An ended period comes first: it may draw on the pack.
-    #[error("its period ended at {0} and is not closed yet; it may draw on the pack")]
+    #[error("the org's period ended at {0} and is not closed yet; closing it may draw on the pack")]
     Due(Instant),
     /// Nothing is known about usage yet.
     #[error("the org has no open period yet")]
     Unopened,
     /// Not usable before.
-    #[error("the pack is usable, and can be refunded, only from {0} on")]
+    #[error("the pack is valid, and can be refunded, only from {0}")]
     NotYet(Instant),
     /// Not usable any more.
     #[error("the pack expired at {0}")]
@@ -96,8 +90,8 @@ pub enum Spent {
 impl std::fmt::Display for Spent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Gone => "the rest of the pack is gone",
-            Self::Claimed => "the rest is claimed by what was used above the included quantity",
+            Self::Gone => "the pack is used up",
+            Self::Claimed => "the rest is claimed by usage above the included quantity",
         })
     }
 }
@@ -201,14 +195,14 @@ mod tests {
         assert_eq!(
             refund(&claim(50, 150), None, now()),
             Err(Refusal::Nothing(Spent::Claimed)),
-            "all of it is spoken for"
+            "all of it is claimed"
         );
         let asked = Some(Quantity::units(31));
         let refused = refund(&claim(50, 120), asked, now()).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "31 were asked for, and 30 can go back at most: the rest is claimed by what was used \
-             above the included quantity"
+            "at most 30 of the requested 31 can be refunded: the rest is claimed by usage above \
+             the included quantity"
         );
         assert_eq!(refund(&claim(0, 0), None, now()), Err(Refusal::Nothing(Spent::Gone)));
     }

@@ -9,131 +9,15 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::derived::PurchasedColumn;
-use super::instant::{Instant, LocalDate, OutOfRange};
-use super::period::{InvalidCycle, Period, Zone};
-use super::quantity::{Overflow, Quantity};
+use super::instant::{Instant, LocalDate};
+use super::org::{OrgState, Reason, StoredPeriod, Subscription, SubscriptionChange};
+use super::period::Period;
+use super::quantity::Quantity;
 use super::quota::{self, Account, Draw, Entry, Feature, Included, Moment, Pack};
 use super::timeline::{OpenPeriod, Timeline};
 
 /// The feature whose counter and packs `organizations.used_minutes` and `.overage_minutes` show.
 pub const MINUTES: &str = "minutes_transcribed";
-
-/// The row of an org, as far as a rollover reads it.
-#[derive(Clone, Debug)]
-pub struct OrgState {
-    /// The org.
-    pub id: Uuid,
-    /// Its name for people.
-    pub slug: String,
-    /// Moves with every change that a plan must not overlook (packs granted, refunded, …).
-    pub revision: i64,
-    /// The zone's name, as stored; it may be wrong.
-    pub time_zone: String,
-    /// The cycle's name, as stored.
-    pub cycle: String,
-    /// Day of the month or ISO weekday, as stored.
-    pub anchor_day: i16,
-    /// Month of a yearly cycle, as stored.
-    pub anchor_month: i16,
-    /// The open period; `None` when either end is missing.
-    pub period: Option<StoredPeriod>,
-    /// The stored following ends; empty when unknown.
-    pub next_period_ends: Vec<Instant>,
-    /// The zone that the stored end came from.
-    pub ends_time_zone: Option<String>,
-    /// The tz database release that the stored end came from.
-    pub ends_tzdb: Option<String>,
-    /// The end of the last closed period.
-    pub last_closed_end: Option<Instant>,
-    /// Tier and subscription.
-    pub standing: Standing,
-    /// What `overage_minutes` holds.
-    pub overage_minutes: Quantity,
-    /// What periodd wrote to `overage_minutes` last, without what others had added.
-    pub overage_minutes_written: Option<Quantity>,
-    /// Minutes granted in packs since then.
-    pub overage_minutes_granted: Quantity,
-}
-
-/// An open period as stored.
-#[derive(Clone, Copy, Debug)]
-pub struct StoredPeriod {
-    /// The stored ends; possibly inverted.
-    pub period: Period,
-    /// The nominal date of the end; unknown for rows that others inserted.
-    pub end_date: Option<LocalDate>,
-    /// The end as stored, where newer zone rules have moved it: see [`StoredPeriod::under`].
-    pub moved_from: Option<Instant>,
-}
-
-impl StoredPeriod {
-    /// This period under newer zone rules: its end moves with the midnight that it stands for,
-    /// if both lie in the future. What has ended never moves.
-    ///
-    /// # Errors
-    /// [`OutOfRange`] at the very ends of the calendar.
-    pub fn under(self, zone: &Zone, now: Instant) -> Result<Self, OutOfRange> {
-        let Some(date) = self.end_date else { return Ok(self) };
-        let Period { start, end: stored } = self.period;
-        let end = zone.first_instant(date)?;
-        if end == stored || end <= now || stored <= now || end <= start {
-            return Ok(self);
-        }
-        Ok(Self { period: Period { start, end }, moved_from: Some(stored), ..self })
-    }
-
-    /// The end as stored.
-    #[must_use]
-    pub fn stored_end(self) -> Instant {
-        self.moved_from.unwrap_or(self.period.end)
-    }
-}
-
-/// Tier and subscription of an org.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
-pub struct Standing {
-    /// The tier that grants now.
-    pub tier: String,
-    /// The tier to come.
-    pub next_tier: Option<String>,
-    /// From when; `None` is the next boundary.
-    pub next_tier_at: Option<Instant>,
-    /// As the payment provider says; reported, never judged.
-    pub status: Option<String>,
-    /// When the subscription ends.
-    pub ends_at: Option<Instant>,
-}
-
-impl Standing {
-    /// What applies from `boundary` on: an ended subscription, else a tier to come. A tier to come
-    /// that is due at the same boundary goes with the subscription; a later one was sold for then.
-    fn at_boundary(&mut self, boundary: Instant, ended_tier: &str) {
-        let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= boundary);
-        if self.ends_at.is_some() && is_due(self.ends_at) {
-            ended_tier.clone_into(&mut self.tier);
-            self.status = Some("canceled".to_owned());
-            self.ends_at = None;
-            if is_due(self.next_tier_at) {
-                self.next_tier = None;
-                self.next_tier_at = None;
-            }
-        } else if is_due(self.next_tier_at)
-            && let Some(next) = self.next_tier.take()
-        {
-            self.tier = next;
-            self.next_tier_at = None;
-        }
-    }
-}
-
-/// A change of tier or subscription.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
-pub struct StandingChange {
-    /// As it stood; the change applies only while it still does.
-    pub before: Standing,
-    /// As it stands afterwards.
-    pub after: Standing,
-}
 
 /// What every tier includes, by tier and feature. Small, and the same for all orgs.
 pub type TierLimits = HashMap<String, HashMap<Feature, Included>>;
@@ -141,7 +25,6 @@ pub type TierLimits = HashMap<String, HashMap<Feature, Included>>;
 /// Usage of one feature in one period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// What was used.
     pub feature: Feature,
     /// The period, by its start.
     pub period_start: Instant,
@@ -152,7 +35,6 @@ pub struct Usage {
 /// A question that a plan needs answered: how much was used before a pack expired?
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cut {
-    /// Of which feature.
     pub feature: Feature,
     /// From the start of the period …
     pub from: Instant,
@@ -163,7 +45,6 @@ pub struct Cut {
 /// Everything that is known about an org when its rollover is planned.
 #[derive(Clone, Debug)]
 pub struct OrgSnapshot {
-    /// The org's row.
     pub org: OrgState,
     /// What is due and what comes after.
     pub timeline: Timeline,
@@ -175,9 +56,7 @@ pub struct OrgSnapshot {
     pub packs: Vec<Pack>,
     /// What the open period has drawn already.
     pub draws: Vec<Draw>,
-    /// What the tiers include.
     pub limits: Arc<TierLimits>,
-    /// What overrides grant instead.
     pub overrides: Vec<(Feature, Included)>,
     /// The tier of ended subscriptions.
     pub ended_tier: Arc<str>,
@@ -185,7 +64,6 @@ pub struct OrgSnapshot {
 
 impl OrgSnapshot {
     /// What `tier` includes of a feature for this org.
-    #[must_use]
     pub fn included(&self, tier: &str, feature: &str) -> Included {
         let override_ = self.overrides.iter().find(|(name, _)| &**name == feature);
         override_
@@ -205,7 +83,6 @@ impl OrgSnapshot {
 /// The usage that has to be read before a pack is settled: an expiry that has passed, strictly
 /// inside a period that closes or is open. A pack that holds nothing now may be given back to
 /// before it expires.
-#[must_use]
 pub fn cut(timeline: &Timeline, pack: &Pack, now: Instant) -> Option<Cut> {
     let until = pack.expires_at.filter(|at| *at <= now)?;
     let mut periods = timeline.due.iter().chain([&timeline.open.period]);
@@ -220,6 +97,9 @@ pub struct Plan {
     pub org: Uuid,
     /// Its name for people.
     pub slug: String,
+    /// Its zone, as stored: for showing the plan.
+    #[serde(skip)]
+    pub time_zone: String,
     /// Applies only while the org stands like this.
     #[serde(skip)]
     pub expected: Expected,
@@ -237,7 +117,8 @@ pub struct Plan {
     /// The ends after it.
     pub next_ends: Vec<Instant>,
     /// Tier and subscription, when they change.
-    pub standing: Option<StandingChange>,
+    #[serde(rename = "standing")]
+    pub subscription: Option<SubscriptionChange>,
     /// Usage of the open period, for the derived columns.
     pub derived: Derived,
     /// The end of the open period before newer zone rules moved it.
@@ -246,6 +127,27 @@ pub struct Plan {
     /// From here on usage is counted again, by these boundaries.
     #[serde(skip)]
     pub recount_from: Option<Instant>,
+    /// The counters whose uses under way the closes have to wait for: packs could pay for them.
+    #[serde(skip)]
+    pub holds: Vec<Hold>,
+}
+
+/// A counter of a period that closes, of a feature that packs could pay for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub feature: Feature,
+    pub period: Period,
+}
+
+impl Plan {
+    /// Does it need the org for itself, with the org's row and counters locked before anything is
+    /// read? It does where usage is counted again, or where packs are settled in the period that
+    /// stays open, in which somebody may be using them this very moment.
+    pub fn needs_locks(&self) -> bool {
+        self.recount_from.is_some()
+            || self.moved_from.is_some()
+            || self.entries.iter().any(|entry| entry.period_start == self.open.start)
+    }
 }
 
 /// The state that a plan was made for; the guard of its compare-and-set.
@@ -253,9 +155,7 @@ pub struct Plan {
 pub struct Expected {
     /// The stored end of the open period.
     pub period_end: Option<Instant>,
-    /// The org's revision.
     pub revision: i64,
-    /// What `overage_minutes` held.
     pub overage_minutes: Quantity,
 }
 
@@ -270,8 +170,19 @@ pub struct Close {
     pub follows: Option<Instant>,
     /// The tier that granted in it.
     pub tier: String,
+    /// How many missed periods it stands for, closed as one with one included quantity.
+    #[serde(skip_serializing_if = "is_one")]
+    pub merged: usize,
+    /// It has not ended: what it included is granted once more by the period that it opens.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_early: bool,
     /// One line per feature with usage or a draw.
     pub features: Vec<ClosedUsage>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(merged: &usize) -> bool {
+    *merged == 1
 }
 
 /// How one feature ends a period.
@@ -304,46 +215,6 @@ pub struct Derived {
     pub overage_minutes_written: Quantity,
 }
 
-/// Why an org cannot be processed; the sentence that it is parked with.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    /// The zone is unknown.
-    #[error("time zone {0}")]
-    Zone(String),
-    /// The cycle or an anchor is unknown.
-    #[error("{0}")]
-    Cycle(#[from] InvalidCycle),
-    /// The stored period does not end after it starts.
-    #[error("the period {0} does not end after it starts")]
-    Inverted(Period),
-    /// There would be a gap or an overlap.
-    #[error("the open period starts at {start}, but the last closed one ended at {closed}")]
-    DoesNotTouch {
-        /// End of the last closed period.
-        closed: Instant,
-        /// Start of the open one.
-        start: Instant,
-    },
-    /// More than one period is due, and `catch_up = "halt"`.
-    #[error("more than one period is due (the first since {since}) and catch_up is \"halt\"")]
-    Halted {
-        /// When the oldest period ended.
-        since: Instant,
-    },
-    /// A quantity does not fit.
-    #[error("{0}")]
-    Overflow(#[from] Overflow),
-    /// A date does not fit.
-    #[error("{0}")]
-    OutOfRange(#[from] OutOfRange),
-    /// A pack holds less than nothing.
-    #[error("pack {0} holds less than nothing")]
-    NegativePack(Uuid),
-    /// The database's own words about a row that it refused or could not read.
-    #[error("{0}")]
-    Unprocessable(String),
-}
-
 /// Plans the rollover of one org: closes what is due on its timeline, settles the packs that
 /// expired by `now`, and opens the next period.
 ///
@@ -364,8 +235,10 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
     let OpenPeriod { period: open, end } = timeline.open;
     books.settle_expiries(open, now)?;
     let derived = books.derived(open, before, now)?;
-    let standing = (books.standing != org.standing)
-        .then(|| StandingChange { before: org.standing.clone(), after: books.standing.clone() });
+    let subscription = (books.subscription != org.subscription).then(|| SubscriptionChange {
+        before: org.subscription.clone(),
+        after: books.subscription.clone(),
+    });
     let expected = Expected {
         period_end: org.period.map(StoredPeriod::stored_end),
         revision: org.revision,
@@ -374,6 +247,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
     Ok(Plan {
         org: org.id,
         slug: org.slug.clone(),
+        time_zone: org.time_zone.clone(),
         expected,
         closes,
         packs_before: books.packs_before(),
@@ -381,17 +255,37 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
         open,
         open_end_date: end.date,
         next_ends: timeline.next_ends.clone(),
-        standing,
+        subscription,
         derived,
         moved_from: org.period.and_then(|stored| stored.moved_from),
         recount_from: timeline.recount.map(|recount| recount.from),
+        holds: holds(snapshot),
     })
+}
+
+/// Every feature with a pack that could pay in a period that closes. A use that was allowed on such
+/// a pack and is under way when the period closes has to be in its books.
+fn holds(snapshot: &OrgSnapshot) -> Vec<Hold> {
+    let mut holds = Vec::new();
+    for &period in &snapshot.timeline.due {
+        let pays = |pack: &&Pack| {
+            pack.remaining.is_positive()
+                && pack.purchased_at < period.end
+                && pack.expires_at.is_none_or(|expires_at| expires_at > period.start)
+        };
+        let mut features: Vec<&Feature> =
+            snapshot.packs.iter().filter(pays).map(|pack| &pack.feature).collect();
+        features.sort_unstable();
+        features.dedup();
+        holds.extend(features.into_iter().map(|feature| Hold { feature: feature.clone(), period }));
+    }
+    holds
 }
 
 /// The books of one org while its rollover is planned.
 struct Books<'a> {
     snapshot: &'a OrgSnapshot,
-    standing: Standing,
+    subscription: Subscription,
     accounts: Vec<(Feature, Account)>,
     ledger: Vec<Entry>,
 }
@@ -408,18 +302,24 @@ impl<'a> Books<'a> {
             (feature.clone(), Account::new(packs.cloned().collect(), snapshot.draws.clone()))
         };
         let accounts = features.into_iter().map(account).collect();
-        Self { snapshot, standing: snapshot.org.standing.clone(), accounts, ledger: Vec::new() }
+        Self {
+            snapshot,
+            subscription: snapshot.org.subscription.clone(),
+            accounts,
+            ledger: Vec::new(),
+        }
     }
 
     /// Closes one period: expiries inside it first, in their order, then the period itself; the
     /// tier changes that apply at its end come last.
     fn close(&mut self, period: Period, follows: Option<Instant>) -> Result<Close, Reason> {
+        let timeline = &self.snapshot.timeline;
         self.settle_expiries(period, period.end)?;
         let moment = Moment::Close(period);
         let mut features = Vec::with_capacity(self.accounts.len());
         for (feature, account) in &mut self.accounts {
             let used = self.snapshot.used(feature, period);
-            let included = self.snapshot.included(&self.standing.tier, feature);
+            let included = self.snapshot.included(&self.subscription.tier, feature);
             let overage = included.overage(used)?;
             let settled = account.settle(moment, overage, &mut self.ledger)?;
             if !used.is_zero() || !settled.drawn.is_zero() {
@@ -434,9 +334,11 @@ impl<'a> Books<'a> {
             }
             account.next_period();
         }
-        let tier = self.standing.tier.clone();
-        self.standing.at_boundary(period.end, &self.snapshot.ended_tier);
-        Ok(Close { period, follows, tier, features })
+        let tier = self.subscription.tier.clone();
+        self.subscription.at_boundary(period.end, &self.snapshot.ended_tier);
+        let merged = if timeline.due.get(1) == Some(&period) { timeline.merged } else { 1 };
+        let is_early = timeline.early == Some(period);
+        Ok(Close { period, follows, tier, merged, is_early, features })
     }
 
     /// Settles every pack that expires inside the period, up to and including `until`: at the
@@ -457,7 +359,7 @@ impl<'a> Books<'a> {
                     let cut = Cut { feature: feature.clone(), from: period.start, until: at };
                     self.snapshot.used_before.get(&cut).copied().unwrap_or_default()
                 };
-                let included = self.snapshot.included(&self.standing.tier, feature);
+                let included = self.snapshot.included(&self.subscription.tier, feature);
                 let overage = included.overage(used)?;
                 account.settle(Moment::Expiry(at, period), overage, &mut self.ledger)?;
             }
@@ -472,7 +374,7 @@ impl<'a> Books<'a> {
             return Ok(Quantity::ZERO);
         };
         let usable = account.usable_at(now)?;
-        let included = self.snapshot.included(&self.standing.tier, MINUTES);
+        let included = self.snapshot.included(&self.subscription.tier, MINUTES);
         let used = self.snapshot.used(MINUTES, period);
         let drawn = account.drawn_so_far()?;
         Ok(quota::purchased_remaining(included, drawn, usable, used)?)

@@ -43,8 +43,8 @@ shapes! {
         "format": "date",
     };
     Quantity: {
-        "description": "An exact decimal with at most six decimals. Read it as such: a float \
-                        does not hold all of them.",
+        "description": "An exact decimal with at most six decimals. Parse it as a decimal: a \
+                        float loses digits.",
         "type": "number",
     };
     Included: {

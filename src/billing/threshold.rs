@@ -19,7 +19,6 @@ pub struct Judged {
     pub generation: i32,
     /// The limit at that time.
     pub limit: Limit,
-    /// Usage at that time.
     pub used: Quantity,
     /// The levels of this generation that have been told, or were covered by a higher one.
     pub told: Vec<u8>,
@@ -29,12 +28,10 @@ pub struct Judged {
 
 /// A counter as it stands now.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
+pub struct CounterUsage<'a> {
     /// The levels to watch, in any order.
     pub thresholds: &'a [u8],
-    /// Usage.
     pub used: Quantity,
-    /// The limit.
     pub limit: Limit,
     /// The limit when the counter was looked at before, as far as it is known without
     /// [`Judged`]: counters that crossed nothing yet have none.
@@ -67,14 +64,12 @@ pub struct Tell {
 
 impl Verdict {
     /// Is there anything to record beside usage and limit?
-    #[must_use]
     pub fn is_news(&self) -> bool {
         self.tell.is_some() || !self.covered.is_empty() || !self.kept.is_empty()
     }
 }
 
 /// Has usage crossed a level of a limit? Exactly: nothing is rounded.
-#[must_use]
 pub fn is_crossed(level: u8, used: Quantity, limit: Limit) -> bool {
     match limit {
         Limit::Unlimited => false,
@@ -90,9 +85,8 @@ pub fn is_crossed(level: u8, used: Quantity, limit: Limit) -> bool {
 ///
 /// Of several levels that are newly crossed, or wait for somebody to tell, the highest is told of
 /// and the others are covered; none is told of below one that has been told.
-#[must_use]
-pub fn judge(standing: &Standing<'_>, before: Option<&Judged>) -> Verdict {
-    let Standing { thresholds, used, limit, limit_before } = *standing;
+pub fn judge(usage: &CounterUsage<'_>, before: Option<&Judged>) -> Verdict {
+    let CounterUsage { thresholds, used, limit, limit_before } = *usage;
     let limit_before = before.map_or(limit_before, |before| before.limit);
     let is_raised = before.is_some_and(|before| is_higher(limit, before.limit));
     let (generation, told) = match before {
@@ -151,8 +145,8 @@ mod tests {
 
         fn pass_after(&mut self, used: i64, limit: Limit, limit_before: Limit) -> Option<String> {
             let used = Quantity::units(used);
-            let standing = Standing { thresholds: &USUAL, used, limit, limit_before };
-            let verdict = judge(&standing, self.0.as_ref());
+            let usage = CounterUsage { thresholds: &USUAL, used, limit, limit_before };
+            let verdict = judge(&usage, self.0.as_ref());
             if self.0.is_none() && !verdict.is_news() {
                 return None;
             }
@@ -229,13 +223,13 @@ mod tests {
             told: vec![90],
             waiting: vec![],
         };
-        let standing = Standing {
+        let usage = CounterUsage {
             thresholds: &[50, 90, 100],
             used: Quantity::units(96),
             limit: limit(100),
             limit_before: limit(100),
         };
-        let verdict = judge(&standing, Some(&before));
+        let verdict = judge(&usage, Some(&before));
         assert_eq!((verdict.covered, verdict.tell), (vec![50], None));
     }
 
@@ -248,18 +242,18 @@ mod tests {
             told: vec![80],
             waiting: vec![90],
         };
-        let standing = Standing {
+        let usage = CounterUsage {
             thresholds: &USUAL,
             used: Quantity::units(85),
             limit: limit(100),
             limit_before: limit(100),
         };
-        let tell = judge(&standing, Some(&before)).tell.unwrap();
+        let tell = judge(&usage, Some(&before)).tell.unwrap();
         assert_eq!((tell.level, tell.has_waited), (90, true));
-        let verdict = judge(&Standing { used: Quantity::units(100), ..standing }, Some(&before));
+        let verdict = judge(&CounterUsage { used: Quantity::units(100), ..usage }, Some(&before));
         assert_eq!((verdict.covered, verdict.tell.unwrap().level), (vec![90], 100));
         // A higher limit may have made it pointless.
-        let raised = Standing { limit: limit(200), ..standing };
+        let raised = CounterUsage { limit: limit(200), ..usage };
         assert_eq!(judge(&raised, Some(&before)).tell, None);
         before.used = Quantity::units(195);
         assert_eq!(judge(&raised, Some(&before)).kept, [80]);

@@ -1,8 +1,14 @@
 //! The timeline of one org: which periods are due, which one is open afterwards, what follows.
 
+use jiff::SignedDuration;
+
 use super::instant::Instant;
+use super::org::{OrgState, Reason, StoredPeriod};
 use super::period::{Boundary, Calendar, Period};
-use super::rollover::{OrgState, Reason, StoredPeriod};
+
+/// The shortest period that is closed early: whoever asks twice, or right after a close, would
+/// grant a whole included quantity for a moment.
+pub const SHORTEST_EARLY: SignedDuration = SignedDuration::from_mins(1);
 
 /// What happens to periods that were missed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +45,10 @@ pub struct Timeline {
     pub next_ends: Vec<Instant>,
     /// What was counted by other boundaries, and has to be counted again.
     pub recount: Option<Recount>,
+    /// How many missed periods the second of the due ones stands for; 1 unless they collapse.
+    pub merged: usize,
+    /// The period that closes before its end.
+    pub early: Option<Period>,
 }
 
 /// From where usage is counted again.
@@ -62,12 +72,14 @@ impl Timeline {
         now: Instant,
     ) -> Result<Self, Reason> {
         let first = first_open(org, calendar, now)?;
-        let mut walk = Walk { calendar, open: first };
+        let mut walk = Walk { calendar, open: first, merged: 1 };
         let mut due = walk.close_due(policy, now)?;
         let early = policy.early && walk.close_early(&mut due, now);
         let open = walk.open;
         let next_ends = calendar.following_ends(open.end)?;
-        let mut timeline = Self { due, open, next_ends, recount: None };
+        let early_close = due.last().copied().filter(|_| early);
+        let merged = walk.merged;
+        let mut timeline = Self { due, open, next_ends, recount: None, merged, early: early_close };
         let recount = |from, splits_a_counter| Some(Recount { from, splits_a_counter });
         timeline.recount = if early && timeline.due.len() == 1 {
             recount(open.period.start, true)
@@ -84,7 +96,6 @@ impl Timeline {
 
     /// The periods that this timeline knows, oldest first: the due ones, the open one, and those
     /// that follow it as far as the ends reach.
-    #[must_use]
     pub fn windows(&self) -> Vec<Period> {
         let mut windows: Vec<Period> = self.due.iter().copied().chain([self.open.period]).collect();
         let mut start = self.open.period.end;
@@ -96,13 +107,40 @@ impl Timeline {
     }
 
     /// Where it begins.
-    #[must_use]
     pub fn start(&self) -> Instant {
         self.due.first().unwrap_or(&self.open.period).start
     }
 
+    /// Was a counter kept by other bounds than these? Somebody moved the org's period since, and
+    /// what the counter holds belongs to more than one period now.
+    pub fn disagrees_with(&self, counter: Period) -> bool {
+        let first = *self.due.first().unwrap_or(&self.open.period);
+        if counter == first || counter.end <= first.start {
+            return false;
+        }
+        if let Some(recount) = self.recount {
+            let is_split = recount.splits_a_counter && counter.end > recount.from;
+            if counter.start >= recount.from || is_split && counter.start >= first.start {
+                // It is counted again anyhow.
+                return false;
+            }
+        }
+        let windows = self.windows();
+        let reach = windows.last().map_or(first.end, |last| last.end);
+        counter.start < reach && !windows.contains(&counter)
+    }
+
+    /// Has all usage counted again, from the first period that is not closed yet.
+    pub fn recount_all(&mut self) {
+        self.recount = Some(Recount { from: self.start(), splits_a_counter: false });
+    }
+
+    /// Has the open period begun too recently to be closed early?
+    pub fn is_too_young(&self, now: Instant) -> bool {
+        is_too_young(self.open.period, now)
+    }
+
     /// Is more due when this pass is done?
-    #[must_use]
     pub fn is_still_due(&self, now: Instant) -> bool {
         self.open.period.end <= now
     }
@@ -116,10 +154,17 @@ impl Timeline {
     }
 }
 
+fn is_too_young(period: Period, now: Instant) -> bool {
+    let soon_after = |at: Instant, later: Instant| {
+        at.plus(SHORTEST_EARLY).is_ok_and(|until| at < later && later < until)
+    };
+    // Somebody else may have opened it since the pass began.
+    now < period.end && (soon_after(period.start, now) || soon_after(now, period.start))
+}
+
 /// An open period with the nominal date that its end stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenPeriod {
-    /// The stretch of time.
     pub period: Period,
     /// Its end as a boundary.
     pub end: Boundary,
@@ -161,6 +206,7 @@ fn first_open(org: &OrgState, calendar: &Calendar, now: Instant) -> Result<OpenP
 struct Walk<'a> {
     calendar: &'a Calendar,
     open: OpenPeriod,
+    merged: usize,
 }
 
 impl Walk<'_> {
@@ -179,6 +225,7 @@ impl Walk<'_> {
         match policy.catch_up {
             CatchUp::Halt if due.len() > 1 => Err(Reason::Halted { since: due[0].end }),
             CatchUp::Collapse if due.len() > 2 => {
+                self.merged = due.len() - 1;
                 let missed = Period { start: due[1].start, end: self.open.period.start };
                 Ok(vec![due[0], missed])
             }
@@ -189,7 +236,7 @@ impl Walk<'_> {
     /// Closes the open period at `now`; the new one ends where the closed one would have.
     fn close_early(&mut self, due: &mut Vec<Period>, now: Instant) -> bool {
         let Period { start, end } = self.open.period;
-        let inside = start < now && now < end;
+        let inside = start < now && now < end && !is_too_young(self.open.period, now);
         if inside {
             due.push(Period { start, end: now });
             self.open.period.start = now;

@@ -10,18 +10,17 @@ use clap::CommandFactory;
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
 
 use super::Cli;
+use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::daemon::cluster_settings;
-use crate::store::cluster::Cluster;
-use crate::store::{Database, complete};
-use crate::tzdata::TzData;
+use crate::jobs::instance::cluster_settings;
+use crate::store::{Address, Database, orgs::complete};
+use crate::tz::TzData;
 
 /// How long a shell is kept waiting for the database.
 const PATIENCE: Duration = Duration::from_millis(800);
 
 /// The command line, with those arguments that complete from what there is: by the word that
 /// stands for their value in the help, so that every command has it.
-#[must_use]
 pub fn command() -> clap::Command {
     with_completers(Cli::command())
 }
@@ -88,7 +87,8 @@ fn ask(
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let asked = async {
-            let database = Database::connect(&url, 1).await.ok()?;
+            let address = Address { url: &url, schema: config.database.schema.as_deref() };
+            let database = Database::connect(address, 1).await.ok()?;
             question(database).await
         };
         let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });

@@ -7,8 +7,8 @@ use clap_complete::env::Shells;
 use super::{Exit, Failure, Global, schemas};
 
 const NOTES: &str = "\
-The script asks periodd itself while you type, so that orgs, zones, features and tiers complete as
-they are in the database at that moment.
+The script asks periodd while you type, so that orgs, zones, features and tiers complete from the
+database.
 
 Examples:
   source <(periodd completions bash)
@@ -21,11 +21,11 @@ Examples:
 #[derive(clap::Args, Debug)]
 #[command(after_help = NOTES)]
 pub struct Args {
-    /// The shell, `man` for man pages, or `schemas` for JSON Schemas of what commands answer
+    /// Shell name, `man` for man pages, or `schemas` for the JSON Schemas of answers
     #[arg(value_name = "SHELL")]
     #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh", "man", "schemas"])]
     what: String,
-    /// Write a file for each command here; on stdout there is one document
+    /// Write one file per command to this directory, instead of one document to stdout
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     directory: Option<PathBuf>,
 }
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 fn print_script(shell: &str, global: &Global) -> Result<(), Failure> {
     let shells = Shells::builtins();
     let Some(shell) = shells.completer(shell) else {
-        return Err(Failure::usage(format!("there are no completions for {shell}")));
+        return Err(Failure::usage(format!("unsupported shell: {shell}")));
     };
     global.screen().write(|stdout| {
         let mut script = Vec::new();
@@ -72,13 +72,13 @@ fn built() -> clap::Command {
     command
 }
 
-/// `orgs-add.json` and so on.
+/// `orgs-add.json` and so on, and `error.json`.
 fn write_schemas(directory: &Path) -> Result<(), Failure> {
     let unwritable = |error: std::io::Error| {
         Failure::failed(format!("cannot write schemas to {}: {error}", directory.display()))
     };
     std::fs::create_dir_all(directory).map_err(unwritable)?;
-    for (command, schema) in schemas::all() {
+    for (command, schema) in schemas::all().into_iter().chain([schemas::of_errors()]) {
         let file = directory.join(format!("{}.json", command.replace(' ', "-")));
         std::fs::write(file, format!("{schema:#}\n")).map_err(unwritable)?;
     }

@@ -1,15 +1,19 @@
 //! How a command ends: the exit codes, and the one sentence that goes with a bad one.
 
 use std::fmt;
-use std::io::Write;
 use std::process::ExitCode;
+
+use schemars::JsonSchema;
 
 use crate::daemon;
 use crate::jobs;
+use crate::jobs::instance::ServerError;
 use crate::store::StoreError;
+use crate::text;
 
 /// The exit codes. They are part of the contract: scripts and service managers act on them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Exit {
     /// Done, or nothing to do.
@@ -18,7 +22,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong, or names something that does not exist.
     Usage = 2,
-    /// A check, a dry run, `status`, `doctor` or `db verify` found something.
+    /// A check, a dry run, `status`, `doctor` or `db verify` found something; `usage check` says
+    /// that the quantity is not allowed.
     Found = 3,
     /// Partly done: this run parked orgs or gave up emails.
     Partly = 4,
@@ -47,23 +52,26 @@ impl Exit {
     ];
 
     /// The number that the process leaves with.
-    #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
     }
 
     /// What the code means, as `--help` says it.
-    #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done, or nothing to do",
             Self::Failed => "failed",
-            Self::Usage => "usage, or an argument that names nothing",
-            Self::Found => "a check, dry run, status, doctor or db verify found something",
-            Self::Partly => "partly done: orgs parked by this run, or emails given up",
-            Self::Refused => "refused by a guard, or --at in the future without a sandbox",
+            Self::Usage => "usage error, or an argument names something that does not exist",
+            Self::Found => {
+                "a check, a dry run, status, doctor or db verify found something; usage check: not \
+                 allowed"
+            }
+            Self::Partly => "partly done: orgs were parked or emails given up",
+            Self::Refused => {
+                "refused by a safety check, or --at is in the future without a sandbox"
+            }
             Self::Unavailable => "database or mail server unavailable",
-            Self::Configuration => "configuration, or a database newer than this binary",
+            Self::Configuration => "invalid configuration, or a database newer than this program",
             Self::Interrupted => "interrupted",
         }
     }
@@ -83,57 +91,58 @@ pub struct Failure {
     pub exit: Exit,
     /// The sentence, without the program's name and without a full stop.
     pub message: String,
+    /// Did it wait in vain for what another session holds?
+    pub is_held: bool,
 }
 
 impl Failure {
     /// A failure with that code.
-    #[must_use]
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: message.to_string() }
+        let message = text::visible(&message.to_string()).into_owned();
+        Self { exit, message, is_held: false }
     }
 
     /// The command failed: exit 1.
-    #[must_use]
     pub fn failed(message: impl fmt::Display) -> Self {
         Self::new(Exit::Failed, message)
     }
 
     /// An argument is wrong or names nothing: exit 2.
-    #[must_use]
     pub fn usage(message: impl fmt::Display) -> Self {
         Self::new(Exit::Usage, message)
     }
 
     /// A guard refused, and nothing was written: exit 5.
-    #[must_use]
     pub fn refused(message: impl fmt::Display) -> Self {
         Self::new(Exit::Refused, message)
     }
 
     /// The database or the mail server cannot be reached: exit 69.
-    #[must_use]
     pub fn unavailable(message: impl fmt::Display) -> Self {
         Self::new(Exit::Unavailable, message)
     }
 
     /// The configuration is wrong, or the database is newer than the binary: exit 78.
-    #[must_use]
     pub fn configuration(message: impl fmt::Display) -> Self {
-        Self::new(Exit::Configuration, message)
+        // A file's problems are a list, each with its line of the file.
+        let message = text::visible_lines(&message.to_string());
+        Self { exit: Exit::Configuration, message, is_held: false }
     }
 
     /// Interrupted from the keyboard: exit 130.
-    #[must_use]
     pub fn interrupted(message: impl fmt::Display) -> Self {
         Self::new(Exit::Interrupted, message)
     }
 
-    /// Says the sentence on stderr, and returns the code to leave with.
-    #[must_use]
-    pub fn report(&self) -> Exit {
-        // When stderr is closed there is nobody left to tell; the exit code still says it.
-        let _ = writeln!(std::io::stderr().lock(), "{self}");
-        self.exit
+    /// The same with who holds what it waited for, where that was seen.
+    pub fn naming(self, holders: Option<String>) -> Self {
+        match holders.filter(|_| self.is_held) {
+            Some(who) => {
+                let message = format!("{}; {}", self.message, text::visible(&who));
+                Self { message, ..self }
+            }
+            None => self,
+        }
     }
 }
 
@@ -142,12 +151,24 @@ impl From<StoreError> for Failure {
         let exit = match error {
             StoreError::Unavailable(_) => Exit::Unavailable,
             StoreError::Invalid(_) => Exit::Usage,
-            StoreError::Configuration(_) | StoreError::Outdated(_) => Exit::Configuration,
-            StoreError::Conflict(_) | StoreError::Unprocessable(_) | StoreError::Failed(_) => {
-                Exit::Failed
+            // Rows to be repaired are a list.
+            StoreError::Configuration(_) => return Self::configuration(error),
+            StoreError::Outdated(_) | StoreError::Missing(_) => Exit::Configuration,
+            StoreError::Clock(_) => {
+                return Self::refused(format!(
+                    "{error}: correct the wrong clock (timedatectl set-ntp true); if the \
+                     database's clock is right, confirm it with `periodd rollover --force`"
+                ));
             }
+            StoreError::Conflict(_)
+            | StoreError::MaybeConflict { .. }
+            | StoreError::Held(_)
+            | StoreError::Cancelled(_)
+            | StoreError::Unprocessable(_)
+            | StoreError::Refused { .. }
+            | StoreError::Failed(_) => Exit::Failed,
         };
-        Self::new(exit, error)
+        Self { is_held: error.is_held(), ..Self::new(exit, error) }
     }
 }
 
@@ -158,6 +179,16 @@ impl From<daemon::Error> for Failure {
             daemon::Error::Configuration(error) => Self::configuration(error),
             daemon::Error::Unavailable(message) => Self::unavailable(message),
             other => Self::failed(other),
+        }
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Configuration(error) => Self::configuration(error),
+            ServerError::Cluster(error) => Self::unavailable(error),
+            error @ ServerError::Task(_) => Self::failed(error),
         }
     }
 }
@@ -175,7 +206,9 @@ impl From<jobs::refund::Error> for Failure {
     fn from(error: jobs::refund::Error) -> Self {
         match error {
             jobs::refund::Error::Store(error) => error.into(),
-            jobs::refund::Error::NoSuchPack => Self::usage(error),
+            jobs::refund::Error::NoSuchPack | jobs::refund::Error::KeyReused { .. } => {
+                Self::usage(error)
+            }
             jobs::refund::Error::Refused(_) => Self::refused(error),
         }
     }
@@ -190,12 +223,12 @@ impl From<jobs::usage_file::Error> for Failure {
     }
 }
 
-impl From<jobs::demo::Error> for Failure {
-    fn from(error: jobs::demo::Error) -> Self {
+impl From<crate::demo::months::Error> for Failure {
+    fn from(error: crate::demo::months::Error) -> Self {
         match error {
-            jobs::demo::Error::Store(error)
-            | jobs::demo::Error::Sync(jobs::sync::Error::Store(error)) => error.into(),
-            jobs::demo::Error::Org(error) => error.into(),
+            crate::demo::months::Error::Store(error)
+            | crate::demo::months::Error::Sync(jobs::sync::Error::Store(error)) => error.into(),
+            crate::demo::months::Error::Org(error) => error.into(),
             other => Self::failed(other),
         }
     }

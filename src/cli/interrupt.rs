@@ -26,7 +26,8 @@ impl Interrupts {
     /// Exit 1 when the system has no room for a handler.
     pub(super) fn listen(screen: Screen) -> Result<Self, Failure> {
         let hear = |kind| {
-            signal(kind).map_err(|error| Failure::failed(format!("cannot hear signals: {error}")))
+            signal(kind)
+                .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))
         };
         let signals = Mutex::new((hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?));
         let works_in_batches = AtomicBool::new(false);
@@ -59,12 +60,12 @@ impl Interrupts {
             }
             if self.stop.is_set() {
                 return Failure::interrupted(
-                    "interrupted: the batch under way was broken off, and nothing of it remains",
+                    "interrupted: the current batch was aborted and rolled back",
                 );
             }
             self.stop.ask(Why::Draining);
             self.screen
-                .note("interrupted: the batch under way is finished; once more breaks it off");
+                .note("interrupted: finishing the current batch; press Ctrl-C again to abort it");
         }
     }
 }

@@ -2,43 +2,54 @@
 //!
 //! One file per verb. A verb reads its arguments, calls the job that does the work and shows the
 //! answer; it decides nothing itself.
+//!
+//! Never: a rule of billing, a statement, an answer without a JSON Schema.
 
-use std::path::PathBuf;
+use clap::{Parser, Subcommand};
 
-use clap::{ArgAction, Parser, Subcommand};
-
-use crate::billing::Instant;
-use crate::clock;
+use crate::demo;
 
 mod adoption;
 mod alerts;
+mod caller;
 mod complete;
 mod completions;
 mod config;
+mod csv;
 mod db;
-mod demo;
 mod doctor;
+mod drift;
 mod explain;
 mod failure;
+mod findings;
+mod global;
+mod ids;
 mod interrupt;
-mod orgs;
+mod limits;
+pub(crate) mod orgs;
 pub mod output;
+pub(crate) mod owner;
 mod packs;
 mod periods;
-mod rollover;
+pub(crate) mod rollover;
 mod run;
 mod runs;
+mod said;
 mod schedule;
 mod schemas;
-mod session;
+pub(crate) mod session;
 mod status;
-mod sync;
+pub(crate) mod sync;
 mod tiers;
+pub(crate) mod times;
 mod usage;
+mod users;
+mod watch;
 
 pub use complete::command;
 pub use failure::{Exit, Failure};
-use output::{Format, Screen};
+pub use global::Global;
+use output::Format;
 
 /// Closes billing periods on time, in every customer's own time zone.
 #[derive(Parser, Debug)]
@@ -53,114 +64,94 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The flags that every command understands.
-#[derive(clap::Args, Debug, Clone)]
-#[command(next_help_heading = "Global options")]
-pub struct Global {
-    /// Configuration file (TOML)
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-
-    /// Business time: what is due, open, late or expired is judged at T (RFC 3339)
-    #[arg(long, global = true, value_name = "T")]
-    pub at: Option<Instant>,
-
-    /// How to write the answer
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    pub format: Format,
-
-    /// No notes and no progress on stderr; errors only
-    #[arg(long, short, global = true)]
-    pub quiet: bool,
-
-    /// More detail in the log; twice for everything
-    #[arg(short, long = "verbose", global = true, action = ArgAction::Count)]
-    pub verbose: u8,
-
-    /// Answer yes where a command asks for confirmation
-    #[arg(long, short, global = true)]
-    pub yes: bool,
-}
-
-impl Global {
-    /// Where this run's answers and notes go.
-    #[must_use]
-    pub fn screen(&self) -> Screen {
-        Screen::new(self.format, self.quiet)
-    }
-
-    /// `--at`, else the machine's clock: the business time of a command without a database.
-    #[must_use]
-    pub fn at_or_now(&self) -> Instant {
-        self.at.unwrap_or_else(clock::now)
-    }
-}
-
 /// The verbs.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run the daemon: close every period on time, and whatever else is scheduled
+    /// Run the daemon: close every period on time and run the scheduled jobs
     ///
-    /// Works until it is told to stop, on its own or beside others on the same database. What its
-    /// schedules are is configuration; `periodd schedule next` shows them.
+    /// Runs until it is stopped, alone or beside other daemons on the same database. Schedules are
+    /// set in the configuration; `periodd schedule next` shows them.
     Run(run::Args),
-    /// Close what has ended, open what comes next; what is past is caught up
+    /// Close ended periods and open the next ones, including any that were missed
     ///
-    /// The same code, guards and ledger as the schedule's. Safe to repeat and safe beside a
-    /// running daemon: what is closed already is left alone.
+    /// Does what the daemon's schedule does. Safe to repeat and to run beside a daemon: each period
+    /// is closed once.
     Rollover(rollover::Args),
-    /// Count what waits; with --full or --org also look for drift, and mend it
+    /// Count pending usage; --full and --org also find and repair drift
     ///
-    /// `usage_metrics` is the truth, everything else is derived from it and must say so when it
-    /// lies. Safe to repeat, and safe beside a running daemon.
+    /// `usage_metrics` is the source of truth; counters and copies are derived from it. Safe to
+    /// repeat and to run beside a daemon.
     Sync(sync::Args),
-    /// Everything about one customer, with what to do next
+    /// Show everything about one customer, with what to do next
     Explain(explain::Args),
-    /// Add, show, change and set aside orgs
+    /// Add, show, change and park orgs
     Orgs(orgs::Args),
+    /// Add and list users of orgs
+    Users(users::Args),
     /// Record and import usage
     Usage(usage::Args),
     /// Grant, list and refund packs of overage
     Packs(packs::Args),
-    /// Tiers, what they include, and packs on sale
+    /// Show, apply and export tiers, their limits and packs on sale
     Tiers(tiers::Args),
-    /// How things stand: problems first, each with the command that mends it
+    /// Override a limit of one org
+    Limits(limits::Args),
+    /// Show problems, each with the command that fixes it
     Status(status::Args),
-    /// Look deeper: schema, periods, books, zones, clocks, files, mail; changes nothing
+    /// Check schema, periods, books, zones, clocks, files and mail in depth; read-only
     Doctor(doctor::Args),
-    /// Write, judge, show and describe the configuration
+    /// Create, check and show the configuration
     Config(config::Args),
-    /// List and show what ran, and what was left out
+    /// List and show runs and skipped occurrences
     Runs(runs::Args),
-    /// Show when jobs run next; pause and resume them
+    /// List what audits found wrong and repaired
+    Drift(drift::Args),
+    /// Show, pause and resume scheduled jobs
     Schedule(schedule::Args),
-    /// Look for crossed thresholds, send what is due, see what became of emails
+    /// Find crossed thresholds, send due emails, list emails
     Alerts(alerts::Args),
-    /// See to the database's schema
+    /// Manage the database schema
     Db(db::Args),
-    /// Print the boundaries of any schedule; needs no database
+    /// Print the period boundaries of any calendar; needs no database
     ///
-    /// Prints the period that contains the time given by --at (any time; by default now) and the
-    /// ones after it. Boundaries are midnights in the zone, from the newest tz database at hand.
+    /// Prints the period that contains --at (any time; default now) and the following ones.
+    /// Boundaries are midnights in the zone, by the newest tz database available.
     Periods(periods::Args),
-    /// Run a sample company through several months, in a state directory of its own
+    /// Run a sample company through several months, in its own state directory
     ///
-    /// A dozen customers in a dozen time zones, on a private PostgreSQL cluster that is made for
-    /// it: nothing that is there already is touched. A clock runs through five months in seconds,
-    /// and the same rollover as everywhere closes what falls due, with daylight saving, packs that
-    /// are drawn and expire, changes of tier and zone, and an outage that is caught up.
+    /// A dozen customers in a dozen time zones, on a new private PostgreSQL cluster; nothing else
+    /// is touched. Its clock runs through five months in seconds, and the regular rollover closes
+    /// each period: with daylight saving, packs that are drawn and expire, changes of tier and
+    /// zone, and an outage that is caught up.
     Demo(demo::Args),
-    /// Print what completes commands in a shell; write man pages, and schemas of answers
+    /// Print shell completions, man pages and the schemas of answers
     Completions(completions::Args),
 }
 
 impl Cli {
+    /// Shows why the command line cannot be read, or the help that was asked for, and returns the
+    /// code to leave with.
+    pub fn misread(error: &clap::Error) -> Exit {
+        said::misread(error)
+    }
+
+    /// Says why a command failed, in the format that was asked for, and returns the code to leave
+    /// with.
+    pub fn report(failure: &Failure, format: Format) -> Exit {
+        said::failure(failure, format)
+    }
+
     /// Runs the command.
     ///
     /// # Errors
     /// A [`Failure`]: the exit code to leave with, and the sentence for stderr.
     pub fn run(self) -> Result<Exit, Failure> {
         let Self { global, command } = self;
+        if global.format == Format::Csv && !command.answers_with_a_list() {
+            return Err(Failure::usage(
+                "--format csv is for lists, such as `periodd orgs list`; use --format json",
+            ));
+        }
         match command {
             Command::Run(args) => run::run(&args, &global),
             Command::Rollover(args) => rollover::run(&args, &global),
@@ -169,6 +160,9 @@ impl Cli {
             Command::Status(args) => status::run(&args, &global),
             Command::Doctor(args) => doctor::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
+            Command::Users(args) => users::run(&args, &global),
+            Command::Limits(args) => limits::run(&args, &global),
+            Command::Drift(args) => drift::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
             Command::Config(args) => config::run(&args, &global),
@@ -180,6 +174,34 @@ impl Cli {
             Command::Demo(args) => demo::run(&args, &global),
             Command::Tiers(args) => tiers::run(&args, &global),
             Command::Completions(args) => completions::run(&args, &global),
+        }
+    }
+}
+
+impl Command {
+    /// Can the answer be written as CSV? It is then a list of rows.
+    fn answers_with_a_list(&self) -> bool {
+        match self {
+            Self::Orgs(args) => args.answers_with_a_list(),
+            Self::Usage(args) => args.answers_with_a_list(),
+            Self::Packs(args) => args.answers_with_a_list(),
+            Self::Runs(args) => args.answers_with_a_list(),
+            Self::Schedule(args) => args.answers_with_a_list(),
+            Self::Alerts(args) => args.answers_with_a_list(),
+            Self::Drift(_) | Self::Periods(_) => true,
+            Self::Users(args) => args.answers_with_a_list(),
+            Self::Run(_)
+            | Self::Rollover(_)
+            | Self::Sync(_)
+            | Self::Explain(_)
+            | Self::Limits(_)
+            | Self::Tiers(_)
+            | Self::Status(_)
+            | Self::Doctor(_)
+            | Self::Config(_)
+            | Self::Db(_)
+            | Self::Demo(_)
+            | Self::Completions(_) => false,
         }
     }
 }

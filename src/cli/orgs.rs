@@ -2,15 +2,23 @@
 
 use uuid::Uuid;
 
-use super::output::{Cell, Output, Page, Table, Tone};
+use super::findings::findings;
+use super::output::{Cell, Format, Output, Page, Table, Tone, or_unlimited};
 use super::session::{Schema, Session, with_session};
+use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
-use crate::billing::{Instant, Quantity};
+use crate::billing::{Instant, Quantity, When};
 use crate::jobs;
-use crate::store::orgs::{self, ClosedView, CounterView, OrgView};
+use crate::jobs::cells;
+use crate::jobs::finding::Finding;
+use crate::jobs::settings::{self, Outlook};
+use crate::store::orgs::{self, ClosedView, OrgView};
+use crate::store::usage::limits::{self, Limit};
+use crate::store::usage::ranges::Scope;
+use crate::store::{Readable, StoreError};
 
-pub(super) mod park;
-pub(super) mod set;
+pub(crate) mod park;
+pub(crate) mod set;
 
 /// Closed periods that `orgs show` shows.
 const PERIODS_SHOWN: i64 = 6;
@@ -32,10 +40,9 @@ pub struct Args {
 enum Command {
     /// Add an org and open its first period
     Add(Box<Add>),
-    /// List all orgs
-    #[command(after_help = "Example:\n  periodd orgs list")]
-    List,
-    /// Show one org: period, usage, packs, last closes
+    /// List orgs
+    List(ListArgs),
+    /// Show one org: period, usage, packs, last closed periods
     #[command(after_help = "Example:\n  periodd orgs show acme --format json")]
     Show {
         /// Slug or id
@@ -44,23 +51,63 @@ enum Command {
     },
     /// Change an org's name, calendar, tier or contacts
     Set(Box<set::Set>),
-    /// Set an org aside: passes leave it alone
+    /// Exclude an org from rollovers, syncs and alerts
     Park(park::Park),
-    /// Take an org back that was set aside
+    /// Include a parked org again
     Unpark(park::Unpark),
+}
+
+const LIST_NOTES: &str = "\
+A page ends with the command that shows the next one.
+
+Examples:
+  periodd orgs list --tier pro --due
+  periodd orgs list --sort end --limit 20
+  periodd orgs list --format csv > orgs.csv";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = LIST_NOTES)]
+struct ListArgs {
+    /// Only orgs on this tier
+    #[arg(long, value_name = "TIER")]
+    tier: Option<String>,
+    /// Only orgs in this time zone
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Only parked orgs
+    #[arg(long, conflicts_with = "due")]
+    parked: bool,
+    /// Only orgs whose period has ended and is not closed yet
+    #[arg(long)]
+    due: bool,
+    /// Order: by slug, or by the end of the open period
+    #[arg(long, value_name = "ORDER", default_value = "slug", value_parser = ["slug", "end"])]
+    sort: String,
+    /// Maximum number to show [default: 100 in a table, otherwise all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Start behind this slug
+    #[arg(long, value_name = "SLUG")]
+    after: Option<String>,
+}
+
+impl Args {
+    pub(super) fn answers_with_a_list(&self) -> bool {
+        matches!(self.command, Command::List(_))
+    }
 }
 
 const ADD_NOTES: &str = "Examples:
   periodd orgs add acme --name 'Acme GmbH' --zone Europe/Berlin
   periodd orgs add nippon --name Nippon --zone Asia/Tokyo --cycle yearly --anchor-month 4 \\
-    --tier business --period-start 2026-04-01T00:00:00+09:00";
+    --tier business --period-start 2026-04-01 --contact keiri@nippon.example";
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = ADD_NOTES)]
 struct Add {
     /// Short name, unique
     slug: String,
-    /// Name for people
+    /// Display name
     #[arg(long, value_name = "N")]
     name: String,
     /// Time zone as Area/Location, or UTC
@@ -82,23 +129,23 @@ struct Add {
     /// The org's id in your application
     #[arg(long, value_name = "UUID")]
     id: Option<Uuid>,
-    /// Where the first period starts; what is past is due then
+    /// Start of the first period; periods that ended since are then due
     #[arg(long, value_name = "T")]
-    period_start: Option<Instant>,
+    period_start: Option<When>,
+    /// Add an email recipient; may be repeated
+    #[arg(long = "contact", value_name = "EMAIL")]
+    contacts: Vec<String>,
 }
 
 /// Runs the command.
-pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| {
         match &args.command {
             Command::Add(add) => {
                 let id = add_org(session, add).await?;
                 show(session, id).await?;
             }
-            Command::List => {
-                let list = orgs::list(&session.database, None).await?;
-                session.screen.show(&List(list))?;
-            }
+            Command::List(args) => list(session, args).await?,
             Command::Show { org } => {
                 let id = orgs::find(&session.database, org).await?;
                 show(session, id).await?;
@@ -111,7 +158,77 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     })
 }
 
+/// Orgs that a table shows at most, unless a number is asked for.
+const ORGS_SHOWN: u32 = 100;
+
+async fn list(session: &Session, args: &ListArgs) -> Result<(), Failure> {
+    let by_end = args.sort == "end";
+    if by_end && args.after.is_some() {
+        return Err(Failure::usage("--after starts behind a slug and needs --sort slug"));
+    }
+    if let Some(tier) = &args.tier {
+        let known = settings::tiers(&session.database).await?;
+        if !known.contains(tier) {
+            let known = known.join(", ");
+            return Err(Failure::usage(format!("unknown tier `{tier}`; known tiers: {known}")));
+        }
+    }
+    let zone = match &args.zone {
+        Some(zone) => Some(session.tz.zone(zone).map_err(Failure::usage)?.name().to_owned()),
+        None => None,
+    };
+    let shown = (session.screen.format() == Format::Table).then_some(ORGS_SHOWN);
+    let limit = args.limit.or(shown);
+    let filter = orgs::Filter {
+        only: None,
+        tier: args.tier.clone(),
+        zone,
+        parked: args.parked,
+        due: if args.due { Some(session.now().await?) } else { None },
+        after: args.after.clone(),
+        by_end,
+        // One more tells whether there are more.
+        limit: limit.map(|limit| i64::from(limit) + 1),
+    };
+    let mut found = orgs::list(&session.database, &filter).await?;
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| has_more).map(|last| args.next_page(session, &last.slug));
+    if let (Some(next), true) = (&next, shown.is_none()) {
+        session.screen.note(&format!("there are more: {next}"));
+    }
+    let times = session.times().await?;
+    session.screen.show(&List { orgs: found, next, times })
+}
+
+impl ListArgs {
+    /// The command that shows what comes behind that slug; in another order, all of it.
+    fn next_page(&self, session: &Session, slug: &str) -> String {
+        let mut words = vec!["orgs".to_owned(), "list".to_owned()];
+        let mut add = |flag: &str, value: Option<&String>| {
+            if let Some(value) = value {
+                words.extend([flag.to_owned(), value.clone()]);
+            }
+        };
+        add("--tier", self.tier.as_ref());
+        add("--zone", self.zone.as_ref());
+        let (by_slug, limit) = (self.sort == "slug", self.limit.unwrap_or(ORGS_SHOWN));
+        let limit = if by_slug { limit } else { limit.saturating_mul(2) };
+        add("--limit", Some(&limit.to_string()));
+        add("--after", Some(&slug.to_owned()).filter(|_| by_slug));
+        add("--sort", Some(&self.sort).filter(|_| !by_slug));
+        let flags = [("--parked", self.parked), ("--due", self.due)].into_iter();
+        words.extend(flags.filter(|(_, is_set)| *is_set).map(|(flag, _)| flag.to_owned()));
+        session.proposed(words.iter().map(String::as_str)).to_string()
+    }
+}
+
 async fn add_org(session: &Session, add: &Add) -> Result<Uuid, Failure> {
+    let period_start = match add.period_start {
+        Some(when) => Some(session.instant_in(when, &add.zone).await?),
+        None => None,
+    };
     let request = jobs::orgs::Request {
         id: add.id,
         slug: add.slug.clone(),
@@ -121,57 +238,112 @@ async fn add_org(session: &Session, add: &Add) -> Result<Uuid, Failure> {
         anchor_day: add.anchor_day,
         anchor_month: add.anchor_month,
         tier: add.tier.clone(),
-        period_start: add.period_start,
+        period_start,
+        contacts: add.contacts.clone(),
     };
-    let now = session.now().await?;
+    let now = session.believed_now().await?;
     Ok(jobs::orgs::add(&session.database, &session.tz, &request, now).await?)
 }
 
 async fn show(session: &Session, id: Uuid) -> Result<(), Failure> {
-    let mut found = orgs::list(&session.database, Some(id)).await?;
-    let Some(org) = found.pop() else {
-        return Err(Failure::usage(format!("the org {id} has just gone")));
+    let Some(org) = orgs::view(&session.database, id).await? else {
+        return Err(Failure::usage(format!("org {id} was deleted meanwhile")));
     };
-    let usage = orgs::counters(&session.database, id).await?;
-    let closed = orgs::closed(&session.database, id, PERIODS_SHOWN).await?;
+    let now = session.now().await?;
+    let mut connection = session.database.connection().await?;
+    let usage = if_readable(limits::of(&mut connection, id, None, now).await)?;
+    let closed = if_readable(orgs::closed(&mut connection, id, PERIODS_SHOWN).await)?;
+    let unreadable = cells::unreadable(&mut connection, Scope::Org(id)).await?;
+    let outlook = match settings::outlook(&mut connection, &session.tz, id).await {
+        Ok(outlook) => outlook,
+        // What cannot be read is named among the findings.
+        Err(jobs::orgs::Error::Store(error)) if error.may_concern_one_row() => Outlook::default(),
+        Err(error) => return Err(error.into()),
+    };
+    drop(connection);
     let zone = session.tz.zone(&org.time_zone).ok();
-    let local = |at: Option<Instant>| {
-        at.map(|at| zone.as_ref().map_or_else(|| at.to_string(), |zone| zone.local(at)))
+    let local = |at: Option<Readable<Instant>>| {
+        at.and_then(Readable::value)
+            .map(|at| zone.as_ref().map_or_else(|| at.to_string(), |zone| zone.local(at)))
     };
     let start_local = local(org.current_period_start);
     let end_local = local(org.current_period_end);
+    let times = session.times().await?.local(&org.time_zone);
     session.screen.show(&Shown {
         org,
         current_period_start_local: start_local,
         current_period_end_local: end_local,
-        usage,
-        closed,
+        outlook,
+        usage: usage.unwrap_or_default(),
+        closed: closed.unwrap_or_default(),
+        findings: unreadable,
+        times,
+        ended_tier: session.config.rollover.ended_tier.clone(),
     })
 }
 
+/// What was read; nothing where a value in it cannot be, which is told beside it.
+fn if_readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(error) if error.may_concern_one_row() => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 #[derive(serde::Serialize, schemars::JsonSchema)]
-pub(super) struct List(Vec<OrgView>);
+#[serde(transparent)]
+pub(crate) struct List {
+    orgs: Vec<OrgView>,
+    /// The command that shows more.
+    #[serde(skip)]
+    next: Option<String>,
+    #[serde(skip)]
+    times: Times,
+}
 
 impl Output for List {
     fn page(&self) -> Page {
-        let mut table = Table::new(["org", "zone", "cycle", "tier", "period ends", "closed"]);
-        for org in &self.0 {
-            let ends = match (&org.parked_reason, org.current_period_end) {
+        if self.orgs.is_empty() {
+            return Page::new().line("no orgs");
+        }
+        let mut table = Table::new(["org", "zone", "cycle", "tier", "period ends", "", "closed"]);
+        for org in &self.orgs {
+            let times = self.times.local(&org.time_zone);
+            let end = org.current_period_end.map(Readable::value);
+            let ends = match (org.parked_at, end) {
                 (Some(_), _) => Cell::text("parked").tone(Tone::Bad),
-                (None, Some(end)) => Cell::text(end),
+                (None, Some(Some(end))) => Cell::whole(times.at(end)),
+                (None, Some(None)) => Cell::text("?").tone(Tone::Bad),
                 (None, None) => Cell::text("not open yet").tone(Tone::Warning),
             };
+            let relative = end.flatten().filter(|_| org.parked_at.is_none());
+            let relative = relative.map_or_else(String::new, |end| times.relative(end));
             table.row([
-                Cell::text(&org.slug),
+                Cell::whole(&org.slug),
                 Cell::text(&org.time_zone),
                 Cell::text(cycle(org)),
                 Cell::text(&org.subscription_tier),
                 ends,
+                Cell::text(relative).tone(Tone::Faint),
                 Cell::number(org.periods_closed),
             ]);
         }
-        table.into()
+        let mut page = Page::from(table);
+        for org in self.orgs.iter().filter(|org| !org.unreadable.is_empty()) {
+            page = page.line(unreadable(&org.slug, &org.unreadable));
+        }
+        match &self.next {
+            Some(next) => page.line(format!("there are more: {next}")),
+            None => page,
+        }
     }
+}
+
+/// What of a row is shown as `?`.
+pub(crate) fn unreadable(row: &str, columns: &[String]) -> Cell {
+    let columns = columns.join(", ");
+    let what = format!("{row}: {columns} cannot be read; `periodd doctor` shows how to repair it");
+    Cell::text(what).tone(Tone::Warning)
 }
 
 /// The cycle with its anchor: `monthly 31`, `yearly 2-29`, `weekly 1`, `daily`.
@@ -184,41 +356,88 @@ fn cycle(org: &OrgView) -> String {
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     #[serde(flatten)]
     org: OrgView,
     current_period_start_local: Option<String>,
     current_period_end_local: Option<String>,
-    usage: Vec<CounterView>,
+    #[serde(flatten)]
+    outlook: Outlook,
+    usage: Vec<Limit>,
     closed: Vec<ClosedView>,
+    /// Values of the org that cannot be read, with what repairs each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
+    #[serde(skip)]
+    times: Local,
+    #[serde(skip)]
+    ended_tier: String,
 }
 
 impl Output for Shown {
     fn page(&self) -> Page {
         let org = &self.org;
-        let title = format!("{} ({}), tier {}", org.name, org.slug, org.subscription_tier);
+        let status = org.subscription_status.as_ref().map(|status| format!(", {status}"));
+        let status = status.unwrap_or_default();
+        let title = format!("{} ({}), tier {}{status}", org.name, org.slug, org.subscription_tier);
         let mut page = Page::new().line(Cell::text(title).tone(Tone::Title));
         page = page.line(format!("id      {}", org.id));
         page = page.line(format!("cycle   {} in {}", cycle(org), org.time_zone));
-        page = match (&self.current_period_start_local, &self.current_period_end_local) {
-            (Some(start), Some(end)) => page.line(format!("period  {start} to {end}")),
-            _ => page.line("period  not open yet: the next rollover opens it"),
+        if let Some(locale) = &org.locale {
+            page = page.line(format!("locale  {locale}"));
+        }
+        let instant = |at: Option<Readable<Instant>>| at.and_then(Readable::value);
+        page = match (instant(org.current_period_start), instant(org.current_period_end)) {
+            (Some(start), Some(end)) => {
+                let (start, end) = (self.times.at(start), self.times.beside(end));
+                page.line(format!("period  {start} to {end}"))
+            }
+            (start, end) if org.current_period_start.or(org.current_period_end).is_some() => {
+                let text = |at: Option<Instant>, stored: Option<Readable<Instant>>| {
+                    let unreadable = if stored.is_some() { "?" } else { "not set" };
+                    at.map_or_else(|| unreadable.to_owned(), |at| self.times.at(at))
+                };
+                let start = text(start, org.current_period_start);
+                let end = text(end, org.current_period_end);
+                page.line(format!("period  {start} to {end}"))
+            }
+            _ => page.line("period  not open yet; the next rollover opens it"),
         };
+        page = set::outlook(page, org, &self.outlook, &self.times, &self.ended_tier);
+        if let Some(levels) = &self.outlook.thresholds {
+            let levels = levels.iter().map(|level| format!("{level} %")).collect::<Vec<_>>();
+            let levels = if levels.is_empty() { "none".to_owned() } else { levels.join(", ") };
+            page = page.line(format!("alerts  {levels}"));
+        }
+        let allows_nothing = |limit: &Limit| limit.effective_limit.is_some_and(Quantity::is_zero);
+        if self.findings.is_empty() && self.usage.iter().all(allows_nothing) {
+            let line = format!(
+                "tier {} includes nothing: every increment is refused until it has limits \
+                 (periodd tiers list)",
+                org.subscription_tier
+            );
+            page = page.line(Cell::text(line).tone(Tone::Warning));
+        }
         if let (Some(at), Some(reason)) = (org.parked_at, &org.parked_reason) {
-            let parked = format!("parked since {at}: {reason}");
+            let since =
+                instant(Some(at)).map_or_else(|| "?".to_owned(), |at| self.times.beside(at));
+            let parked = format!("parked since {since}: {reason}");
             page = page.line(Cell::text(parked).tone(Tone::Bad));
+        }
+        if !self.findings.is_empty() {
+            page = findings(page, &self.findings);
         }
         if !self.usage.is_empty() {
             page = page.line("").table(usage(&self.usage));
         }
         if !self.closed.is_empty() {
-            page = page.line("").table(closed(&self.closed));
+            page = page.line("").table(closed(&self.closed, &self.times));
         }
         page
     }
 }
 
-fn usage(rows: &[CounterView]) -> Table {
+fn usage(rows: &[Limit]) -> Table {
     let mut table = Table::new(["open period", "used", "included", "drawn", "left in packs"]);
     for row in rows {
         table.row([
@@ -226,13 +445,13 @@ fn usage(rows: &[CounterView]) -> Table {
             Cell::number(row.used),
             Cell::number(or_unlimited(row.included)),
             Cell::number(row.drawn),
-            Cell::number(row.in_packs),
+            Cell::number(row.usable),
         ]);
     }
     table
 }
 
-fn closed(rows: &[ClosedView]) -> Table {
+fn closed(rows: &[ClosedView], times: &Local) -> Table {
     let mut table =
         Table::new(["closed", "ended", "feature", "used", "included", "drawn", "uncovered"]);
     let quantity = |value: Option<Quantity>| {
@@ -242,8 +461,8 @@ fn closed(rows: &[ClosedView]) -> Table {
         let included =
             if row.feature.is_some() { or_unlimited(row.included) } else { String::new() };
         table.row([
-            Cell::text(row.start),
-            Cell::text(row.end),
+            Cell::whole(times.at(row.start)),
+            Cell::whole(times.at(row.end)),
             Cell::text(row.feature.as_deref().unwrap_or("no usage")),
             quantity(row.used),
             Cell::number(included),
@@ -252,9 +471,4 @@ fn closed(rows: &[ClosedView]) -> Table {
         ]);
     }
     table
-}
-
-/// An included quantity in words.
-pub(super) fn or_unlimited(included: Option<Quantity>) -> String {
-    included.map_or_else(|| "unlimited".to_owned(), |included| included.to_string())
 }

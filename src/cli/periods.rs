@@ -6,7 +6,7 @@ use super::output::{Cell, Output, Page, Table};
 use super::{Exit, Failure, Global};
 use crate::billing::instant::OutOfRange;
 use crate::billing::{Boundary, Calendar, Cycle, Instant, Period, Zone};
-use crate::tzdata::TzData;
+use crate::tz::TzData;
 
 mod batch;
 
@@ -16,11 +16,11 @@ const NOTES: &str = r#"Examples:
   periodd periods --batch < questions.jsonl
 
 With --batch every line of standard input is one JSON object with the keys zone, cycle and at, and
-if wanted anchor_day, anchor_month and count, such as
+optionally anchor_day, anchor_month and count, such as
   {"zone":"Asia/Tokyo","cycle":"weekly","anchor_day":7,"at":"2026-05-01T00:00:00Z"}
-Other keys are ignored, so that a line may carry a label of its own. Every line is answered by one
-line: the list that --format json prints. A bad line ends the run with exit code 2 and a sentence
-with its number; the lines before it have been answered by then."#;
+Other keys are ignored, so that a line can carry a label. Each line gets one line of output: the
+list that --format json prints. An invalid line ends the run with exit code 2 and an error with its
+number, after the lines before it have been answered."#;
 
 /// What `periodd periods` is asked.
 #[derive(clap::Args, Debug)]
@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     count: i64,
 
-    /// Answer one JSON object per line of standard input instead
+    /// Read queries from standard input, one JSON object per line
     #[arg(long)]
     #[arg(conflicts_with_all = ["zone", "cycle", "anchor_day", "anchor_month", "count"])]
     batch: bool,
@@ -61,14 +61,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             let zone = tz.zone(zone).map_err(Failure::usage)?;
             let cycle = Cycle::new(cycle, args.anchor_day, args.anchor_month);
             let schedule = Schedule {
+                at: global.at_or_now(&zone).map_err(Failure::usage)?,
                 calendar: Calendar { zone, cycle: cycle.map_err(Failure::usage)? },
-                at: global.at_or_now(),
                 count: args.count,
             };
             global.screen().show(&schedule.list().map_err(Failure::usage)?)?;
         }
         _ if global.at.is_some() => {
-            let sentence = "--at does not go with --batch; write an `at` into every line";
+            let sentence = "--at cannot be used with --batch; put an `at` in every line";
             return Err(Failure::usage(sentence));
         }
         _ => batch::run(&tz, &global.screen())?,
@@ -104,7 +104,7 @@ impl Schedule {
 /// Why there is no such list.
 #[derive(Debug, thiserror::Error)]
 enum InvalidSchedule {
-    #[error("a count of {0} asks for nothing; use 1 or more")]
+    #[error("a count of {0} is too small; use 1 or more")]
     Count(i64),
     #[error("{0}; ask for an earlier time or for fewer periods")]
     OutOfRange(#[from] OutOfRange),

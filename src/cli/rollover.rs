@@ -3,23 +3,24 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use super::orgs::or_unlimited;
-use super::output::{Cell, Output, Page, Table, Tone, counted};
+use super::output::{Cell, Output, Page, Table, Tone, counted, or_unlimited};
 use super::session::{Schema, Session, with_session};
-use super::sync::targets_besides_defaults;
+use super::sync::{columns_left_out, skipped, targets_besides_defaults};
+use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
+use crate::billing::{Period, Quantity};
 use crate::config;
-use crate::daemon::work::{Job, rollover_counts};
+use crate::jobs::catalogue::Job;
 use crate::jobs::pace::{self, Pace};
-use crate::jobs::rollover::{self, Report, Request, Scope};
-use crate::store::{claim, orgs};
+use crate::jobs::rollover::{self, Request, RolloverReport, Scope};
+use crate::store::{orgs, rollover::claim};
 
 const NOTES: &str = "Examples:
   periodd rollover
   periodd rollover --dry-run
   periodd rollover --org acme --early
-  periodd rollover --at 2026-05-01T00:00:00Z";
+  periodd rollover --at yesterday";
 
 /// What `periodd rollover` is asked.
 #[derive(clap::Args, Debug)]
@@ -31,22 +32,26 @@ pub struct Args {
     /// Only the orgs in this time zone
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
-    /// Close the open period too, now; the new one ends where it would have
+    /// Also close the open period now; the new one keeps its end
     #[arg(long)]
     early: bool,
-    /// Print what would be done, and do nothing
+    /// Print what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Trust the database's clock even though it moved differently from elapsed time
+    #[arg(long, conflicts_with = "dry_run")]
+    force: bool,
 }
 
 /// Runs the command.
-pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| {
         let scope = scope(session, args).await?;
         let at = session.business_time(args.dry_run).await?;
         if args.early && !args.dry_run {
             confirm_early(session, &scope).await?;
         }
+        session.believe_clock(args.force).await?;
         let request = request(&session.config.rollover, scope, args, at);
         let derived = targets_besides_defaults(session).await?;
         let request = Request { derived, ..request };
@@ -56,9 +61,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 let (database, tz) = (&session.database, &session.tz);
                 let progress = Progress::of(session, &request).await?;
                 let report = rollover::run(database, tz, &request, progress).await?;
-                let (exit, counts) = (exit(&report, args.dry_run), rollover_counts(&report));
+                let (exit, counts) = (exit(&report, args.dry_run), (&report).into());
                 let exit = session.exit(exit);
-                session.screen.show(&Answer { dry_run: args.dry_run, report })?;
+                let times = session.times().await?;
+                session.screen.show(&Answer { dry_run: args.dry_run, report, times })?;
                 Ok((exit, counts))
             })
             .await
@@ -77,8 +83,8 @@ async fn scope(session: &Session, args: &Args) -> Result<Scope, Failure> {
 }
 
 /// The job's request, from the configuration and the flags.
-pub(super) fn request(
-    config: &config::Rollover,
+pub(crate) fn request(
+    config: &config::sections::Rollover,
     scope: Scope,
     args: &Args,
     at: Option<crate::billing::Instant>,
@@ -88,13 +94,14 @@ pub(super) fn request(
 }
 
 /// What the configuration says about every rollover.
-pub(super) fn standing_request(config: &config::Rollover, early: bool) -> Request {
+pub(crate) fn standing_request(config: &config::sections::Rollover, early: bool) -> Request {
     let mut request = Request::standing(config);
     request.policy.early = early;
     request
 }
 
-/// No schedule closes a period early, so a person has to mean it.
+/// No schedule closes a period early, so a person has to mean it; also that each grants a whole
+/// included quantity once more.
 async fn confirm_early(session: &Session, scope: &Scope) -> Result<(), Failure> {
     let count = async |zone| {
         let orgs = orgs::count(&session.database, zone).await?;
@@ -105,11 +112,22 @@ async fn confirm_early(session: &Session, scope: &Scope) -> Result<(), Failure> 
         Scope::Zone(zone) => count(Some(zone.as_str())).await?,
         Scope::All => count(None).await?,
     };
-    session.confirm(orgs, "close the open period").await
+    session.screen.note(EARLY_GRANTS);
+    let deed = "grant a whole included quantity once more, and close the open period";
+    session.confirm(orgs, deed).await
 }
 
-fn exit(report: &Report, dry_run: bool) -> Exit {
-    match (dry_run, report.parked.is_empty(), report.orgs) {
+/// What an early close gives away.
+const EARLY_GRANTS: &str =
+    "note: an early close opens a period with a full included quantity until its end";
+
+fn exit(report: &RolloverReport, dry_run: bool) -> Exit {
+    if !report.refused.is_empty() {
+        return if report.orgs == 0 { Exit::Refused } else { Exit::Partly };
+    }
+    let is_whole =
+        report.parked.is_empty() && report.skipped.is_empty() && report.columns_left_out.is_empty();
+    match (dry_run, is_whole, report.orgs) {
         (true, true, 0) | (false, true, _) => Exit::Done,
         (true, _, _) => Exit::Found,
         (false, false, _) => Exit::Partly,
@@ -117,11 +135,11 @@ fn exit(report: &Report, dry_run: bool) -> Exit {
 }
 
 /// How far a run is: a bar on a terminal, a line every ten seconds elsewhere.
-pub(super) struct Progress;
+pub(crate) struct Progress;
 
 impl Progress {
     /// An observer of a run of which nobody knows how much there is to do.
-    pub(super) fn observer(session: &Session) -> rollover::Observer {
+    pub(crate) fn observer(session: &Session) -> rollover::Observer {
         Self::towards(session, None)
     }
 
@@ -150,7 +168,7 @@ impl Progress {
         let screen = session.screen.clone();
         if !std::io::stderr().is_terminal() {
             let pace = Pace::new(pace::EVERY);
-            return Arc::new(move |report: &Report| {
+            return Arc::new(move |report: &RolloverReport| {
                 if pace.is_due() {
                     screen.note(&line(report));
                 }
@@ -158,10 +176,10 @@ impl Progress {
         }
         let Some(total) = total else {
             let spinner = screen.spinner();
-            return Arc::new(move |report: &Report| spinner.set_message(line(report)));
+            return Arc::new(move |report: &RolloverReport| spinner.set_message(line(report)));
         };
         let bar = screen.progress(total, "rollover");
-        Arc::new(move |report: &Report| {
+        Arc::new(move |report: &RolloverReport| {
             let done = (report.orgs + report.parked.len()) as u64;
             // More may have fallen due since they were counted.
             if done > total {
@@ -172,24 +190,29 @@ impl Progress {
     }
 }
 
-fn line(report: &Report) -> String {
+fn line(report: &RolloverReport) -> String {
     let (orgs, periods) = (counted(report.orgs, "org"), counted(report.periods_closed, "period"));
     format!("rollover: {orgs}, {periods} closed")
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     dry_run: bool,
     #[serde(flatten)]
-    report: Report,
+    report: RolloverReport,
+    #[serde(skip)]
+    times: Times,
 }
 
 impl Output for Answer {
     fn page(&self) -> Page {
-        let Report { orgs, periods_closed, opened, parked, plans, .. } = &self.report;
+        let RolloverReport { orgs, periods_closed, opened, parked, refused, plans, .. } =
+            &self.report;
         let mut page = Page::new();
+        let mut plans: Vec<&Plan> = plans.iter().collect();
+        plans.sort_by(|one, other| one.slug.cmp(&other.slug));
         for plan in plans {
-            page = plan_page(page, plan);
+            page = plan_page(page, plan, &self.times.local(&plan.time_zone));
         }
         if !parked.is_empty() {
             let mut table = Table::new(["parked", "because"]);
@@ -197,10 +220,25 @@ impl Output for Answer {
                 table.row([Cell::text(&org.slug).tone(Tone::Bad), Cell::text(&org.reason)]);
             }
             page = page.table(table);
-            page = page.line("mend the row, then: periodd orgs unpark ORG").line("");
+            page = page.line("repair the row, then: periodd orgs unpark ORG").line("");
+        }
+        page = skipped(page, &self.report.skipped);
+        page = columns_left_out(page, &self.report.columns_left_out);
+        for org in refused {
+            let sentence = format!(
+                "{}: its open period began at {}, less than a minute ago, and is not closed \
+                 early, because that would grant a full included quantity again; to do so anyway, \
+                 try again in a minute",
+                org.slug, org.since
+            );
+            page = page.line(Cell::text(sentence).tone(Tone::Bad));
+        }
+        if *orgs == 0 && !refused.is_empty() && parked.is_empty() {
+            return page;
         }
         if *orgs == 0 {
-            let nothing = if parked.is_empty() { "nothing is due" } else { "nothing else is due" };
+            let is_all = parked.is_empty() && self.report.skipped.is_empty();
+            let nothing = if is_all { "nothing is due" } else { "nothing else is due" };
             return page.line(nothing);
         }
         let verb = if self.dry_run { "would close" } else { "closed" };
@@ -211,10 +249,32 @@ impl Output for Answer {
 }
 
 /// What a dry run says about one org.
-fn plan_page(page: Page, plan: &Plan) -> Page {
+fn plan_page(page: Page, plan: &Plan, times: &Local) -> Page {
+    let period = |period: Period| format!("{} to {}", times.at(period.start), times.at(period.end));
     let mut page = page.line(Cell::text(&plan.slug).tone(Tone::Title));
     for close in &plan.closes {
-        page = page.line(format!("close {} on tier {}", close.period, close.tier));
+        page = page.line(format!("close {} on tier {}", period(close.period), close.tier));
+        if close.merged > 1 {
+            let uncovered: Vec<String> = close
+                .features
+                .iter()
+                .filter(|usage| usage.uncovered > Quantity::ZERO)
+                .map(|usage| format!("{} {}", usage.uncovered, usage.feature))
+                .collect();
+            let uncovered = if uncovered.is_empty() {
+                "nothing is left uncovered".to_owned()
+            } else {
+                format!("{} are left uncovered", uncovered.join(", "))
+            };
+            page = page.line(format!(
+                "  {} missed periods closed as one, with one included quantity although usage was \
+                 allowed by {}: {uncovered}",
+                close.merged, close.merged
+            ));
+        }
+        if close.is_early {
+            page = page.line("  early: the new period grants a full included quantity");
+        }
         for usage in &close.features {
             page = page.line(format!(
                 "  {}: {} used of {}, {} drawn from packs, {} uncovered",
@@ -231,8 +291,8 @@ fn plan_page(page: Page, plan: &Plan) -> Page {
         let (pack, left) = (entry.pack, entry.remaining);
         page = page.line(format!("pack {pack}: {quantity} {kind}, {left} left"));
     }
-    if let Some(change) = &plan.standing {
+    if let Some(change) = &plan.subscription {
         page = page.line(format!("tier {} → {}", change.before.tier, change.after.tier));
     }
-    page.line(format!("open  {}", plan.open)).line("")
+    page.line(format!("open  {}", period(plan.open))).line("")
 }

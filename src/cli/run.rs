@@ -1,8 +1,9 @@
 //! `periodd run`: the daemon.
 
+use super::owner::become_owner;
 use super::{Exit, Failure, Global};
 use crate::config::Config;
-use crate::daemon::{self, Leave, Options};
+use crate::daemon::{self, Options, Shutdown};
 use crate::telemetry::{self, Verbosity};
 
 const NOTES: &str = "Examples:
@@ -10,9 +11,9 @@ const NOTES: &str = "Examples:
   periodd --config /etc/periodd/periodd.toml run
 
 Signals:
-  SIGHUP   read the configuration again; a bad one changes nothing
-  SIGTERM  stop when running batches are done, at most [daemon] drain_timeout later
-  SIGINT   the same; a second one of either stops at once";
+  SIGHUP   reload the configuration; an invalid one is ignored
+  SIGTERM  finish running batches and stop, after [daemon] drain_timeout at the latest
+  SIGINT   the same; a second signal stops at once";
 
 /// What `periodd run` is asked.
 #[derive(clap::Args, Debug)]
@@ -22,11 +23,12 @@ pub struct Args {}
 /// Runs the daemon.
 pub(super) fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
     if global.at.is_some() {
-        return Err(Failure::usage("--at is for one-shot commands; the daemon's time is real"));
+        return Err(Failure::usage("--at is for one-shot commands; the daemon uses real time"));
     }
     let file = global.config.clone();
     let config = Config::load(file.as_deref(), Config::environment());
     let config = config.map_err(Failure::configuration)?;
+    become_owner(&config)?;
     telemetry::init(&config.log, Verbosity { quiet: global.quiet, louder: global.verbose });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -37,7 +39,7 @@ pub(super) fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
     // What is still under way belongs to a server that will notice by itself.
     runtime.shutdown_background();
     match left? {
-        Leave::Drained | Leave::CutOff => Ok(Exit::Done),
-        Leave::Forced => Err(Failure::interrupted("stopped at once, as told by a second signal")),
+        Shutdown::Drained | Shutdown::CutOff => Ok(Exit::Done),
+        Shutdown::Forced => Err(Failure::interrupted("stopped at once after a second signal")),
     }
 }

@@ -1,17 +1,25 @@
 //! `periodd runs`: what ran, and what was left out.
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::output::{Cell, Output, Page, Table, Tone};
-use super::session::{Schema, with_session};
+use super::output::{Cell, Format, Output, Page, Screen, Table, Tone};
+use super::session::{Schema, Session, with_session};
+use super::times::Local;
+use super::watch::Watch;
 use super::{Exit, Failure, Global};
-use crate::daemon::work::Job;
-use crate::store::runs::{self, Filter, Run};
+use crate::billing::{Instant, When};
+use crate::jobs::catalogue::Job;
+use crate::jobs::counts::RunCounts;
+use crate::store::runs::{self, Filter, Origin, Outcome, Run};
 
 const NOTES: &str = "Examples:
   periodd runs list --job rollover
-  periodd runs list --outcome failed
+  periodd runs list --failed --since '2h ago'
   periodd runs show 812";
+
+/// Rows that are read at a time, and at most, to find as many as are shown.
+const PAGE: i64 = 500;
+const LOOKED_AT: usize = 10_000;
 
 /// What `periodd runs` is asked.
 #[derive(clap::Args, Debug)]
@@ -23,127 +31,251 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// List runs and skipped occurrences, the newest first
-    #[command(after_help = "Examples:\n\
-        \x20 periodd runs list --job rollover\n\
-        \x20 periodd runs list --outcome failed --limit 5")]
-    List {
-        /// Only those of this job
-        #[arg(long, value_name = "JOB", value_parser = jobs())]
-        job: Option<String>,
-        /// Only those with this outcome
-        #[arg(long, value_name = "OUTCOME",
-              value_parser = PossibleValuesParser::new(["running", "done", "failed", "skipped"]))]
-        outcome: Option<String>,
-        /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 20,
-              value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-    },
-    /// Show one of them in full
+    /// List runs and skipped occurrences, newest first
+    List(ListArgs),
+    /// Show one run in full
     #[command(after_help = "Examples:\n  periodd runs show 812")]
     Show {
-        /// Its number
+        /// Run number
         #[arg(value_name = "RUN")]
         run: i64,
     },
 }
 
+const LIST_NOTES: &str = "\
+Consecutive runs that had nothing to do are shown as one line, unless --all is given. With
+--format json or csv every run is listed.
+
+Examples:
+  periodd runs list --job rollover
+  periodd runs list --failed --since yesterday
+  periodd runs list --watch";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = LIST_NOTES)]
+struct ListArgs {
+    /// Only runs of this job
+    #[arg(long, value_name = "JOB", value_parser = jobs())]
+    job: Option<Job>,
+    /// Only runs with this outcome
+    #[arg(long, value_name = "OUTCOME", value_parser = outcomes())]
+    outcome: Option<Outcome>,
+    /// Only failed runs
+    #[arg(long, conflicts_with = "outcome")]
+    failed: bool,
+    /// Only runs since T (dates in UTC)
+    #[arg(long, value_name = "T")]
+    since: Option<When>,
+    /// Show every run, also those that had nothing to do
+    #[arg(long)]
+    all: bool,
+    /// Maximum number to show
+    #[arg(long, value_name = "N", default_value_t = 20,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+impl Args {
+    pub(super) fn answers_with_a_list(&self) -> bool {
+        matches!(self.command, Command::List(_))
+    }
+}
+
 /// The jobs as arguments: a misspelt one is answered with the names that there are.
-pub(super) fn jobs() -> PossibleValuesParser {
-    PossibleValuesParser::new(Job::ALL.into_iter().map(Job::name))
+pub(super) fn jobs() -> impl TypedValueParser<Value = Job> {
+    PossibleValuesParser::new(Job::ALL.into_iter().map(Job::name)).try_map(|name| name.parse())
+}
+
+fn outcomes() -> impl TypedValueParser<Value = Outcome> {
+    let named = |name: String| Outcome::ALL.into_iter().find(|outcome| outcome.name() == name);
+    let names = PossibleValuesParser::new(Outcome::ALL.map(Outcome::name));
+    names.try_map(move |name| named(name).ok_or("there is no outcome of this name"))
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    with_session(global, Schema::Current, async |session| {
-        let mut connection = session.database.connection().await?;
-        match &args.command {
-            Command::List { job, outcome, limit } => {
-                let filter = Filter { job: job.clone(), outcome: outcome.clone(), id: None };
-                let runs = runs::list(&mut connection, &filter, i64::from(*limit)).await?;
-                session.screen.show(&List(runs))?;
-            }
-            Command::Show { run } => {
-                let filter = Filter { id: Some(*run), ..Filter::default() };
-                let found = runs::list(&mut connection, &filter, 1).await?.pop();
-                let Some(found) = found else {
-                    return Err(Failure::usage(format!(
-                        "there is no run {run}; `periodd runs list` shows the newest"
-                    )));
-                };
-                session.screen.show(&One(found))?;
-            }
+    with_session(global, Schema::Current, async |session| match &args.command {
+        Command::List(args) => {
+            args.watch.repeat(session, async |screen| list(session, args, screen).await).await
         }
-        Ok(Exit::Done)
+        Command::Show { run } => show(session, *run).await,
     })
+}
+
+async fn list(session: &Session, args: &ListArgs, screen: &Screen) -> Result<Exit, Failure> {
+    let since = match args.since {
+        Some(when) => Some(session.instant_in(when, "UTC").await?),
+        None => None,
+    };
+    let outcome = if args.failed { Some(Outcome::Failed) } else { args.outcome };
+    let job = args.job.map(|job| job.name().to_owned());
+    let mut filter = Filter { job, outcome, since, ..Filter::default() };
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let folds = !args.all && screen.format() == Format::Table;
+    let mut connection = session.database.connection().await?;
+    let mut runs: Vec<Run> = Vec::new();
+    loop {
+        let page = if folds { PAGE } else { i64::from(args.limit) };
+        let more = runs::list(&mut connection, &filter, page).await?;
+        let is_last = more.len() < usize::try_from(page).unwrap_or(usize::MAX);
+        filter.before = more.last().map(|run| run.id);
+        runs.extend(more);
+        // One line more than asked for: the last one may go on.
+        if !folds || is_last || runs.len() >= LOOKED_AT || fold(&runs).len() > limit {
+            break;
+        }
+    }
+    if folds {
+        let kept: usize = fold(&runs).into_iter().take(limit).map(<[Run]>::len).sum();
+        runs.truncate(kept);
+    }
+    drop(connection);
+    screen.show(&List { runs, folds, times: session.times().await?.utc() })?;
+    Ok(Exit::Done)
+}
+
+async fn show(session: &Session, run: i64) -> Result<Exit, Failure> {
+    let filter = Filter { id: Some(run), ..Filter::default() };
+    let mut connection = session.database.connection().await?;
+    let found = runs::list(&mut connection, &filter, 1).await?.pop();
+    drop(connection);
+    let Some(found) = found else {
+        return Err(Failure::usage(format!("no run {run}; `periodd runs list` shows the newest")));
+    };
+    session.screen.show(&One { run: found, times: session.times().await?.utc() })?;
+    Ok(Exit::Done)
+}
+
+/// The runs in lines: each for itself, and those that had nothing to do together with their
+/// neighbours.
+fn fold(runs: &[Run]) -> Vec<&[Run]> {
+    runs.chunk_by(|one, next| is_quiet(one) && is_quiet(next)).collect()
+}
+
+/// Has it ended well, without anything to do?
+fn is_quiet(run: &Run) -> bool {
+    run.outcome == Outcome::Done
+        && run.error.is_none()
+        && read(run).is_some_and(|counts| counts.words().is_empty())
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-pub(super) struct List(Vec<Run>);
+pub(super) struct List {
+    runs: Vec<Run>,
+    /// Are runs that had nothing to do one line?
+    #[serde(skip)]
+    folds: bool,
+    #[serde(skip)]
+    times: Local,
+}
 
 impl Output for List {
     fn page(&self) -> Page {
-        if self.0.is_empty() {
-            return Page::new().line("nothing has run");
+        if self.runs.is_empty() {
+            return Page::new().line("no runs");
         }
-        let mut table = Table::new(["run", "job", "due", "late", "took", "outcome", "what"]);
-        for run in &self.0 {
-            table.row([
-                Cell::number(run.id),
-                Cell::text(&run.job),
-                Cell::text(due(run)),
-                Cell::number(run.lateness_ms.map_or_else(String::new, millis)),
-                Cell::number(took(run).map_or_else(String::new, millis)),
-                outcome(run),
-                Cell::text(what(run)),
-            ]);
+        let mut table = Table::new(["run", "job", "began", "", "took", "outcome", "what"]);
+        let lines = if self.folds { fold(&self.runs) } else { self.runs.chunks(1).collect() };
+        for line in lines {
+            match line {
+                [run] => {
+                    let at = began(run);
+                    let ago = at.map_or_else(String::new, |at| self.times.relative(at));
+                    table.row([
+                        Cell::number(run.id),
+                        Cell::text(&run.job),
+                        Cell::whole(at.map_or_else(String::new, |at| self.times.at(at))),
+                        Cell::text(ago).tone(Tone::Faint),
+                        Cell::number(took(run).map_or_else(String::new, millis)),
+                        outcome(run),
+                        Cell::text(what(run)),
+                    ]);
+                }
+                [newest, .., oldest] => {
+                    let at = began(oldest);
+                    let ago = at.map_or_else(String::new, |at| self.times.relative(at));
+                    let faint = |text: String| Cell::text(text).tone(Tone::Faint);
+                    table.row([
+                        Cell::number(newest.id).tone(Tone::Faint),
+                        faint(same(line.iter().map(|run| &run.job)).to_owned()),
+                        Cell::whole(at.map_or_else(String::new, |at| self.times.at(at)))
+                            .tone(Tone::Faint),
+                        faint(ago),
+                        Cell::number(""),
+                        faint(Outcome::Done.name().to_owned()),
+                        faint(format!("{} runs with nothing to do", line.len())),
+                    ]);
+                }
+                [] => {}
+            }
         }
         table.into()
     }
 }
 
+/// The name, where all are the same.
+fn same<'a>(mut names: impl Iterator<Item = &'a String>) -> &'a str {
+    let first = names.next().map_or("", String::as_str);
+    if names.all(|name| name == first) { first } else { "several" }
+}
+
 #[derive(serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-pub(super) struct One(Run);
+pub(super) struct One {
+    run: Run,
+    #[serde(skip)]
+    times: Local,
+}
 
 impl Output for One {
     fn page(&self) -> Page {
-        let run = &self.0;
-        let mut lines = vec![
-            ("job", run.job.clone()),
-            ("trigger", run.trigger.clone()),
-            ("due", due(run)),
-            ("outcome", outcome_text(run)),
-        ];
+        let run = &self.run;
+        let mut lines = vec![("job", run.job.clone()), ("started by", trigger(run).to_owned())];
         let mut add = |name, text: Option<String>| {
             lines.extend(text.map(|text| (name, text)));
         };
-        add("began", run.started_at.map(|at| at.to_string()));
+        let beside = |at: Instant| self.times.beside(at);
+        add("due", self.due());
+        add("began", run.started_at.map(beside));
         add("late", run.lateness_ms.map(millis));
-        add("ended", run.finished_at.map(|at| at.to_string()));
+        add("ended", run.finished_at.map(beside));
         add("took", took(run).map(millis));
+        add("outcome", Some(outcome_text(run)));
         add("by", Some(run.replica.clone()));
         add("attempts", (run.attempts > 1).then(|| run.attempts.to_string()));
-        add("counts", run.counts.as_deref().map(counts));
+        add("did", counts(run));
         add("because", run.error.clone());
         let mut page = Page::new().line(Cell::text(format!("run {}", run.id)).tone(Tone::Title));
         for (name, text) in lines {
-            page = page.line(format!("{name:<9} {text}"));
+            page = page.line(format!("{name:<10} {text}"));
         }
         page
     }
 }
 
-/// When it was due: by whom, for a command.
-fn due(run: &Run) -> String {
-    match (run.occurrence, run.last_occurrence) {
-        (None, _) => "by command".to_owned(),
-        (Some(first), Some(last)) => format!("{first} to {last}"),
-        (Some(at), None) if run.trigger == "boundary" => format!("{at} (boundary)"),
-        (Some(at), None) => at.to_string(),
+impl One {
+    /// When it was due; nothing for a command.
+    fn due(&self) -> Option<String> {
+        let first = self.times.at(self.run.occurrence?);
+        let last = self.run.last_occurrence.map(|last| self.times.at(last));
+        Some(last.map_or_else(|| first.clone(), |last| format!("{first} to {last}")))
     }
+}
+
+const fn trigger(run: &Run) -> &'static str {
+    match run.trigger {
+        Origin::Schedule => "its schedule",
+        Origin::Boundary => "the end of a period",
+        Origin::Command => "a command",
+    }
+}
+
+/// When it began; when it was skipped, or was due, where it never began.
+fn began(run: &Run) -> Option<Instant> {
+    run.started_at.or(run.occurrence).or(run.finished_at)
 }
 
 fn took(run: &Run) -> Option<i64> {
@@ -151,12 +283,13 @@ fn took(run: &Run) -> Option<i64> {
     i64::try_from(took.as_millis()).ok()
 }
 
-/// Milliseconds as people read them: `93 ms`, `4.2 s`, `3 min 20 s`.
+/// Milliseconds as people read them: `93 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`.
 fn millis(millis: i64) -> String {
     match millis {
         ..1_000 => format!("{millis} ms"),
         1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        _ => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
+        60_000..3_600_000 => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
+        _ => format!("{} h {} min", millis / 3_600_000, millis % 3_600_000 / 60_000),
     }
 }
 
@@ -166,32 +299,30 @@ fn outcome_text(run: &Run) -> String {
             format!("skipped: {reason} ({} occurrences)", run.occurrences)
         }
         Some(reason) => format!("skipped: {reason}"),
-        None => run.outcome.clone(),
+        None => run.outcome.name().to_owned(),
     }
 }
 
 fn outcome(run: &Run) -> Cell {
-    let tone = match run.outcome.as_str() {
-        "done" => Tone::Good,
-        "failed" => Tone::Bad,
-        "running" => Tone::Plain,
-        _ => Tone::Faint,
+    let tone = match run.outcome {
+        Outcome::Done => Tone::Good,
+        Outcome::Failed => Tone::Bad,
+        Outcome::Running => Tone::Plain,
+        Outcome::Skipped => Tone::Faint,
     };
     Cell::text(outcome_text(run)).tone(tone)
 }
 
 fn what(run: &Run) -> String {
-    let counts = run.counts.as_deref().map(counts);
-    run.error.clone().or(counts).unwrap_or_default()
+    run.error.clone().or_else(|| counts(run)).unwrap_or_default()
 }
 
-/// The counts that are not zero: `orgs 412, periods closed 412`.
-fn counts(json: &str) -> String {
-    let counts: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(json).unwrap_or_default();
-    let zero = serde_json::Value::from(0);
-    let some = counts.iter().filter(|(_, count)| **count != zero);
-    let some: Vec<_> =
-        some.map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
-    if some.is_empty() { "nothing to do".to_owned() } else { some.join(", ") }
+/// What a run did; nothing for a job or for counts of another version of periodd.
+fn counts(run: &Run) -> Option<String> {
+    let words = read(run)?.words();
+    Some(if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") })
+}
+
+fn read(run: &Run) -> Option<RunCounts> {
+    RunCounts::read(run.job.parse().ok()?, run.counts.as_deref()?)
 }

@@ -3,13 +3,13 @@
 use super::output::{Cell, Output, Page, Table, Tone};
 use super::runs::jobs;
 use super::session::{Schema, Session, with_session};
+use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
 use crate::billing::Instant;
-use crate::daemon::scheduled;
-use crate::daemon::work::Job;
-use crate::schedule::due_at;
-use crate::store::claim::{self, ZoneBoundary};
-use crate::store::schedules::{self, Row, Trigger};
+use crate::jobs::catalogue::Job;
+use crate::schedule::{Scheduled, Timetable, due_at};
+use crate::store::rollover::claim::{self, ZoneBoundary};
+use crate::store::runs::schedules::{self, Row, Trigger};
 
 const NOTES: &str = "Examples:
   periodd schedule next
@@ -29,76 +29,95 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// List the jobs, their cron lines, and how they stand
+    /// List the jobs with schedule and state
     #[command(after_help = "Examples:\n  periodd schedule list")]
     List,
-    /// Show what comes next: the boundary of every time zone in use, and the jobs' next occurrences
+    /// Show the next boundary of every time zone in use, and the next runs of each job
     #[command(after_help = "Examples:\n  periodd schedule next")]
     Next,
-    /// Keep a job from running until it is resumed; what falls due meanwhile is recorded as skipped
+    /// Pause a job until it is resumed; occurrences meanwhile are recorded as skipped
     #[command(after_help = "Examples:\n\
         \x20 periodd schedule pause rollover --reason 'moving the database'")]
     Pause {
         /// The job
         #[arg(value_name = "JOB", value_parser = jobs())]
-        job: String,
-        /// Why: for whoever finds it paused
+        job: Job,
+        /// Reason, shown to others
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Let a paused job run again
+    /// Resume a paused job
     #[command(after_help = "Examples:\n  periodd schedule resume rollover")]
     Resume {
         /// The job
         #[arg(value_name = "JOB", value_parser = jobs())]
-        job: String,
+        job: Job,
     },
+}
+
+impl Args {
+    pub(super) fn answers_with_a_list(&self) -> bool {
+        matches!(self.command, Command::List)
+    }
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| {
-        let mut connection = session.database.connection().await?;
+        let times = session.times().await?;
         match &args.command {
             Command::List => {
-                let rows = schedules::all(&mut connection).await?;
-                session.screen.show(&List(standings(session, &rows)?))?;
+                let jobs = views(session, &rows(session).await?)?;
+                session.screen.show(&List { jobs, times: times.utc() })?;
             }
             Command::Next => {
-                let rows = schedules::all(&mut connection).await?;
-                let boundaries = claim::zone_boundaries(&mut connection).await?;
-                session.screen.show(&next(session, &rows, boundaries).await?)?;
+                if let Some(doubt) = session.database.look_at_clock().await?.doubt() {
+                    session.screen.note(&format!("no run starts meanwhile: {doubt}"));
+                }
+                session.screen.show(&next(session, times).await?)?;
             }
             Command::Pause { job, reason } => {
-                if reason.trim().is_empty() {
-                    return Err(Failure::usage("--reason must say something"));
-                }
-                let now = session.database.now().await?;
-                let triggers: &[Trigger] = if job == Job::Rollover.name() {
-                    &[Trigger::Schedule, Trigger::Boundary]
-                } else {
-                    &[Trigger::Schedule]
-                };
-                let seed = schedules::draw_seed();
-                schedules::pause(&mut connection, job, triggers, reason, seed, now).await?;
-                let rows = schedules::all(&mut connection).await?;
-                session.screen.show(&List(of(job, standings(session, &rows)?)))?;
+                pause(session, *job, reason).await?;
+                let jobs = of(*job, views(session, &rows(session).await?)?);
+                session.screen.show(&List { jobs, times: times.utc() })?;
             }
             Command::Resume { job } => {
-                if !schedules::resume(&mut connection, job).await? {
+                let mut connection = session.database.connection().await?;
+                if !schedules::resume(&mut connection, job.name()).await? {
                     session.screen.note(&format!("{job} is not paused"));
                 }
-                let rows = schedules::all(&mut connection).await?;
-                session.screen.show(&List(of(job, standings(session, &rows)?)))?;
+                drop(connection);
+                let jobs = of(*job, views(session, &rows(session).await?)?);
+                session.screen.show(&List { jobs, times: times.utc() })?;
             }
         }
         Ok(Exit::Done)
     })
 }
 
+async fn rows(session: &Session) -> Result<Vec<Row>, Failure> {
+    let mut connection = session.database.connection().await?;
+    Ok(schedules::all(&mut connection).await?)
+}
+
+async fn pause(session: &Session, job: Job, reason: &str) -> Result<(), Failure> {
+    if reason.trim().is_empty() {
+        return Err(Failure::usage("--reason must not be empty"));
+    }
+    let now = session.database.now().await?;
+    let triggers: &[Trigger] = match job {
+        Job::Rollover => &Trigger::ALL,
+        _ => &[Trigger::Schedule],
+    };
+    let seed = schedules::draw_seed();
+    let mut connection = session.database.connection().await?;
+    schedules::pause(&mut connection, job.name(), triggers, reason, seed, now).await?;
+    Ok(())
+}
+
 /// How a job stands.
 #[derive(serde::Serialize, schemars::JsonSchema)]
-struct Standing {
+struct ScheduleView {
     job: &'static str,
     cron: String,
     time_zone: String,
@@ -112,18 +131,18 @@ struct Standing {
     replica: Option<String>,
 }
 
-fn standings(session: &Session, rows: &[Row]) -> Result<Vec<Standing>, Failure> {
-    Job::ALL.into_iter().map(|job| standing(session, rows, job)).collect()
+fn views(session: &Session, rows: &[Row]) -> Result<Vec<ScheduleView>, Failure> {
+    Job::ALL.into_iter().map(|job| view(session, rows, job)).collect()
 }
 
-fn standing(session: &Session, rows: &[Row], job: Job) -> Result<Standing, Failure> {
+fn view(session: &Session, rows: &[Row], job: Job) -> Result<ScheduleView, Failure> {
     let schedule = job.schedule(&session.config);
     let of_job = |row: &&Row| row.job == job.name();
-    let row = rows.iter().filter(of_job).find(|row| row.trigger == Trigger::Schedule.name());
+    let row = rows.iter().filter(of_job).find(|row| row.trigger == Trigger::Schedule);
     let at_work = rows.iter().filter(of_job).find(|row| row.running.is_some());
     let zone = session.tz.zone(schedule.time_zone.as_str()).map_err(Failure::configuration)?;
-    let timetable = crate::schedule::Timetable::new(&schedule.cron, zone);
-    Ok(Standing {
+    let timetable = Timetable::new(&schedule.cron, zone);
+    Ok(ScheduleView {
         job: job.name(),
         cron: schedule.cron.as_str().to_owned(),
         time_zone: schedule.time_zone.as_str().to_owned(),
@@ -136,18 +155,23 @@ fn standing(session: &Session, rows: &[Row], job: Job) -> Result<Standing, Failu
     })
 }
 
-fn of(job: &str, standings: Vec<Standing>) -> Vec<Standing> {
-    standings.into_iter().filter(|standing| standing.job == job).collect()
+fn of(job: Job, views: Vec<ScheduleView>) -> Vec<ScheduleView> {
+    views.into_iter().filter(|view| view.job == job.name()).collect()
 }
 
-impl Standing {
-    fn state(&self) -> Cell {
+impl ScheduleView {
+    fn state(&self, times: &Local) -> Cell {
         match (&self.pause_reason, self.running, self.enabled) {
-            (Some(reason), _, _) => Cell::text(format!("paused: {reason}")).tone(Tone::Warning),
+            (Some(reason), _, _) => {
+                let since = self.paused_at.map(|at| format!(" {}", times.relative(at)));
+                let since = since.unwrap_or_default();
+                Cell::text(format!("paused{since}: {reason}")).tone(Tone::Warning)
+            }
             (None, _, false) => Cell::text("switched off").tone(Tone::Faint),
             (None, Some(occurrence), true) => {
                 let by = self.replica.as_deref().unwrap_or_default();
-                Cell::text(format!("running since {occurrence} on {by}")).tone(Tone::Good)
+                let since = times.at(occurrence);
+                Cell::text(format!("running since {since} on {by}")).tone(Tone::Good)
             }
             (None, None, true) => Cell::text("waiting"),
         }
@@ -156,18 +180,22 @@ impl Standing {
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-pub(super) struct List(Vec<Standing>);
+pub(super) struct List {
+    jobs: Vec<ScheduleView>,
+    #[serde(skip)]
+    times: Local,
+}
 
 impl Output for List {
     fn page(&self) -> Page {
         let mut table = Table::new(["job", "cron", "time zone", "in words", "state"]);
-        for standing in &self.0 {
+        for standing in &self.jobs {
             table.row([
                 Cell::text(standing.job),
                 Cell::text(&standing.cron),
                 Cell::text(&standing.time_zone),
                 Cell::text(&standing.words),
-                standing.state(),
+                standing.state(&self.times),
             ]);
         }
         table.into()
@@ -179,6 +207,8 @@ impl Output for List {
 pub(super) struct Next {
     boundaries: Vec<Boundary>,
     jobs: Vec<Upcoming>,
+    #[serde(skip)]
+    times: Times,
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -192,7 +222,7 @@ struct Boundary {
 #[derive(serde::Serialize, schemars::JsonSchema)]
 struct Upcoming {
     #[serde(flatten)]
-    standing: Standing,
+    view: ScheduleView,
     /// Its next occurrences, in its zone; none while it is switched off.
     next: Vec<Occurrence>,
 }
@@ -205,12 +235,11 @@ struct Occurrence {
     due_at: Instant,
 }
 
-async fn next(
-    session: &Session,
-    rows: &[Row],
-    boundaries: Vec<ZoneBoundary>,
-) -> Result<Next, Failure> {
-    let boundaries = boundaries.into_iter().map(|boundary| {
+async fn next(session: &Session, times: Times) -> Result<Next, Failure> {
+    let now = session.now().await?;
+    let rows = rows(session).await?;
+    let mut connection = session.database.connection().await?;
+    let boundaries = claim::zone_boundaries(&mut connection).await?.into_iter().map(|boundary| {
         let ZoneBoundary { time_zone, at, orgs } = boundary;
         // A zone that nobody knows: its orgs are parked by the next rollover, and named there.
         let zone = session.tz.zone(&time_zone);
@@ -218,17 +247,17 @@ async fn next(
         Boundary { time_zone, local, at, orgs }
     });
     let boundaries = boundaries.collect();
-    let now = session.now().await?;
-    let jobs = Job::ALL.into_iter().map(|job| upcoming(session, rows, job, now));
-    Ok(Next { boundaries, jobs: jobs.collect::<Result<_, _>>()? })
+    let jobs = Job::ALL.into_iter().map(|job| upcoming(session, &rows, job, now));
+    Ok(Next { boundaries, jobs: jobs.collect::<Result<_, _>>()?, times })
 }
 
 fn upcoming(session: &Session, rows: &[Row], job: Job, now: Instant) -> Result<Upcoming, Failure> {
-    let standing = standing(session, rows, job)?;
-    let scheduled = scheduled(job, &session.config, &session.tz).map_err(Failure::configuration)?;
+    let view = view(session, rows, job)?;
+    let scheduled = Scheduled::of(job, &session.config, &session.tz);
+    let scheduled = scheduled.map_err(Failure::configuration)?;
     let seed = rows
         .iter()
-        .find(|row| row.job == job.name() && row.trigger == Trigger::Schedule.name())
+        .find(|row| row.job == job.name() && row.trigger == Trigger::Schedule)
         .map_or(0, |row| row.seed);
     let next = scheduled.timetable.iter().flat_map(|timetable| {
         timetable.after(now).take(SHOWN).map(|at| Occurrence {
@@ -237,39 +266,45 @@ fn upcoming(session: &Session, rows: &[Row], job: Job, now: Instant) -> Result<U
             due_at: due_at(at, scheduled.policy.jitter, seed),
         })
     });
-    Ok(Upcoming { standing, next: next.collect() })
+    Ok(Upcoming { view, next: next.collect() })
 }
 
 impl Output for Next {
     fn page(&self) -> Page {
         let mut page = Page::new();
         if self.boundaries.is_empty() {
-            page = page.line("no org has a period that ends");
+            page = page.line("no org has an open period");
         } else {
-            let mut table = Table::new(["time zone", "next boundary", "in UTC", "orgs"]);
+            let mut table = Table::new(["time zone", "next boundary", "", "orgs"]);
             for boundary in &self.boundaries {
+                let times = self.times.local(&boundary.time_zone);
                 table.row([
                     Cell::text(&boundary.time_zone),
-                    Cell::text(&boundary.local),
-                    Cell::text(boundary.at),
+                    Cell::whole(times.at(boundary.at)),
+                    Cell::text(times.relative(boundary.at)).tone(Tone::Faint),
                     Cell::number(boundary.orgs),
                 ]);
             }
             page = page.table(table);
         }
-        let mut table = Table::new(["job", "in words", "next"]);
+        let mut table = Table::new(["job", "in words", "next", ""]);
         for job in &self.jobs {
-            let words = format!("{} ({})", job.standing.words, job.standing.time_zone);
-            let next = match &job.standing.pause_reason {
-                Some(_) => None,
-                None => job.next.first().map(|first| Cell::text(&first.local)),
+            let times = self.times.local(&job.view.time_zone);
+            let row = |at: Instant| {
+                [Cell::whole(times.at(at)), Cell::text(times.relative(at)).tone(Tone::Faint)]
             };
-            let next = next.unwrap_or_else(|| job.standing.state());
-            table.row([Cell::text(job.standing.job), Cell::text(words), next]);
-            let is_paused = job.standing.pause_reason.is_some();
+            let words = format!("{} ({})", job.view.words, job.view.time_zone);
+            let next = match &job.view.pause_reason {
+                Some(_) => None,
+                None => job.next.first().map(|first| row(first.at)),
+            };
+            let state = || [job.view.state(&times), Cell::text("")];
+            let [next, relative] = next.unwrap_or_else(state);
+            table.row([Cell::text(job.view.job), Cell::text(words), next, relative]);
+            let is_paused = job.view.pause_reason.is_some();
             for later in job.next.iter().skip(1).filter(|_| !is_paused) {
-                let local = Cell::text(&later.local);
-                table.row([Cell::text(""), Cell::text(""), local.tone(Tone::Faint)]);
+                let [at, relative] = row(later.at);
+                table.row([Cell::text(""), Cell::text(""), at.tone(Tone::Faint), relative]);
             }
         }
         page.line("").table(table)

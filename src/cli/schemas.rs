@@ -7,8 +7,10 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
-use super::{adoption, alerts, config, db, demo, doctor, explain, orgs, packs, periods, rollover};
-use super::{runs, schedule, status, sync, tiers, usage};
+use super::said::Document;
+use super::{adoption, alerts, config, db, doctor, explain, orgs, packs, periods, rollover};
+use super::{drift, limits, runs, schedule, status, sync, tiers, usage, users};
+use crate::demo;
 
 /// A command, as it is typed, and the schema of its answer.
 pub(super) type Described = (&'static str, Value);
@@ -25,23 +27,28 @@ pub(super) fn all() -> Vec<Described> {
         of::<orgs::Shown>("orgs show"),
         of::<orgs::set::Answer>("orgs set"),
         of::<orgs::park::Answer>("orgs park"),
-        of::<orgs::park::Answer>("orgs unpark"),
+        of::<orgs::park::Unparked>("orgs unpark"),
+        of::<users::List>("users list"),
+        of::<users::List>("users add"),
+        of::<limits::Answer>("limits set"),
         of::<usage::Recorded>("usage record"),
         of::<usage::limits::All>("usage limits"),
         of::<usage::limits::Checked>("usage check"),
         of::<usage::import::Answer>("usage import"),
-        of::<packs::List>("packs grant"),
+        of::<packs::GrantAnswer>("packs grant"),
         of::<packs::List>("packs list"),
         of::<packs::refund::Answer>("packs refund"),
         of::<tiers::List>("tiers list"),
         of::<tiers::Steps>("tiers apply"),
+        of::<tiers::List>("tiers export"),
         of::<status::Answer>("status"),
         of::<doctor::Answer>("doctor"),
         of::<config::init::Written>("config init"),
-        of::<Either<config::check::Report, config::check::Refusal>>("config check"),
+        of::<Either<config::check::ConfigReport, config::check::Refusal>>("config check"),
         of::<Vec<crate::config::Shown<'static>>>("config show"),
         of::<runs::List>("runs list"),
         of::<runs::One>("runs show"),
+        of::<drift::Answer>("drift list"),
         of::<schedule::List>("schedule list"),
         of::<schedule::Next>("schedule next"),
         of::<schedule::List>("schedule pause"),
@@ -51,9 +58,10 @@ pub(super) fn all() -> Vec<Described> {
         of::<alerts::Answer>("alerts resend"),
         of::<alerts::Tested>("alerts test"),
         of::<alerts::preview::Written>("alerts preview"),
+        of::<alerts::templates::Exported>("alerts templates export"),
         of::<db::Migrations>("db migrate"),
         of::<db::Migrations>("db status"),
-        of::<Either<adoption::Report, adoption::Done>>("db import"),
+        of::<Either<adoption::AdoptionReport, adoption::Done>>("db import"),
         of::<adoption::Verdict>("db verify"),
         of::<db::Url>("db url"),
         of::<periods::List>("periods"),
@@ -61,19 +69,28 @@ pub(super) fn all() -> Vec<Described> {
     ]
 }
 
+/// What every command answers instead when it fails and has shown no answer.
+pub(super) fn of_errors() -> Described {
+    let title = "What `periodd --format json` answers where a command failed".to_owned();
+    ("error", described::<Document>(title))
+}
+
 fn of<T: JsonSchema>(command: &'static str) -> Described {
+    (command, described::<T>(format!("What `periodd {command} --format json` answers")))
+}
+
+fn described<T: JsonSchema>(title: String) -> Value {
     // What is written, not what could be read: a key that is always there is required.
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let schema = settings.into_generator().into_root_schema_for::<T>();
     let mut described = Map::new();
     let draft = schema.get("$schema").cloned().unwrap_or_default();
     described.insert("$schema".to_owned(), draft);
-    let title = Value::from(format!("What `periodd {command} --format json` answers"));
-    described.insert("title".to_owned(), title);
+    described.insert("title".to_owned(), Value::from(title));
     let others = schema.as_object().into_iter().flatten();
     let others = others.filter(|(key, _)| !["$schema", "title"].contains(&key.as_str()));
     described.extend(others.map(|(key, value)| (key.clone(), value.clone())));
-    (command, Value::Object(described))
+    Value::Object(described)
 }
 
 /// An answer that is one or the other.

@@ -9,46 +9,56 @@ use uuid::Uuid;
 
 use super::interrupt::Interrupts;
 use super::output::Screen;
-use super::{Exit, Failure, Global};
-use crate::billing::Instant;
+use super::times::{Times, written};
+use super::{Exit, Failure, Global, caller};
+use crate::billing::{Instant, When, Zone};
+use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::daemon::work::Job;
-use crate::daemon::{cluster_settings, replica};
-use crate::jobs;
+use crate::jobs::catalogue::Job;
+use crate::jobs::counts::RunCounts;
+use crate::jobs::finding::{Caller, Command};
+use crate::jobs::instance::{Server, leave, replica, require_current, this_machine};
 use crate::jobs::stop::Stop;
-use crate::store::cluster::Cluster;
-use crate::store::schedules::Ended;
-use crate::store::{Database, StoreError, migrate, orgs, runs};
+use crate::store::runs::schedules::Ended;
+use crate::store::{Address, Bounds, Database, StoreError, orgs, runs, sample};
 use crate::telemetry::{self, Verbosity};
-use crate::tzdata::TzData;
+use crate::text;
+use crate::tz::TzData;
 
 /// What the ledger says of a run that was asked to stop between two batches …
-const INTERRUPTED: &str = "interrupted; what was done stays done";
+const INTERRUPTED: &str = "interrupted; completed batches are kept";
 /// … and of one that was broken off amid a batch.
-const BROKEN_OFF: &str = "broken off amid a batch, of which nothing remains; what was done before \
-                          stays done";
+const BROKEN_OFF: &str = "aborted during a batch, which was rolled back; completed batches are \
+                          kept";
 /// How long a command that was broken off tries to say so in the ledger.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// How a session treats the schema.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Schema {
+pub(crate) enum Schema {
     /// It must be what this program needs. The private cluster's is brought there first: nobody
     /// else works on it.
     Current,
     /// Whatever is there.
     Any,
+    /// The command makes it, and moves whole tables in one statement.
+    Made,
 }
 
 /// A command at work on a database.
-pub(super) struct Session {
-    pub(super) config: Config,
-    pub(super) tz: TzData,
-    pub(super) database: Database,
-    pub(super) screen: Screen,
+pub(crate) struct Session {
+    pub(crate) config: Config,
+    pub(crate) tz: TzData,
+    pub(crate) database: Database,
+    pub(crate) screen: Screen,
+    /// How periodd was called.
+    pub(crate) caller: Caller,
+    /// Does this machine run the daemon as a service, by this configuration?
+    pub(crate) has_unit: bool,
     interrupts: Interrupts,
     cluster: Option<Cluster>,
     at: Option<Instant>,
+    utc: bool,
     yes: bool,
     /// The run that is entered in the ledger, and has not ended there yet.
     recording: Cell<Option<i64>>,
@@ -59,7 +69,7 @@ pub(super) struct Session {
 ///
 /// # Errors
 /// A [`Failure`] of the command, or of reaching the database.
-pub(super) fn with_session<T>(
+pub(crate) fn with_session<T>(
     global: &Global,
     schema: Schema,
     command: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
@@ -70,15 +80,13 @@ pub(super) fn with_session<T>(
 }
 
 /// The same with a configuration at hand.
-///
-/// # Errors
-/// As [`with_session`].
-pub(super) fn with_config<T>(
+pub(crate) fn with_config<T>(
     config: Config,
     global: &Global,
     schema: Schema,
     command: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    super::owner::become_owner(&config)?;
     let verbosity = Verbosity { quiet: global.quiet, louder: global.verbose };
     telemetry::init(&config.log, verbosity);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -87,11 +95,15 @@ pub(super) fn with_config<T>(
         .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(async {
         let interrupts = Interrupts::listen(global.screen())?;
-        let session = Session::open(config, global, schema, interrupts).await?;
+        let session = Box::pin(Session::open(config, global, schema, interrupts)).await?;
+        // Changes of the schema name who keeps them waiting themselves.
+        let watch = (schema != Schema::Made).then(|| session.database.watch_locks());
         let result = tokio::select! {
             result = command(&session) => result,
             failure = session.interrupts.broken_off() => Err(failure),
         };
+        drop(watch);
+        let result = result.map_err(|failure| failure.naming(session.database.seen_holders()));
         session.end_broken_off().await;
         let left = session.close().await;
         let result = result?;
@@ -109,60 +121,82 @@ impl Session {
         schema: Schema,
         interrupts: Interrupts,
     ) -> Result<Self, Failure> {
-        let configured = config.database_url().map_err(Failure::configuration)?;
-        let (cluster, url) = if let Some(url) = &configured {
-            (None, url.reveal().to_owned())
-        } else {
-            let settings = cluster_settings(&config);
-            let cluster = blocking(move || Cluster::open(&settings)).await?;
-            let cluster = cluster.map_err(Failure::unavailable)?;
-            let url = cluster.url();
-            (Some(cluster), url)
-        };
+        let Server { url, cluster } = Server::open(&config).await?;
         let connections = config.database.max_connections;
+        let bounds = match schema {
+            Schema::Made => Bounds::of_a_day(),
+            Schema::Current | Schema::Any => Bounds::of(config.database.statement_timeout.0),
+        };
+        let address = Address { url: &url, schema: config.database.schema.as_deref() };
         let database = tokio::select! {
-            connected = Database::connect(&url, connections) => connected?,
+            connected = Database::connect_within(address, connections, bounds) => connected?,
             failure = interrupts.broken_off() => return Err(failure),
         };
+        let database = database.watched_by(this_machine());
         let screen = global.screen();
         let tz = TzData::newest();
-        let (at, yes) = (global.at, global.yes);
+        let at = match global.at.map(|when| (when, when.instant())) {
+            None => None,
+            Some((_, Some(at))) => Some(at),
+            Some((when, None)) => {
+                let now = database.now().await?;
+                Some(when.at(&Zone::utc(), now).map_err(Failure::usage)?)
+            }
+        };
+        let (utc, yes) = (global.utc, global.yes);
         let recording = Cell::new(None);
-        let session =
-            Self { config, tz, database, screen, interrupts, cluster, at, yes, recording };
+        let caller = caller::of(global, &config, at);
+        let has_unit = caller::has_unit(global, &config);
+        let mut session = Self {
+            config,
+            tz,
+            database,
+            screen,
+            caller,
+            has_unit,
+            interrupts,
+            cluster,
+            at,
+            utc,
+            yes,
+            recording,
+        };
         if schema == Schema::Current {
-            session.see_to_schema().await?;
+            let is_private = session.cluster.is_some();
+            require_current(&session.database, &session.tz, is_private).await?;
+            session.keep_sandbox_time().await?;
         }
         Ok(session)
     }
 
-    async fn see_to_schema(&self) -> Result<(), Failure> {
-        match migrate::require_current(&self.database).await {
-            Err(StoreError::Outdated(_)) if self.cluster.is_some() => {
-                let now = self.database.now().await?;
-                jobs::zones::migrate(&self.database, &self.tz, now).await?;
-                Ok(())
+    /// A sandbox whose clock was moved goes on from there, unless `--at` says otherwise.
+    async fn keep_sandbox_time(&mut self) -> Result<(), Failure> {
+        if self.config.database.sandbox && self.at.is_none() {
+            self.at = sample::remembered_now(&self.database).await?;
+            if let Some(at) = self.at {
+                let at = written(&Zone::utc(), at);
+                self.screen.note(&format!("business time is {at}, where this sandbox stands"));
             }
-            other => Ok(other?),
-        }
-    }
-
-    async fn close(self) -> Result<(), Failure> {
-        self.database.close().await;
-        if let Some(cluster) = self.cluster {
-            blocking(move || cluster.close()).await?.map_err(Failure::unavailable)?;
         }
         Ok(())
     }
 
+    async fn close(self) -> Result<(), Failure> {
+        self.database.close().await;
+        match self.cluster {
+            Some(cluster) => Ok(leave(cluster).await?),
+            None => Ok(()),
+        }
+    }
+
     /// The wish to stop, for a job that works in batches: from now on Ctrl-C lets it finish the
     /// batch under way. Such a command ends with [`Session::exit`].
-    pub(super) fn stop_between_batches(&self) -> Stop {
+    pub(crate) fn stop_between_batches(&self) -> Stop {
         self.interrupts.between_batches()
     }
 
     /// The exit code of a command that may have been stopped between two batches.
-    pub(super) fn exit(&self, exit: Exit) -> Exit {
+    pub(crate) fn exit(&self, exit: Exit) -> Exit {
         if self.interrupts.asked() { Exit::Interrupted } else { exit }
     }
 
@@ -171,17 +205,17 @@ impl Session {
     ///
     /// # Errors
     /// Exit 5 when the answer is no, or when there is nobody to ask.
-    pub(super) async fn confirm(&self, orgs: usize, deed: &str) -> Result<(), Failure> {
+    pub(crate) async fn confirm(&self, orgs: usize, deed: &str) -> Result<(), Failure> {
         if self.yes || orgs <= 1 {
             return Ok(());
         }
         let what = format!("{deed} of {orgs} orgs");
         if !std::io::stdin().is_terminal() {
             return Err(Failure::refused(format!(
-                "this would {what}, and there is nobody to ask; add --yes to mean it"
+                "this would {what}; not a terminal, so confirm with --yes"
             )));
         }
-        let answer = blocking(move || ask(&format!("This will {what}. Go on? [y/N] "))).await?;
+        let answer = blocking(move || ask(&format!("This will {what}. Continue? [y/N] "))).await?;
         let answer = answer.map_err(|error| Failure::failed(format!("cannot ask: {error}")))?;
         if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
             Ok(())
@@ -199,22 +233,26 @@ impl Session {
     ///
     /// # Errors
     /// The work's own, or the ledger's when it was done and could not be recorded.
-    pub(super) async fn recorded(
+    pub(crate) async fn recorded(
         &self,
         job: Job,
         dry_run: bool,
-        work: impl AsyncFnOnce(Option<i64>) -> Result<(Exit, serde_json::Value), Failure>,
+        work: impl AsyncFnOnce(Option<i64>) -> Result<(Exit, RunCounts), Failure>,
     ) -> Result<Exit, Failure> {
         if dry_run {
             return work(None).await.map(|(exit, _)| exit);
         }
+        // What is refused for the clock is not recorded: by that clock it would lie elsewhere.
+        self.database.believed_now().await?;
         let begun = self.begin_record(job).await;
         let result = work(begun.as_ref().ok().copied()).await;
         let ended = match &result {
             Ok((Exit::Interrupted, counts)) => {
-                Ended { counts: Some(counts.to_string()), error: Some(INTERRUPTED.to_owned()) }
+                Ended { counts: Some(counts.json()), error: Some(INTERRUPTED.to_owned()) }
             }
-            Ok((_, counts)) => Ended { counts: Some(counts.to_string()), error: None },
+            Ok((_, counts)) => {
+                Ended { counts: Some(counts.json()), error: counts.failure().map(str::to_owned) }
+            }
             Err(failure) => Ended { counts: None, error: Some(failure.message.clone()) },
         };
         let recorded = match begun {
@@ -226,7 +264,7 @@ impl Session {
             (Ok(_), Err(error)) => {
                 let job = job.name();
                 let sentence =
-                    format!("the {job} is done, but its run could not be recorded: {error}");
+                    format!("the {job} is done, but the run could not be recorded: {error}");
                 Err(Failure { message: sentence, ..Failure::from(error) })
             }
             (Err(failure), Ok(())) => Err(failure),
@@ -266,11 +304,26 @@ impl Session {
         self.screen.note(&format!("the run stays `running` in the ledger: {why}"));
     }
 
+    /// A command of periodd's that does its work where this one did, as it is typed.
+    pub(crate) fn proposed<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
+        Command::periodd(words).called_by(&self.caller)
+    }
+
     /// How applications connect to this database.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         match (&self.cluster, &self.config.database.url) {
-            (Some(cluster), _) => cluster.url(),
-            (None, Some(_)) => "as [database] url says, which is not shown: it is a secret".into(),
+            (Some(cluster), _) => match &self.config.database.schema {
+                None => cluster.url(),
+                Some(schema) => {
+                    let schema = url_word(schema);
+                    let url = cluster.url();
+                    let sign = if url.contains('?') { '&' } else { '?' };
+                    format!("{url}{sign}options=-csearch_path%3D{schema}")
+                }
+            },
+            (None, Some(_)) => {
+                "use [database] url, which is not shown because it is a secret".into()
+            }
             (None, None) => String::new(),
         }
     }
@@ -280,12 +333,12 @@ impl Session {
     ///
     /// # Errors
     /// Exit 2 for a name that nobody has.
-    pub(super) async fn named_orgs(&self, names: &[String]) -> Result<Vec<Uuid>, Failure> {
+    pub(crate) async fn named_orgs(&self, names: &[String]) -> Result<Vec<Uuid>, Failure> {
         let mut ids: Vec<Uuid> = Vec::with_capacity(names.len());
         for name in names {
             let id = orgs::find(&self.database, name).await?;
             if let Some(parked) = orgs::parked_reason(&self.database, id).await? {
-                self.screen.note(&format!("{name} is parked and left alone: {parked}"));
+                self.screen.note(&format!("{name} is parked and was skipped: {parked}"));
             }
             ids.push(id);
         }
@@ -298,7 +351,7 @@ impl Session {
     ///
     /// # Errors
     /// Exit 5 for a time in the future, unless nothing comes of it or the database is a sandbox.
-    pub(super) async fn business_time(&self, dry_run: bool) -> Result<Option<Instant>, Failure> {
+    pub(crate) async fn business_time(&self, dry_run: bool) -> Result<Option<Instant>, Failure> {
         let Some(at) = self.at else { return Ok(None) };
         if dry_run || self.config.database.sandbox {
             return Ok(Some(at));
@@ -306,18 +359,69 @@ impl Session {
         let now = self.database.now().await?;
         if at > now {
             return Err(Failure::refused(format!(
-                "--at {at} lies in the future (it is {now}): that is possible with --dry-run, or \
-                 on a database whose configuration says `sandbox = true` under [database]"
+                "--at {at} is in the future (now is {now}): this is allowed only with --dry-run, \
+                 or when [database] sandbox = true is configured"
             )));
         }
         Ok(Some(at))
     }
 
-    /// Business time, read from the database's clock where `--at` does not set it.
+    /// The same for what cannot be undone: the database's clock has to be believed.
+    pub(crate) async fn believed_now(&self) -> Result<Instant, Failure> {
+        match self.business_time(false).await? {
+            Some(at) => Ok(at),
+            None => Ok(self.database.believed_now().await?),
+        }
+    }
+
+    /// Believes the database's clock as it is, where `--force` says so.
+    pub(crate) async fn believe_clock(&self, force: bool) -> Result<(), Failure> {
+        if force && self.database.believe_clock().await? {
+            let now = self.database.now().await?;
+            self.screen.note(&format!(
+                "the database's clock says {now}; every process on this database trusts it from \
+                 now on"
+            ));
+        }
+        Ok(())
+    }
+
+    /// How this command writes times.
     ///
     /// # Errors
-    /// As [`Session::business_time`].
-    pub(super) async fn now(&self) -> Result<Instant, Failure> {
+    /// The database's, when its clock has to be read.
+    pub(crate) async fn times(&self) -> Result<Times, Failure> {
+        let now = match self.at {
+            Some(at) => at,
+            None => self.database.now().await?,
+        };
+        Ok(Times::new(self.tz.clone(), self.utc, now))
+    }
+
+    /// The instant that somebody wrote, in an org's zone.
+    ///
+    /// # Errors
+    /// Exit 2 for a time beyond the calendar.
+    pub(crate) async fn instant(&self, when: When, org: Uuid) -> Result<Instant, Failure> {
+        if let Some(at) = when.instant() {
+            return Ok(at);
+        }
+        let zone = orgs::time_zone(&self.database, org).await?;
+        self.instant_in(when, &zone).await
+    }
+
+    /// The same in a zone by its name; an unknown one reads as UTC.
+    pub(crate) async fn instant_in(&self, when: When, zone: &str) -> Result<Instant, Failure> {
+        let now = match self.at {
+            Some(at) => at,
+            None => self.database.now().await?,
+        };
+        let zone = self.tz.zone(zone).unwrap_or_else(|_| Zone::utc());
+        when.at(&zone, now).map_err(Failure::usage)
+    }
+
+    /// Business time, read from the database's clock where `--at` does not set it.
+    pub(crate) async fn now(&self) -> Result<Instant, Failure> {
         match self.business_time(false).await? {
             Some(at) => Ok(at),
             None => Ok(self.database.now().await?),
@@ -329,7 +433,7 @@ fn ask(question: &str) -> std::io::Result<String> {
     // Nothing is held while the answer is waited for: whoever breaks off has something to say.
     {
         let mut stderr = std::io::stderr().lock();
-        stderr.write_all(question.as_bytes())?;
+        stderr.write_all(text::visible(question).as_bytes())?;
         stderr.flush()?;
     }
     let mut answer = String::new();
@@ -341,5 +445,15 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Failure::failed(format!("a task broke off: {error}")))
+    done.map_err(|error| Failure::failed(format!("a task failed: {error}")))
+}
+
+/// A schema's name as a word of a URL, in quotes where it needs them.
+fn url_word(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    let escaped = name.bytes().map(|byte| format!("%{byte:02X}"));
+    format!("%22{}%22", escaped.collect::<String>())
 }

@@ -1,51 +1,73 @@
 //! `periodd status`: problems first, each with the command that mends it.
 
-use super::explain::findings;
-use super::output::{Cell, Output, Page, Table, Tone};
+use super::findings::findings;
+use super::output::{Cell, Output, Page, Screen, Table, Tone};
 use super::session::{Schema, Session, with_session};
+use super::times::Times;
+use super::watch::Watch;
 use super::{Exit, Failure, Global};
 use crate::billing::Instant;
 use crate::clock;
-use crate::daemon::scheduled;
-use crate::daemon::work::Job;
-use crate::jobs::status::{self, Disk, Expected, Status, Surroundings};
-use crate::store::schedules::{Row, Trigger};
-use crate::store::status::{MANY, MANY_ENDING, Queue};
-use crate::tzdata::TzData;
+use crate::jobs::catalogue::Job;
+use crate::jobs::finding::Finding;
+use crate::jobs::status::{self, Disk, Expected, Status, Surroundings, is_alive};
+use crate::jobs::{instance, sync, tiers};
+use crate::schedule::Scheduled;
+use crate::store::reports::status::{MANY, MANY_ENDING, Queue};
+use crate::store::runs::Outcome;
+use crate::store::runs::schedules::{Row, Trigger};
 
 const NOTES: &str = "\
-Exits with 0 where all is well and with 3 where something is wrong, for scripts and monitoring.
-`periodd doctor` looks deeper.
+Exits with 0 if there are no problems and with 3 otherwise, for scripts and monitoring.
+`periodd doctor` checks more.
 
 Examples:
   periodd status
+  periodd status --watch
   periodd status --format json";
 
 /// What `periodd status` is asked.
 #[derive(clap::Args, Debug)]
 #[command(after_help = NOTES)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    watch: Watch,
+}
 
 /// Runs the command.
-pub(super) fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| {
-        let now = session.now().await?;
-        let around = async |rows: &[Row]| surroundings(session, rows);
-        let status = status::status(&session.database, around, now).await?;
-        let exit = if status.found_something() { Exit::Found } else { Exit::Done };
-        session.screen.show(&Answer { status, tz: session.tz.clone() })?;
-        Ok(exit)
+        args.watch.repeat(session, async |screen| look(session, screen).await).await
     })
 }
 
+async fn look(session: &Session, screen: &Screen) -> Result<Exit, Failure> {
+    let now = session.now().await?;
+    let around = async |rows: &[Row]| surroundings(session, rows).await;
+    let mut status = status::status(&session.database, around, now).await?;
+    let called = |finding: Finding| finding.called_by(&session.caller);
+    status.findings = status.findings.into_iter().map(called).collect();
+    let exit = if status.found_something() { Exit::Found } else { Exit::Done };
+    screen.show(&Answer { status, times: session.times().await? })?;
+    Ok(exit)
+}
+
 /// What is known besides the database.
-fn surroundings(session: &Session, rows: &[Row]) -> Surroundings {
+pub(super) async fn surroundings(session: &Session, rows: &[Row]) -> Surroundings {
+    // What is wrong with the configuration fails runs, and these are told of.
+    let columns = sync::targets(&session.database, &session.config.sync).await;
+    let catalogue = tiers::mismatches(&session.database, &session.config).await;
     let directory = session.config.daemon.state_dir.as_path();
     Surroundings {
         tz_release: session.tz.release().to_owned(),
         host_clock: Some(clock::now()),
         disks: disk(directory).into_iter().collect(),
         jobs: Job::ALL.into_iter().map(|job| expected(session, rows, job)).collect(),
+        columns_left_out: columns.map(|columns| columns.left_out).unwrap_or_default(),
+        has_unit: session.has_unit,
+        config: instance::loaded(session.config.file()),
+        host: instance::host(),
+        catalogue: catalogue.unwrap_or_else(|error| vec![Finding::unread(&error, None)]),
     }
 }
 
@@ -58,13 +80,15 @@ pub(super) fn disk(directory: &std::path::Path) -> Option<Disk> {
 
 /// When a job's schedule should have run next, by what its row says was settled last.
 fn expected(session: &Session, rows: &[Row], job: Job) -> Expected {
-    let of_job = |row: &&Row| row.job == job.name() && row.trigger == Trigger::Schedule.name();
+    let of_job = |row: &&Row| row.job == job.name() && row.trigger == Trigger::Schedule;
     let row = rows.iter().find(of_job);
-    let timetable = scheduled(job, &session.config, &session.tz).ok().and_then(|job| job.timetable);
+    let scheduled = Scheduled::of(job, &session.config, &session.tz);
+    let timetable = scheduled.ok().and_then(|job| job.timetable);
     let next = row.and_then(|row| timetable.as_ref()?.next_after(row.settled));
     // One that is running is not late, however long it takes.
     let is_running = row.is_some_and(|row| row.running.is_some() && !row.is_abandoned());
-    Expected { job: job.name(), enabled: timetable.is_some() && !is_running, next }
+    let timeout = job.schedule(&session.config).timeout.0;
+    Expected { job: job.name(), enabled: timetable.is_some() && !is_running, next, timeout }
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -72,29 +96,41 @@ fn expected(session: &Session, rows: &[Row], job: Job) -> Expected {
 pub(super) struct Answer {
     status: Status,
     #[serde(skip)]
-    tz: TzData,
+    times: Times,
 }
 
 impl Output for Answer {
     fn page(&self) -> Page {
         let Status { findings: found, queues, boundaries, runs, .. } = &self.status;
         let mut page = findings(Page::new(), found).line("");
-        let mut table = Table::new(["what waits", "", "since"]);
+        let utc = self.times.utc();
+        let time = |at: Option<Instant>| at.map_or_else(String::new, |at| utc.at(at));
+        let ago = |at: Option<Instant>| {
+            let ago = at.map_or_else(String::new, |at| utc.relative(at));
+            Cell::text(ago).tone(Tone::Faint)
+        };
+        let mut table = Table::new(["waiting", "", "since", ""]);
         for (what, queue) in [
             ("orgs that are due", &queues.due),
             ("orgs without a period", &queues.unopened),
             ("orgs that are parked", &queues.parked),
-            ("metrics to be counted", &queues.uncounted),
-            ("counters to be copied", &queues.pending),
-            ("emails to be sent", &queues.emails),
+            ("metrics to count", &queues.uncounted),
+            ("metrics with a future date", &queues.ahead),
+            ("counters to copy", &queues.pending),
+            ("emails to send", &queues.emails),
             ("alerts without a recipient", &queues.waiting),
+            ("unknown addresses", &queues.dead),
         ] {
-            let since = queue.oldest.map(|at| at.to_string()).unwrap_or_default();
-            table.row([Cell::text(what), Cell::number(length(queue)), Cell::text(since)]);
+            let since = Cell::whole(time(queue.oldest));
+            table.row([Cell::text(what), Cell::number(length(queue)), since, ago(queue.oldest)]);
         }
         page = page.table(table);
+        if let Some(next) = queues.next_attempt {
+            page = page.line(format!("the next email is tried at {}", utc.beside(next)));
+        }
+        page = self.daemons(page);
         if !boundaries.is_empty() {
-            let mut table = Table::new(["next ends", "local time", "zone", "orgs"]);
+            let mut table = Table::new(["next ends", "", "zone", "orgs"]);
             for boundary in boundaries {
                 let of_instant = boundaries.iter().filter(|other| other.at == boundary.at);
                 let orgs = match of_instant.map(|other| other.orgs).sum::<i64>() {
@@ -102,8 +138,8 @@ impl Output for Answer {
                     _ => boundary.orgs.to_string(),
                 };
                 table.row([
-                    Cell::text(boundary.at),
-                    Cell::text(self.local(&boundary.time_zone, boundary.at)),
+                    Cell::whole(self.times.local(&boundary.time_zone).at(boundary.at)),
+                    ago(Some(boundary.at)),
                     Cell::text(&boundary.time_zone),
                     Cell::number(orgs),
                 ]);
@@ -111,20 +147,18 @@ impl Output for Answer {
             page = page.line("").table(table);
         }
         if !runs.is_empty() {
-            let mut table =
-                Table::new(["last run of", "began", "ended", "outcome", "by", "number"]);
+            let mut table = Table::new(["last run of", "began", "", "outcome", "by", "number"]);
             for run in runs {
-                let text = |at: Option<Instant>| at.map(|at| at.to_string()).unwrap_or_default();
-                let tone = match run.outcome.as_str() {
-                    "failed" => Tone::Bad,
-                    "done" => Tone::Good,
+                let tone = match run.outcome {
+                    Outcome::Failed => Tone::Bad,
+                    Outcome::Done => Tone::Good,
                     _ => Tone::Plain,
                 };
                 table.row([
                     Cell::text(&run.job),
-                    Cell::text(text(run.started_at)),
-                    Cell::text(text(run.finished_at)),
-                    Cell::text(&run.outcome).tone(tone),
+                    Cell::whole(time(run.started_at)),
+                    ago(run.started_at),
+                    Cell::text(run.outcome.name()).tone(tone),
                     Cell::text(&run.replica),
                     Cell::number(run.id),
                 ]);
@@ -136,9 +170,31 @@ impl Output for Answer {
 }
 
 impl Answer {
-    fn local(&self, zone: &str, at: Instant) -> String {
-        let zone = self.tz.zone(zone).ok();
-        zone.map_or_else(|| "unknown zone".to_owned(), |zone| zone.local_as(at, "%b %d %H:%M %Z"))
+    /// A line for each daemon that runs, or was seen last.
+    fn daemons(&self, page: Page) -> Page {
+        if self.status.daemons.is_empty() {
+            return page;
+        }
+        let utc = self.times.utc();
+        let mut table = Table::new(["daemon", "version", "started", "last heartbeat", "", ""]);
+        for daemon in &self.status.daemons {
+            let state = match daemon.stopped_at {
+                Some(_) => Cell::text("stopped"),
+                None if is_alive(daemon, self.status.clock) => {
+                    Cell::text("running").tone(Tone::Good)
+                }
+                None => Cell::text("disappeared").tone(Tone::Bad),
+            };
+            table.row([
+                Cell::text(&daemon.replica),
+                Cell::text(&daemon.version),
+                Cell::whole(utc.at(daemon.started_at)),
+                Cell::whole(utc.at(daemon.seen_at)),
+                Cell::text(utc.relative(daemon.seen_at)).tone(Tone::Faint),
+                state,
+            ]);
+        }
+        page.line("").table(table)
     }
 }
 

@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
+use super::times::Local;
 use super::{Exit, Failure, Global};
-use crate::daemon::work::{Job, sync_counts};
+use crate::jobs::Left;
+use crate::jobs::catalogue::Job;
+use crate::jobs::columns::{ColumnLeftOut, Columns};
+use crate::jobs::counts::RunCounts;
 use crate::jobs::pace::{self, Pace};
-use crate::jobs::sync::{self, Error, Report, Request, Scope};
-use crate::store::derived::Target;
+use crate::jobs::sync::{self, Error, Request, Scope, SyncReport};
 use crate::store::orgs;
 
 const NOTES: &str = "\
-Without flags it counts: metrics that were plainly inserted go into their counters, and copies of
-counters that moved are written. That is no drift. --full then looks at every counter and copy, and
-mends what differs; so does --org, for some orgs. It refuses (exit 5, nothing changed) where the
-metrics are more likely wrong than the counters.
+Without flags it counts: adds inserted metrics to their counters and writes the copies of changed
+counters. That is not drift. --full then checks every counter and copy and repairs differences;
+--org does so for some orgs. The audit refuses (exit 5, nothing changed) when the metrics are more
+likely wrong than the counters.
 
 Examples:
   periodd sync
@@ -31,19 +34,19 @@ pub struct Args {
     /// Only this org (slug or id), audited too; may be repeated
     #[arg(long = "org", value_name = "ORG")]
     orgs: Vec<String>,
-    /// Look for drift after counting, and mend it
+    /// After counting, find and repair drift
     #[arg(long)]
     full: bool,
-    /// Only look for drift: change nothing, exit 3 where there is some
+    /// Only find drift: change nothing, and exit with 3 if there is any
     #[arg(long, conflicts_with = "force")]
     check: bool,
-    /// Mend even what looks suspicious
+    /// Repair even when the data looks suspicious, and trust the database's clock
     #[arg(long)]
     force: bool,
 }
 
 /// Runs the command.
-pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     if args.force && !args.full && args.orgs.is_empty() {
         return Err(Failure::usage("--force goes with --full or --org: counting is never refused"));
     }
@@ -53,6 +56,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         if args.force {
             confirm(session, &scope).await?;
         }
+        session.believe_clock(args.force).await?;
         let request = Request {
             scope,
             at: session.business_time(args.check).await?,
@@ -74,7 +78,7 @@ async fn sync(
     session: &Session,
     request: Request,
     audits: bool,
-) -> Result<(Exit, serde_json::Value), Failure> {
+) -> Result<(Exit, RunCounts), Failure> {
     let progress = observer(session);
     let report = if audits {
         sync::audit(&session.database, &request, progress).await
@@ -82,45 +86,47 @@ async fn sync(
         sync::count(&session.database, &request, progress).await
     };
     let report = report.map_err(|error| failure(session, error))?;
-    let exit = match (request.check && report.drift_found > 0, report.parked.is_empty()) {
+    let is_whole = report.parked.is_empty()
+        && report.skipped.is_empty()
+        && report.left_out.is_empty()
+        && report.columns_left_out.is_empty();
+    let exit = match (request.check && report.drift_found > 0, is_whole) {
         (true, _) => Exit::Found,
         (false, false) => Exit::Partly,
         (false, true) => Exit::Done,
     };
-    let (exit, counts) = (session.exit(exit), sync_counts(&report));
-    session.screen.show(&Answer { check: request.check, report })?;
+    let (exit, counts) = (session.exit(exit), RunCounts::from(&report));
+    let times = session.times().await?.utc();
+    session.screen.show(&Answer { check: request.check, report, times })?;
     Ok((exit, counts))
 }
 
 /// What the configuration says about every sync.
-pub(super) async fn standing_request(session: &Session) -> Result<Request, Failure> {
-    let targets = targets(session).await?;
-    Ok(Request::standing(&session.config.sync, targets))
+pub(crate) async fn standing_request(session: &Session) -> Result<Request, Failure> {
+    let columns = targets(session).await?;
+    Ok(Request::standing(&session.config.sync, columns))
 }
 
 /// The derived columns of the configuration.
 ///
 /// # Errors
 /// Exit 78 for one that the database does not have, with its place in the configuration.
-pub(super) async fn targets(session: &Session) -> Result<Arc<[Target]>, Failure> {
-    let targets = sync::targets(&session.database, &session.config.sync).await;
-    targets.map(Arc::from).map_err(|error| failure(session, error))
+pub(crate) async fn targets(session: &Session) -> Result<Columns, Failure> {
+    let columns = sync::targets(&session.database, &session.config.sync).await;
+    columns.map_err(|error| failure(session, error))
 }
 
 /// Those of them that a rollover does not write by itself.
-///
-/// # Errors
-/// As [`targets`].
-pub(super) async fn targets_besides_defaults(session: &Session) -> Result<Arc<[Target]>, Failure> {
-    let targets = sync::targets_besides_defaults(&session.database, &session.config.sync).await;
-    targets.map_err(|error| failure(session, error))
+pub(crate) async fn targets_besides_defaults(session: &Session) -> Result<Columns, Failure> {
+    let columns = sync::targets_besides_defaults(&session.database, &session.config.sync).await;
+    columns.map_err(|error| failure(session, error))
 }
 
 fn failure(session: &Session, error: Error) -> Failure {
     match error {
         Error::Store(error) => error.into(),
         Error::Refused(_) => Failure::refused(format!(
-            "{error}; look at usage_metrics, and where it is right after all, mend with --force"
+            "{error}; check usage_metrics, and if it is right, run again with --force"
         )),
         Error::Derived { key, sentence } => {
             let place = session.config.source(&key);
@@ -145,7 +151,7 @@ async fn confirm(session: &Session, scope: &Scope) -> Result<(), Failure> {
             usize::try_from(orgs).unwrap_or(usize::MAX)
         }
     };
-    session.confirm(orgs, "believe the metrics and change the counters").await
+    session.confirm(orgs, "trust the metrics and change the counters").await
 }
 
 /// How far a run is: a bar on a terminal, a line every ten seconds elsewhere.
@@ -153,17 +159,17 @@ fn observer(session: &Session) -> sync::Observer {
     let screen = session.screen.clone();
     if std::io::stderr().is_terminal() {
         let spinner = screen.spinner();
-        return Arc::new(move |report: &Report| spinner.set_message(progress(report)));
+        return Arc::new(move |report: &SyncReport| spinner.set_message(progress(report)));
     }
     let pace = Pace::new(pace::EVERY);
-    Arc::new(move |report: &Report| {
+    Arc::new(move |report: &SyncReport| {
         if pace.is_due() {
             screen.note(&progress(report));
         }
     })
 }
 
-fn progress(report: &Report) -> String {
+fn progress(report: &SyncReport) -> String {
     let counted = format!("sync: {} metrics counted", report.metrics_counted);
     match report.audited {
         None => counted,
@@ -172,15 +178,17 @@ fn progress(report: &Report) -> String {
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     check: bool,
     #[serde(flatten)]
-    report: Report,
+    report: SyncReport,
+    #[serde(skip)]
+    times: Local,
 }
 
 impl Output for Answer {
     fn page(&self) -> Page {
-        let Report { parked, left, .. } = &self.report;
+        let SyncReport { parked, left, .. } = &self.report;
         let mut page = self.drift(self.late(self.without_pack(Page::new())));
         if !parked.is_empty() {
             let mut table = Table::new(["parked", "because"]);
@@ -188,13 +196,61 @@ impl Output for Answer {
                 table.row([Cell::text(&org.slug).tone(Tone::Bad), Cell::text(&org.reason)]);
             }
             page = page.table(table);
-            page = page.line("mend the row, then: periodd orgs unpark ORG").line("");
+            page = page.line("repair the row, then: periodd orgs unpark ORG").line("");
         }
         if !left.is_empty() {
-            page = page.line(format!("{} left to the next run", counted(left.len(), "busy org")));
+            let mut table = Table::new(["left to the next run", "because"]);
+            for org in left {
+                table.row([Cell::text(&org.slug).tone(Tone::Warning), Cell::text(&org.reason)]);
+            }
+            page = page.table(table).line("");
         }
-        self.sums(page)
+        page = skipped(page, &self.report.skipped);
+        if !self.report.left_out.is_empty() {
+            let mut table = Table::new(["metrics are missing for", "period from", "now", "then"]);
+            for period in &self.report.left_out {
+                table.row([
+                    Cell::text(&period.org).tone(Tone::Bad),
+                    Cell::whole(self.times.at(period.period_start)),
+                    Cell::number(period.now),
+                    Cell::number(period.then),
+                ]);
+            }
+            page = page.table(table);
+            let org = self.report.left_out.first().map_or("ORG", |period| &period.org);
+            page = page
+                .line("these orgs were not changed; if the metrics were deleted on purpose:")
+                .line(format!("periodd sync --full --force --org {org}"))
+                .line("");
+        }
+        self.sums(columns_left_out(page, &self.report.columns_left_out))
     }
+}
+
+/// Shows which orgs a run could neither process nor park.
+pub(crate) fn skipped(page: Page, orgs: &[Left]) -> Page {
+    if orgs.is_empty() {
+        return page;
+    }
+    let mut table = Table::new(["skipped and not parked", "because"]);
+    for org in orgs {
+        table.row([Cell::text(&org.slug).tone(Tone::Bad), Cell::text(&org.reason)]);
+    }
+    let page = page.table(table);
+    page.line("repair the rule or the row that the database names; the next run tries again")
+        .line("")
+}
+
+/// Shows which derived columns a run has written nothing to.
+pub(crate) fn columns_left_out(page: Page, columns: &[ColumnLeftOut]) -> Page {
+    if columns.is_empty() {
+        return page;
+    }
+    let mut table = Table::new(["column left out", "because"]);
+    for ColumnLeftOut { column, reason, .. } in columns {
+        table.row([Cell::text(column).tone(Tone::Bad), Cell::text(reason)]);
+    }
+    page.table(table).line("the next `periodd sync --full` writes what it missed").line("")
 }
 
 impl Answer {
@@ -203,7 +259,7 @@ impl Answer {
         if sold.is_empty() {
             return page;
         }
-        let mut table = Table::new(["purchase without a pack", "column", "quantity", "mended by"]);
+        let mut table = Table::new(["purchase without a pack", "column", "quantity", "repair"]);
         for line in sold {
             table.row([
                 Cell::text(&line.org).tone(Tone::Warning),
@@ -212,7 +268,7 @@ impl Answer {
                 Cell::text(&line.mended_by),
             ]);
         }
-        page.table(table).line("it is kept on top of what the packs hold").line("")
+        page.table(table).line("the quantity is kept in addition to the packs").line("")
     }
 
     fn late(&self, page: Page) -> Page {
@@ -225,7 +281,7 @@ impl Answer {
             table.row([
                 Cell::text(&late.org),
                 Cell::text(&late.feature),
-                Cell::text(late.period_start),
+                Cell::whole(self.times.at(late.period_start)),
                 Cell::number(late.used),
                 Cell::number(late.drawn),
                 Cell::number(late.uncovered),
@@ -236,7 +292,7 @@ impl Answer {
     }
 
     fn drift(&self, page: Page) -> Page {
-        let Report { drift, drift_found, .. } = &self.report;
+        let SyncReport { drift, drift_found, .. } = &self.report;
         if drift.is_empty() {
             return page;
         }
@@ -258,18 +314,21 @@ impl Answer {
     }
 
     fn sums(&self, page: Page) -> Page {
-        let Report { metrics_counted, before_first_period, columns_written, .. } = &self.report;
+        let SyncReport { metrics_counted, before_first_period, columns_written, .. } = &self.report;
         let number = |count: &u64| usize::try_from(*count).unwrap_or(usize::MAX);
         let mut page = page;
         if !self.check {
             let metrics = counted(number(metrics_counted), "metric");
-            let columns = counted(number(columns_written), "copy").replace("copys", "copies");
+            let columns = match columns_written {
+                1 => "1 copy".to_owned(),
+                many => format!("{many} copies"),
+            };
             page = page.line(format!("counted {metrics}, wrote {columns}"));
         }
         if *before_first_period > 0 {
             let metrics = counted(number(before_first_period), "metric");
-            page =
-                page.line(format!("{metrics} from before their org's first period count nowhere"));
+            page = page
+                .line(format!("{metrics} from before their org's first period are not counted"));
         }
         if let Some(audited) = self.report.audited {
             let orgs = counted(number(&audited.orgs), "org");
@@ -277,9 +336,13 @@ impl Answer {
             let found = match (self.report.drift_found, self.check) {
                 (0, _) => "no drift".to_owned(),
                 (found, true) => format!("{found} wrong"),
-                (found, false) => format!("{found} mended"),
+                (found, false) => format!("{found} repaired"),
             };
             page = page.line(format!("audited {orgs} with {metrics}: {found}"));
+        }
+        if let Some(refusal) = &self.report.refusal {
+            let line = format!("without --check this run would be refused: {refusal}");
+            page = page.line(Cell::text(line).tone(Tone::Bad));
         }
         page
     }

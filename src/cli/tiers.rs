@@ -1,23 +1,26 @@
 //! `periodd tiers`: what is metered and sold.
 
-use super::orgs::or_unlimited;
-use super::output::{Cell, Output, Page, Table, Tone};
+use std::collections::BTreeSet;
+
+use super::output::{Cell, Format, Output, Page, Table, Tone, counted, or_unlimited};
 use super::session::{Schema, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::Quantity;
-use crate::billing::catalogue::{Catalogue, Deed, Kind, Step, price};
-use crate::jobs::tiers;
+use crate::billing::catalogue::{Catalogue, Deed, price};
+use crate::jobs::tiers::{self, Applied};
+
+mod export;
 
 const NOTES: &str = "Examples:
   periodd tiers list
-  periodd tiers apply --dry-run";
+  periodd tiers apply --dry-run
+  periodd tiers export > catalogue.toml";
 
 const APPLY_NOTES: &str = "\
-Writes [[features]], [[tiers]] and [[packs]] of the configuration into the tables, in one
-transaction; done twice, it changes nothing the second time. What the configuration does not name
-stays as it is. With --prune it goes: packs on sale, limits of the tiers that are named, and tiers
-that no org is on or goes to. What a tier includes is read when a period closes, so a change holds
-for the open period too.
+Writes [[features]], [[tiers]] and [[packs]] of the configuration to the tables, in one transaction.
+Safe to repeat. Rows that the configuration does not name are kept, unless --prune is given: it
+removes packs on sale, limits of configured tiers, and tiers that no org is on or will move to.
+Limits are read when a period closes, so a change applies to the open period too.
 
 Examples:
   periodd tiers apply --dry-run
@@ -34,21 +37,23 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// List tiers with what they include, and packs on sale, as the tables say
-    #[command(after_help = "Example:\n  periodd tiers list --format json")]
+    /// List the tiers with their limits, and the packs on sale
     #[command(after_help = "Examples:\n  periodd tiers list\n  periodd tiers list --format json")]
     List,
-    /// Bring the tables to what the configuration says
+    /// Write the configured features, tiers and packs to the database
     Apply(Apply),
+    /// Print features, tiers and packs of the database as configuration
+    #[command(after_help = "Examples:\n  periodd tiers export > catalogue.toml")]
+    Export,
 }
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = APPLY_NOTES)]
 struct Apply {
-    /// Print what would be done, and do nothing
+    /// Print what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Remove what the configuration does not name and no org uses
+    /// Remove unused rows that the configuration does not name
     #[arg(long)]
     prune: bool,
 }
@@ -63,11 +68,23 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         }
         Command::Apply(apply) => {
             let Apply { dry_run, prune } = *apply;
-            let applied = tiers::apply(&session.database, &session.config, prune, dry_run).await;
-            let answer = Steps { dry_run, steps: applied? };
+            let now = session.now().await?;
+            let (database, config) = (&session.database, &session.config);
+            let applied = tiers::apply(database, config, prune, dry_run, now).await?;
+            let answer = Steps { dry_run, applied };
             session.screen.show(&answer)?;
-            let found = dry_run && answer.steps.iter().any(|step| step.deed != Deed::Keep);
+            let found = dry_run && answer.changes() > 0;
             Ok(if found { Exit::Found } else { Exit::Done })
+        }
+        Command::Export => {
+            let catalogue = tiers::list(&session.database).await?;
+            if session.screen.format() == Format::Json {
+                session.screen.show(&List::from(catalogue))?;
+            } else {
+                let text = export::toml(&catalogue);
+                session.screen.write(|stdout| stdout.write_all(text.as_bytes()))?;
+            }
+            Ok(Exit::Done)
         }
     })
 }
@@ -165,7 +182,7 @@ impl Output for List {
         }
         let mut page = Page::from(tiers).line("");
         if self.packs.is_empty() {
-            return page.line("no packs are on sale");
+            return page.line("no packs on sale");
         }
         let mut packs = Table::new(["pack", "feature", "quantity", "price"]);
         for pack in &self.packs {
@@ -184,34 +201,69 @@ impl Output for List {
 #[derive(serde::Serialize, schemars::JsonSchema)]
 pub(super) struct Steps {
     dry_run: bool,
-    steps: Vec<Step>,
+    #[serde(flatten)]
+    applied: Applied,
 }
+
+impl Steps {
+    /// How many steps change something.
+    fn changes(&self) -> usize {
+        self.applied.steps.iter().filter(|step| step.deed != Deed::Keep).count()
+    }
+}
+
+/// Orgs over a limit that are shown by name.
+const OVER_SHOWN: usize = 20;
 
 impl Output for Steps {
     fn page(&self) -> Page {
-        if self.steps.is_empty() {
-            return Page::new().line("the tables are what the configuration says");
+        let Applied { steps, newly_over } = &self.applied;
+        if steps.is_empty() {
+            return Page::new().line("the tables match the configuration");
         }
         let mut table = Table::new(["", "what", "name", "before", "after"]);
-        for step in &self.steps {
+        for step in steps {
             let deed = match step.deed {
                 Deed::Add => Cell::text("add").tone(Tone::Good),
                 Deed::Change => Cell::text("change").tone(Tone::Warning),
                 Deed::Remove => Cell::text("remove").tone(Tone::Bad),
                 Deed::Keep => Cell::text("keep").tone(Tone::Faint),
             };
-            let kind = match step.kind {
-                Kind::Feature => "feature",
-                Kind::Tier => "tier",
-                Kind::Limit => "limit",
-                Kind::Offer => "pack",
-            };
             let text = |value: &Option<String>, none| Cell::text(value.as_deref().unwrap_or(none));
             let before = text(&step.before, "");
             let after = text(&step.after, "not in the configuration");
-            table.row([deed, Cell::text(kind), Cell::text(&step.name), before, after]);
+            table.row([deed, Cell::text(step.kind), Cell::text(&step.name), before, after]);
         }
-        let page = Page::from(table);
-        if self.dry_run { page.line("nothing was changed: this is a dry run") } else { page }
+        let mut page = Page::from(table);
+        if !newly_over.is_empty() {
+            let orgs: BTreeSet<&str> = newly_over.iter().map(|over| over.org.as_str()).collect();
+            let orgs = counted(orgs.len(), "org");
+            let verb = match (self.dry_run, newly_over.len()) {
+                (true, _) => "would be",
+                (false, 1) => "is",
+                (false, _) => "are",
+            };
+            let line = format!("{orgs} {verb} over a limit in the open period:");
+            page = page.line(Cell::text(line).tone(Tone::Warning));
+            let mut table = Table::new(["org", "tier", "feature", "used", "allowed"]);
+            for over in newly_over.iter().take(OVER_SHOWN) {
+                table.row([
+                    Cell::text(&over.org),
+                    Cell::text(&over.tier),
+                    Cell::text(&over.feature),
+                    Cell::number(over.used),
+                    Cell::number(over.allowance),
+                ]);
+            }
+            page = page.table(table);
+            if newly_over.len() > OVER_SHOWN {
+                page = page.line(format!("and {} more", newly_over.len() - OVER_SHOWN));
+            }
+        }
+        match (self.dry_run, self.changes()) {
+            (true, _) => page.line("dry run; nothing was changed"),
+            (false, 0) => page.line("nothing was changed"),
+            (false, changes) => page.line(format!("{} made", counted(changes, "change"))),
+        }
     }
 }

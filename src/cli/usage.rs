@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::output::{Output, Page};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
-use crate::billing::{Instant, Quantity};
+use crate::billing::usage::{self as usage_rules, Implausible, Key};
+use crate::billing::{Instant, Quantity, When};
 use crate::store::orgs;
 use crate::store::usage::{self, NewUsage};
 
@@ -28,13 +29,13 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// Record usage, unconditionally: the metric and its counters move together
+    /// Record usage unconditionally: adds a metric and updates its counters
     Record(Record),
-    /// What an org may use, per feature: used, included, purchased, left
+    /// Show the limits of an org per feature: used, included, purchased, left
     Limits(limits::Limits),
-    /// Whether an org may use so much of a feature now, and what is left of it
+    /// Check whether an org may use a quantity of a feature now; exits 3 when it may not
     Check(limits::Check),
-    /// Import usage from a file of comma-separated values
+    /// Import usage from a CSV file
     Import(import::Args),
 }
 
@@ -48,28 +49,39 @@ struct Record {
     /// Slug or id
     #[arg(long, value_name = "ORG")]
     org: String,
-    /// What was used
+    /// Feature that was used
     #[arg(long, value_name = "F")]
     feature: String,
-    /// How much, above zero, with at most 6 decimals
+    /// Quantity, greater than zero, with at most 6 decimals
     #[arg(long, value_name = "Q", allow_negative_numbers = true)]
     quantity: Quantity,
-    /// When it was used: decides the period; now if not given
+    /// Time of use, which decides the period; a date is its first instant [default: now]
     #[arg(long, value_name = "T")]
-    used_at: Option<Instant>,
-    /// Who used it
+    used_at: Option<When>,
+    /// User who used it
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
-    /// Idempotency key: a repeated one counts once
+    /// Idempotency key; a repeated key counts once
     #[arg(long, value_name = "K")]
-    key: Option<String>,
-    /// Take the quantity away again
+    key: Option<Key>,
+    /// Subtract the quantity
     #[arg(long)]
     correction: bool,
 }
 
+impl Args {
+    pub(super) fn answers_with_a_list(&self) -> bool {
+        matches!(self.command, Command::Limits(_))
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    // The process may become a user who cannot read what its caller can.
+    let opened = match &args.command {
+        Command::Import(args) => Some(import::open(args)),
+        _ => None,
+    };
     with_session(global, Schema::Current, async |session| match &args.command {
         Command::Record(args) => {
             record(session, args).await?;
@@ -79,18 +91,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             limits::limits(session, args).await?;
             Ok(Exit::Done)
         }
-        Command::Check(args) => {
-            limits::check(session, args).await?;
-            Ok(Exit::Done)
+        Command::Check(args) => limits::check(session, args).await,
+        Command::Import(args) => {
+            let opened = opened.unwrap_or_else(|| import::open(args))?;
+            import::run(session, args, opened).await
         }
-        Command::Import(args) => import::run(session, args).await,
     })
 }
 
 async fn record(session: &Session, args: &Record) -> Result<(), Failure> {
     if !args.quantity.is_positive() {
         return Err(Failure::usage(format!(
-            "--quantity {} is not above zero; to take usage away, add --correction",
+            "--quantity {} must be greater than zero; to subtract usage, add --correction",
             args.quantity
         )));
     }
@@ -99,13 +111,17 @@ async fn record(session: &Session, args: &Record) -> Result<(), Failure> {
         Some(email) => Some(orgs::find_user(&session.database, org, email).await?),
         None => None,
     };
-    let now = session.now().await?;
-    let used_at = args.used_at.unwrap_or(now);
-    if used_at > now {
-        return Err(Failure::refused(format!(
-            "--used-at {used_at} lies in the future (it is {now}): record usage when it happens"
-        )));
-    }
+    let now = session.believed_now().await?;
+    let used_at = match args.used_at {
+        Some(when) => session.instant(when, org).await?,
+        None => now,
+    };
+    usage_rules::check_time(used_at, now).map_err(|why| match why {
+        Implausible::Future { .. } => {
+            Failure::refused(format!("--used-at {why}: record usage when it happens"))
+        }
+        Implausible::TooEarly(_) => Failure::usage(format!("--used-at {why}")),
+    })?;
     let quantity = if args.correction {
         Quantity::ZERO.minus(args.quantity).map_err(Failure::usage)?
     } else {
@@ -117,10 +133,17 @@ async fn record(session: &Session, args: &Record) -> Result<(), Failure> {
         quantity,
         user,
         used_at,
-        key: args.key.clone(),
+        key: args.key.as_ref().map(Key::to_string),
     };
-    let metric = usage::record(&session.database, &usage).await?;
-    session.screen.show(&Recorded { metric, org, feature: usage.feature, quantity, used_at })
+    let recorded = usage::record(&session.database, &usage).await?;
+    session.screen.show(&Recorded {
+        metric: recorded.metric,
+        org,
+        feature: recorded.feature,
+        quantity: recorded.quantity,
+        used_at: recorded.used_at,
+        already_recorded_at: recorded.is_repeat.then_some(recorded.recorded_at),
+    })
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -130,11 +153,17 @@ pub(super) struct Recorded {
     feature: String,
     quantity: Quantity,
     used_at: Instant,
+    /// When an earlier call with the same key recorded it; null: this call did.
+    already_recorded_at: Option<Instant>,
 }
 
 impl Output for Recorded {
     fn page(&self) -> Page {
-        let Self { metric, feature, quantity, used_at, .. } = self;
-        Page::new().line(format!("recorded {quantity} {feature} used at {used_at} ({metric})"))
+        let Self { metric, feature, quantity, used_at, already_recorded_at, .. } = self;
+        let what = format!("{quantity} {feature} used at {used_at} ({metric})");
+        Page::new().line(match already_recorded_at {
+            None => format!("recorded {what}"),
+            Some(before) => format!("already recorded at {before}, nothing changed: {what}"),
+        })
     }
 }

@@ -12,15 +12,17 @@ use super::values::{Amount, Currency, Limit, Thresholds};
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
-    /// Its name; capital and small letters are the same.
+    /// Name, case-insensitive.
     pub name: String,
-    /// What it is counted in, as emails say it: `minutes`.
+    /// Unit, as shown in emails: `minutes`.
     pub unit: Option<String>,
-    /// Thresholds of its own, instead of those of `[alerts]`.
+    /// Name in emails: `Transcription`. Not set: the name in words.
+    pub label: Option<String>,
+    /// Thresholds for this feature, instead of those of `[alerts]`.
     pub thresholds: Option<Thresholds>,
-    /// A basis of its own, instead of that of `[alerts]`.
+    /// Basis for this feature, instead of that of `[alerts]`.
     pub basis: Option<Basis>,
-    /// A folder of templates of its own, instead of `alert`.
+    /// Template folder for this feature, instead of `alert`.
     #[schemars(extend("format" = "template-folder"))]
     pub template: Option<String>,
 }
@@ -29,11 +31,11 @@ pub struct Feature {
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
-    /// What organizations refer to it by.
+    /// Code by which organizations refer to the tier.
     pub code: String,
-    /// What people call it.
+    /// Display name.
     pub name: String,
-    /// Its price per month, in hundredths of the currency.
+    /// Price per month, in hundredths of the currency.
     #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
     pub monthly_price_cents: i64,
     /// The currency of the price.
@@ -48,13 +50,15 @@ pub struct Tier {
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pack {
-    /// What offers refer to it by.
+    /// Code by which offers refer to the pack.
     pub code: String,
-    /// The feature it is good for.
+    /// Name in emails: `300 minutes`. Not set: the code.
+    pub name: Option<String>,
+    /// The feature it covers.
     pub feature: String,
     /// How much is in it.
     pub quantity: Amount,
-    /// Its price, in hundredths of the currency.
+    /// Price, in hundredths of the currency.
     #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
     pub price_cents: i64,
     /// The currency of the price.

@@ -12,6 +12,7 @@ use super::sections::{Copied, Scope, Tls, Transport};
 pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
     let mut checks = Checks { config, places, problems: Vec::new() };
     checks.secrets();
+    checks.schema();
     checks.connections();
     checks.timeouts();
     checks.mail();
@@ -61,6 +62,20 @@ impl Checks<'_> {
         }
     }
 
+    /// A name that the server keeps as it is, and that a search path can hold.
+    fn schema(&mut self) {
+        let Some(name) = self.config.database.schema.clone() else { return };
+        let is_odd = |c: char| c.is_control() || [',', '"', '\\', '$'].contains(&c);
+        if name.trim() != name || name.is_empty() || name.len() > 63 || name.contains(is_odd) {
+            self.blame(
+                &["database.schema"],
+                "`schema` is a name of at most 63 bytes, without quotes, commas and outer blanks",
+            );
+        } else if name.starts_with("pg_") || name == "information_schema" {
+            self.blame(&["database.schema"], format!("`{name}` is a schema of PostgreSQL's own"));
+        }
+    }
+
     fn connections(&mut self) {
         let (working, most) =
             (self.config.rollover.connections, self.config.database.max_connections);
@@ -80,7 +95,7 @@ impl Checks<'_> {
         let schedules = self.config.schedule.all();
         let timeouts = schedules.map(|(name, s)| (format!("schedule.{name}.timeout"), s.timeout));
         for (path, _) in timeouts.into_iter().chain([smtp]).filter(|(_, t)| t.0.is_zero()) {
-            self.blame(&[&path], "`timeout` must be longer than nothing");
+            self.blame(&[&path], "`timeout` must be greater than 0");
         }
         if self.config.daemon.lease.0 < SHORTEST_LEASE {
             self.blame(&["daemon.lease"], "`lease` must be 1s or longer");
@@ -125,7 +140,7 @@ impl Checks<'_> {
     }
 
     fn is_smtp_near(&self) -> bool {
-        let host = self.config.mail.smtp.host.as_deref().unwrap_or_default();
+        let host = self.config.mail.smtp.bare_host();
         host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
 
@@ -157,7 +172,7 @@ impl Checks<'_> {
             let before = self.places.get(&format!("{list}[{first}].{key}"));
             let before = before.map(|place| format!(", first at {}", place.source()));
             let before = before.unwrap_or_default();
-            self.blame(&[&path], format!("`{name}` is there twice{before}"));
+            self.blame(&[&path], format!("`{name}` is given twice{before}"));
         }
     }
 
@@ -177,7 +192,7 @@ impl Checks<'_> {
             if !is_known && self.is_set(&path) {
                 let help = did_you_mean(name, known)
                     .unwrap_or_else(|| "; add a [[features]] block for it".to_owned());
-                self.blame(&[&path], format!("`{name}` is no feature{help}"));
+                self.blame(&[&path], format!("unknown feature `{name}`{help}"));
             }
         }
     }
@@ -189,7 +204,7 @@ impl Checks<'_> {
             .map(|(i, _)| format!("sync.derived[{i}].quantity"))
             .collect();
         for path in impossible {
-            self.blame(&[&path], "packs belong to orgs; scope \"user\" has none of its own");
+            self.blame(&[&path], "packs belong to orgs; use scope \"org\"");
         }
     }
 }

@@ -25,8 +25,8 @@ impl FromStr for Wait {
     fn from_str(text: &str) -> Result<Self, String> {
         let malformed = |_| {
             format!(
-                "`{text}` is no exact duration; write a number with its unit, \
-                 such as \"30s\", \"5m\" or \"72h\""
+                "invalid duration `{text}`; write a number with its unit, such as \"30s\", \"5m\" \
+                 or \"72h\""
             )
         };
         let signed: SignedDuration = text.parse().map_err(malformed)?;
@@ -63,8 +63,8 @@ impl FromStr for Keep {
         }
         text.parse().ok().and_then(|span: Span| calendar(&span)).ok_or_else(|| {
             format!(
-                "`{text}` is no stretch of the calendar; write \"25 months\", \"90 days\" \
-                 or \"forever\""
+                "invalid calendar duration `{text}`; write \"25 months\", \"90 days\" or \
+                 \"forever\""
             )
         })
     }

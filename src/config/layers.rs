@@ -11,9 +11,13 @@ use std::sync::Arc;
 use config::builder::DefaultState;
 use config::{ConfigBuilder, Map, Source, Value, ValueKind};
 
+use super::keys::{PREFIX, file_key, variable};
 use super::problem::{ConfigError, Place, Places, Problem, SourceText, did_you_mean};
 use super::schema;
+use super::secrets;
 use super::strict::{Origin, Reader};
+use crate::account::began_as_root;
+use crate::files;
 
 /// The shipped file, which is the defaults.
 pub(super) const SHIPPED: &str = include_str!("../../config/periodd.toml");
@@ -23,19 +27,6 @@ const MACHINES_STATE_DIR: &str = "/var/lib/periodd";
 const MACHINES_SOCKET_DIR: &str = "/run/periodd";
 /// Where systemd finds the credentials of the service: the units' `LoadCredential`, under our name.
 const MACHINES_CREDENTIALS: &str = "/etc/credstore/periodd-";
-
-/// What every variable of ours begins with.
-const PREFIX: &str = "PERIODD__";
-
-/// The variable that sets a key: `PERIODD__ROLLOVER__BATCH_SIZE`.
-pub(super) fn variable(path: &str) -> String {
-    PREFIX.to_owned() + &path.to_uppercase().replace('.', "__")
-}
-
-/// The key that names a file with the secret instead of holding it.
-pub(super) fn file_key(key: &str) -> String {
-    format!("{key}_file")
-}
 
 /// Does this place outrank every file?
 pub(super) fn outranks_files(place: &Place) -> bool {
@@ -87,7 +78,7 @@ impl Layers {
         let unreadable = |why: &dyn std::fmt::Display| {
             ConfigError::one(Place::Default, format!("{name} cannot be read: {why}"))
         };
-        let bytes = std::fs::read(path).map_err(|why| unreadable(&why))?;
+        let bytes = files::read_limited(path, files::TEXT_BYTES).map_err(|why| unreadable(&why))?;
         let absolute = std::path::absolute(path).map_err(|why| unreadable(&why))?;
         let directory = absolute.parent().unwrap_or(Path::new("/"));
         match String::from_utf8(bytes) {
@@ -102,7 +93,7 @@ impl Layers {
                 let end = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(&error.as_bytes()[..end]).into_owned();
                 let place = Place::File(Arc::new(SourceText { name, text }), end..end);
-                Err(ConfigError::one(place, "this is not UTF-8 text"))
+                Err(ConfigError::one(place, "not UTF-8 text"))
             }
         }
     }
@@ -121,7 +112,7 @@ impl Layers {
         for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             let Some((path, schema)) = keys.get(name) else {
                 let suggestion = did_you_mean(name, keys.keys().map(String::as_str));
-                let sentence = format!("no key has this name{}", suggestion.unwrap_or_default());
+                let sentence = format!("unknown key{}", suggestion.unwrap_or_default());
                 self.problems.push(Problem::new(Place::Environment(name.clone()), sentence));
                 continue;
             };
@@ -160,15 +151,14 @@ impl Layers {
         match state_dir(environment) {
             Some((directory, place)) => self.fall_back("daemon.state_dir", &directory, place),
             None if self.places.contains_key("daemon.state_dir") => {}
-            None => self.problems.push(Problem::new(
-                Place::Default,
-                "there is no HOME to keep state in; set `state_dir` in [daemon]",
-            )),
+            None => self
+                .problems
+                .push(Problem::new(Place::Default, "HOME is not set; set `state_dir` in [daemon]")),
         }
         if let Some((directory, place)) = systemd_directory(environment, "RUNTIME_DIRECTORY") {
             self.fall_back("daemon.socket_dir", &directory, place);
         }
-        if !is_state_set && !environment.contains_key("STATE_DIRECTORY") && is_root() {
+        if !is_state_set && !environment.contains_key("STATE_DIRECTORY") && began_as_root() {
             // The service's own, so that root's commands use the server that it runs.
             self.fall_back("daemon.socket_dir", Path::new(MACHINES_SOCKET_DIR), Place::Default);
         }
@@ -186,7 +176,7 @@ impl Layers {
     fn credentials(&mut self, environment: &Environment, file: Option<&Path>) {
         let prefix = match environment.get("CREDENTIALS_DIRECTORY") {
             Some(directory) => format!("{directory}/"),
-            None if is_root() && file.is_some_and(|file| file == machines_file()) => {
+            None if began_as_root() && file.is_some_and(|file| file == machines_file()) => {
                 MACHINES_CREDENTIALS.to_owned()
             }
             None => return,
@@ -195,7 +185,7 @@ impl Layers {
             let Some(credential) = schema["x-credential"].as_str() else { continue };
             let file = format!("{prefix}{credential}");
             let is_outranked = self.places.get(&path).is_some_and(outranks_files);
-            if Path::new(&file).exists() && !is_outranked {
+            if secrets::exists(Path::new(&file)) && !is_outranked {
                 self.fall_back(&file_key(&path), Path::new(&file), Place::Credential(file.clone()));
             }
         }
@@ -228,7 +218,7 @@ impl Layers {
 
 /// Cannot happen to values that passed the reader; a sentence all the same.
 pub(super) fn not_merged(why: &config::ConfigError) -> ConfigError {
-    ConfigError::one(Place::Default, format!("the configuration cannot be put together: {why}"))
+    ConfigError::one(Place::Default, format!("the configuration cannot be merged: {why}"))
 }
 
 /// The file to read when none is named: `$PERIODD_CONFIG`, else the user's, else the machine's.
@@ -239,7 +229,7 @@ pub(super) fn default_file(environment: &Environment) -> Option<PathBuf> {
 
 /// The file to write when none is named.
 pub(super) fn own_file(environment: &Environment) -> Option<PathBuf> {
-    let usual = || if is_root() { Some(machines_file()) } else { users_file(environment) };
+    let usual = || if began_as_root() { Some(machines_file()) } else { users_file(environment) };
     named_file(environment).or_else(usual)
 }
 
@@ -256,13 +246,9 @@ fn machines_file() -> PathBuf {
     PathBuf::from("/etc/periodd/periodd.toml")
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 fn state_dir(environment: &Environment) -> Option<(PathBuf, Place)> {
     systemd_directory(environment, "STATE_DIRECTORY").or_else(|| {
-        let directory = if is_root() {
+        let directory = if began_as_root() {
             PathBuf::from(MACHINES_STATE_DIR)
         } else {
             user_directory(environment, "XDG_STATE_HOME", ".local/state")?.join("periodd")

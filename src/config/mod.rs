@@ -8,6 +8,8 @@
 //! The types in [`sections`] and [`catalogue`] are the only description of the keys: the JSON
 //! Schema is derived from them, and the strict reader and `config show` walk that schema.
 //!
+//! Never: a guessed value; half of a file in effect; a secret that prints.
+//!
 //! ```
 //! use periodd::config::Config;
 //!
@@ -21,6 +23,7 @@
 pub mod catalogue;
 mod checks;
 pub mod duration;
+mod keys;
 mod layers;
 mod problem;
 mod schema;
@@ -41,15 +44,8 @@ use serde::Deserialize;
 pub use catalogue::{Feature, Pack, Tier};
 pub use duration::{Keep, Wait};
 pub use problem::{ConfigError, Fault, Source};
-pub use sections::{
-    Alerts, Basis, CatchUp, Copied, Daemon, Database, Derived, Http, LateUsage, Level, Log,
-    LogFormat, Mail, Missed, Retention, Rollover, Schedule, Schedules, Scope, Smtp, Sync, Tls,
-    Transport,
-};
+use sections::{Alerts, Daemon, Database, Log, Mail, Retention, Rollover, Schedules, Sync};
 pub use show::{Format, Setting, Shown};
-pub use values::{
-    Amount, CronLine, Currency, Identifier, Limit, Mailbox, Secret, Thresholds, ZoneName,
-};
 
 use layers::{Environment, Layers};
 
@@ -73,8 +69,6 @@ pub struct Config {
     pub mail: Mail,
     /// How long things are kept.
     pub retention: Retention,
-    /// The listener for health, metrics, the usage API and the dashboard.
-    pub http: Http,
     /// What the daemon says.
     pub log: Log,
     /// What is metered.
@@ -152,31 +146,26 @@ impl Config {
     /// The file that a person who has none yet should write: `$PERIODD_CONFIG`, root's
     /// `/etc/periodd/periodd.toml`, else the one in the user's configuration directory. `None`
     /// without a home to put it in.
-    #[must_use]
     pub fn own_file(environment: impl Iterator<Item = (String, String)>) -> Option<PathBuf> {
         layers::own_file(&environment.collect())
     }
 
     /// The file that was read, if there was one.
-    #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.provenance.file.as_deref()
     }
 
     /// Every key with its value and source, in the order of the sections; secrets are stars.
-    #[must_use]
     pub fn sources(&self) -> &[Setting] {
         &self.provenance.settings
     }
 
     /// Where a value comes from, for faults that show only later: `sync.derived[0].table`.
-    #[must_use]
     pub fn source(&self, key: &str) -> Source {
         self.provenance.sources.get(key).cloned().unwrap_or(Source::Default)
     }
 
     /// The configuration in force with the source of each value; secrets are stars.
-    #[must_use]
     pub fn show(&self, format: Format) -> String {
         match format {
             Format::Toml => show::toml(&self.provenance.settings),
@@ -185,7 +174,6 @@ impl Config {
     }
 
     /// A JSON Schema of the file, with descriptions and defaults, for editors.
-    #[must_use]
     pub fn json_schema() -> serde_json::Value {
         let shipped = Layers::shipped();
         let merged = shipped.merged().unwrap_or_default();
@@ -195,14 +183,12 @@ impl Config {
     }
 
     /// The shipped file: every key with its default, unit and reason.
-    #[must_use]
     pub fn default_text() -> &'static str {
         layers::SHIPPED
     }
 
     /// A file to begin with: the shipped one with every value commented out, so that nothing in
     /// it stands in the way of defaults to come.
-    #[must_use]
     pub fn starter_text() -> String {
         starter::text()
     }

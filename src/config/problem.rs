@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 use super::values::{STARS, has_password};
 
+/// How many problems of a file are told. Somebody who has a hundred begins with these; whoever
+/// wrote a file with a million must not keep the program busy.
+pub(super) const MOST_PROBLEMS: usize = 100;
+
 /// A file that was read.
 pub(super) struct SourceText {
     pub(super) name: String,
@@ -195,7 +199,6 @@ pub struct ConfigError {
 /// One problem in its parts, for programs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
-    /// Where it is.
     pub source: Source,
     /// What is wrong, and often what was meant.
     pub sentence: String,
@@ -204,10 +207,15 @@ pub struct Fault {
 impl ConfigError {
     pub(super) fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.place.order());
+        let is_cut = problems.len() >= MOST_PROBLEMS;
+        problems.truncate(MOST_PROBLEMS);
         let mut faults: Vec<_> = problems.iter().map(Problem::fault).collect();
         let mut problems: Vec<_> = problems.iter().map(Problem::to_string).collect();
         faults.dedup();
         problems.dedup();
+        if is_cut {
+            problems.push(format!("only the first {MOST_PROBLEMS} problems are shown"));
+        }
         Self { problems, faults }
     }
 
@@ -216,13 +224,11 @@ impl ConfigError {
     }
 
     /// The problems, each a sentence with its place and, for a file, the line with carets.
-    #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
 
     /// The same problems in their parts.
-    #[must_use]
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }

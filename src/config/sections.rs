@@ -3,7 +3,6 @@
 //! These types are the one description of the configuration: the checks of a file, `config show`
 //! and the JSON Schema are all derived from them. Defaults stand in the shipped file alone.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -16,20 +15,26 @@ use super::values::{CronLine, Identifier, Mailbox, Secret, Thresholds, ZoneName}
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    /// A database of your own, `postgres://user@host/database`, without a password.
-    /// Not set: a private cluster in the state directory.
+    /// Your database, `postgres://user@host/database`, without a password. Not set: a private
+    /// cluster in the state directory.
     #[schemars(extend("format" = "database-url", "x-credential" = "database-url"))]
     pub url: Option<Secret>,
-    /// A file that holds the whole URL, password included. The systemd credential `database-url`
-    /// is used when neither this nor `url` is set.
+    /// A file with the whole URL, including the password. The systemd credential `database-url` is
+    /// used if neither this nor `url` is set.
     #[schemars(extend("format" = "path"))]
     pub url_file: Option<PathBuf>,
-    /// A database to play with: `--at` may lie in the future.
+    /// The schema of periodd's tables and functions, created by `db migrate`. Not set: the first
+    /// one of the connection's search path.
+    #[schemars(length(min = 1, max = 63))]
+    pub schema: Option<String>,
+    /// A sandbox database: `--at` may be in the future.
     pub sandbox: bool,
-    /// The most connections one process opens.
+    /// Maximum number of connections per process.
     #[schemars(range(min = 2, max = 1000))]
     pub max_connections: u32,
-    /// The directory of `initdb` and `postgres` for the private cluster. Not set: searched.
+    /// Maximum duration of a statement. `db migrate` and `db import` have a day.
+    pub statement_timeout: Wait,
+    /// Directory of `initdb` and `postgres` for the private cluster. Not set: search for it.
     #[schemars(extend("format" = "path"))]
     pub server_binaries: Option<PathBuf>,
 }
@@ -38,18 +43,18 @@ pub struct Database {
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Daemon {
-    /// What periodd keeps on disk: the private cluster and the emails of the `directory`
-    /// transport. Not set: `$STATE_DIRECTORY`, root's `/var/lib/periodd`, the user's
-    /// `$XDG_STATE_HOME/periodd` or `~/.local/state/periodd`.
+    /// Directory for the private cluster and the emails of the `directory` transport. Not set:
+    /// `$STATE_DIRECTORY`, root's `/var/lib/periodd`, the user's `$XDG_STATE_HOME/periodd` or
+    /// `~/.local/state/periodd`.
     #[schemars(extend("format" = "path"))]
     pub state_dir: PathBuf,
     /// The directory of the private cluster's socket. Not set: `$RUNTIME_DIRECTORY`, root's
-    /// `/run/periodd` beside a `state_dir` that is not set either, or `run` in the state directory.
+    /// `/run/periodd` if `state_dir` is not set either, or `run` in the state directory.
     #[schemars(extend("format" = "path"))]
     pub socket_dir: PathBuf,
-    /// How long running batches may take to finish after SIGTERM.
+    /// Time for running batches to finish after SIGTERM.
     pub drain_timeout: Wait,
-    /// How long a run stays with a process that does not move any more.
+    /// Time after which another process takes over the run of a process that hangs.
     pub lease: Wait,
 }
 
@@ -57,23 +62,31 @@ pub struct Daemon {
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedules {
-    /// The sweep that catches every due org that a zone's wake-up missed.
+    /// The sweep that finds due orgs that a zone's wake-up missed.
     pub rollover: Schedule,
     /// Counting of usage metrics.
     pub sync: Schedule,
-    /// The daily look for drift.
+    /// The daily audit for drift.
     pub audit: Schedule,
-    /// Thresholds against counters.
+    /// The check of counters against thresholds.
     pub alerts: Schedule,
-    /// Sending of due emails.
+    /// Delivery of due emails.
     pub deliver: Schedule,
-    /// Deletion of what has been kept long enough.
+    /// Deletion of expired data.
     pub retention: Schedule,
+}
+
+impl Smtp {
+    /// The server's name or address, without the brackets that URLs write around IPv6 addresses;
+    /// empty where there is none.
+    pub fn bare_host(&self) -> &str {
+        let host = self.host.as_deref().unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
 }
 
 impl Schedules {
     /// Every schedule with its name, in the order of the file.
-    #[must_use]
     pub fn all(&self) -> [(&'static str, &Schedule); 6] {
         [
             ("rollover", &self.rollover),
@@ -90,27 +103,27 @@ impl Schedules {
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// A cron line with seconds first; five fields mean second 0.
+    /// A cron expression with seconds first; with five fields, the second is 0.
     pub cron: CronLine,
-    /// The zone whose wall clock the cron line means.
+    /// Time zone of the cron expression.
     pub time_zone: ZoneName,
-    /// Does it run by itself at all?
+    /// Whether the daemon runs the job.
     pub enabled: bool,
-    /// The longest random delay before a run.
+    /// Maximum random delay before a run.
     pub jitter: Wait,
-    /// When a run is given up.
+    /// Maximum duration of a run.
     pub timeout: Wait,
-    /// What becomes of occurrences that an outage swallowed.
+    /// What happens to occurrences missed in an outage.
     pub catch_up: Missed,
 }
 
-/// What becomes of a job's occurrences that an outage swallowed.
+/// What happens to a job's occurrences missed in an outage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
-    /// They are made up for by one run.
+    /// One run makes up for all of them.
     Once,
-    /// They are left out.
+    /// They are skipped.
     Skip,
 }
 
@@ -121,74 +134,74 @@ pub struct Rollover {
     /// Orgs per transaction.
     #[schemars(range(min = 1, max = 10_000))]
     pub batch_size: u32,
-    /// How periods are closed that ended while nobody was there.
+    /// How missed periods are closed.
     pub catch_up: CatchUp,
-    /// Missed periods that are closed per org and pass.
+    /// Maximum number of missed periods closed per org and pass.
     #[schemars(range(min = 1, max = 1000))]
     pub max_periods_per_pass: u32,
-    /// The tier of an org whose subscription has ended.
+    /// Tier of an org whose subscription has ended.
     pub ended_tier: String,
-    /// Connections that work on due orgs side by side.
+    /// Connections that work on due orgs in parallel.
     #[schemars(range(min = 1, max = 64))]
     pub connections: u32,
 }
 
-/// How periods are closed that ended while nobody was there.
+/// How missed periods are closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CatchUp {
     /// One by one, oldest first, each with its own usage and included quantity.
     Replay,
-    /// The open one normally, all missed ones together as one.
+    /// The open one as usual, all missed ones together as one.
     Collapse,
     /// Not at all: an org with more than one due period is parked.
     Halt,
 }
 
-/// Counting, and the search for drift.
+/// Counting and audits.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sync {
-    /// The share of orgs that one audit may change before it is refused as suspicious.
+    /// Maximum share of orgs that an audit may change.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_fix_ratio: f64,
-    /// How long after a close late usage still draws on the packs of that period.
+    /// Grace period after a close in which late usage draws on the packs of that period.
     pub late_usage_grace: Wait,
-    /// What becomes of usage that comes later still.
+    /// What happens to usage after the grace period.
     pub late_usage_policy: LateUsage,
-    /// Copies of counters that periodd keeps up to date.
+    /// Columns with copies of counters.
     pub derived: Vec<Derived>,
 }
 
-/// What becomes of usage that arrives after the grace.
+/// What happens to usage after the grace period.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LateUsage {
-    /// It is recorded beside the closed period, and nobody pays for it.
+    /// It is recorded beside the closed period and charged to nobody.
     SetAside,
     /// It is counted in the open period.
     OpenPeriod,
 }
 
-/// A column that holds a copy of a counter.
+/// A column with a copy of a counter.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Derived {
-    /// The table, `schema.table` if need be.
+    /// The table, as `schema.table` if it is not on the search path.
     pub table: Identifier,
     /// The column that periodd writes.
     pub column: Identifier,
-    /// The column that holds the org's or the user's id.
+    /// The column with the id of the org or user.
     pub key: Identifier,
     /// The feature whose counter is copied.
     pub feature: String,
-    /// Whose counter it is.
+    /// Owner of the counter.
     pub scope: Scope,
-    /// What of it is copied.
+    /// The quantity to copy.
     pub quantity: Copied,
 }
 
-/// Whose counter a derived column copies.
+/// Owner of the copied counter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -198,71 +211,102 @@ pub enum Scope {
     User,
 }
 
-/// What a derived column holds.
+/// The quantity in a derived column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Copied {
     /// Usage in the open period.
     Used,
-    /// What is left of the packs.
+    /// The remaining quantity of all packs.
     PurchasedRemaining,
     /// Usage as a percentage of the allowance.
     Percent,
 }
 
-/// When people are warned.
+/// Warnings.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
-    /// Percentages, whole and rising; an empty list warns nobody.
+    /// Whole percentages in ascending order; an empty list sends no warnings.
     pub thresholds: Thresholds,
-    /// What they are percentages of.
+    /// Base of the percentages.
     pub basis: Basis,
 }
 
-/// What thresholds are percentages of.
+/// Base of the percentages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// The allowance: included, and what packs have paid and can still pay for.
+    /// The allowance: the included quantity and purchased packs.
     Allowance,
     /// The included quantity alone.
     Included,
 }
 
-/// How emails travel.
+/// Emails.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
-    /// Where emails go.
+    /// Transport of emails.
     pub transport: Transport,
-    /// The directory of the `directory` transport. Not set: `mail` in the state directory.
+    /// Directory of the `directory` transport. Not set: `mail` in the state directory.
     #[schemars(extend("format" = "path"))]
     pub directory: PathBuf,
     /// The sender.
     pub from: Mailbox,
-    /// A directory whose templates replace the embedded ones of the same name.
+    /// Directory of templates that replace the embedded ones of the same name.
     #[schemars(extend("format" = "path"))]
     pub templates_dir: Option<PathBuf>,
-    /// Where one click ends the warnings at 80 and 90 %; `{token}` in it stands for the recipient.
-    #[schemars(extend("format" = "https-url"))]
+    /// URL for one-click unsubscription from the warnings below 100 %; `{token}` stands for the
+    /// recipient.
+    #[schemars(extend("format" = "unsubscribe-url"))]
     pub unsubscribe_url: Option<String>,
-    /// Attempts before an email is given up.
+    /// Maximum number of attempts per email.
     #[schemars(range(min = 1, max = 100))]
     pub max_attempts: u32,
+    /// The vendor in emails.
+    pub brand: Brand,
+    /// Addresses that emails lead to.
+    pub links: Links,
     /// The mail server of the `smtp` transport.
     pub smtp: Smtp,
 }
 
-/// Where emails go.
+/// The vendor in emails.
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Brand {
+    /// Name at the head of emails.
+    pub name: Option<String>,
+    /// Address of a logo (https), which mail programs load. Not set: emails load nothing.
+    #[schemars(extend("format" = "link"))]
+    pub logo: Option<String>,
+    /// Colour of the button, as `#rrggbb`.
+    #[schemars(extend("format" = "colour"))]
+    pub colour: Option<String>,
+}
+
+/// Addresses that emails lead to.
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Links {
+    /// Where packs are sold: a button. `{org.slug}`, `{feature}` and `{pack.code}` are replaced.
+    #[schemars(extend("format" = "link"))]
+    pub buy: Option<String>,
+    /// The customer's account, with the same placeholders.
+    #[schemars(extend("format" = "link"))]
+    pub account: Option<String>,
+}
+
+/// Transport of emails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
-    /// Into a directory, as `.eml` files.
+    /// `.eml` files in a directory.
     Directory,
-    /// To a mail server.
+    /// A mail server.
     Smtp,
-    /// Nowhere: alerts are recorded, nothing is written or sent.
+    /// None: alerts are recorded, but no email is written or sent.
     None,
 }
 
@@ -270,49 +314,47 @@ pub enum Transport {
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Smtp {
-    /// Its name or address.
+    /// Host name or address.
     pub host: Option<String>,
-    /// Its port.
+    /// Port.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: u16,
-    /// How the connection is kept private.
+    /// Encryption of the connection.
     pub tls: Tls,
-    /// A file of certificates in PEM: the authorities that the server's certificate must come
-    /// from. Not set: the system's.
+    /// PEM file with the certificate authorities to trust. Not set: the system's.
     #[schemars(extend("format" = "path"))]
     pub ca_file: Option<PathBuf>,
-    /// The user to log in as. Not set: no login.
+    /// User name for the login. Not set: no login.
     pub username: Option<String>,
-    /// The password, from the environment only.
+    /// The password; only in the environment.
     #[schemars(extend("x-credential" = "smtp-password", "x-environment-only" = true))]
     pub password: Option<Secret>,
-    /// A file that holds the password. The systemd credential `smtp-password` is used when this
-    /// is not set.
+    /// A file with the password. The systemd credential `smtp-password` is used if this is not set.
     #[schemars(extend("format" = "path"))]
     pub password_file: Option<PathBuf>,
-    /// Connections to the server at once.
+    /// Maximum number of connections to the server.
     #[schemars(range(min = 1, max = 100))]
     pub max_connections: u32,
-    /// Emails per second, at most.
+    /// Maximum number of emails per second.
     #[schemars(range(min = 1, max = 10_000))]
     pub rate_per_second: u32,
-    /// How long one email may take from connecting to the server's word.
+    /// Timeout per email, from connecting to the server's final reply.
     pub timeout: Wait,
 }
 
-/// How the connection to a mail server is kept private.
+/// Encryption of the connection to a mail server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tls {
-    /// Begins in the clear and must switch to TLS before anything is said.
+    /// Starts unencrypted and must switch to TLS before any data is sent.
     Starttls,
     /// TLS from the first byte.
     Tls,
-    /// Not at all.
+    /// No encryption.
     None,
 }
 
-/// How long things are kept.
+/// Retention of data.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
@@ -322,42 +364,31 @@ pub struct Retention {
     pub runs_keep: Keep,
     /// The drift log.
     pub drift_keep: Keep,
-    /// Emails that were sent or given up, and then the alerts that they told of.
+    /// Sent and given-up emails, and their alerts.
     pub emails_keep: Keep,
 }
 
-/// The listener for health, metrics, the usage API and the dashboard.
-#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
-    /// Is there one?
-    pub enabled: bool,
-    /// Where it listens, `IP:PORT`.
-    #[schemars(with = "String", extend("format" = "socket-address"))]
-    pub listen: SocketAddr,
-}
-
-/// What the daemon says.
+/// The log.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// The least important thing that is still said.
+    /// Minimum level of log messages.
     pub level: Level,
-    /// How it is written.
+    /// Format of log messages.
     pub format: LogFormat,
 }
 
-/// How important a log line is.
+/// Level of a log message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Something failed.
+    /// Errors.
     Error,
-    /// Something needs a look.
+    /// Warnings.
     Warn,
-    /// What was done.
+    /// Events.
     Info,
-    /// How it was done.
+    /// Details.
     Debug,
     /// Every step.
     Trace,

@@ -4,17 +4,16 @@ use super::layers::SHIPPED;
 
 /// What stands above it, instead of what the shipped file says of itself.
 const HEADER: &str = r#"#:schema ./periodd.schema.json
-# periodd's configuration. Every key is here with its default, commented out: take the `# ` away
-# from what is to differ, and leave the rest, so that better defaults reach you. A block in double
-# brackets comes as a whole. `periodd config check` judges this file, `periodd config show` prints
-# what is in force and where each value comes from.
+# periodd's configuration. Every key is listed with its default, commented out: remove the `# ` from
+# the settings that you change, and leave the others, so that you get better defaults in the future.
+# Uncomment a block in double brackets as a whole. `periodd config check` validates this file, and
+# `periodd config show` prints the effective values and their origin.
 #
-# Every key can also be set in the environment: [rollover] batch_size is
-# PERIODD__ROLLOVER__BATCH_SIZE, and the environment wins over the file. Passwords never stand
-# here. Durations are a number with its unit: "30s", "5m", "72h". Relative paths start at the
-# directory of this file.
+# Every key can also be set in the environment, which takes precedence: [rollover] batch_size is
+# PERIODD__ROLLOVER__BATCH_SIZE. Passwords are not allowed in this file. Durations are a number with
+# a unit: "30s", "5m", "72h". Relative paths are relative to the directory of this file.
 #
-# Editors complete and check keys with the schema that the first line names, once it is there:
+# Editors complete and check keys with the schema named in the first line, once you create it:
 # `periodd config schema > periodd.schema.json`.
 "#;
 

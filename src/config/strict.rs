@@ -9,7 +9,10 @@ use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::problem::{Place, Places, Problem, SourceText, alternatives, did_you_mean};
+use super::keys::{file_key, variable};
+use super::problem::{
+    MOST_PROBLEMS, Place, Places, Problem, SourceText, alternatives, did_you_mean,
+};
 use super::schema::{self, accepts, is_environment_only, is_secret, words};
 use super::values::{check_format, has_login, has_password};
 
@@ -57,16 +60,17 @@ impl<'a> Reader<'a> {
         let sections = self.entries("", schema::schema(), table.get_ref());
         let syntax: Vec<_> = errors
             .iter()
+            .take(MOST_PROBLEMS)
             .map(|error| {
                 let place = self.origin.place(error.span().unwrap_or_default());
-                Problem::new(place, format!("this is not valid TOML: {}", error.message()))
+                Problem::new(place, format!("invalid TOML: {}", error.message()))
             })
             .collect();
         let guessed = syntax.iter().filter_map(Problem::line).map(|line| guessed_lines(text, line));
         let guessed: Vec<_> = guessed.collect();
         let is_guess = |line: usize| guessed.iter().any(|lines| lines.contains(&line));
         self.problems.retain(|problem| !problem.line().is_some_and(is_guess));
-        self.is_broken = !syntax.is_empty();
+        self.is_broken |= !syntax.is_empty();
         self.problems.extend(syntax);
         sections
     }
@@ -127,6 +131,9 @@ impl<'a> Reader<'a> {
     fn entries(&mut self, path: &str, schema: &Json, table: &DeTable<'_>) -> Map<String, Value> {
         let mut entries = Map::new();
         for (key, found) in table {
+            if self.has_enough() {
+                break;
+            }
             let name = key.get_ref().as_ref();
             let of_any_name = &schema["additionalProperties"];
             let known = schema["properties"].get(name);
@@ -146,15 +153,31 @@ impl<'a> Reader<'a> {
         entries
     }
 
+    /// Are there so many problems that the rest of the text is not worth reading? What was not
+    /// read is missing, as behind a syntax error.
+    fn has_enough(&mut self) -> bool {
+        let has_enough = self.problems.len() >= MOST_PROBLEMS;
+        self.is_broken |= has_enough;
+        has_enough
+    }
+
     fn list(&mut self, path: &str, schema: &Json, items: &[Found<'_>]) -> Checked {
         let values: Vec<_> = items
             .iter()
             .enumerate()
-            .filter_map(|(i, item)| self.value(&format!("{path}[{i}]"), &schema["items"], item))
+            .filter_map(|(i, item)| {
+                if self.has_enough() {
+                    return None;
+                }
+                self.value(&format!("{path}[{i}]"), &schema["items"], item)
+            })
             .collect();
         if let Some(most) = schema["maxItems"].as_u64().filter(|most| items.len() as u64 > *most) {
             let count = items.len();
-            return Err(Some(format!("`{}` has {count} entries; the most is {most}", key(path))));
+            return Err(Some(format!(
+                "`{}` has {count} entries; at most {most} are allowed",
+                key(path)
+            )));
         }
         if schema["format"] == "rising" {
             self.rising(path, items);
@@ -171,7 +194,8 @@ impl<'a> Reader<'a> {
             {
                 let place = self.origin.place(pair[1].span());
                 let name = key(path);
-                let sentence = format!("`{name}` must rise, but {after} follows {before}");
+                let sentence =
+                    format!("`{name}` must be in ascending order, but {after} follows {before}");
                 self.problems.push(Problem::new(place, sentence));
             }
         }
@@ -180,12 +204,10 @@ impl<'a> Reader<'a> {
     fn text(&self, path: &str, schema: &Json, text: &str) -> Checked {
         let name = key(path);
         if text.is_empty() {
-            return Err(Some(format!("`{name}` is empty; leave it out instead")));
+            return Err(Some(format!("`{name}` is empty; omit it instead")));
         }
         if text.contains(|c: char| c.is_control() || c == '\u{fffd}') {
-            return Err(Some(format!(
-                "`{name}` holds a control character or something that is not UTF-8"
-            )));
+            return Err(Some(format!("`{name}` contains a control character or is not UTF-8")));
         }
         if let Some(words) = words(schema) {
             return words.contains(&text).then(|| text.into()).ok_or(None);
@@ -197,7 +219,7 @@ impl<'a> Reader<'a> {
             return Err(Some(misplaced_secret(path, schema)));
         }
         if format != "database-url" && has_login(text) {
-            return Err(Some(format!("`{name}` holds a password, which does not belong there")));
+            return Err(Some(format!("`{name}` contains a password; remove it")));
         }
         check_format(format, text)?;
         match self.origin {
@@ -271,10 +293,10 @@ fn wrong_value(path: &str, schema: &Json, found: &DeValue<'_>) -> String {
     let help = match found {
         DeValue::String(text) => match words(schema) {
             Some(words) => did_you_mean(text, words),
-            None => is_quoted_needlessly(schema, text).then(|| "; leave the quotes out".to_owned()),
+            None => is_quoted_needlessly(schema, text).then(|| "; remove the quotes".to_owned()),
         },
         DeValue::Float(_) if accepts(schema, "string") && accepts(schema, "integer") => {
-            Some("; without quotes a decimal is not exact".to_owned())
+            Some("; decimals need quotes to be exact".to_owned())
         }
         _ => None,
     };
@@ -354,9 +376,9 @@ fn unknown_key(path: &str, schema: &Json, name: &str) -> String {
     let known = keys.filter(|(_, key)| !is_environment_only(key)).map(|(name, _)| name.as_str());
     let known: Vec<_> = known.collect();
     let what = if path.is_empty() {
-        format!("`{name}` is no section")
+        format!("unknown section `{name}`")
     } else {
-        format!("`{name}` is no key of {}", header(path))
+        format!("unknown key `{name}` in {}", header(path))
     };
     let help = elsewhere(path, name)
         .or_else(|| did_you_mean(name, known.iter().copied()))
@@ -379,11 +401,11 @@ fn elsewhere(path: &str, name: &str) -> Option<String> {
 fn misplaced_secret(path: &str, schema: &Json) -> String {
     let name = key(path);
     let credential = schema["x-credential"].as_str().unwrap_or_default();
-    let variable = super::layers::variable(path);
+    let variable = variable(path);
     let what = if is_environment_only(schema) { name } else { "URL" };
     format!(
-        "a password does not belong into this file; put the {what} into the file that `{}` names, \
-         into the systemd credential {credential} or into {variable}",
-        super::layers::file_key(name)
+        "passwords must not be in this file; put the {what} in the file named by `{}`, in the \
+         systemd credential {credential} or in {variable}",
+        file_key(name)
     )
 }

@@ -18,8 +18,8 @@ impl Config {
             let Some(folder) = &feature.template else { continue };
             if !templates.has_folder(folder) {
                 return Err(fault(format!(
-                    "feature `{}` wants the templates in the folder `{folder}`, and [mail] \
-                     templates_dir has none; make one, or leave `template` out",
+                    "feature `{}` uses the template folder `{folder}`, which [mail] templates_dir \
+                     does not have; create it, or remove `template`",
                     feature.name
                 )));
             }

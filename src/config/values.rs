@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
@@ -16,8 +15,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::billing::Quantity;
-use crate::mail::address;
-use crate::tzdata::TzData;
+use crate::mail::{address, vendor};
+use crate::tz::TzData;
 
 use super::duration::{Keep, Wait};
 
@@ -47,11 +46,11 @@ macro_rules! kinds {
             match format {
                 $($format => text.parse::<$kind>().map(drop),)*
                 "database-url" => check_database_url(text),
-                "https-url" => check_https_url(text),
+                "unsubscribe-url" => check_unsubscribe_url(text),
                 "template-folder" => check_folder(text),
-                "socket-address" => text.parse::<SocketAddr>().map(drop).map_err(|_| format!(
-                    "`{text}` is no address to listen on; write IP:PORT, such as 127.0.0.1:9464"
-                )),
+                "link" => vendor::check_link(text),
+                "colour" if vendor::is_colour(text) => Ok(()),
+                "colour" => Err(format!("`{text}` is not a colour; write it as #1a2b3c")),
                 _ => Ok(()),
             }
         }
@@ -76,18 +75,22 @@ kinds! {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CronLine {
     text: String,
+    fields: String,
     cron: Cron,
 }
 
 impl CronLine {
     /// The line as it was written.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
+    /// The fields that it stands for: those of a word, and steps with the range that they are of.
+    pub fn fields(&self) -> &str {
+        &self.fields
+    }
+
     /// The parsed line, which knows its occurrences and its words.
-    #[must_use]
     pub fn cron(&self) -> &Cron {
         &self.cron
     }
@@ -97,15 +100,17 @@ impl FromStr for CronLine {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let cron = parse_cron(text).map_err(|why| {
-            format!("`{text}` is no cron line: {why}; write {}", CRON_FIELDS.join(" "))
+        let (fields, cron) = parse_cron(text).map_err(|why| {
+            format!("invalid cron expression `{text}`: {why}; write {}", CRON_FIELDS.join(" "))
         })?;
         // A leap year, so that February 29 is soon; only dates that never exist are not found.
         let start = civil::date(2024, 1, 1).to_zoned(jiff::tz::TimeZone::UTC);
         let found = start.map(|start| cron.find_next_occurrence(&start, true));
         match found {
-            Ok(Ok(_)) => Ok(Self { text: text.to_owned(), cron }),
-            _ => Err(format!("`{text}` never happens: no date fits its day and month")),
+            Ok(Ok(_)) => Ok(Self { text: text.to_owned(), fields, cron }),
+            _ => Err(format!(
+                "cron expression `{text}` never matches: no date has its day and month"
+            )),
         }
     }
 }
@@ -113,7 +118,46 @@ impl FromStr for CronLine {
 /// What the fields of a cron line are called.
 const CRON_FIELDS: [&str; 6] = ["second", "minute", "hour", "day", "month", "weekday"];
 
-fn parse_cron(text: &str) -> Result<Cron, String> {
+/// Words for lines that are common, as cron has them.
+const NICKNAMES: [(&str, &str); 6] = [
+    ("@hourly", "0 0 * * * *"),
+    ("@daily", "0 0 0 * * *"),
+    ("@midnight", "0 0 0 * * *"),
+    ("@weekly", "0 0 0 * * 0"),
+    ("@monthly", "0 0 0 1 * *"),
+    ("@yearly", "0 0 0 1 1 *"),
+];
+
+/// The last value of each field.
+const LAST: [u32; 6] = [59, 59, 23, 31, 12, 7];
+
+/// The steps of a field in words that every reader takes: `7/15` is `7-59/15`. What a step leads
+/// beyond the field happens once in its range, and not at the pace that it seems to say.
+fn stepped(field: &str, name: &str, last: u32) -> Result<String, String> {
+    let part = |part: &str| {
+        let Some((range, step)) = part.split_once('/') else { return Ok(part.to_owned()) };
+        let is_too_long = step.parse::<u32>().is_ok_and(|step| step > last);
+        if is_too_long {
+            return Err(format!("the step of {name} `{field}` is longer than the field"));
+        }
+        let is_start = !range.is_empty() && range.chars().all(|c| c.is_ascii_digit());
+        Ok(if is_start { format!("{range}-{last}/{step}") } else { part.to_owned() })
+    };
+    let parts: Result<Vec<String>, String> = field.split(',').map(part).collect();
+    parts.map(|parts| parts.join(","))
+}
+
+/// The line in words that every reader takes, and what it means.
+fn parse_cron(text: &str) -> Result<(String, Cron), String> {
+    if text.contains("TZ=") {
+        return Err("the zone has a key of its own, `time_zone`".to_owned());
+    }
+    if text.starts_with('@') {
+        let known = NICKNAMES.iter().find(|(name, _)| *name == text);
+        let names = NICKNAMES.map(|(name, _)| name).join(", ");
+        let unknown = || format!("the words are {names}");
+        return parse_cron(known.ok_or_else(unknown)?.1);
+    }
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
     let fields: Vec<_> = text.split_whitespace().collect();
     let names = match fields.len() {
@@ -121,15 +165,27 @@ fn parse_cron(text: &str) -> Result<Cron, String> {
         6 => &CRON_FIELDS[..],
         count => return Err(format!("it has {count} fields")),
     };
+    let last = &LAST[LAST.len() - fields.len()..];
+    let stepped: Result<Vec<String>, String> = fields
+        .iter()
+        .zip(names.iter().zip(last))
+        .map(|(field, (name, last))| stepped(field, name, *last))
+        .collect();
+    let stepped = stepped?;
+    let fields: Vec<&str> = stepped.iter().map(String::as_str).collect();
+    let text = fields.join(" ");
     // The parser does not say which field it means: the one that is wrong even by itself.
     let is_wrong = |at: usize| {
         let alone = fields.iter().enumerate().map(|(i, field)| if i == at { *field } else { "*" });
         parser.parse(&alone.collect::<Vec<_>>().join(" ")).is_err()
     };
-    parser.parse(text).map_err(|why| match (0..fields.len()).find(|at| is_wrong(*at)) {
-        Some(at) => format!("`{}` is no {}", fields[at], names[at]),
-        None => why.to_string(),
-    })
+    match parser.parse(&text) {
+        Ok(cron) => Ok((text, cron)),
+        Err(why) => Err(match (0..fields.len()).find(|at| is_wrong(*at)) {
+            Some(at) => format!("invalid {} `{}`", names[at], fields[at]),
+            None => why.to_string(),
+        }),
+    }
 }
 
 /// The name of a time zone that exists: `Area/Location` or `UTC`, spelt as the tz database does.
@@ -138,7 +194,6 @@ pub struct ZoneName(String);
 
 impl ZoneName {
     /// The name; [`TzData::zone`] has its rules.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -163,7 +218,6 @@ impl FromStr for ZoneName {
 pub struct Mailbox {
     /// The name that mail programs show.
     pub name: Option<String>,
-    /// The bare address.
     pub address: String,
 }
 
@@ -173,8 +227,8 @@ impl FromStr for Mailbox {
     fn from_str(text: &str) -> Result<Self, String> {
         let refused = || {
             format!(
-                "`{text}` is no email address; write name@example.com \
-                 or Some Name <name@example.com>"
+                "invalid email address `{text}`; write name@example.com or Some Name \
+                 <name@example.com>"
             )
         };
         let (name, address) = match text.strip_suffix('>').and_then(|rest| rest.split_once('<')) {
@@ -209,7 +263,6 @@ pub struct Identifier(String);
 
 impl Identifier {
     /// The name as it was written.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -227,7 +280,7 @@ impl FromStr for Identifier {
         if text.split('.').count() <= 2 && text.split('.').all(is_word) {
             return Ok(Self(text.to_owned()));
         }
-        Err(format!("`{text}` is no name of a table or column; use letters, digits and `_`"))
+        Err(format!("invalid table or column name `{text}`; use letters, digits and `_`"))
     }
 }
 
@@ -237,7 +290,6 @@ pub struct Currency(String);
 
 impl Currency {
     /// The three letters.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -256,7 +308,9 @@ impl FromStr for Currency {
         if text.len() == 3 && text.chars().all(|c| c.is_ascii_uppercase()) {
             return Ok(Self(text.to_owned()));
         }
-        Err(format!("`{text}` is no currency; write its three capital letters, such as USD"))
+        Err(format!(
+            "invalid currency `{text}`; write a three-letter code in capitals, such as USD"
+        ))
     }
 }
 
@@ -270,7 +324,7 @@ impl FromStr for Amount {
     fn from_str(text: &str) -> Result<Self, String> {
         let quantity: Quantity = text.parse().map_err(|why| format!("{why}"))?;
         let is_some = quantity.is_positive();
-        is_some.then_some(Self(quantity)).ok_or_else(|| format!("`{text}` must be more than 0"))
+        is_some.then_some(Self(quantity)).ok_or_else(|| format!("`{text}` must be greater than 0"))
     }
 }
 
@@ -330,7 +384,6 @@ impl Secret {
     }
 
     /// The secret itself, for the one call that needs it.
-    #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -364,7 +417,7 @@ impl JsonSchema for Secret {
 /// Never quotes the URL, which may hold a password.
 fn check_database_url(text: &str) -> Result<(), String> {
     let is_postgres = ["postgres://", "postgresql://"].iter().any(|s| text.starts_with(s));
-    let message = "a database URL begins with postgres:// or postgresql://";
+    let message = "a database URL starts with postgres:// or postgresql://";
     is_postgres.then_some(()).ok_or_else(|| message.to_owned())
 }
 
@@ -385,13 +438,31 @@ pub(super) fn has_login(url: &str) -> bool {
     user.is_some_and(|(user, _)| user.contains(':'))
 }
 
-fn check_https_url(text: &str) -> Result<(), String> {
+/// An address with the recipient's token in it, fit for a header and for a link: what passes here
+/// can be put into every email.
+fn check_unsubscribe_url(text: &str) -> Result<(), String> {
     let host = text.strip_prefix("https://").map(|rest| rest.split(['/', '?']).next());
-    let is_sound = host.flatten().is_some_and(|host| !host.is_empty() && !host.contains('@'))
-        && !text.contains(char::is_whitespace);
-    is_sound.then_some(()).ok_or_else(|| {
-        format!("`{text}` is no https address; one-click unsubscription works over https only")
-    })
+    if !host.flatten().is_some_and(|host| !host.is_empty() && !host.contains('@')) {
+        return Err(format!(
+            "`{text}` is not an https URL; one-click unsubscription requires https"
+        ));
+    }
+    // What RFC 3986 allows in a URI; everything else has to be percent-encoded.
+    let is_sound = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c);
+    let without_token = text.replace("{token}", "");
+    if let Some(odd) = without_token.chars().find(|c| !is_sound(*c)) {
+        return Err(format!(
+            "`{text}` contains `{odd}`, which is not allowed in a URL; percent-encode it, and \
+             write the token as {{token}}"
+        ));
+    }
+    if without_token == text {
+        return Err(format!(
+            "`{text}` has no placeholder for the recipient; put {{token}} where the recipient's \
+             token belongs"
+        ));
+    }
+    Ok(())
 }
 
 /// A folder's name, and no way out of the directory that it is in.
@@ -399,7 +470,7 @@ fn check_folder(text: &str) -> Result<(), String> {
     let is_sound =
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     is_sound.then_some(()).ok_or_else(|| {
-        format!("`{text}` is no folder of templates; use letters, digits, `_` and `-`")
+        format!("invalid template folder `{text}`; use letters, digits, `_` and `-`")
     })
 }
 
@@ -462,9 +533,46 @@ mod tests {
         let next = |line: &CronLine| line.cron().find_next_occurrence(&after, false).unwrap();
         assert_eq!(next(&five), next(&six));
         assert!("0 0 0 29 2 *".parse::<CronLine>().is_ok());
-        assert!("0 0 0 30 2 *".parse::<CronLine>().unwrap_err().contains("never happens"));
-        for refused in ["", "@daily", "* * * *", "61 * * * * *", "0 0 0 1 1 * 2030"] {
+        assert!("0 0 0 30 2 *".parse::<CronLine>().unwrap_err().contains("never matches"));
+        for refused in ["", "@noon", "* * * *", "61 * * * * *", "0 0 0 1 1 * 2030"] {
             assert!(refused.parse::<CronLine>().is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn words_and_steps_say_what_they_do() {
+        let after = civil::date(2026, 5, 3).to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+        let next = |line: &str| {
+            let line: CronLine = line.parse().unwrap_or_else(|error| panic!("{error}"));
+            let mut at = after.clone();
+            let times: Vec<String> = (0..5)
+                .map(|_| {
+                    at = line.cron().find_next_occurrence(&at, false).unwrap();
+                    at.datetime().to_string()
+                })
+                .collect();
+            times
+        };
+        for (word, line) in [
+            ("@hourly", "0 0 * * * *"),
+            ("@daily", "0 0 0 * * *"),
+            ("@weekly", "0 0 0 * * 0"),
+            ("@monthly", "0 0 0 1 * *"),
+            ("0 7/15 * * * *", "0 7,22,37,52 * * * *"),
+            ("0/20 * * * *", "0 0,20,40 * * * *"),
+            ("0 0 3,5/6 * * *", "0 0 3,5,11,17,23 * * *"),
+        ] {
+            assert_eq!(next(word), next(line), "{word}");
+        }
+        for (refused, why) in [
+            ("0 */90 * * * *", "longer than the field"),
+            ("*/61 * * * * *", "longer than the field"),
+            ("0 0 */25 * * *", "longer than the field"),
+            ("@fortnightly", "@hourly, @daily"),
+            ("CRON_TZ=Europe/Berlin 0 3 * * * *", "`time_zone`"),
+        ] {
+            let error = refused.parse::<CronLine>().unwrap_err();
+            assert!(error.contains(why), "{refused}: {error}");
         }
     }
 }

@@ -1,29 +1,31 @@
 //! The daemon: what `periodd run` is made of.
 //!
 //! One loop decides what runs ([`scheduler`]), each run has a task of its own ([`run`]), a second
-//! loop prolongs the leases of what runs, and both beat for the watchdog (`pulse`). Nothing that
-//! speaks to the database is ever dropped on its way: it runs in a task of its own to its end, and
-//! whoever loses patience leaves the task alone.
+//! loop prolongs the leases of what runs, and both beat for the watchdog (`heartbeat`). Nothing
+//! that speaks to the database is ever dropped on its way: it runs in a task of its own to its end,
+//! and whoever loses patience leaves the task alone.
+//!
+//! Never: READY before database, schema and schedules are; an occurrence that runs twice or
+//! vanishes; a drain without an end.
 
-mod event;
-mod home;
+mod database_health;
+mod heartbeat;
+mod instance;
+mod maintenance;
 pub mod notify;
-mod outage;
-mod pulse;
+mod repeats;
 pub mod run;
 pub mod scheduler;
+mod scheduler_setup;
 mod service;
-mod setting;
 mod signals;
 mod status;
 mod tick;
 pub mod time;
-mod upkeep;
 pub mod work;
 
-pub use home::cluster_settings;
-pub use service::{Leave, Options, run_until_stopped};
-pub use setting::scheduled;
+pub use service::{Options, run_until_stopped};
+pub use signals::Shutdown;
 
 use crate::config::ConfigError;
 use crate::store::StoreError;
@@ -47,11 +49,4 @@ pub enum Error {
     /// Something of the system's.
     #[error("{0}")]
     Failed(String),
-}
-
-/// This process, for people who read the ledger: host and process id.
-#[must_use]
-pub fn replica() -> String {
-    let system = rustix::system::uname();
-    format!("{}:{}", system.nodename().to_string_lossy(), std::process::id())
 }

@@ -26,7 +26,7 @@ pub struct Notifier {
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
     /// The socket is none, or nobody listens there.
-    #[error("NOTIFY_SOCKET names {name}, which cannot be reached: {why}")]
+    #[error("NOTIFY_SOCKET is {name}, which cannot be reached: {why}")]
     Unreachable {
         /// The socket as the environment has it.
         name: String,
@@ -54,9 +54,6 @@ impl Notifier {
     }
 
     /// The same for any environment and process id.
-    ///
-    /// # Errors
-    /// As [`Notifier::from_environment`].
     pub fn from_variables(
         variable: impl Fn(&str) -> Option<OsString>,
         process: u32,
@@ -88,6 +85,13 @@ impl Notifier {
         self.send(&[&status_line(text)]);
     }
 
+    /// Not ready yet, for a reason that may last: what it waits for, and that the manager is to be
+    /// patient for so long from now on.
+    pub fn waiting(&self, status: &str, patience: Duration) {
+        let patience = format!("EXTEND_TIMEOUT_USEC={}", patience.as_micros());
+        self.send(&[&patience, &status_line(status)]);
+    }
+
     /// The configuration is being read again; [`Notifier::ready`] ends it, however it went.
     pub fn reloading(&self) {
         self.send(&["RELOADING=1", &format!("MONOTONIC_USEC={}", monotonic_micros())]);
@@ -105,7 +109,6 @@ impl Notifier {
 
     /// How often the watchdog wants to hear: half the time after which it restarts us. `None`
     /// when there is no watchdog, or when it watches another process.
-    #[must_use]
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog.map(|limit| limit / 2)
     }
@@ -115,7 +118,8 @@ impl Notifier {
     fn send(&self, assignments: &[&str]) {
         let Some(socket) = &self.socket else { return };
         if let Err(error) = socket.send(assignments.join("\n").as_bytes()) {
-            tracing::warn!(%error, "the service manager could not be told {}", assignments[0]);
+            let what = assignments[0];
+            tracing::warn!(%error, "the service manager could not be notified of {what}");
         }
     }
 }
@@ -131,7 +135,7 @@ fn connect(name: &OsStr) -> Result<UnixDatagram, NotifyError> {
         let address = match name.as_bytes() {
             [b'@', name @ ..] => abstract_address(name)?,
             [b'/', ..] => SocketAddr::from_pathname(name)?,
-            _ => return Err(io::Error::other("neither a path nor an abstract name (@…)")),
+            _ => return Err(io::Error::other("it is neither a path nor an abstract name (@…)")),
         };
         let socket = UnixDatagram::unbound()?;
         socket.connect_addr(&address)?;
@@ -256,7 +260,7 @@ mod tests {
             said(&[("WATCHDOG_USEC", "30s")], None),
             "WATCHDOG_USEC must be a whole number, not `30s`"
         );
-        assert!(said(&[], Some("/nowhere/notify")).contains("NOTIFY_SOCKET names /nowhere/notify"));
+        assert!(said(&[], Some("/nowhere/notify")).contains("NOTIFY_SOCKET is /nowhere/notify"));
         assert!(said(&[], Some("notify")).contains("neither a path nor an abstract name"));
     }
 

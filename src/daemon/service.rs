@@ -1,33 +1,41 @@
 //! The life of the daemon: start, turn, reload, drain.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::home::Home;
+use super::database_health::DatabaseHealth;
+use super::heartbeat::{Heartbeat, PATIENCE, all_alive, beating, patiently};
+use super::instance::Instance;
+use super::maintenance::{self, TzHandle};
 use super::notify::Notifier;
-use super::outage::Outage;
-use super::pulse::{PATIENCE, Pulse, all_turn, beating, patiently};
 use super::run::Runs;
-use super::scheduler::{Next, Scheduler, Setting};
-use super::setting::{InForce, setting, work};
-use super::signals::Asked;
+use super::scheduler::{Next, Scheduler};
+use super::scheduler_setup::{ConfigHandle, Surroundings, setting};
+use super::signals::{ControlRequests, Shutdown};
 use super::tick::Tick;
 use super::time::DatabaseClock;
-use super::upkeep::{self, Rules};
-use super::{Error, replica, status};
+use super::{Error, status};
 use crate::billing;
 use crate::config::Config;
+use crate::jobs::catalogue::Job;
+use crate::jobs::finding::{Finding, Severity};
+use crate::jobs::instance::{self, replica};
 use crate::jobs::stop::Why;
-use crate::store::{Database, StoreError, claim};
-use crate::tzdata::TzData;
+use crate::jobs::tiers;
+use crate::store::runs::daemons::{self, Beat, Loaded};
+use crate::store::{Database, StoreError, rollover::claim};
+use crate::tz::TzData;
 
 /// The longest that the loop sleeps: new orgs, pauses and packs of others are seen that soon.
 const LOOK: Duration = Duration::from_secs(15);
+
+/// How often a daemon says that it is alive, at least.
+const ALIVE_EVERY: Duration = Duration::from_secs(20);
 
 /// What the daemon is started with.
 #[derive(Clone, Debug)]
@@ -38,28 +46,34 @@ pub struct Options {
     pub file: Option<PathBuf>,
 }
 
-/// How the daemon ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Leave {
-    /// Everything that was under way has ended.
-    Drained,
-    /// Something was still under way when the time for it was over.
-    CutOff,
-    /// It was told to end at once.
-    Forced,
-}
-
 /// Runs until it is told to stop.
 ///
 /// # Errors
 /// [`Error`] when it cannot start; afterwards only when one of its own parts broke.
-pub async fn run_until_stopped(options: Options) -> Result<Leave, Error> {
+pub async fn run_until_stopped(options: Options) -> Result<Shutdown, Error> {
     let notifier = Arc::new(Notifier::from_environment()?);
-    let asked = Asked::listen().map_err(|error| failed("cannot listen to signals", &error))?;
+    let asked =
+        ControlRequests::listen().map_err(|error| failed("cannot listen for signals", &error))?;
     let tz = TzData::newest();
-    let home = Arc::new(Home::open(&options.config, &tz).await?);
-    let daemon = Daemon::start(options, home, tz, notifier, asked).await?;
-    daemon.turn().await
+    let home = Instance::open(&options.config, &tz, &notifier, &asked).await?;
+    let Some(home) = home else { return Ok(Shutdown::Drained) };
+    let is_watched = notifier.watchdog_interval().is_some();
+    let daemon = Daemon::start(options, Arc::new(home), tz, notifier, asked.clone()).await?;
+    let heartbeats = [daemon.heartbeat.clone(), daemon.renewing.clone()];
+    tokio::select! {
+        left = daemon.turn() => left,
+        // Where nobody watches, the process ends by itself, and whoever started it starts another.
+        () = stuck(&heartbeats, &asked), if !is_watched => Err(Error::Failed(
+            "stuck: no answer from the database, and the wait for it does not end".to_owned(),
+        )),
+    }
+}
+
+/// Ends when a loop does not turn any more. A drain has its own bound.
+async fn stuck(heartbeats: &[Heartbeat], asked: &ControlRequests) {
+    while all_alive(heartbeats) || asked.stop() {
+        sleep(PATIENCE).await;
+    }
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> Error {
@@ -69,18 +83,22 @@ fn failed(what: &str, error: &dyn std::error::Error) -> Error {
 /// The daemon at work.
 struct Daemon {
     file: Option<PathBuf>,
-    config: InForce,
-    rules: Rules,
-    home: Arc<Home>,
+    config: ConfigHandle,
+    tz: TzHandle,
+    home: Arc<Instance>,
     notifier: Arc<Notifier>,
-    asked: Asked,
+    asked: ControlRequests,
     /// Rung by the tick, by runs that end and by newer rules.
     ring: Arc<Notify>,
     tick: Tick,
     runs: Runs,
     scheduler: Option<Scheduler<DatabaseClock>>,
-    outage: Outage,
-    pulse: Pulse,
+    outage: DatabaseHealth,
+    /// The configuration file, as it was read last.
+    loaded: Arc<Mutex<Loaded>>,
+    heartbeat: Heartbeat,
+    /// Of the loop that prolongs leases.
+    renewing: Heartbeat,
     beside: Vec<AbortHandle>,
     /// Waited for when it was told to stop, and not yet at their end.
     let_go: Vec<JoinHandle<()>>,
@@ -91,16 +109,17 @@ struct Daemon {
 impl Daemon {
     async fn start(
         options: Options,
-        home: Arc<Home>,
+        home: Arc<Instance>,
         tz: TzData,
         notifier: Arc<Notifier>,
-        asked: Asked,
+        asked: ControlRequests,
     ) -> Result<Self, Error> {
         let Options { config, file } = options;
-        let (config, rules) = (InForce::new(config), Rules::new(tz));
-        let database = home.database.clone();
+        let (config, tz) = (ConfigHandle::new(config), TzHandle::new(tz));
         let ring = Arc::new(Notify::new());
-        let setting = current_setting(&config, &rules, &database)?;
+        let around = around(&config, &tz, &home);
+        let setting = setting(&config.get(), &around);
+        let setting = setting.map_err(|error| Error::Failed(error.to_string()))?;
         let mut scheduler = Scheduler::new(
             DatabaseClock(home.ledger.clone()),
             home.ledger.clone(),
@@ -110,12 +129,14 @@ impl Daemon {
         );
         scheduler.adopt(setting).await?;
         let tick = Tick::start(Arc::clone(&ring)).await;
-        let tick = tick.map_err(|error| failed("the tick does not start", &error))?;
+        let tick = tick.map_err(|error| failed("the timer cannot be started", &error))?;
         let runs = scheduler.runner().runs().clone();
+        let loaded = Arc::new(Mutex::new(instance::loaded(config.get().file())));
+        tokio::spawn(warn_of_mismatches(home.ledger.clone(), config.clone()));
         let mut daemon = Self {
             file,
             config,
-            rules,
+            tz,
             home,
             notifier,
             asked,
@@ -123,8 +144,10 @@ impl Daemon {
             tick,
             runs,
             scheduler: Some(scheduler),
-            outage: Outage::default(),
-            pulse: Pulse::new(),
+            outage: DatabaseHealth::default(),
+            loaded,
+            heartbeat: Heartbeat::new(),
+            renewing: Heartbeat::new(),
             beside: Vec::new(),
             let_go: Vec::new(),
             said: None,
@@ -136,38 +159,48 @@ impl Daemon {
 
     /// Starts what runs beside the loop.
     fn start_beside(&mut self) {
-        let renewing = Pulse::new();
+        let renewing = self.renewing.clone();
         let lease = {
             let (database, runs, config) =
                 (self.home.ledger.clone(), self.runs.clone(), self.config.clone());
-            let pulse = renewing.clone();
+            let (heartbeat, loaded) = (renewing.clone(), Arc::clone(&self.loaded));
             tokio::spawn(async move {
+                let mut is_new = true;
                 loop {
                     let lease = config.get().daemon.lease.0;
-                    beating(&pulse, lease / 3).await;
+                    let beat = {
+                        let (database, loaded) = (database.clone(), lock(&loaded).clone());
+                        tokio::spawn(async move { say_alive(&database, loaded, is_new).await })
+                    };
+                    is_new &= !said_alive(beat, &heartbeat).await;
+                    beating(&heartbeat, (lease / 3).min(ALIVE_EVERY)).await;
                     let (database, runs) = (database.clone(), runs.clone());
                     let mut renewed =
                         tokio::spawn(async move { runs.renew(&database, lease).await });
-                    if let Ok(Err(error)) = patiently(&mut renewed, &pulse, || {}).await {
-                        tracing::debug!(%error, "leases could not be prolonged");
+                    if let Ok(Err(error)) = patiently(&mut renewed, &heartbeat, || {}).await {
+                        tracing::debug!(%error, "leases could not be extended");
                     }
                 }
             })
         };
         let (ring, newer) = (Arc::clone(&self.ring), Arc::clone(&self.newer));
         let upkeep =
-            tokio::spawn(upkeep::keep(self.home.ledger.clone(), self.rules.clone(), move || {
+            tokio::spawn(maintenance::keep(self.home.ledger.clone(), self.tz.clone(), move || {
                 newer.store(true, std::sync::atomic::Ordering::Release);
                 ring.notify_one();
             }));
         self.beside.extend([lease.abort_handle(), upkeep.abort_handle()]);
+        if let Some(log) = self.home.server_log() {
+            self.beside.push(tokio::spawn(maintenance::bound(log)).abort_handle());
+        }
         if let Some(interval) = self.notifier.watchdog_interval() {
-            let (notifier, pulses) = (Arc::clone(&self.notifier), [self.pulse.clone(), renewing]);
+            let (notifier, heartbeats) =
+                (Arc::clone(&self.notifier), [self.heartbeat.clone(), renewing]);
             let watchdog = tokio::spawn(async move {
                 loop {
                     // The manager counts from READY, so that nothing is owed before.
                     sleep(interval).await;
-                    if all_turn(&pulses) {
+                    if all_alive(&heartbeats) {
                         notifier.watchdog();
                     }
                 }
@@ -177,12 +210,12 @@ impl Daemon {
     }
 
     /// The loop.
-    async fn turn(mut self) -> Result<Leave, Error> {
+    async fn turn(mut self) -> Result<Shutdown, Error> {
         let (jobs, replica) = (self.jobs(), replica());
         tracing::info!(jobs, replica, "started");
-        self.notifier.ready("looking for what is due");
+        self.notifier.ready("checking what is due");
         while !self.asked.stop() {
-            self.pulse.beat();
+            self.heartbeat.beat();
             if self.asked.take_reload() {
                 self.reload().await?;
             }
@@ -213,7 +246,7 @@ impl Daemon {
     /// the last step began.
     async fn rest(&self, deadline: Instant, ended: u64) {
         loop {
-            self.pulse.beat();
+            self.heartbeat.beat();
             let beat = (Instant::now() + PATIENCE).min(deadline);
             tokio::select! {
                 () = sleep_until(beat) => {}
@@ -236,7 +269,7 @@ impl Daemon {
             (scheduler, stepped)
         });
         let Some(done) = self.unless_stopped(task).await else { return Ok(None) };
-        let (scheduler, stepped) = done.map_err(|e| failed("the schedules broke off", &e))?;
+        let (scheduler, stepped) = done.map_err(|e| failed("the scheduler failed", &e))?;
         self.scheduler = Some(scheduler);
         Ok(Some(stepped))
     }
@@ -249,12 +282,14 @@ impl Daemon {
     ) -> Option<Result<T, JoinError>> {
         tokio::select! {
             biased;
-            done = patiently(&mut task, &self.pulse, || self.outage.slow()) => return Some(done),
+            done = patiently(&mut task, &self.heartbeat, || self.outage.slow()) => {
+                return Some(done);
+            }
             () = self.asked.stopped() => {}
         }
         self.let_go.push(tokio::spawn(async move {
             if let Err(error) = task.await {
-                tracing::error!(%error, "something broke off while stopping");
+                tracing::error!(%error, "a task failed while stopping");
             }
         }));
         None
@@ -264,6 +299,11 @@ impl Daemon {
     async fn stepped(&mut self, next: Next) -> Duration {
         if self.outage.over() {
             self.said = None;
+        }
+        if let Some(doubt) = next.doubt {
+            self.notifier.status(&format!("held: {doubt}"));
+            self.said = None;
+            return next.wait.unwrap_or(LOOK).min(LOOK);
         }
         if next.again {
             return Duration::ZERO;
@@ -290,20 +330,21 @@ impl Daemon {
         let wait = self.outage.failed(&error);
         self.said = None;
         if is_outage {
-            self.notifier.status("the database is away; runs wait until it is back");
+            self.notifier.status("the database is unavailable; runs wait until it is back");
+            self.home.read_url_again();
             let home = Arc::clone(&self.home);
             let revived = tokio::spawn(async move { home.revive().await });
             match self.unless_stopped(revived).await {
                 Some(Ok(Ok(true))) => {
-                    tracing::warn!("the private cluster's server was gone; started again");
+                    tracing::warn!("the private cluster's server was not running; restarted");
                     return Duration::ZERO;
                 }
                 Some(Ok(Ok(false))) | None => {}
                 Some(Ok(Err(error))) => {
-                    tracing::error!(%error, "the private cluster does not start");
+                    tracing::error!(%error, "the private cluster cannot be started");
                 }
                 Some(Err(error)) => {
-                    tracing::error!(%error, "the private cluster was not looked at");
+                    tracing::error!(%error, "the private cluster could not be checked");
                 }
             }
         }
@@ -313,24 +354,28 @@ impl Daemon {
     /// Reads the configuration again: all of it counts, or none.
     async fn reload(&mut self) -> Result<(), Error> {
         self.notifier.reloading();
+        self.home.read_url_again();
         let config = Config::load(self.file.as_deref(), Config::environment());
         match config {
             Err(error) => {
-                tracing::error!("the configuration stays as it was: {error}");
-                self.notifier.ready("the new configuration is bad; the old one stays");
+                tracing::error!("the configuration is unchanged: {error}");
+                self.notifier
+                    .ready("the new configuration is invalid; the old one stays in effect");
             }
             Ok(config) => {
                 let old = self.config.get();
                 for section in needing_a_restart(&old, &config) {
-                    tracing::warn!(section, "changed; that counts from the next start on");
+                    tracing::warn!(section, "changed; takes effect at the next start");
                 }
-                let candidate = InForce::new(config);
+                let candidate = ConfigHandle::new(config);
                 if self.adopt(&candidate).await? {
+                    *lock(&self.loaded) = instance::loaded(candidate.get().file());
+                    tokio::spawn(warn_of_mismatches(self.home.ledger.clone(), candidate.clone()));
                     self.config.replace(Config::clone(&candidate.get()));
-                    tracing::info!("the configuration was read again");
-                    self.notifier.ready("the configuration was read again");
+                    tracing::info!("the configuration was reloaded");
+                    self.notifier.ready("the configuration was reloaded");
                 } else {
-                    self.notifier.ready("the old configuration stays; see the log");
+                    self.notifier.ready("the old configuration stays in effect; see the log");
                 }
             }
         }
@@ -340,11 +385,11 @@ impl Daemon {
 
     /// Puts a configuration's schedules in force. False when that was not possible, and nothing
     /// has changed.
-    async fn adopt(&mut self, config: &InForce) -> Result<bool, Error> {
-        let setting = match setting(&config.get(), &self.rules.get(), self.work()) {
+    async fn adopt(&mut self, config: &ConfigHandle) -> Result<bool, Error> {
+        let setting = match setting(&config.get(), &around(&self.config, &self.tz, &self.home)) {
             Ok(setting) => setting,
             Err(error) => {
-                tracing::error!(%error, "the schedules stay as they were");
+                tracing::error!(%error, "the schedules are unchanged");
                 return Ok(false);
             }
         };
@@ -354,27 +399,23 @@ impl Daemon {
             (scheduler, adopted)
         });
         let Some(done) = self.unless_stopped(task).await else { return Ok(false) };
-        let (scheduler, adopted) = done.map_err(|e| failed("the schedules broke off", &e))?;
+        let (scheduler, adopted) = done.map_err(|e| failed("the scheduler failed", &e))?;
         self.scheduler = Some(scheduler);
         if let Err(error) = &adopted {
-            tracing::error!(%error, "the schedules stay as they were");
+            tracing::error!(%error, "the schedules are unchanged");
         }
         Ok(adopted.is_ok())
     }
 
-    fn work(&self) -> super::run::Work {
-        work(self.config.clone(), self.rules.clone(), self.home.database.clone())
-    }
-
     fn jobs(&self) -> String {
-        let jobs = super::work::Job::ALL.into_iter();
+        let jobs = Job::ALL.into_iter();
         let config = self.config.get();
-        let enabled = jobs.filter(|job| job.schedule(&config).enabled).map(super::work::Job::name);
+        let enabled = jobs.filter(|job| job.schedule(&config).enabled).map(Job::name);
         enabled.collect::<Vec<_>>().join(" ")
     }
 
     /// No new work; what is under way ends, within the bound.
-    async fn drain(mut self) -> Result<Leave, Error> {
+    async fn drain(mut self) -> Result<Shutdown, Error> {
         self.notifier.stopping();
         let bound = self.config.get().daemon.drain_timeout.0;
         let until = Instant::now() + bound;
@@ -393,36 +434,89 @@ impl Daemon {
         }
         if let Err(leave) = ended {
             let under_way = self.runs.under_way().len();
-            tracing::warn!(under_way, "cut off; each page is done or not, and others go on");
+            tracing::warn!(
+                under_way,
+                "stopped by force; each batch is either done or rolled back, and other processes \
+                 continue"
+            );
             return Ok(leave);
         }
         if let Err(error) = self.tick.stop().await {
-            tracing::debug!(%error, "the tick did not stop");
+            tracing::debug!(%error, "the timer did not stop");
         }
         self.scheduler = None;
+        let ledger = self.home.ledger.clone();
+        let stopped = tokio::spawn(async move {
+            daemons::stopped(&mut *ledger.connection().await?, &replica()).await
+        });
+        if let Ok(Ok(Err(error))) = self.asked.bounded(until, stopped).await {
+            tracing::debug!(%error, "the stop could not be recorded");
+        }
         if let Some(home) = Arc::into_inner(self.home) {
             match self.asked.bounded(until, tokio::spawn(home.close())).await {
-                Ok(closed) => closed.map_err(|e| failed("closing broke off", &e))??,
+                Ok(closed) => closed.map_err(|e| failed("closing failed", &e))??,
                 Err(leave) => {
-                    tracing::warn!("cut off while closing connections; nothing was under way");
+                    tracing::warn!("stopped by force while closing connections; no run was active");
                     return Ok(leave);
                 }
             }
         }
         tracing::info!("stopped");
-        Ok(Leave::Drained)
+        Ok(Shutdown::Drained)
     }
 }
 
-fn current_setting(config: &InForce, rules: &Rules, database: &Database) -> Result<Setting, Error> {
-    let work = work(config.clone(), rules.clone(), database.clone());
-    setting(&config.get(), &rules.get(), work).map_err(|error| Error::Failed(error.to_string()))
+/// Says in the database that this daemon is alive.
+async fn say_alive(database: &Database, loaded: Loaded, is_new: bool) -> Result<(), StoreError> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let beat = Beat { replica: replica(), version, loaded };
+    daemons::beat(&mut *database.connection().await?, &beat, is_new).await
+}
+
+/// Waits for that, and tells whether it was said.
+async fn said_alive(mut beat: JoinHandle<Result<(), StoreError>>, heartbeat: &Heartbeat) -> bool {
+    match patiently(&mut beat, heartbeat, || {}).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the heartbeat could not be recorded");
+            false
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the heartbeat could not be recorded");
+            false
+        }
+    }
+}
+
+/// Has the log say what the configuration names and the tables do not have. The daemon works all
+/// the same: what depends on it waits.
+async fn warn_of_mismatches(database: Database, config: ConfigHandle) {
+    match tiers::mismatches(&database, &config.get()).await {
+        Ok(found) => {
+            for Finding { check, what, .. } in
+                found.iter().filter(|finding| finding.severity > Severity::Note)
+            {
+                tracing::warn!(check = check.name(), "{what}");
+            }
+        }
+        Err(error) => tracing::debug!(%error, "the tables could not be compared"),
+    }
+}
+
+fn lock(loaded: &Mutex<Loaded>) -> MutexGuard<'_, Loaded> {
+    // Whole after every step.
+    loaded.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn around(config: &ConfigHandle, tz: &TzHandle, home: &Instance) -> Surroundings {
+    let (config, tz, database) = (config.clone(), tz.clone(), home.database.clone());
+    Surroundings { config, tz, database }
 }
 
 async fn falling(
     database: &Database,
     boundary: Option<billing::Instant>,
-) -> Result<(billing::Instant, Vec<claim::Falling>), StoreError> {
+) -> Result<(billing::Instant, Vec<claim::EndingAt>), StoreError> {
     let now = database.now().await?;
     let Some(at) = boundary else { return Ok((now, Vec::new())) };
     let falling = claim::falling(&mut *database.connection().await?, at, status::MANY).await?;
@@ -438,8 +532,41 @@ fn needing_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.daemon.state_dir != new.daemon.state_dir
                 || old.daemon.socket_dir != new.daemon.socket_dir,
         ),
-        ("http", old.http != new.http),
         ("log", old.log != new.log),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_stands_still_ends_the_process_and_one_that_turns_does_not() {
+        let (heartbeats, asked) =
+            ([Heartbeat::new(), Heartbeat::new()], ControlRequests::default());
+        let turning = async {
+            for _ in 0..100 {
+                sleep(PATIENCE).await;
+                heartbeats.iter().for_each(Heartbeat::beat);
+            }
+        };
+        tokio::select! {
+            () = stuck(&heartbeats, &asked) => panic!("both turn"),
+            () = turning => {}
+        }
+        // Now the second stands still.
+        let begun = Instant::now();
+        let one = async {
+            loop {
+                sleep(PATIENCE).await;
+                heartbeats[0].beat();
+            }
+        };
+        tokio::select! {
+            () = stuck(&heartbeats, &asked) => {}
+            () = one => {}
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1));
+    }
 }

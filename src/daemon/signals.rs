@@ -8,11 +8,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::service::Leave;
+/// How the daemon ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shutdown {
+    /// Everything that was under way has ended.
+    Drained,
+    /// Something was still under way when the time for it was over.
+    CutOff,
+    /// It was told to end at once.
+    Forced,
+}
 
 /// What has been asked for, for everybody who waits.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asked(Arc<State>);
+pub(super) struct ControlRequests(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -21,7 +30,7 @@ struct State {
     changed: Notify,
 }
 
-impl Asked {
+impl ControlRequests {
     /// Begins to listen: SIGTERM and SIGINT stop, a second one forces; SIGHUP reloads.
     pub(super) fn listen() -> io::Result<Self> {
         let asked = Self::default();
@@ -78,12 +87,12 @@ impl Asked {
         &self,
         until: Instant,
         work: impl Future<Output = T>,
-    ) -> Result<T, Leave> {
+    ) -> Result<T, Shutdown> {
         tokio::select! {
             biased;
-            () = self.forced() => Err(Leave::Forced),
+            () = self.forced() => Err(Shutdown::Forced),
             done = work => Ok(done),
-            () = sleep_until(until) => Err(Leave::CutOff),
+            () = sleep_until(until) => Err(Shutdown::CutOff),
         }
     }
 

@@ -3,15 +3,15 @@
 use jiff::SignedDuration;
 
 use crate::billing::Instant;
-use crate::store::claim::Falling;
+use crate::store::rollover::claim::EndingAt;
 
 /// Above this many the count is not worth its price.
 pub(super) const MANY: i64 = 10_000;
 
 /// What comes next, as `next: 412 orgs in Asia/Tokyo at 15:00Z`; with the date when that is not
 /// within a day.
-pub(super) fn next(boundary: Option<Instant>, now: Instant, falling: &[Falling]) -> String {
-    let Some(at) = boundary else { return "no org has a period that ends".to_owned() };
+pub(super) fn next(boundary: Option<Instant>, now: Instant, falling: &[EndingAt]) -> String {
+    let Some(at) = boundary else { return "no org has an open period".to_owned() };
     let is_soon = at.since(now) < SignedDuration::from_hours(24);
     let time = at.timestamp().strftime(if is_soon { "%H:%MZ" } else { "%Y-%m-%d %H:%MZ" });
     let orgs: i64 = falling.iter().map(|zone| zone.orgs).sum();
@@ -32,9 +32,9 @@ pub(super) fn next(boundary: Option<Instant>, now: Instant, falling: &[Falling])
 mod tests {
     use super::*;
 
-    fn falling(zones: &[(&str, i64)]) -> Vec<Falling> {
+    fn falling(zones: &[(&str, i64)]) -> Vec<EndingAt> {
         let zones = zones.iter();
-        zones.map(|(zone, orgs)| Falling { time_zone: (*zone).to_owned(), orgs: *orgs }).collect()
+        zones.map(|(zone, orgs)| EndingAt { time_zone: (*zone).to_owned(), orgs: *orgs }).collect()
     }
 
     #[test]
@@ -54,6 +54,6 @@ mod tests {
         ] {
             assert_eq!(next(Some(at(boundary)), now, &falling), line);
         }
-        assert_eq!(next(None, now, &[]), "no org has a period that ends");
+        assert_eq!(next(None, now, &[]), "no org has an open period");
     }
 }

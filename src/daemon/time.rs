@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::billing::Instant;
+use crate::billing::clock::Judged;
 use crate::clock::Clock;
 use crate::store::{Database, StoreError};
 
@@ -15,6 +16,10 @@ impl Clock for DatabaseClock {
 
     async fn now(&self) -> Result<Instant, StoreError> {
         self.0.now().await
+    }
+
+    async fn judged(&self) -> Result<Judged, StoreError> {
+        self.0.judged().await
     }
 
     async fn sleep(&self, span: Duration) {

@@ -1,122 +1,102 @@
-//! The jobs, and the one place that says which code each of them runs.
+//! The one place that says which code each job runs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-
-use crate::config::{Config, Schedule};
-use crate::jobs::deliver::{self, Post};
+use crate::config::Config;
+use crate::jobs::Left;
+use crate::jobs::catalogue::Job;
+use crate::jobs::columns::ColumnLeftOut;
+use crate::jobs::counts::RunCounts;
+use crate::jobs::deliver::{self, Mailer};
 use crate::jobs::pace::{self, Pace};
 use crate::jobs::stop::Stop;
 use crate::jobs::{alerts, retention, rollover, sync};
 use crate::store::{Database, StoreError};
-use crate::tzdata::TzData;
+use crate::tz::TzData;
 
-/// What a schedule can start.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Job {
-    /// Closing of periods.
-    Rollover,
-    /// Counting of usage metrics.
-    Sync,
-    /// The look for drift.
-    Audit,
-    /// Thresholds against counters.
-    Alerts,
-    /// Sending of emails.
-    Deliver,
-    /// Deletion of what has been kept long enough.
-    Retention,
-}
-
-impl Job {
-    /// Every job, in the order of the configuration.
-    pub const ALL: [Self; 6] =
-        [Self::Rollover, Self::Sync, Self::Audit, Self::Alerts, Self::Deliver, Self::Retention];
-
-    /// As `[schedule.NAME]`, the ledger and the command line have it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rollover => "rollover",
-            Self::Sync => "sync",
-            Self::Audit => "audit",
-            Self::Alerts => "alerts",
-            Self::Deliver => "deliver",
-            Self::Retention => "retention",
-        }
-    }
-
-    /// The job of that name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|job| job.name() == name)
-    }
-
-    /// Its section of the configuration.
-    #[must_use]
-    pub fn schedule(self, config: &Config) -> &Schedule {
-        match self {
-            Self::Rollover => &config.schedule.rollover,
-            Self::Sync => &config.schedule.sync,
-            Self::Audit => &config.schedule.audit,
-            Self::Alerts => &config.schedule.alerts,
-            Self::Deliver => &config.schedule.deliver,
-            Self::Retention => &config.schedule.retention,
-        }
-    }
-
-    /// Runs the job.
-    ///
-    /// # Errors
-    /// [`StoreError`] as the job has it.
-    pub async fn run(self, means: Means) -> Result<Done, StoreError> {
-        match self {
-            Self::Rollover => roll_over(means).await,
-            Self::Sync => count(means).await,
-            Self::Audit => audit(means).await,
-            Self::Alerts => look_for_alerts(means).await,
-            Self::Deliver => deliver(means).await,
-            Self::Retention => retain(means).await,
-        }
+/// Runs a job.
+///
+/// # Errors
+/// [`StoreError`] as the job has it.
+pub(super) async fn run(job: Job, means: JobContext) -> Result<Done, StoreError> {
+    match job {
+        Job::Rollover => roll_over(means).await,
+        Job::Sync => count(means).await,
+        Job::Audit => audit(means).await,
+        Job::Alerts => look_for_alerts(means).await,
+        Job::Deliver => deliver(means).await,
+        Job::Retention => retain(means).await,
     }
 }
 
 /// What a job works with.
 #[derive(Clone, Debug)]
-pub struct Means {
+pub struct JobContext {
     /// The configuration in force when it began.
     pub config: Arc<Config>,
-    /// The newest tz database.
     pub tz: TzData,
-    /// The database.
     pub database: Database,
     /// The run's number in the ledger.
     pub run: i64,
-    /// Asks it to end.
     pub stop: Stop,
 }
 
 /// What a job did.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// In numbers: a JSON object.
-    pub counts: serde_json::Value,
+    pub counts: RunCounts,
     /// It was asked to stop, and may have left something to do.
     pub stopped: bool,
 }
 
-async fn roll_over(means: Means) -> Result<Done, StoreError> {
-    let Means { config, tz, database, run, stop } = means;
+async fn roll_over(means: JobContext) -> Result<Done, StoreError> {
+    let JobContext { config, tz, database, run, stop } = means;
     let derived = sync::targets_besides_defaults(&database, &config.sync).await.map_err(of_sync)?;
     let standing = rollover::Request::standing(&config.rollover);
     let request = rollover::Request { derived, stop, ..standing };
     let report = rollover::run(&database, &tz, &request, told(run, pace::EVERY)).await?;
-    for parked in &report.parked {
-        tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
+    say_left_out(&report.columns_left_out);
+    say_parked(report.parked.iter().map(|parked| (parked.slug.as_str(), parked.reason.as_str())));
+    say_skipped(&report.skipped);
+    Ok(Done { counts: RunCounts::from(&report), stopped: report.stopped })
+}
+
+/// Has the log say which orgs a run could neither process nor park: the first, and how many.
+fn say_skipped(orgs: &[Left]) {
+    if let Some(Left { slug: org, reason, .. }) = orgs.first() {
+        tracing::warn!(count = orgs.len(), org, reason, "skipped; it could not be parked");
     }
-    Ok(Done { counts: rollover_counts(&report), stopped: report.stopped })
+}
+
+/// Has the log say which derived columns a run has written nothing to.
+fn say_left_out(columns: &[ColumnLeftOut]) {
+    for ColumnLeftOut { column, key, reason } in columns {
+        tracing::warn!(column, key, reason, "a derived column is left out");
+    }
+}
+
+/// So many orgs that one run parked are said one by one, and as many of more are named.
+const NAMED: usize = 3;
+
+/// Has the log say which orgs a run has parked: one line however many they are, but for a few.
+fn say_parked<'a>(parked: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
+    let count = parked.len();
+    let named: Vec<_> = parked.take(NAMED).collect();
+    if count <= NAMED {
+        for (org, reason) in named {
+            tracing::warn!(org, reason, "parked");
+        }
+        return;
+    }
+    let reason = named.first().map(|(_, reason)| *reason);
+    let orgs = named.iter().map(|(org, _)| *org).collect::<Vec<_>>().join(", ");
+    tracing::warn!(
+        count,
+        orgs,
+        reason,
+        "parked several orgs, the first of which are listed; see periodd status"
+    );
 }
 
 /// Has the log say now and then how far a long rollover is.
@@ -131,32 +111,32 @@ fn told(run: i64, every: Duration) -> rollover::Observer {
     })
 }
 
-async fn count(means: Means) -> Result<Done, StoreError> {
+async fn count(means: JobContext) -> Result<Done, StoreError> {
     let (database, request) = (means.database.clone(), sync_request(means).await?);
     done_syncing(sync::count(&database, &request, Arc::new(|_| {})).await)
 }
 
-async fn audit(means: Means) -> Result<Done, StoreError> {
+async fn audit(means: JobContext) -> Result<Done, StoreError> {
     let (database, request) = (means.database.clone(), sync_request(means).await?);
     done_syncing(sync::audit(&database, &request, Arc::new(|_| {})).await)
 }
 
-async fn sync_request(means: Means) -> Result<sync::Request, StoreError> {
-    let Means { config, database, run, stop, .. } = means;
-    let targets = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
-    let standing = sync::Request::standing(&config.sync, Arc::from(targets));
+async fn sync_request(means: JobContext) -> Result<sync::Request, StoreError> {
+    let JobContext { config, database, run, stop, .. } = means;
+    let columns = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
+    let standing = sync::Request::standing(&config.sync, columns);
     Ok(sync::Request { run: Some(run), stop, ..standing })
 }
 
-fn done_syncing(report: Result<sync::Report, sync::Error>) -> Result<Done, StoreError> {
+fn done_syncing(report: Result<sync::SyncReport, sync::Error>) -> Result<Done, StoreError> {
     let report = report.map_err(of_sync)?;
+    say_left_out(&report.columns_left_out);
     for sold in &report.purchases_without_pack {
         tracing::warn!(org = sold.org, column = sold.column, "a purchase without a pack");
     }
-    for parked in &report.parked {
-        tracing::warn!(org = parked.slug, reason = parked.reason, "parked");
-    }
-    Ok(Done { counts: sync_counts(&report), stopped: report.stopped })
+    say_parked(report.parked.iter().map(|parked| (parked.slug.as_str(), parked.reason.as_str())));
+    say_skipped(&report.skipped);
+    Ok(Done { counts: RunCounts::from(&report), stopped: report.stopped })
 }
 
 /// What a sync refuses is said in the run's record; only the database can be away.
@@ -164,65 +144,34 @@ fn of_sync(error: sync::Error) -> StoreError {
     match error {
         sync::Error::Store(error) => error,
         sync::Error::Refused(_) => StoreError::Unprocessable(format!(
-            "{error}; look at usage_metrics, and where it is right after all, run \
-             `periodd sync --full --force`"
+            "{error}; check usage_metrics, and if it is right, run `periodd sync --full --force`"
         )),
         sync::Error::Derived { .. } => StoreError::Configuration(error.to_string()),
     }
 }
 
-async fn look_for_alerts(means: Means) -> Result<Done, StoreError> {
-    let Means { config, database, stop, .. } = means;
+async fn look_for_alerts(means: JobContext) -> Result<Done, StoreError> {
+    let JobContext { config, database, stop, .. } = means;
     let request = alerts::Request { stop, ..alerts::Request::of(&config) };
     let report = alerts::run(&database, &request).await?;
-    Ok(Done { counts: json!(report), stopped: report.stopped })
+    Ok(Done { counts: RunCounts::Alerts((&report).into()), stopped: report.stopped })
 }
 
-async fn deliver(means: Means) -> Result<Done, StoreError> {
-    let Means { config, tz, database, stop, .. } = means;
-    let post = Post::of(&config).map_err(|error| StoreError::Configuration(error.to_string()))?;
+async fn deliver(means: JobContext) -> Result<Done, StoreError> {
+    let JobContext { config, tz, database, stop, .. } = means;
+    let mailer =
+        Mailer::of(&config).map_err(|error| StoreError::Configuration(error.to_string()))?;
     let request = deliver::Request { stop: stop.clone(), ..deliver::Request::of(&config) };
-    let report = deliver::run(&database, &tz, &post, &request).await?;
-    if let Some(why) = report.unreachable.as_ref().or(report.locked_out.as_ref()) {
-        tracing::warn!(why, "emails wait for the mail server");
-    }
-    Ok(Done { counts: json!(report), stopped: stop.is_set() })
+    let report = deliver::run(&database, &tz, &mailer, &request).await?;
+    // That the mail server takes no emails is the run's failure, and said as such.
+    Ok(Done { counts: RunCounts::Deliver((&report).into()), stopped: stop.is_set() })
 }
 
-async fn retain(means: Means) -> Result<Done, StoreError> {
-    let Means { config, database, stop, .. } = means;
+async fn retain(means: JobContext) -> Result<Done, StoreError> {
+    let JobContext { config, database, stop, .. } = means;
     let standing = retention::Request::standing(&config.retention, &config.sync);
     let report = retention::run(&database, &retention::Request { stop, ..standing }).await?;
-    Ok(Done { counts: json!(report), stopped: report.stopped })
-}
-
-/// A sync in numbers, as the ledger keeps it.
-#[must_use]
-pub fn sync_counts(report: &sync::Report) -> serde_json::Value {
-    json!({
-        "metrics_counted": report.metrics_counted,
-        "counters_synced": report.counters_synced,
-        "columns_written": report.columns_written,
-        "late": report.late.len(),
-        "orgs_audited": report.audited.map(|audited| audited.orgs),
-        "drift_found": report.drift_found,
-        "purchases_without_pack": report.purchases_without_pack.len(),
-        "conflicts": report.conflicts,
-        "parked": report.parked.len(),
-    })
-}
-
-/// A rollover in numbers, as the ledger keeps it.
-#[must_use]
-pub fn rollover_counts(report: &rollover::Report) -> serde_json::Value {
-    json!({
-        "orgs": report.orgs,
-        "periods_closed": report.periods_closed,
-        "opened": report.opened,
-        "pack_entries": report.pack_entries,
-        "conflicts": report.conflicts,
-        "parked": report.parked.len(),
-    })
+    Ok(Done { counts: RunCounts::from(&report), stopped: report.stopped })
 }
 
 #[cfg(test)]
@@ -245,21 +194,41 @@ mod tests {
         }
     }
 
-    /// What the log says of three pages, spoken of so often.
-    fn said(every: Duration) -> String {
+    fn logged(work: impl FnOnce()) -> String {
         let log = Log::default();
         let to = log.clone();
         let subscriber = tracing_subscriber::fmt().json().with_writer(move || to.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
+        tracing::subscriber::with_default(subscriber, work);
+        let text = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(text).expect("text")
+    }
+
+    #[test]
+    fn many_parked_orgs_are_one_line_and_a_few_are_named_each() {
+        let slugs: Vec<String> = (0..20_000).map(|n| format!("org-{n}")).collect();
+        let said = |count: usize| {
+            let parked = slugs.iter().take(count).map(|slug| (slug.as_str(), "a bad zone"));
+            logged(|| say_parked(parked))
+        };
+        assert_eq!(said(0), "");
+        assert_eq!(said(NAMED).lines().count(), NAMED);
+        let many = said(20_000);
+        assert_eq!(many.lines().count(), 1);
+        for part in [r#""count":20000"#, r#""orgs":"org-0, org-1, org-2""#, "a bad zone"] {
+            assert!(many.contains(part), "{many}");
+        }
+    }
+
+    /// What the log says of three pages, spoken of so often.
+    fn said(every: Duration) -> String {
+        logged(|| {
             let observer = told(7, every);
             for orgs in [1_000, 2_000, 3_000] {
-                let mut report = rollover::Report::default();
+                let mut report = rollover::RolloverReport::default();
                 report.orgs = orgs;
                 observer(&report);
             }
-        });
-        let text = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        String::from_utf8(text).expect("text")
+        })
     }
 
     #[test]

@@ -1,16 +1,28 @@
 //! The verbs: each reads, has `billing` decide, has `store` write, and reports.
+//!
+//! Never: a statement, a rule of billing, the layout of an answer.
 
-pub mod adoption;
 pub mod alerts;
+mod batches;
+pub mod catalogue;
+pub mod cells;
+mod checks;
+pub mod columns;
+pub mod counts;
 pub mod deliver;
-pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod finding;
+pub mod instance;
+pub mod limits;
+mod mail_findings;
 pub mod orgs;
 pub mod pace;
+mod pack_entries;
+mod parking;
 pub mod refund;
 pub mod retention;
+pub mod roles;
 pub mod rollover;
 pub mod settings;
 pub mod status;
@@ -19,3 +31,5 @@ pub mod sync;
 pub mod tiers;
 pub mod usage_file;
 pub mod zones;
+
+pub use batches::Left;

@@ -2,34 +2,40 @@
 
 use uuid::Uuid;
 
+use crate::billing::address::{self, InvalidAddress, trimmed};
 use crate::billing::period::InvalidCycle;
 use crate::billing::{Boundary, Calendar, Cycle, Instant, Period};
-use crate::store::orgs::NewOrg;
+use crate::store::orgs::{NewOrg, settings};
 use crate::store::{Database, StoreError, orgs};
-use crate::tzdata::{TzData, UnknownZone};
+use crate::tz::{TzData, UnknownZone};
 
 /// An org to be added, as a person says it.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Its id; drawn at random if not given.
     pub id: Option<Uuid>,
-    /// Its short name.
     pub slug: String,
-    /// Its name for people.
     pub name: String,
-    /// Its zone.
     pub zone: String,
-    /// Name of the cycle.
     pub cycle: String,
     /// Day of the month or ISO weekday.
     pub anchor_day: i16,
     /// Month of a yearly cycle.
     pub anchor_month: i16,
-    /// The tier.
     pub tier: String,
     /// Where the first period starts; the start of the one that contains now, if not given.
     pub period_start: Option<Instant>,
+    /// Who gets its emails; nobody: its users do.
+    pub contacts: Vec<String>,
 }
+
+/// Percentages that no alert can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "invalid thresholds; write up to 10 whole percentages from 1 to 100 in ascending order, such \
+     as 80,90,100, or none"
+)]
+pub struct InvalidThresholds;
 
 /// Why an org cannot be added.
 #[derive(Debug, thiserror::Error)]
@@ -41,16 +47,18 @@ pub enum Error {
     #[error("{0}")]
     Cycle(#[from] InvalidCycle),
     /// The slug cannot be used.
-    #[error("`{0}` is no slug; use letters, digits, dots, dashes and underscores, and no spaces")]
+    #[error(
+        "invalid slug `{0}`; use letters, digits, dots, dashes and underscores, without spaces"
+    )]
     Slug(String),
     /// The name says nothing, or something that no name says.
-    #[error("the name of an org is one line of text, and not empty")]
+    #[error("the name of an org must be one line of text and not empty")]
     Name,
     /// The first period would start in the future.
-    #[error("the first period cannot start in the future, at {0}")]
+    #[error("the first period cannot start in the future ({0})")]
     FutureStart(Instant),
     /// No such tier.
-    #[error("there is no tier `{tier}`; there are {known}")]
+    #[error("unknown tier `{tier}`; known tiers: {known}")]
     Tier {
         /// What was written.
         tier: String,
@@ -58,11 +66,17 @@ pub enum Error {
         known: String,
     },
     /// A time without the tier that it is for.
-    #[error("--next-tier-at says from when a tier to come applies; name it with --next-tier")]
+    #[error("--next-tier-at needs --next-tier")]
     NoNextTier,
     /// An address that no letter reaches.
-    #[error("`{0}` is no email address; write it as name@example.com")]
-    Contact(String),
+    #[error("{0}")]
+    Contact(#[from] InvalidAddress),
+    /// A language that nobody has heard of.
+    #[error("unknown locale `{0}`; write it as a language with or without a region: de, pt-BR")]
+    Locale(String),
+    /// Percentages that no alert can have.
+    #[error("{0}")]
+    Thresholds(#[from] InvalidThresholds),
     /// The calendar ends.
     #[error("{0}")]
     OutOfRange(#[from] crate::billing::instant::OutOfRange),
@@ -73,9 +87,6 @@ pub enum Error {
 
 /// Adds an org with an open period and returns its id. The given start is taken as it is; the
 /// period ends at the first boundary after it, and what is past is due.
-///
-/// # Errors
-/// [`Error`], a sentence each.
 pub async fn add(
     database: &Database,
     tz: &TzData,
@@ -83,7 +94,23 @@ pub async fn add(
     now: Instant,
 ) -> Result<Uuid, Error> {
     let org = first_period(tz, request, now)?;
-    Ok(orgs::add(database, &org).await?)
+    let contacts = sound_contacts(&request.contacts)?;
+    let mut connection = database.connection().await?;
+    let mut transaction = crate::store::begin(&mut connection).await?;
+    let id = orgs::add(&mut transaction, &org).await?;
+    settings::change_contacts(&mut transaction, id, &contacts, &[]).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(id)
+}
+
+/// The addresses without the blanks around them, where each of them is one.
+pub(super) fn sound_contacts(contacts: &[String]) -> Result<Vec<String>, Error> {
+    let sound = |contact: &String| {
+        let plain = trimmed(contact);
+        address::check(plain)?;
+        Ok(plain.to_owned())
+    };
+    contacts.iter().map(sound).collect()
 }
 
 fn first_period(tz: &TzData, request: &Request, now: Instant) -> Result<NewOrg, Error> {

@@ -16,14 +16,12 @@ pub struct Pace {
 
 impl Pace {
     /// Work begins now, and is spoken of so often; for the first time after that span.
-    #[must_use]
     pub fn new(every: Duration) -> Self {
         let every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         Self { began: Instant::now(), every_ms, next_ms: AtomicU64::new(every_ms) }
     }
 
     /// Is it time? If it is, it is not for anybody else who asks at the same time.
-    #[must_use]
     pub fn is_due(&self) -> bool {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let next = self.next_ms.load(Ordering::Relaxed);

@@ -4,22 +4,33 @@
 //! to closed periods whose grace is over, so that whatever can still be audited or adjusted has
 //! its metrics; and where they went is remembered, so that nobody takes them for lost.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use uuid::Uuid;
 
+use super::batches::{Batch, Batches, Left, Stuck};
 use super::stop::Stop;
 use super::sync;
 use crate::billing::Instant;
 use crate::billing::instant::OutOfRange;
 use crate::config::{self, Keep};
+use crate::store::audit::retention::{self, Cut};
 use crate::store::{
-    Connection, Database, StoreError, apply, audit, drift, outbox, retention, runs,
+    Connection, Database, Lease, LockTimeout, StoreError,
+    audit::{self, drift},
+    begin_within,
+    messages::outbox,
+    rollover::snapshot,
+    runs,
 };
 
 /// Rows of one batch.
 const ROWS: i64 = 5_000;
 /// Orgs that are looked at together.
 const ORGS: i64 = 1_000;
+/// How many orgs of which something stays a report names.
+const MOST_NAMED: usize = 20;
 
 /// A retention that was asked for.
 #[derive(Clone, Debug)]
@@ -42,18 +53,18 @@ pub struct Request {
 
 impl Request {
     /// What the configuration says.
-    #[must_use]
-    pub fn standing(config: &config::Retention, sync: &config::Sync) -> Self {
+    pub fn standing(config: &config::sections::Retention, sync: &config::sections::Sync) -> Self {
         let grace = sync::rules(sync).grace;
-        let config::Retention { metrics_keep, drift_keep, runs_keep, emails_keep } = *config;
+        let config::sections::Retention { metrics_keep, drift_keep, runs_keep, emails_keep } =
+            *config;
         let (at, stop) = (None, Stop::default());
         Self { metrics_keep, drift_keep, runs_keep, emails_keep, grace, at, stop }
     }
 }
 
 /// What went.
-#[derive(Debug, Default, Clone, Copy, serde::Serialize, schemars::JsonSchema)]
-pub struct Report {
+#[derive(Debug, Default, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct RetentionReport {
     /// Usage metrics.
     pub metrics: u64,
     /// Lines of the drift log.
@@ -64,40 +75,52 @@ pub struct Report {
     pub emails: u64,
     /// Alerts whose emails are gone.
     pub alerts: u64,
+    /// Orgs of which something stays, because somebody else holds their rows.
+    pub left: usize,
+    /// The first of them.
+    pub left_orgs: Vec<Left>,
     /// It was asked to end before everything was gone.
     #[serde(skip)]
     pub stopped: bool,
 }
 
 /// Deletes what has been kept long enough. Stopped half-way, it goes on the next time.
-///
-/// # Errors
-/// As every write.
-pub async fn run(database: &Database, request: &Request) -> Result<Report, StoreError> {
-    let real = database.now().await?;
+pub async fn run(database: &Database, request: &Request) -> Result<RetentionReport, StoreError> {
+    let real = database.believed_now().await?;
     let now = request.at.unwrap_or(real);
     let cut = |keep: Keep, now: Instant| keep.before(now).map_err(outside);
-    let stop = &request.stop;
-    let mut connection = database.connection().await?;
-    let mut report = Report::default();
+    let connection = database.connection().await?;
+    let mut work =
+        Work { connection, stop: &request.stop, wait: LockTimeout::Long, left: BTreeMap::new() };
+    let mut report = RetentionReport::default();
     if let Some(before) = cut(request.metrics_keep, now)? {
         let closed_before = now.plus(-request.grace).map_err(outside)?;
-        report.metrics = metrics(&mut connection, before, closed_before, stop).await?;
+        report.metrics = work.metrics(before, closed_before).await?;
     }
     if let Some(before) = cut(request.drift_keep, now)? {
-        report.drift = rows(&mut connection, Rows::Drift, before, stop).await?;
+        report.drift = work.rows(Rows::Drift, before).await?;
     }
     // When a run ended and when an email was settled is real time, whatever time business has.
     if let Some(before) = cut(request.runs_keep, real)? {
-        report.runs = rows(&mut connection, Rows::Runs, before, stop).await?;
+        report.runs = work.runs(before).await?;
     }
     if let Some(before) = cut(request.emails_keep, real)? {
-        report.emails = rows(&mut connection, Rows::Emails, before, stop).await?;
+        report.emails = work.rows(Rows::Emails, before).await?;
     }
     if let Some(before) = cut(request.emails_keep, now)? {
-        report.alerts = alerts(&mut connection, before, stop).await?;
+        report.alerts = work.rows(Rows::Alerts, before).await?;
     }
-    report.stopped = stop.is_set();
+    report.stopped = request.stop.is_set();
+    report.left = work.left.len();
+    let named: Vec<Uuid> = work.left.keys().copied().take(MOST_NAMED).collect();
+    if !named.is_empty() {
+        let slugs = snapshot::slugs(&mut work.connection, &named).await?;
+        for org in named {
+            let slug = slugs.get(&org).cloned().unwrap_or_else(|| org.to_string());
+            let reason = work.left.remove(&org).unwrap_or_default();
+            report.left_orgs.push(Left { org, slug, reason });
+        }
+    }
     Ok(report)
 }
 
@@ -105,77 +128,189 @@ fn outside(error: OutOfRange) -> StoreError {
     StoreError::Unprocessable(error.to_string())
 }
 
-/// Rows that go by their age alone.
-#[derive(Clone, Copy)]
+/// Rows of orgs that go by their age.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Rows {
     Drift,
-    Runs,
     Emails,
+    /// Alerts of ended periods go after their emails: an email tells of its alert, and so does one
+    /// that is sent once more.
+    Alerts,
 }
 
-/// Deletes batch after batch, until nothing that old is left.
-async fn rows(
+struct Work<'a> {
+    connection: Lease,
+    stop: &'a Stop,
+    /// How long a page waits for what somebody else holds.
+    wait: LockTimeout,
+    /// Orgs of which something stays, with why.
+    left: BTreeMap<Uuid, String>,
+}
+
+impl Work<'_> {
+    /// Deletes batch after batch, until nothing that old is left; org by org once somebody turns
+    /// out to hold such a row.
+    async fn rows(&mut self, rows: Rows, before: Instant) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        while rows != Rows::Alerts && !self.stop.is_set() {
+            match remove(&mut self.connection, rows, before, None, self.wait).await {
+                Ok(0) => return Ok(gone),
+                Ok(batch) => gone += batch,
+                Err(error) if error.is_contention() => {
+                    self.wait = LockTimeout::Short;
+                    break;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let mut after = Uuid::nil();
+        while let Some(page) = self.page(&mut after).await? {
+            let mut batches = Batches::of(page, self.wait);
+            while let Some(batch) = batches.next().filter(|_| !self.stop.is_set()) {
+                let Batch { ids, wait, .. } = &batch;
+                let mut removed = Ok(0);
+                while !self.stop.is_set() {
+                    let some = Some(&ids[..]);
+                    removed = remove(&mut self.connection, rows, before, some, *wait).await;
+                    match &removed {
+                        Ok(batch) => gone += batch,
+                        Err(_) => break,
+                    }
+                    if rows == Rows::Alerts || matches!(removed, Ok(0)) {
+                        break;
+                    }
+                }
+                batches.outcome(&mut self.connection, batch, removed).await?;
+            }
+            self.set_aside(batches)?;
+        }
+        Ok(gone)
+    }
+
+    /// The ledger belongs to no org. What somebody holds of it is left to the next run.
+    async fn runs(&mut self, before: Instant) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        while !self.stop.is_set() {
+            let mut transaction = begin_within(&mut self.connection, self.wait).await?;
+            let batch = match runs::delete_before(&mut transaction, before, ROWS).await {
+                Ok(batch) => batch,
+                Err(error) if error.is_contention() => break,
+                Err(other) => return Err(other),
+            };
+            transaction.commit().await?;
+            gone += batch;
+            if batch == 0 {
+                break;
+            }
+        }
+        Ok(gone)
+    }
+
+    async fn metrics(
+        &mut self,
+        ended_before: Instant,
+        closed_before: Instant,
+    ) -> Result<u64, StoreError> {
+        let (mut gone, mut after) = (0, Uuid::nil());
+        while let Some(page) = self.page(&mut after).await? {
+            let mut batches = Batches::of(page, self.wait);
+            let mut cuts = Vec::new();
+            while let Some(batch) = batches.next().filter(|_| !self.stop.is_set()) {
+                let noted =
+                    cuts_of(&mut self.connection, &batch, ended_before, closed_before).await;
+                let noted = batches.outcome(&mut self.connection, batch, noted).await?;
+                cuts.extend(noted.into_iter().flatten());
+            }
+            self.set_aside(batches)?;
+            let cuts: BTreeMap<Uuid, Cut> = cuts.into_iter().map(|cut| (cut.org, cut)).collect();
+            let orgs = cuts.keys().copied().collect();
+            let mut batches = Batches::of(orgs, self.wait).one_by_one();
+            while let Some(batch) = batches.next().filter(|_| !self.stop.is_set()) {
+                let mut removed = Ok(0);
+                for cut in batch.ids.iter().filter_map(|org| cuts.get(org)) {
+                    while !self.stop.is_set() {
+                        removed = cut_once(&mut self.connection, *cut, batch.wait).await;
+                        match &removed {
+                            Ok(0) | Err(_) => break,
+                            Ok(batch) => gone += batch,
+                        }
+                    }
+                }
+                batches.outcome(&mut self.connection, batch, removed).await?;
+            }
+            self.set_aside(batches)?;
+        }
+        Ok(gone)
+    }
+
+    /// The next page of orgs, until there is none or the run was asked to end.
+    async fn page(&mut self, after: &mut Uuid) -> Result<Option<Vec<Uuid>>, StoreError> {
+        if self.stop.is_set() {
+            return Ok(None);
+        }
+        let mut reading = begin_within(&mut self.connection, LockTimeout::Long).await?;
+        let orgs = audit::orgs(&mut reading, *after, ORGS).await?;
+        reading.commit().await?;
+        let Some(last) = orgs.last() else { return Ok(None) };
+        *after = *last;
+        Ok(Some(orgs))
+    }
+
+    /// Notes the orgs that a page did not serve: what is kept too long harms nobody, and parks
+    /// nobody.
+    fn set_aside(&mut self, mut batches: Batches) -> Result<(), StoreError> {
+        if batches.met_holder() {
+            self.wait = LockTimeout::Short;
+        }
+        for stuck in batches.stuck()? {
+            let (Stuck::Faulty(org, _, why) | Stuck::Left(org, why)) = stuck;
+            self.left.insert(org, why);
+        }
+        Ok(())
+    }
+}
+
+async fn remove(
     connection: &mut Connection,
     rows: Rows,
     before: Instant,
-    stop: &Stop,
+    orgs: Option<&[Uuid]>,
+    wait: LockTimeout,
 ) -> Result<u64, StoreError> {
-    let mut gone = 0;
-    while !stop.is_set() {
-        let batch = match rows {
-            Rows::Drift => drift::remove_before(connection, before, ROWS).await?,
-            Rows::Runs => runs::delete_before(connection, before, ROWS).await?,
-            Rows::Emails => outbox::delete_settled_before(connection, before, ROWS).await?,
-        };
-        gone += batch;
-        if batch == 0 {
-            break;
+    let mut transaction = begin_within(connection, wait).await?;
+    let gone = match rows {
+        Rows::Drift => drift::remove_before(&mut transaction, before, orgs, ROWS).await?,
+        Rows::Emails => outbox::delete_settled_before(&mut transaction, before, orgs, ROWS).await?,
+        Rows::Alerts => {
+            let orgs = orgs.unwrap_or_default();
+            outbox::delete_alerts_before(&mut transaction, orgs, before).await?
         }
-    }
+    };
+    transaction.commit().await?;
     Ok(gone)
 }
 
-async fn metrics(
+/// Finds and notes how far the metrics of some orgs may go; before the first of them goes.
+async fn cuts_of(
     connection: &mut Connection,
+    batch: &Batch,
     ended_before: Instant,
     closed_before: Instant,
-    stop: &Stop,
-) -> Result<u64, StoreError> {
-    let (mut gone, mut after) = (0, Uuid::nil());
-    while !stop.is_set() {
-        let orgs = audit::orgs(connection, after, ORGS).await?;
-        let Some(last) = orgs.last() else { break };
-        after = *last;
-        let cuts = retention::cuts(connection, &orgs, ended_before, closed_before).await?;
-        retention::note(connection, &cuts).await?;
-        for cut in cuts {
-            while !stop.is_set() {
-                let batch = retention::remove(connection, cut, ROWS).await?;
-                gone += batch;
-                if batch == 0 {
-                    break;
-                }
-            }
-        }
-    }
-    Ok(gone)
+) -> Result<Vec<Cut>, StoreError> {
+    let mut transaction = begin_within(connection, batch.wait).await?;
+    let cuts = retention::cuts(&mut transaction, &batch.ids, ended_before, closed_before).await?;
+    retention::note(&mut transaction, &cuts).await?;
+    transaction.commit().await?;
+    Ok(cuts)
 }
 
-/// Deletes the alerts of ended periods, after their emails: an email tells of its alert, and so
-/// does one that is sent once more.
-async fn alerts(
+async fn cut_once(
     connection: &mut Connection,
-    before: Instant,
-    stop: &Stop,
+    cut: Cut,
+    wait: LockTimeout,
 ) -> Result<u64, StoreError> {
-    let (mut gone, mut after) = (0, Uuid::nil());
-    while !stop.is_set() {
-        let orgs = audit::orgs(connection, after, ORGS).await?;
-        let Some(last) = orgs.last() else { break };
-        after = *last;
-        let mut transaction = apply::begin(connection).await?;
-        gone += outbox::delete_alerts_before(&mut transaction, &orgs, before).await?;
-        transaction.commit().await?;
-    }
+    let mut transaction = begin_within(connection, wait).await?;
+    let gone = retention::remove(&mut transaction, cut, ROWS).await?;
+    transaction.commit().await?;
     Ok(gone)
 }

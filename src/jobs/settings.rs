@@ -5,12 +5,14 @@
 
 use uuid::Uuid;
 
-use super::orgs::Error;
-use crate::billing::address::is_address;
+use super::orgs::{Error, InvalidThresholds, sound_contacts};
+use crate::billing::address::trimmed;
 use crate::billing::{Boundary, Calendar, Cycle, Instant, Period};
-use crate::store::settings::{self, Contact, Settings};
+use crate::mail;
+use crate::store::orgs::settings::{self, Contact, Settings};
+use crate::store::usage::limits::{self, Limit};
 use crate::store::{Connection, Database, StoreError};
-use crate::tzdata::TzData;
+use crate::tz::TzData;
 
 /// How often a change is tried again when others change the same row.
 const ATTEMPTS: u32 = 5;
@@ -18,11 +20,8 @@ const ATTEMPTS: u32 = 5;
 /// What a person wants changed; what is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Change {
-    /// The name for people.
     pub name: Option<String>,
-    /// The zone.
     pub zone: Option<String>,
-    /// The cycle's name.
     pub cycle: Option<String>,
     /// Day of the month or ISO weekday.
     pub anchor_day: Option<i16>,
@@ -38,9 +37,12 @@ pub struct Change {
     pub status: Option<Option<String>>,
     /// When the subscription ends; `Some(None)`: it does not.
     pub ends_at: Option<Option<Instant>>,
+    /// Language and region of its emails; `Some(None)`: English.
+    pub locale: Option<Option<String>>,
+    /// Thresholds of its own; `Some(None)`: those of the configuration.
+    pub thresholds: Option<Option<Vec<u8>>>,
     /// Who is to get the emails, too.
     pub contacts: Vec<String>,
-    /// Who is not.
     pub no_contacts: Vec<String>,
 }
 
@@ -52,8 +54,61 @@ pub struct Changed {
     /// For a change of zone, cycle or anchor: the period from which it holds. `None` for an org
     /// without an open period, whose first one is opened by the new calendar.
     pub calendar_holds_for: Option<Period>,
-    /// Who gets the emails.
+    /// After a change of the tier: features of which more is used in the open period than the org
+    /// may use now.
+    pub over: Vec<Limit>,
+    /// Contacts whose address was suppressed, and gets emails again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revived: Vec<String>,
+    /// Do its users get the emails from now on (true), or not any more (false)? null: that is as
+    /// before.
+    pub users_hear: Option<bool>,
+    #[serde(flatten)]
+    pub outlook: Outlook,
+}
+
+/// What comes of an org's settings, and who hears of it.
+#[derive(Debug, Clone, Default, serde::Serialize, schemars::JsonSchema)]
+pub struct Outlook {
+    /// The boundary at which the next tier takes effect.
+    pub next_tier_from: Option<Instant>,
+    /// The boundary at which the subscription ends.
+    pub subscription_ends: Option<Instant>,
+    /// Alert thresholds of its own, in percent; null: the configuration's.
+    pub thresholds: Option<Vec<i16>>,
+    /// Who gets the emails; nobody: its users do.
     pub contacts: Vec<Contact>,
+    /// How many users it has.
+    pub users: i64,
+}
+
+/// The codes of all tiers.
+pub async fn tiers(database: &Database) -> Result<Vec<String>, StoreError> {
+    settings::tiers(&mut *database.connection().await?).await
+}
+
+/// What comes of an org's settings as they are.
+///
+/// # Errors
+/// [`StoreError::Invalid`] when the org is gone; what the database cannot read.
+pub async fn outlook(
+    connection: &mut Connection,
+    tz: &TzData,
+    org: Uuid,
+) -> Result<Outlook, Error> {
+    let settings = settings::read(connection, org).await?;
+    let next_tier_from = match &settings.next_tier {
+        Some(_) => boundary_for(&settings, tz, settings.next_tier_at)?,
+        None => None,
+    };
+    let subscription_ends = match settings.ends_at {
+        Some(at) => boundary_for(&settings, tz, Some(at))?,
+        None => None,
+    };
+    let contacts = settings::contacts(connection, org).await?;
+    let users = settings::count_users(connection, org).await?;
+    let thresholds = settings.thresholds;
+    Ok(Outlook { next_tier_from, subscription_ends, thresholds, contacts, users })
 }
 
 /// A setting with its value before and after.
@@ -65,9 +120,12 @@ pub struct Altered {
     pub before: Option<String>,
     /// As it is.
     pub after: Option<String>,
+    /// The arguments of `periodd orgs set` that set it back.
+    #[serde(skip)]
+    pub back: Vec<String>,
 }
 
-/// Changes what is set of an org.
+/// Changes what is set of an org; with `dry_run` says what that would do, and changes nothing.
 ///
 /// # Errors
 /// [`Error`], a sentence each; then nothing is changed.
@@ -76,20 +134,22 @@ pub async fn change(
     tz: &TzData,
     org: Uuid,
     change: &Change,
+    dry_run: bool,
+    now: Instant,
 ) -> Result<Changed, Error> {
-    for address in &change.contacts {
-        if !is_address(address) {
-            return Err(Error::Contact(address.clone()));
-        }
-    }
+    let change = &Change {
+        contacts: sound_contacts(&change.contacts)?,
+        no_contacts: change.no_contacts.iter().map(|one| trimmed(one).to_owned()).collect(),
+        ..change.clone()
+    };
     let mut connection = database.connection().await?;
     for attempt in 1.. {
-        match once(&mut connection, tz, org, change).await {
-            Err(Error::Store(StoreError::Conflict(_))) if attempt < ATTEMPTS => {}
+        match once(&mut connection, tz, org, change, dry_run, now).await {
+            Err(Error::Store(error)) if error.is_conflict() && attempt < ATTEMPTS => {}
             other => return other,
         }
     }
-    Err(StoreError::Conflict("others change this org without a pause".to_owned()).into())
+    Err(StoreError::Conflict("the org is changed constantly by others".to_owned()).into())
 }
 
 async fn once(
@@ -97,6 +157,8 @@ async fn once(
     tz: &TzData,
     org: Uuid,
     change: &Change,
+    dry_run: bool,
+    now: Instant,
 ) -> Result<Changed, Error> {
     let mut transaction = crate::store::begin(connection).await?;
     let before = settings::read(&mut transaction, org).await?;
@@ -107,10 +169,57 @@ async fn once(
     if !changes.is_empty() {
         settings::write(&mut transaction, org, &after).await?;
     }
-    settings::change_contacts(&mut transaction, org, &change.contacts, &change.no_contacts).await?;
-    let contacts = settings::contacts(&mut transaction, org).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
-    Ok(Changed { changes, calendar_holds_for, contacts })
+    if after.thresholds != before.thresholds {
+        let thresholds = after.thresholds.as_deref();
+        settings::write_thresholds(&mut transaction, org, thresholds).await?;
+    }
+    let had_contacts = !settings::contacts(&mut transaction, org).await?.is_empty();
+    let (add, remove) = (&change.contacts, &change.no_contacts);
+    let revived = settings::change_contacts(&mut transaction, org, add, remove).await?;
+    let outlook = outlook(&mut transaction, tz, org).await?;
+    let over = if after.tier == before.tier {
+        Vec::new()
+    } else {
+        let limits = limits::of(&mut transaction, org, None, now).await?;
+        limits.into_iter().filter(Limit::is_exceeded).collect()
+    };
+    if dry_run {
+        transaction.rollback().await.map_err(StoreError::from)?;
+    } else {
+        transaction.commit().await.map_err(StoreError::from)?;
+    }
+    let users_hear = match (had_contacts, outlook.contacts.is_empty()) {
+        (true, true) => Some(true),
+        (false, false) => Some(false),
+        _ => None,
+    };
+    Ok(Changed { changes, calendar_holds_for, over, revived, users_hear, outlook })
+}
+
+/// The first boundary at `at` or later, from the open period's end on: the one at which a rollover
+/// applies what is set for that time. `None` without an open period, and for a calendar that cannot
+/// be read: rollovers say more about that.
+fn boundary_for(
+    settings: &Settings,
+    tz: &TzData,
+    at: Option<Instant>,
+) -> Result<Option<Instant>, Error> {
+    let Some(end) = settings.period_end else { return Ok(None) };
+    let at = at.unwrap_or(end);
+    if at <= end {
+        return Ok(Some(end));
+    }
+    let (Ok(zone), Ok(cycle)) = (tz.zone(&settings.time_zone), cycle_of(settings)) else {
+        return Ok(None);
+    };
+    let calendar = Calendar { zone, cycle };
+    let date = settings.period_end_date.map_or_else(|| calendar.nearest(end), Ok)?;
+    let next = calendar.following(Boundary { at: end, date })?.at;
+    if at <= next {
+        return Ok(Some(next));
+    }
+    let (period, _) = calendar.period_at(at)?;
+    Ok(Some(if at == period.start { period.start } else { period.end }))
 }
 
 /// The settings as they should be.
@@ -163,6 +272,34 @@ fn decide(
     if let Some(ends_at) = change.ends_at {
         after.ends_at = ends_at;
     }
+    // A time means its local date: at midnight there begins the first boundary that it stands for.
+    if let Ok(zone) = tz.zone(&after.time_zone) {
+        let day = |at: Instant| zone.first_instant(zone.date(at));
+        if change.next_tier_at.is_some() {
+            after.next_tier_at = after.next_tier_at.map(day).transpose()?;
+        }
+        if change.ends_at.is_some() {
+            after.ends_at = after.ends_at.map(day).transpose()?;
+        }
+    }
+    if let Some(locale) = &change.locale {
+        if let Some(unknown) = locale.as_ref().filter(|locale| !mail::is_known_locale(locale)) {
+            return Err(Error::Locale(unknown.clone()));
+        }
+        after.locale.clone_from(locale);
+    }
+    if let Some(thresholds) = &change.thresholds {
+        let are_sound = |levels: &[u8]| {
+            levels.len() <= 10
+                && levels.iter().all(|level| (1..=100).contains(level))
+                && levels.is_sorted_by(|one, next| one < next)
+        };
+        if thresholds.as_deref().is_some_and(|levels| !are_sound(levels)) {
+            return Err(Error::Thresholds(InvalidThresholds));
+        }
+        let levels = thresholds.as_ref();
+        after.thresholds = levels.map(|own| own.iter().copied().map(i16::from).collect());
+    }
     Ok(after)
 }
 
@@ -196,24 +333,38 @@ fn holds_for(before: &Settings, after: &Settings, tz: &TzData) -> Result<Option<
 }
 
 fn altered(before: &Settings, after: &Settings) -> Vec<Altered> {
-    let text = |value: &Option<String>| value.clone();
+    let some = |text: &str| Some(text.to_owned());
     let instant = |value: Option<Instant>| value.map(|at| at.to_string());
-    let rows = [
-        ("name", Some(before.name.clone()), Some(after.name.clone())),
-        ("zone", Some(before.time_zone.clone()), Some(after.time_zone.clone())),
-        ("cycle", Some(before.cycle.clone()), Some(after.cycle.clone())),
-        ("anchor day", Some(before.anchor_day.to_string()), Some(after.anchor_day.to_string())),
-        (
-            "anchor month",
-            Some(before.anchor_month.to_string()),
-            Some(after.anchor_month.to_string()),
-        ),
-        ("tier", Some(before.tier.clone()), Some(after.tier.clone())),
-        ("next tier", text(&before.next_tier), text(&after.next_tier)),
-        ("next tier at", instant(before.next_tier_at), instant(after.next_tier_at)),
-        ("status", text(&before.status), text(&after.status)),
-        ("subscription ends at", instant(before.ends_at), instant(after.ends_at)),
-    ];
-    let changed = rows.into_iter().filter(|(_, before, after)| before != after);
-    changed.map(|(setting, before, after)| Altered { setting, before, after }).collect()
+    let levels = |value: &Option<Vec<i16>>| {
+        let levels = value.as_ref()?.iter().map(i16::to_string).collect::<Vec<_>>();
+        Some(if levels.is_empty() { "none".to_owned() } else { levels.join(",") })
+    };
+    let rows = |s: &Settings| {
+        [
+            ("name", "name", some(&s.name)),
+            ("zone", "zone", some(&s.time_zone)),
+            ("cycle", "cycle", some(&s.cycle)),
+            ("anchor day", "anchor-day", some(&s.anchor_day.to_string())),
+            ("anchor month", "anchor-month", some(&s.anchor_month.to_string())),
+            ("tier", "tier", some(&s.tier)),
+            ("next tier", "next-tier", s.next_tier.clone()),
+            ("next tier at", "next-tier-at", instant(s.next_tier_at)),
+            ("status", "status", s.status.clone()),
+            ("subscription ends at", "ends-at", instant(s.ends_at)),
+            ("locale", "locale", s.locale.clone()),
+            ("thresholds", "thresholds", levels(&s.thresholds)),
+        ]
+    };
+    let pairs = rows(before).into_iter().zip(rows(after));
+    let changed = pairs.filter(|((.., before), (.., after))| before != after);
+    let changes = changed.map(|((setting, flag, before), (.., after))| {
+        let back = match (flag, &before) {
+            // A next tier that is named anew has no time of its own.
+            ("next-tier-at", None) => Vec::new(),
+            (_, Some(value)) => vec![format!("--{flag}"), value.clone()],
+            (_, None) => vec![format!("--no-{flag}")],
+        };
+        Altered { setting, before, after, back }
+    });
+    changes.collect()
 }

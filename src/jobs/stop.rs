@@ -30,13 +30,11 @@ impl Stop {
     }
 
     /// Has anybody asked?
-    #[must_use]
     pub fn is_set(&self) -> bool {
         self.why().is_some()
     }
 
     /// Why the run is to end; `None` while it is not.
-    #[must_use]
     pub fn why(&self) -> Option<Why> {
         match self.0.load(Ordering::Relaxed) {
             1 => Some(Why::Draining),

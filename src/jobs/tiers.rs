@@ -1,12 +1,16 @@
 //! Bringing `[[features]]`, `[[tiers]]` and `[[packs]]` of the configuration into the tables.
 
-use crate::billing::catalogue::{self, Catalogue, Offer, Step, Tier};
+use std::collections::BTreeSet;
+
+use crate::billing::Instant;
+use crate::billing::catalogue::{self, Catalogue, Deed, Offer, Step, Tier};
 use crate::billing::quota::Included;
-use crate::config::{Config, Limit};
-use crate::store::{Database, StoreError, tiers as tables};
+use crate::config::{Config, values::Limit};
+use crate::jobs::finding::{Check, Command, Finding, Mend};
+use crate::store::orgs::tiers::{self as tables, Over};
+use crate::store::{Database, StoreError};
 
 /// What the configuration wants. Names of features are in lower case in the tables.
-#[must_use]
 pub fn wanted(config: &Config) -> Catalogue {
     let mut wanted = Catalogue::default();
     for feature in &config.features {
@@ -47,18 +51,72 @@ pub fn wanted(config: &Config) -> Catalogue {
     wanted
 }
 
+/// What the configuration names and the tables do not have, or have otherwise: tiers that rollovers
+/// would come to in vain, and features, tiers and packs that were never applied.
+pub async fn mismatches(database: &Database, config: &Config) -> Result<Vec<Finding>, StoreError> {
+    Ok(differences(&list(database).await?, config))
+}
+
+fn differences(stored: &Catalogue, config: &Config) -> Vec<Finding> {
+    let wanted = wanted(config);
+    let mut findings = Vec::new();
+    let ended = &config.rollover.ended_tier;
+    let apply = || Command::periodd(["tiers", "apply"]);
+    if !stored.tiers.contains_key(ended) {
+        let what = format!(
+            "the tier `{ended}` of [rollover] ended_tier does not exist; orgs whose subscription \
+             ends stay as they are"
+        );
+        let finding = Finding::problem(Check::EndedTier, what);
+        findings.push(if wanted.tiers.contains_key(ended) {
+            finding.mend(apply())
+        } else {
+            let tiers: Vec<&str> = stored.tiers.keys().map(String::as_str).collect();
+            finding.mend(Mend::advice(format!(
+                "set [rollover] ended_tier to one of {}, or define it in [[tiers]]",
+                tiers.join(", ")
+            )))
+        });
+    }
+    let steps = catalogue::plan(stored, &wanted, false, &[]);
+    let of = |deed: Deed| -> Vec<String> {
+        let of_deed = steps.iter().filter(|step| step.deed == deed);
+        of_deed.map(|step| format!("{} {}", step.kind, step.name)).collect()
+    };
+    let (missing, changed) = (of(Deed::Add), of(Deed::Change));
+    if !missing.is_empty() {
+        let what =
+            format!("the configuration names what the tables do not have: {}", missing.join(", "));
+        findings.push(Finding::warning(Check::Catalogue, what).mend(apply()));
+    }
+    if !changed.is_empty() {
+        let what = format!("the tables differ from the configuration: {}", changed.join(", "));
+        let advice = "if the configuration is right, apply it; else correct it";
+        let mend = Mend::advice_then(advice, apply());
+        findings.push(Finding::note(Check::Catalogue, what).mend(mend));
+    }
+    findings
+}
+
 /// What the tables say.
-///
-/// # Errors
-/// As every read.
 pub async fn list(database: &Database) -> Result<Catalogue, StoreError> {
     let mut connection = database.connection().await?;
     tables::read(&mut connection).await
 }
 
-/// Brings the tables to what the configuration wants, in one transaction, and returns the steps;
-/// with `dry_run` the steps alone. What the configuration does not name is kept, unless `prune`;
-/// a tier that an org uses, and the one that ended subscriptions fall back to, is kept in any case.
+/// What was done, or would be.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct Applied {
+    /// What differs.
+    pub steps: Vec<Step>,
+    /// Orgs that are over a limit in their open period because of it.
+    pub newly_over: Vec<Over>,
+}
+
+/// Brings the tables to what the configuration wants, in one transaction, and returns the steps and
+/// who is over a limit by them; with `dry_run` nothing is kept of it. What the configuration does
+/// not name is kept, unless `prune`; a tier that an org uses, and the one that ended subscriptions
+/// fall back to, is kept in any case.
 ///
 /// # Errors
 /// [`StoreError::Unprocessable`] when an org comes to use a tier that is being removed.
@@ -67,7 +125,8 @@ pub async fn apply(
     config: &Config,
     prune: bool,
     dry_run: bool,
-) -> Result<Vec<Step>, StoreError> {
+    now: Instant,
+) -> Result<Applied, StoreError> {
     let wanted = wanted(config);
     let mut connection = database.connection().await?;
     let mut transaction = crate::store::begin(&mut connection).await?;
@@ -77,9 +136,17 @@ pub async fn apply(
     let mut in_use = tables::in_use(&mut transaction, &unnamed).await?;
     in_use.push(config.rollover.ended_tier.clone());
     let steps = catalogue::plan(&stored, &wanted, prune, &in_use);
-    if !dry_run {
-        tables::apply(&mut transaction, &wanted, &steps).await?;
+    let limited = catalogue::limited_otherwise(&stored, &wanted);
+    let named = |over: &Over| (over.org.clone(), over.feature.clone());
+    let before = tables::over(&mut transaction, &limited, now).await?;
+    let before: BTreeSet<_> = before.iter().map(named).collect();
+    tables::apply(&mut transaction, &wanted, &steps).await?;
+    let mut newly_over = tables::over(&mut transaction, &limited, now).await?;
+    newly_over.retain(|over| !before.contains(&named(over)));
+    if dry_run {
+        transaction.rollback().await.map_err(StoreError::from)?;
+    } else {
         transaction.commit().await.map_err(StoreError::from)?;
     }
-    Ok(steps)
+    Ok(Applied { steps, newly_over })
 }

@@ -2,10 +2,11 @@
 
 use crate::billing::instant::OutOfRange;
 use crate::billing::{Calendar, Cycle, Instant};
-use crate::store::migrate::{self, Migration};
-use crate::store::zones::{self, ZoneMonths};
+use crate::store::db::lock_wait::LockWait;
+use crate::store::db::migrate::{self, Migration};
+use crate::store::orgs::zones::{self, ZoneMonths};
 use crate::store::{Database, StoreError};
-use crate::tzdata::TzData;
+use crate::tz::TzData;
 
 /// Months kept from the one that contains now: two years, so that a database which is not
 /// migrated and has no daemon for that long still answers.
@@ -23,17 +24,23 @@ pub async fn migrate(
     migrate::migrate(database, &months(tz, now), tz.release()).await
 }
 
+/// The same with a wait of the caller's for locks of others.
+pub async fn migrate_waiting(
+    database: &Database,
+    tz: &TzData,
+    now: Instant,
+    wait: LockWait,
+) -> Result<Vec<Migration>, StoreError> {
+    migrate::migrate_waiting(database, &months(tz, now), tz.release(), wait).await
+}
+
 /// Fills the zones' months anew, so that they reach as far into the future as ever.
-///
-/// # Errors
-/// As every write.
 pub async fn refill(database: &Database, tz: &TzData, now: Instant) -> Result<(), StoreError> {
     let mut connection = database.connection().await?;
     zones::fill(&mut connection, &months(tz, now), tz.release()).await
 }
 
 /// The calendar months of every accepted zone, from the one that contains `now` on.
-#[must_use]
 pub fn months(tz: &TzData, now: Instant) -> Vec<ZoneMonths> {
     tz.names().iter().filter_map(|name| months_of(tz, name, now).ok()).collect()
 }

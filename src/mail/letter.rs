@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::vendor::{Brand, Links};
 use crate::billing::quantity::Overflow;
 use crate::billing::{Instant, LocalDate, LocalTime, Quantity};
 
@@ -27,6 +28,9 @@ pub struct Letter {
     pub org_slug: String,
     /// What is metered, such as `minutes_transcribed`.
     pub feature: String,
+    /// What it is called in emails; none: its name in words.
+    #[serde(default)]
+    pub label: Option<String>,
     /// What one unit is called, such as `minutes`.
     pub unit: String,
     /// Usage in the period.
@@ -59,7 +63,6 @@ pub struct Letter {
 
 impl Letter {
     /// What the percentage is a percentage of.
-    #[must_use]
     pub const fn limit(&self) -> Quantity {
         match self.basis {
             Basis::Allowance => self.allowance,
@@ -69,7 +72,6 @@ impl Letter {
 
     /// Usage as a whole percentage of the limit, rounded down, so that 99.9 is not yet 100.
     /// A limit of nothing has none.
-    #[must_use]
     pub fn percent(&self) -> Option<i128> {
         let limit = self.limit().millionths();
         if limit <= 0 {
@@ -121,6 +123,9 @@ pub struct Forecast {
 pub struct Recommended {
     /// The offer's code.
     pub code: String,
+    /// What it is called in emails; none: its code.
+    #[serde(default)]
+    pub name: Option<String>,
     /// How many of it.
     pub count: u32,
     /// What one of it holds.
@@ -146,13 +151,14 @@ pub struct Envelope {
 }
 
 /// Who sends, as the configuration says.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Sender {
     /// The name that mail programs show.
     pub name: Option<String>,
-    /// The bare address.
     pub address: String,
     /// The address that ends the warnings below 100 % with one click; `{token}` in it stands for
     /// the recipient's. None: emails carry no such link.
     pub unsubscribe_url: Option<String>,
+    pub brand: Brand,
+    pub links: Links,
 }

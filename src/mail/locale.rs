@@ -39,6 +39,30 @@ const COUNTRIES: [(&str, &str); 20] = [
 /// Signs that people know wherever they live.
 const SIGNS: [(&str, &str); 4] = [("EUR", "€"), ("GBP", "£"), ("JPY", "¥"), ("USD", "$")];
 
+/// Is that a language, with or without a region, whose numbers and dates are known?
+pub fn is_known_locale(tag: &str) -> bool {
+    let parts: Vec<&str> = tag.split('-').collect();
+    let is_word = |part: &&str| part.chars().all(|c| c.is_ascii_alphanumeric());
+    let lengths = matches!(parts[..], [language] if (2..=3).contains(&language.len()))
+        || matches!(parts[..], [language, region]
+                    if (2..=3).contains(&language.len()) && region.len() == 2);
+    lengths && parts.iter().all(is_word) && found(tag).is_some()
+}
+
+/// The data of a tag such as `en`, `de-AT` or `pt_BR`; of a region that is not known, its
+/// language's.
+fn found(tag: &str) -> Option<Posix> {
+    let mut parts = tag.split(['-', '_']);
+    let language = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let region = parts.find(|part| part.len() == 2).map(str::to_ascii_uppercase);
+    let known = |region: &str| Posix::try_from(format!("{language}_{region}").as_str()).ok();
+    let main = || {
+        let listed = COUNTRIES.iter().find(|(code, _)| *code == language);
+        known(listed.map_or(&language.to_ascii_uppercase(), |(_, country)| country))
+    };
+    region.and_then(|region| known(&region)).or_else(main)
+}
+
 /// How one reader writes numbers and dates.
 #[derive(Clone, Copy)]
 pub(super) struct Locale {
@@ -48,16 +72,7 @@ pub(super) struct Locale {
 impl Locale {
     /// The locale of a tag such as `en`, `de-AT` or `pt_BR`; what is unknown reads as `en`.
     pub(super) fn of(tag: &str) -> Self {
-        let mut parts = tag.split(['-', '_']);
-        let language = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let region = parts.find(|part| part.len() == 2).map(str::to_ascii_uppercase);
-        let known = |region: &str| Posix::try_from(format!("{language}_{region}").as_str()).ok();
-        let main = || {
-            let listed = COUNTRIES.iter().find(|(code, _)| *code == language);
-            known(listed.map_or(&language.to_ascii_uppercase(), |(_, country)| country))
-        };
-        let posix = region.and_then(|region| known(&region)).or_else(main).unwrap_or(FALLBACK);
-        Self { posix }
+        Self { posix: found(tag).unwrap_or(FALLBACK) }
     }
 
     /// A quantity with all its digits: `1,234.5`.
@@ -106,6 +121,7 @@ impl Locale {
             ("ko", _) => format!("{year}년 {}월 {day}일", date.0.month()),
             ("hu", _) => format!("{year}. {month} {day}."),
             ("lt", _) => format!("{year} m. {month} {day} d."),
+            ("fr", _) if day == 1 => format!("1er {month} {year}"),
             _ => format!("{day} {month} {year}"),
         }
     }
@@ -124,6 +140,7 @@ impl Locale {
             ("ko", _) => format!("{}월 {day}일", date.0.month()),
             ("hu", _) => format!("{month} {day}."),
             ("lt", _) => format!("{month} {day} d."),
+            ("fr", _) if day == 1 => format!("1er {month}"),
             _ => format!("{day} {month}"),
         }
     }
@@ -218,6 +235,7 @@ mod tests {
         assert_eq!(date("de-AT"), ["1. Juni 2026", "1. Juni", "Montag, 1. Juni 2026"]);
         assert_eq!(date("pt-BR")[0], "1 de junho de 2026");
         assert_eq!(date("pl")[1], "1 czerwca");
+        assert_eq!(date("fr")[..2], ["1er juin 2026", "1er juin"]);
         assert_eq!(date("ja")[0], "2026年6月1日");
     }
 

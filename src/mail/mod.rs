@@ -2,6 +2,9 @@
 //!
 //! A job composes a [`Letter`] from facts and stores it; [`render()`] turns it into an [`Email`],
 //! purely, as often as it has to be tried; a [`Transport`] carries it.
+//!
+//! Never: a clock or a random number while an email is rendered; a fact that becomes a header, a
+//! recipient or markup.
 
 pub mod email;
 pub mod letter;
@@ -10,11 +13,14 @@ pub mod render;
 pub mod samples;
 pub mod templates;
 pub mod transport;
+mod units;
+pub mod vendor;
 mod view;
 
 pub use crate::billing::address;
 pub use email::Email;
 pub use letter::{Basis, Envelope, Forecast, Letter, Recommended, Sender};
+pub use locale::is_known_locale;
 pub use render::{RenderError, render};
 pub use templates::Templates;
 pub use transport::{SendError, Sent, Transport};

@@ -36,7 +36,8 @@ pub fn render(
     address::check(&sender.address)?;
     check_message_id(&envelope.message_id)?;
     let unsubscribe = unsubscribe_url(letter, envelope, sender)?;
-    let view = View::of(letter, unsubscribe.clone())?;
+    let locale = templates.locale_of(&letter.locale);
+    let view = View::of(letter, sender, locale, unsubscribe.clone())?;
     let folder = letter.template.as_deref();
     let Rendered { subject, text, html } = templates.render(folder, &letter.locale, &view)?;
     let subject = one_line(&subject);
@@ -120,7 +121,7 @@ fn check_message_id(id: &str) -> Result<(), RenderError> {
     let shown = id.escape_debug();
     is_sound
         .then_some(())
-        .ok_or_else(|| RenderError::Message(format!("`{shown}` is no Message-ID")))
+        .ok_or_else(|| RenderError::Message(format!("invalid Message-ID `{shown}`")))
 }
 
 /// The one-click address of this recipient, where there is one and the email is a mere warning.
@@ -137,13 +138,13 @@ fn unsubscribe_url(
     }
     let is_sound = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     if token.is_empty() || !token.chars().all(is_sound) {
-        return Err(RenderError::Message("the unsubscribe token cannot stand in a URL".to_owned()));
+        return Err(RenderError::Message("the unsubscribe token is not valid in a URL".to_owned()));
     }
     let url = url.replace("{token}", token);
     let is_sound = |c: char| c.is_ascii_graphic() && !"<>\"".contains(c);
     if !url.chars().all(is_sound) {
         let url = url.escape_debug();
-        return Err(RenderError::Message(format!("the unsubscribe URL {url} is no URL")));
+        return Err(RenderError::Message(format!("invalid unsubscribe URL {url}")));
     }
     Ok(Some(url))
 }
@@ -154,7 +155,7 @@ fn system_time(at: Instant) -> Result<SystemTime, RenderError> {
     let micros = u64::try_from(at.microseconds()).ok().filter(|micros| *micros < END);
     micros
         .map(|micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros))
-        .ok_or_else(|| RenderError::Message(format!("{at} cannot stand in an email's Date")))
+        .ok_or_else(|| RenderError::Message(format!("{at} is not valid in an email's Date header")))
 }
 
 /// `20260521T120500Z-acme-90-4f1c…`: sorted by time, and the same at every attempt.

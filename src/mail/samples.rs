@@ -2,12 +2,12 @@
 
 use jiff::civil::date;
 
-use super::letter::{Basis, Forecast, Letter, Recommended};
+use super::letter::{Basis, Forecast, Letter, Recommended, Sender};
+use super::vendor::{Brand, Links};
 use crate::billing::{LocalDate, LocalTime, Quantity};
 
 /// Letters that between them say everything that a letter can say, each with whether it ends in
 /// an unsubscribe link.
-#[must_use]
 pub fn letters() -> Vec<(Letter, bool)> {
     let units = Quantity::units;
     let forecast =
@@ -66,11 +66,30 @@ pub fn letters() -> Vec<(Letter, bool)> {
 
 fn offer(code: &str, count: u32, quantity: i64, price_cents: i64) -> Recommended {
     let (code, currency) = (code.to_owned(), "USD".to_owned());
-    Recommended { code, count, quantity: Quantity::units(quantity), price_cents, currency }
+    let (name, quantity) = (None, Quantity::units(quantity));
+    Recommended { code, name, count, quantity, price_cents, currency }
+}
+
+/// A sender with everything that one can have.
+pub fn sender() -> Sender {
+    let some = |text: &str| Some(text.to_owned());
+    Sender {
+        name: some("Example Billing"),
+        address: "billing@example.com".to_owned(),
+        unsubscribe_url: some("https://example.com/unsubscribe?t={token}"),
+        brand: Brand {
+            name: some("Example"),
+            logo: some("https://example.com/logo.png"),
+            colour: some("#0b6b53"),
+        },
+        links: Links {
+            buy: some("https://example.com/{org.slug}/packs?pack={pack.code}"),
+            account: some("https://example.com/{org.slug}"),
+        },
+    }
 }
 
 /// The most usual letter: 570 of 600 minutes on 21 May.
-#[must_use]
 pub fn warning() -> Letter {
     let units = Quantity::units;
     Letter {
@@ -81,6 +100,7 @@ pub fn warning() -> Letter {
         org_name: "Acme GmbH".to_owned(),
         org_slug: "acme".to_owned(),
         feature: "minutes_transcribed".to_owned(),
+        label: None,
         unit: "minutes".to_owned(),
         used: units(570),
         included: units(600),

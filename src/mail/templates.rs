@@ -3,7 +3,11 @@
 //! A letter has a folder with three files: `alert/subject.txt`, `alert/body.txt` and
 //! `alert/body.html`. A folder of a language may stand before it, `de/alert/body.txt`. A file is
 //! looked for in the letter's own folder and then in `alert`, each in the reader's locale
-//! (`de-AT`), in its language (`de`) and without; what a directory lacks is embedded.
+//! (`de-AT`), in its language (`de`) and without: first among those of the directory, then among
+//! those that are embedded.
+//!
+//! The embedded ones are a layout per file (`alert/_layout.html`) and the words of a language that
+//! go into all three.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
@@ -12,22 +16,57 @@ use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 
 use super::samples;
 use super::view::View;
+use crate::{files, text};
 
 /// The folder of the letter that everything falls back to.
 const ALERT: &str = "alert";
+/// The language of whoever has none that there are templates in.
+const ENGLISH: &str = "en";
 const SUBJECT: &str = "subject.txt";
 const TEXT: &str = "body.txt";
 const HTML: &str = "body.html";
 
-const EMBEDDED: [(&str, &str); 3] = [
-    ("alert/subject.txt", include_str!("templates/alert/subject.txt")),
-    ("alert/body.txt", include_str!("templates/alert/body.txt")),
-    ("alert/body.html", include_str!("templates/alert/body.html")),
+/// How many instructions one part of an email may take. The embedded ones take less than 1,000; a
+/// template with loops in loops ends with a sentence instead of keeping everybody waiting.
+const FUEL: u64 = 200_000;
+
+/// Each file with its layout.
+const LAYOUTS: [(&str, &str, &str); 3] = [
+    (SUBJECT, "_subject.txt", include_str!("templates/alert/_subject.txt")),
+    (TEXT, "_layout.txt", include_str!("templates/alert/_layout.txt")),
+    (HTML, "_layout.html", include_str!("templates/alert/_layout.html")),
 ];
+
+/// Each language with its words; English is everybody's.
+const WORDS: [(&str, &str); 6] = [
+    ("", include_str!("templates/words/en.txt")),
+    ("de/", include_str!("templates/words/de.txt")),
+    ("fr/", include_str!("templates/words/fr.txt")),
+    ("es/", include_str!("templates/words/es.txt")),
+    ("pt/", include_str!("templates/words/pt.txt")),
+    ("ja/", include_str!("templates/words/ja.txt")),
+];
+
+/// Characters of a line of a text part.
+const COLUMNS: usize = 78;
+
+/// Every embedded template, by its name.
+pub fn embedded() -> Vec<(String, String)> {
+    let layouts = LAYOUTS
+        .iter()
+        .map(|(_, layout, source)| (format!("{ALERT}/{layout}"), (*source).to_owned()));
+    let files = WORDS.iter().flat_map(|(language, words)| {
+        LAYOUTS.iter().map(move |(file, layout, _)| {
+            let name = format!("{language}{ALERT}/{file}");
+            (name, format!("{{% extends \"{ALERT}/{layout}\" %}}\n{words}"))
+        })
+    });
+    layouts.chain(files).collect()
+}
 
 /// All templates, parsed.
 #[derive(Debug)]
@@ -63,10 +102,12 @@ impl Templates {
         let mut environment = Environment::new();
         // A field that is spelt wrong must not become an empty place in somebody's email.
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
         environment.set_syntax(syntax()?);
+        environment.add_filter("wrap", |text: String| text::wrapped(&text, COLUMNS));
         let mut templates = Self { environment, files: BTreeMap::new() };
-        for (name, source) in EMBEDDED {
-            templates.add(name, source.to_owned())?;
+        for (name, source) in embedded() {
+            templates.add(&name, source)?;
         }
         if let Some(dir) = dir {
             templates.add_directory(dir, "", 0)?;
@@ -76,7 +117,6 @@ impl Templates {
     }
 
     /// Is there a folder of that name, for a feature that wants letters of its own?
-    #[must_use]
     pub fn has_folder(&self, folder: &str) -> bool {
         let is_in = |name: &str| name.rsplit('/').nth(1) == Some(folder);
         folder == ALERT || self.files.keys().any(|name| is_in(name))
@@ -105,8 +145,24 @@ impl Templates {
             let name = format!("{folder}/{file}");
             [format!("{locale}/{name}"), format!("{language}/{name}"), name]
         });
-        let mut names = names.filter(|name| self.environment.get_template(name).is_ok());
-        names.next().unwrap_or_else(|| format!("{ALERT}/{file}"))
+        let names: Vec<String> = names.collect();
+        let is_known = |name: &&String| self.environment.get_template(name).is_ok();
+        let own = names.iter().find(|name| self.files.contains_key(*name));
+        let found = own.or_else(|| names.iter().find(is_known)).cloned();
+        found.unwrap_or_else(|| format!("{ALERT}/{file}"))
+    }
+
+    /// The locale by which a letter is written: its own where there are templates in its language,
+    /// else English, so that words, numbers and dates are of one language.
+    pub(super) fn locale_of<'a>(&self, locale: &'a str) -> &'a str {
+        let language = locale.split(['-', '_']).next().unwrap_or_default();
+        let speaks = |name: &str| {
+            let (first, rest) = name.split_once('/').unwrap_or_default();
+            rest.contains('/') && (first == locale || first == language)
+        };
+        let is_embedded = language == ENGLISH
+            || WORDS.iter().any(|(known, _)| known.trim_end_matches('/') == language);
+        if is_embedded || self.files.keys().any(|name| speaks(name)) { locale } else { ENGLISH }
     }
 
     fn add(&mut self, name: &str, source: String) -> Result<(), TemplateError> {
@@ -151,12 +207,12 @@ impl Templates {
         // Nobody would notice that a misspelt file is never used.
         if ![SUBJECT, TEXT, HTML].contains(&name) && !name.starts_with('_') {
             return Err(TemplateError(format!(
-                "{}: no email uses `{name}`; name it {SUBJECT}, {TEXT} or {HTML}, or let it begin \
-                 with `_` when others include it",
+                "{}: no email uses `{name}`; name it {SUBJECT}, {TEXT} or {HTML}, or start its \
+                 name with `_` if other templates include it",
                 path.display()
             )));
         }
-        let source = fs::read_to_string(path).map_err(|why| {
+        let source = files::read_text(path, files::TEXT_BYTES).map_err(|why| {
             TemplateError(format!("{}: the template cannot be read: {why}", path.display()))
         })?;
         self.files.insert(place.to_owned(), path.display().to_string());
@@ -165,7 +221,8 @@ impl Templates {
 
     /// Renders every template of every letter in every language with every sample.
     fn try_all(&self) -> Result<(), TemplateError> {
-        let mut known = BTreeSet::from([("", ALERT)]);
+        let mut known: BTreeSet<(&str, &str)> =
+            WORDS.iter().map(|(language, _)| (language.trim_end_matches('/'), ALERT)).collect();
         for name in self.files.keys() {
             match name.split('/').collect::<Vec<_>>()[..] {
                 [folder, _] => known.insert(("", folder)),
@@ -176,7 +233,9 @@ impl Templates {
         for (language, folder) in known {
             for (letter, unsubscribe) in samples::letters() {
                 let url = unsubscribe.then(|| "https://example.com/u".to_owned());
-                let view = View::of(&letter, url).map_err(|why| TemplateError(why.to_string()))?;
+                let sender = samples::sender();
+                let view = View::of(&letter, &sender, self.locale_of(language), url)
+                    .map_err(|why| TemplateError(why.to_string()))?;
                 let rendered = self.render(Some(folder), language, &view)?;
                 let name = self.nearest(Some(folder), language, SUBJECT);
                 if rendered.subject.trim().is_empty() {
@@ -199,12 +258,51 @@ impl Templates {
         let place = self.place(error.name().unwrap_or(name));
         let line = error.line().map_or_else(String::new, |line| format!(":{line}"));
         let what = error.kind();
-        let detail = error.detail().map_or_else(String::new, |detail| format!(": {detail}"));
+        let detail = match unknown_name(error) {
+            Some(name) => format!(" `{name}`{}", suggestion(name)),
+            None => error.detail().map_or_else(String::new, |detail| format!(": {detail}")),
+        };
         TemplateError(format!("{place}{line}: {what}{detail}"))
     }
 
     fn place(&self, name: &str) -> String {
         self.files.get(name).cloned().unwrap_or_else(|| format!("{name} (embedded)"))
+    }
+}
+
+/// The name in the template that stands for nothing.
+fn unknown_name(error: &minijinja::Error) -> Option<&str> {
+    if error.kind() != ErrorKind::UndefinedError {
+        return None;
+    }
+    let written = error.template_source()?.get(error.range()?)?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
+    let name = written.split(|c| !is_name(c)).find(|part| !part.is_empty())?;
+    Some(name.trim_matches('.'))
+}
+
+/// The most similar name that templates have.
+fn suggestion(name: &str) -> String {
+    let (letter, _) = samples::letters().pop().unwrap_or_else(|| (samples::warning(), true));
+    let url = Some(String::new());
+    let view = View::of(&letter, &samples::sender(), ENGLISH, url).ok();
+    let view = view.and_then(|view| serde_json::to_value(view).ok()).unwrap_or_default();
+    let mut names = Vec::new();
+    collect_names(&view, "", &mut names);
+    let scored = names.iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    match best.filter(|(score, _)| *score > 0.8) {
+        Some((_, known)) => format!("; did you mean `{known}`?"),
+        None => "; docs/emails.md lists the names".to_owned(),
+    }
+}
+
+fn collect_names(value: &serde_json::Value, prefix: &str, names: &mut Vec<String>) {
+    let serde_json::Value::Object(fields) = value else { return };
+    for (field, value) in fields {
+        let name = if prefix.is_empty() { field.clone() } else { format!("{prefix}.{field}") };
+        collect_names(value, &name, names);
+        names.push(name);
     }
 }
 

@@ -7,10 +7,13 @@ use minijinja::Value;
 use minijinja::value::{Object, ObjectRepr};
 use serde::Serialize;
 
-use super::letter::{Basis, Forecast, Letter, Recommended};
+use super::letter::{Basis, Forecast, Letter, Recommended, Sender};
 use super::locale::Locale;
+use super::units;
+use super::vendor::Target;
 use crate::billing::quantity::Overflow;
 use crate::billing::{LocalDate, LocalTime, Quantity};
+use crate::text::is_invisible;
 
 /// Characters of a name that fit where names stand.
 const NAME_CHARS: usize = 80;
@@ -24,6 +27,8 @@ pub(super) struct View {
     feature: String,
     /// `minutes transcribed`
     topic: String,
+    /// `Minutes transcribed`, or what the vendor calls it.
+    label: String,
     /// `minutes`
     unit: String,
     threshold: u8,
@@ -57,6 +62,8 @@ pub(super) struct View {
     offer: Vec<Offered>,
     /// The price of everything recommended; empty when the currencies differ.
     offer_price: Text,
+    brand: Vendor,
+    links: Addresses,
     /// The address that ends the warnings with one click; none above them.
     unsubscribe_url: Option<String>,
 }
@@ -65,6 +72,24 @@ pub(super) struct View {
 struct Org {
     name: String,
     slug: String,
+}
+
+/// Who sells; empty texts are false.
+#[derive(Serialize)]
+struct Vendor {
+    name: Text,
+    logo: Text,
+    /// Of the button.
+    colour: String,
+    /// Of the text on it.
+    ink: &'static str,
+}
+
+/// Where the email leads to; empty texts are false.
+#[derive(Serialize)]
+struct Addresses {
+    buy: Text,
+    account: Text,
 }
 
 /// The usage bar, in whole percent of its width; together 100.
@@ -109,6 +134,8 @@ struct Day {
 #[derive(Serialize)]
 struct Offered {
     code: String,
+    /// What the vendor calls it; its code, if nothing else.
+    name: String,
     count: u32,
     /// What one of it holds.
     quantity: Number,
@@ -121,8 +148,26 @@ struct Offered {
 }
 
 impl View {
-    pub(super) fn of(letter: &Letter, unsubscribe_url: Option<String>) -> Result<Self, Overflow> {
-        let locale = Locale::of(&letter.locale);
+    /// The letter for a reader of `locale`, which is the letter's own where there are templates in
+    /// its language.
+    pub(super) fn of(
+        letter: &Letter,
+        sender: &Sender,
+        locale: &str,
+        unsubscribe_url: Option<String>,
+    ) -> Result<Self, Overflow> {
+        let language = locale.split(['-', '_']).next().unwrap_or_default();
+        let locale = Locale::of(locale);
+        let topic = name(&letter.feature).replace('_', " ");
+        let text = |text: &Option<String>| Text(text.as_deref().map(name).unwrap_or_default());
+        let target = Target {
+            org: &letter.org_slug,
+            feature: &letter.feature,
+            pack: letter.offer.first().map_or("", |offer| offer.code.as_str()),
+        };
+        let address = |template: &Option<String>| {
+            Text(template.as_deref().map(|template| target.address(template)).unwrap_or_default())
+        };
         let number = |quantity| Number::new(locale, quantity);
         let left_included = letter.left_included()?;
         let left = left_included.plus(letter.purchased_remaining)?;
@@ -131,8 +176,9 @@ impl View {
         Ok(Self {
             org: Org { name: name(&letter.org_name), slug: name(&letter.org_slug) },
             feature: name(&letter.feature),
-            topic: name(&letter.feature).replace('_', " "),
-            unit: name(&letter.unit),
+            label: letter.label.as_deref().map_or_else(|| capitalised(&topic), name),
+            topic,
+            unit: units::translated(&name(&letter.unit), language).to_owned(),
             threshold: letter.threshold,
             percent: Text(letter.percent().map_or_else(String::new, |p| locale.percent(p))),
             reached: letter.percent().is_none_or(|percent| percent >= 100),
@@ -156,7 +202,7 @@ impl View {
             resets: Moment::of(letter.period_end, locale),
             as_of: Moment::of(letter.composed_at, locale),
             time_zone: name(&letter.time_zone),
-            language: letter.locale.split(['-', '_']).next().unwrap_or_default().to_owned(),
+            language: language.to_owned(),
             forecast: match &letter.forecast {
                 None => None,
                 Some(Forecast { used_up_on, expected_at_end: expected }) => Some(Outlook {
@@ -167,9 +213,25 @@ impl View {
             },
             offer: offered.collect::<Result<_, _>>()?,
             offer_price: Text(prices.map_or_else(String::new, |(c, code)| locale.money(c, code))),
+            brand: Vendor {
+                name: text(&sender.brand.name),
+                logo: Text(sender.brand.logo.clone().unwrap_or_default()),
+                colour: sender.brand.colour().to_owned(),
+                ink: sender.brand.ink(),
+            },
+            links: Addresses {
+                buy: address(&sender.links.buy),
+                account: address(&sender.links.account),
+            },
             unsubscribe_url,
         })
     }
+}
+
+/// The text with its first letter large.
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 impl Bar {
@@ -202,6 +264,7 @@ impl Offered {
         let total = offer.quantity.millionths() * i128::from(offer.count);
         Ok(Self {
             code: name(&offer.code),
+            name: name(offer.name.as_deref().unwrap_or(&offer.code)),
             count: offer.count,
             quantity: Number::new(locale, offer.quantity),
             total: Number::new(locale, Quantity::from_millionths(total)?),
@@ -234,20 +297,34 @@ fn offer_price(offers: &[Recommended]) -> Option<(i64, &str)> {
 
 /// A name as one short line of text: whatever it holds, it stays a name.
 ///
-/// Invisible characters that turn the direction of writing around would garble what stands
-/// beside it.
+/// Characters that nobody sees would garble what stands beside them, or hide a word from whoever
+/// looks for it; marks that pile up would cover the lines above.
 pub(super) fn name(text: &str) -> String {
-    let is_odd = |c: char| {
-        c.is_control()
-            || c.is_whitespace()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
-            || matches!(c, '\u{2066}'..='\u{2069}')
-    };
-    let line = text.split(is_odd).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    let mut marks = 0;
+    let seen: String = text
+        .chars()
+        .filter(|c| {
+            marks = if is_mark(*c) { marks + 1 } else { 0 };
+            let separates = c.is_control() || c.is_whitespace();
+            separates || marks <= MARKS_PER_LETTER && !is_invisible(*c)
+        })
+        .collect();
+    let words = seen.split(|c: char| c.is_control() || c.is_whitespace());
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(NAME_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
+}
+
+/// Marks on one letter: Vietnamese has two, and so have most scripts at the most.
+const MARKS_PER_LETTER: usize = 3;
+
+/// Is this a mark of the blocks of combining diacritics?
+const fn is_mark(c: char) -> bool {
+    matches!(c,
+        '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
 }
 
 /// A number, written out; false in a template when it is nothing.

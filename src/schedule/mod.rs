@@ -2,11 +2,16 @@
 //! becomes of those that are due.
 //!
 //! Pure: instants in, decisions out. Who asks (`daemon`) reads the clock and writes the ledger.
+//!
+//! Never: a clock, a database; an occurrence that neither runs nor is skipped with a reason.
 
 pub mod rule;
+pub mod scheduled;
 pub mod timetable;
 
 pub use rule::{
-    Decision, Policy, Reason, Running, Settlement, Skip, Standing, decide, decide_boundary, due_at,
+    Decision, Policy, Reason, Running, ScheduleState, Settlement, Skip, decide, decide_boundary,
+    decide_in_doubt, due_at,
 };
+pub use scheduled::Scheduled;
 pub use timetable::Timetable;

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 
 use super::timetable::Timetable;
 use crate::billing::Instant;
+use crate::billing::clock::{Doubt, is_ahead};
 
 /// How late an occurrence may begin before it counts as missed, where missed ones are left out:
 /// the restart of a process or of a database is no reason to leave a night's work out.
@@ -26,12 +27,11 @@ pub struct Policy {
 
 /// How a schedule stands, as the ledger has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Standing {
+pub struct ScheduleState {
     /// Every occurrence up to here has been decided about.
     pub settled: Instant,
     /// Why it is paused, if it is.
     pub paused: Option<String>,
-    /// What is running.
     pub running: Option<Running>,
     /// What tells this database's jitter from that of others.
     pub seed: i64,
@@ -40,7 +40,6 @@ pub struct Standing {
 /// A run that has been begun and not ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Running {
-    /// Its occurrence.
     pub occurrence: Instant,
     /// The lease has run out: its process is gone, or stands still.
     pub abandoned: bool,
@@ -55,6 +54,8 @@ pub enum Decision {
     Settle(Settlement),
     /// Begin an abandoned run again.
     TakeOver(Instant),
+    /// A clock that ran ahead has settled what has not come yet: only what is past stays settled.
+    SetBack,
 }
 
 /// How the occurrences up to `upto` are settled. At least one of the two is there.
@@ -71,13 +72,9 @@ pub struct Settlement {
 /// Consecutive occurrences that are left out for one reason.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Skip {
-    /// The first of them.
     pub first: Instant,
-    /// The last of them.
     pub last: Instant,
-    /// How many they are.
     pub count: u64,
-    /// Why.
     pub reason: Reason,
     /// More about why, as a sentence.
     pub because: Option<String>,
@@ -92,16 +89,18 @@ pub enum Reason {
     Overlapped,
     /// Nobody was there in time.
     TooLate,
+    /// The database's clock was not believed, or had run ahead.
+    Clock,
 }
 
 impl Reason {
     /// As the ledger has it.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Paused => "paused",
             Self::Overlapped => "overlapped",
             Self::TooLate => "too late",
+            Self::Clock => "clock",
         }
     }
 }
@@ -113,23 +112,25 @@ impl fmt::Display for Reason {
 }
 
 /// Decides about one schedule.
-#[must_use]
 pub fn decide(
     timetable: &Timetable,
     policy: Policy,
-    standing: &Standing,
+    state: &ScheduleState,
     now: Instant,
 ) -> Decision {
-    if let Some(running) = standing.running
+    if let Some(running) = state.running
         && running.abandoned
-        && standing.paused.is_none()
+        && state.paused.is_none()
     {
         return Decision::TakeOver(running.occurrence);
     }
-    let due_at = |occurrence| due_at(occurrence, policy.jitter, standing.seed);
+    if is_ahead(state.settled, now) {
+        return Decision::SetBack;
+    }
+    let due_at = |occurrence| due_at(occurrence, policy.jitter, state.seed);
     let mut due: Vec<Instant> = Vec::new();
     let mut later = None;
-    for occurrence in timetable.after(standing.settled) {
+    for occurrence in timetable.after(state.settled) {
         if due_at(occurrence) > now || due.len() == MOST_AT_ONCE {
             later = Some(occurrence);
             break;
@@ -146,10 +147,10 @@ pub fn decide(
     };
     let is_cut_short = due.len() == MOST_AT_ONCE && later.is_some_and(|next| due_at(next) <= now);
     let is_prompt = now.since(due_at(last)) <= PROMPT;
-    Decision::Settle(if let Some(why) = &standing.paused {
+    Decision::Settle(if let Some(why) = &state.paused {
         all(Reason::Paused, Some(why.clone()))
-    } else if let Some(running) = standing.running {
-        let because = format!("the run of {} was still going", running.occurrence);
+    } else if let Some(running) = state.running {
+        let because = format!("the run of {} was still active", running.occurrence);
         all(Reason::Overlapped, Some(because))
     } else if is_cut_short || !(policy.makes_up || is_prompt) {
         all(Reason::TooLate, None)
@@ -160,15 +161,47 @@ pub fn decide(
             last: before,
             count: due.len() as u64 - 1,
             reason: Reason::TooLate,
-            because: Some(format!("the run of {last} made up for it")),
+            because: Some(format!("covered by the run of {last}")),
         });
         Settlement { upto: last, skip: missed, run: Some(last) }
     })
 }
 
+/// Decides about one schedule while the database's clock is not believed. Nothing is begun. Of what
+/// is due the newest occurrence is kept, for whoever believes the clock again, where missed ones
+/// are made up for; the others are left out. `expected` is what time it is as far as anybody knows.
+pub fn decide_in_doubt(
+    timetable: &Timetable,
+    policy: Policy,
+    state: &ScheduleState,
+    doubt: &Doubt,
+) -> Decision {
+    if is_ahead(state.settled, doubt.expected) {
+        // What is wrong with it is known once the clock is.
+        return Decision::Wait(None);
+    }
+    // Whether a run is abandoned is not known by this clock; and none is begun beside it.
+    let state = ScheduleState { running: None, ..state.clone() };
+    let Decision::Settle(mut settlement) = decide(timetable, policy, &state, doubt.expected) else {
+        return Decision::Wait(None);
+    };
+    let because = Some(doubt.to_string());
+    match (settlement.run.take(), &mut settlement.skip) {
+        (Some(_), None) => return Decision::Wait(None),
+        (Some(_), Some(skip)) => {
+            settlement.upto = skip.last;
+            (skip.reason, skip.because) = (Reason::Clock, because);
+        }
+        (None, Some(skip)) if skip.reason == Reason::TooLate => {
+            (skip.reason, skip.because) = (Reason::Clock, because);
+        }
+        (None, _) => {}
+    }
+    Decision::Settle(settlement)
+}
+
 /// When an occurrence falls due: up to the jitter later, always by the same delay, so that every
 /// replica waits for the same instant.
-#[must_use]
 pub fn due_at(occurrence: Instant, jitter: Duration, seed: i64) -> Instant {
     let longest = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX);
     if longest == 0 {
@@ -190,23 +223,23 @@ fn scattered(value: u64) -> u64 {
 /// Decides about the boundary that falls due next: the end of a period, of which the database says
 /// when the earliest is that nobody has settled. What is settled and still due (an org that was
 /// added with a past end, or left after conflicts) is the sweep's, and hides no other.
-#[must_use]
-pub fn decide_boundary(standing: &Standing, next_due: Option<Instant>, now: Instant) -> Decision {
-    match (standing.running, &standing.paused) {
+pub fn decide_boundary(state: &ScheduleState, next_due: Option<Instant>, now: Instant) -> Decision {
+    match (state.running, &state.paused) {
         (Some(running), None) if running.abandoned => {
             return Decision::TakeOver(running.occurrence);
         }
+        _ if is_ahead(state.settled, now) => return Decision::SetBack,
         // A rollover goes on until nothing is due: what falls due meanwhile is its own.
         (Some(_), _) => return Decision::Wait(None),
         (None, _) => {}
     }
-    let Some(due) = next_due.filter(|due| *due > standing.settled) else {
+    let Some(due) = next_due.filter(|due| *due > state.settled) else {
         return Decision::Wait(None);
     };
     if due > now {
         return Decision::Wait(Some(due));
     }
-    Decision::Settle(match &standing.paused {
+    Decision::Settle(match &state.paused {
         Some(why) => {
             let (reason, because) = (Reason::Paused, Some(why.clone()));
             let skip = Skip { first: due, last: due, count: 1, reason, because };

@@ -17,7 +17,7 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
 use crate::billing::{Instant, Zone};
-use crate::config::CronLine;
+use crate::config::values::CronLine;
 
 /// Jumps of the clock that a search goes through: two a year, for a line that happens on
 /// February 29 only, and some to spare.
@@ -34,9 +34,8 @@ pub struct Timetable {
 
 impl Timetable {
     /// A line in a zone.
-    #[must_use]
     pub fn new(line: &CronLine, zone: Zone) -> Self {
-        let fields: Vec<&str> = line.as_str().split_whitespace().collect();
+        let fields: Vec<&str> = line.fields().split_whitespace().collect();
         let hours = fields.iter().rev().nth(3).copied().unwrap_or("*");
         Self {
             line: line.as_str().to_owned(),
@@ -47,23 +46,23 @@ impl Timetable {
     }
 
     /// The zone.
-    #[must_use]
     pub fn zone(&self) -> &Zone {
         &self.zone
     }
 
     /// The line in words, such as "At 03:30."
-    #[must_use]
     pub fn words(&self) -> String {
         self.cron.describe()
     }
 
     /// The first occurrence after an instant; `None` when there is none before the calendar ends.
-    #[must_use]
     pub fn next_after(&self, after: Instant) -> Option<Instant> {
         let rules = self.zone.rules();
         let second = after.microseconds().div_euclid(1_000_000) + 1;
         let mut from = Timestamp::from_second(second).ok()?;
+        if let Some(at) = self.jumped_over_at(rules, from) {
+            return Some(at);
+        }
         for _ in 0..MOST_JUMPS {
             let offset = rules.to_offset(from);
             let jump = rules.following(from).next().map(|transition| transition.timestamp());
@@ -79,6 +78,21 @@ impl Timetable {
             from = jump;
         }
         None
+    }
+
+    /// The instant itself, where the clock jumps at it over an occurrence that the line names: the
+    /// second before it does not show what is jumped over.
+    fn jumped_over_at(&self, rules: &TimeZone, at: Timestamp) -> Option<Instant> {
+        let just_after = at.checked_add(1.second()).ok()?;
+        let is_jump = rules.preceding(just_after).next().is_some_and(|t| t.timestamp() == at);
+        if !self.names_hours || !is_jump {
+            return None;
+        }
+        let before = at.checked_sub(1.second()).ok()?;
+        let shown = self.first_not_seen(rules, before, rules.to_offset(before));
+        let reached = rules.to_offset(before).to_datetime(at);
+        let found = self.first_match(shown.max(reached))?;
+        (found < rules.to_offset(at).to_datetime(at)).then(|| at.into())
     }
 
     /// The occurrences after an instant, one by one.

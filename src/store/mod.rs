@@ -3,61 +3,47 @@
 //! Statements work on pages of orgs. What they change they change by compare-and-set, gated by
 //! the row that really moved, so that anything may be tried again, half-way or by two at once.
 //! None of them computes a boundary: boundaries are values from `billing`.
+//!
+//! Never: a boundary that SQL computes; an unguarded write; a decision across orgs that rests on
+//! one snapshot.
 
-pub mod adjust;
-pub mod adoption;
 pub mod alerts;
-pub mod apply;
 pub mod audit;
-pub mod claim;
-pub mod cluster;
-pub mod complete;
-pub mod contacts;
-pub mod counting;
-pub mod database;
-pub mod derived;
-pub mod doctor;
-pub mod drift;
-pub mod error;
-pub mod explain;
-pub mod history;
-mod lease;
-pub mod letters;
-pub mod limits;
-pub mod migrate;
-mod numbers;
+pub mod db;
+pub mod messages;
 pub mod orgs;
-pub mod outbox;
-pub mod packs;
-pub mod pending;
-pub mod plan_limits;
-pub mod refund;
-pub mod retention;
-pub mod roles;
+pub mod reports;
+pub mod rollover;
 pub mod runs;
 pub mod sample;
-pub mod schedules;
-pub mod settings;
-pub mod snapshot;
-pub mod status;
-mod suggest;
-pub mod tables;
-pub mod tiers;
-mod types;
 pub mod usage;
-pub mod usage_file;
-pub mod verify;
-pub mod zones;
 
-pub use database::Database;
-pub use error::StoreError;
-pub use lease::Lease;
+pub use db::database::{Address, Bounds, Database};
+pub use db::error::StoreError;
+pub use db::ids::IdPrefix;
+pub use db::lease::{Lease, Leash};
+pub use db::transaction::{LockTimeout, begin_within};
+pub use db::types::Readable;
 
 /// A connection to the database; other rooms pass it on and look no further.
 pub type Connection = sqlx::PgConnection;
 
 /// A transaction; dropped without a commit, it leaves nothing behind.
 pub type Transaction<'a> = sqlx::Transaction<'a, sqlx::Postgres>;
+
+/// The database's clock at this moment, and not at the beginning of the transaction: to be read
+/// after what it is a stamp of.
+pub async fn server_now(
+    connection: &mut Connection,
+) -> Result<crate::billing::Instant, StoreError> {
+    let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#);
+    Ok(now.fetch_one(connection).await?)
+}
+
+/// Does the server answer on this connection? It may have lacked something for one statement only.
+pub async fn answers(connection: &mut Connection) -> bool {
+    sqlx::Connection::ping(connection).await.is_ok()
+}
 
 /// Begins a transaction.
 ///

@@ -3,16 +3,13 @@
 
 use uuid::Uuid;
 
-use super::database::Database;
-use super::error::StoreError;
+use super::db::database::Database;
+use super::db::error::StoreError;
 use crate::billing::{Instant, Quantity};
 
 /// Has commits wait for the disk, or not: what a sample loses in a power cut can be made again.
 /// It holds on the connection that is used here and on every later one; what is committed stays
 /// whole either way.
-///
-/// # Errors
-/// As every write.
 pub async fn wait_for_disk(database: &Database, wait: bool) -> Result<(), StoreError> {
     let mut connection = database.connection().await?;
     if wait {
@@ -29,13 +26,29 @@ pub async fn wait_for_disk(database: &Database, wait: bool) -> Result<(), StoreE
     Ok(())
 }
 
+/// Remembers the business time that a sandbox has come to: commands on it begin there.
+pub async fn remember_now(database: &Database, now: Instant) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into periodd_facts (name, value) values ('sandbox_now', $1)
+         on conflict (name) do update set value = excluded.value",
+        now.to_string()
+    )
+    .execute(&mut *database.connection().await?)
+    .await?;
+    Ok(())
+}
+
+/// The business time that a sandbox has come to; `None`: it keeps to the clock.
+pub async fn remembered_now(database: &Database) -> Result<Option<Instant>, StoreError> {
+    let now = sqlx::query_scalar!("select value from periodd_facts where name = 'sandbox_now'");
+    let now = now.fetch_optional(&mut *database.connection().await?).await?;
+    Ok(now.and_then(|now| now.parse().ok()))
+}
+
 /// What a tier includes of a feature; `None` is unlimited.
 pub type Limit = (&'static str, &'static str, Option<i64>);
 
 /// Writes what tiers include, where nothing is written yet.
-///
-/// # Errors
-/// As every write.
 pub async fn tier_limits(database: &Database, limits: &[Limit]) -> Result<(), StoreError> {
     let tiers: Vec<&str> = limits.iter().map(|(tier, _, _)| *tier).collect();
     let features: Vec<&str> = limits.iter().map(|(_, feature, _)| *feature).collect();
@@ -54,9 +67,6 @@ pub async fn tier_limits(database: &Database, limits: &[Limit]) -> Result<(), St
 }
 
 /// Grants one org something else than its tier includes, unless it was granted already.
-///
-/// # Errors
-/// As every write.
 pub async fn override_limit(
     database: &Database,
     org: Uuid,
@@ -77,18 +87,13 @@ pub async fn override_limit(
 /// A person who uses what an org pays for.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// The user's id.
     pub id: Uuid,
-    /// Who pays.
     pub org: Uuid,
     /// Where the user is reached.
     pub email: String,
 }
 
 /// Adds users, and the address that gets each org's emails; who is there already is left alone.
-///
-/// # Errors
-/// As every write.
 pub async fn people(
     database: &Database,
     users: &[Person],
@@ -118,9 +123,6 @@ pub async fn people(
 }
 
 /// Moves an org to another time zone; it holds from the end of the open period.
-///
-/// # Errors
-/// As every write.
 pub async fn move_to_zone(
     database: &Database,
     org: Uuid,
@@ -154,9 +156,6 @@ pub async fn book_tier(
 }
 
 /// Ends an org's subscription at the first boundary at or after `ends_at`.
-///
-/// # Errors
-/// As every write.
 pub async fn end_subscription(
     database: &Database,
     org: Uuid,
@@ -172,9 +171,6 @@ pub async fn end_subscription(
 }
 
 /// Has a faulty program write to the counter of an org by itself: it lacks `by` from then on.
-///
-/// # Errors
-/// As every write.
 pub async fn miscount(
     database: &Database,
     org: Uuid,

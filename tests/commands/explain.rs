@@ -43,7 +43,10 @@ fn explained(test: &TestDatabase, named: &str) -> Value {
 
 /// The checks that found something, with what mends it.
 fn findings(explained: &Value) -> Vec<(&str, &str, &str)> {
-    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or("-").to_owned();
+    let text = |finding: &Value, key: &str| {
+        let said = finding[key].as_str().unwrap_or("-");
+        plain(said)
+    };
     let findings = explained["findings"].as_array().expect("findings");
     findings
         .iter()
@@ -52,6 +55,20 @@ fn findings(explained: &Value) -> Vec<(&str, &str, &str)> {
             (leaked("check"), leaked("severity"), leaked("mend"))
         })
         .collect()
+}
+
+/// What is proposed, without the options that it was called with.
+fn plain(proposed: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    let mut rest = proposed.split(' ');
+    while let Some(word) = rest.next() {
+        if ["--config", "--at"].contains(&word) {
+            rest.next();
+        } else {
+            words.push(word);
+        }
+    }
+    words.join(" ")
 }
 
 fn feature<'a>(explained: &'a Value, name: &str) -> &'a Value {
@@ -80,7 +97,7 @@ async fn a_customer_who_is_well_is_told_so_in_full() {
     assert_eq!(explained(&test, "ANN@acme.example")["users"][0]["email"], "Ann@acme.example");
 
     let page = run(&test, &format!("explain acme --at {NOW}")).exits(0).stdout;
-    for line in ["nothing is wrong", "minutes_transcribed: 450 used of 900", "█", "───", "agrees"]
+    for line in ["no problems found", "minutes_transcribed: 450 used of 900", "█", "───", "agrees"]
     {
         assert!(page.contains(line), "{line} in\n{page}");
     }
@@ -116,7 +133,7 @@ async fn no_minutes_remaining_with_credits_left() {
     assert_eq!(minutes["increment"]["allowed"], false);
     assert_eq!(
         minutes["increment"]["why"],
-        "the 600 that are included are used up, and what was bought is used up too: 900 used of 900"
+        "all 600 included are used up, and purchased packs are used up too: 900 used of 900"
     );
     let checks: Vec<&str> = findings(&found).iter().map(|finding| finding.0).collect();
     assert!(checks.contains(&"limit_reached") && checks.contains(&"packs_claimed"), "{checks:?}");
@@ -139,6 +156,24 @@ async fn null_billing_periods() {
         run(&test, &format!("rollover --org acme --at {NOW}")).exits(0);
         assert_eq!(explained(&test, "acme")["period"]["is_open"], true, "{set}");
     }
+}
+
+#[tokio::test]
+async fn metrics_of_a_time_to_come_are_told_apart_from_those_that_wait_for_a_sync() {
+    let test = acme().await;
+    test.sql(
+        "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+         select id, 'scrapes', 1, at::timestamptz from organizations,
+                unnest(array['2030-05-16Z', '2031-05-16Z']) at",
+    )
+    .await;
+    let explained = test.periodd(&["explain", "acme", "--at", NOW, "--format", "json"]).json();
+    let findings = explained["findings"].as_array().expect("findings").iter();
+    let ahead: Vec<_> = findings.filter(|finding| finding["check"] == "dated_ahead").collect();
+    let [ahead] = ahead[..] else { panic!("{explained:#}") };
+    let what = ahead["what"].as_str().expect("a sentence");
+    assert!(what.starts_with("2 metrics are dated 2030-05-16T00:00:00Z or later"), "{what}");
+    assert!(!explained.to_string().contains("periodd sync"), "{explained:#}");
 }
 
 #[tokio::test]
@@ -268,7 +303,8 @@ async fn limit_reached_or_wrong() {
     run(&test, &format!("{record} --used-at 2026-05-15T09:00:00Z --at {NOW}")).exits(0);
     run(&test, &format!("sync --at {NOW}")).exits(0);
     let found = explained(&test, "acme");
-    let buy = "periodd packs grant --org acme --feature scrapes --quantity 10";
+    let buy = "raise the limit, or sell a pack and record the sale; then: periodd packs grant \
+               --org acme --feature scrapes --quantity 10";
     assert_eq!(findings(&found), [("limit_reached", "warning", buy)]);
     // It is wrong: somebody has counted twice.
     test.sql("delete from usage_metrics where metric_type = 'scrapes' and metric_value = 3").await;
@@ -279,7 +315,12 @@ async fn limit_reached_or_wrong() {
 #[tokio::test]
 async fn what_stands_in_the_row_and_cannot_be_right() {
     for (set, check, mend) in [
-        ("parked_at = now(), parked_reason = 'why not'", "parked", "periodd orgs unpark acme"),
+        (
+            "parked_at = now(), parked_reason = 'why not'",
+            "parked",
+            "repair the cause, which `explain acme` shows with what to do; then: periodd orgs \
+             unpark acme && periodd rollover --org acme",
+        ),
         ("time_zone = 'Europe/Berln'", "zone", "periodd orgs set acme --zone Europe/Berlin"),
         (
             "cycle = 'weekly', anchor_day = 9",
@@ -317,6 +358,21 @@ async fn the_page_is_a_document_of_its_own_and_says_names_as_they_are() {
     assert!(!document.contains("http://") && !document.contains("https://"), "nothing is fetched");
     assert!(document.contains("<svg") && document.contains("class=\"allowance\""));
     assert!(document.contains("order-7"));
+    // For the customer: headings, captions, scales and a legend; no commands.
+    for part in [
+        "<main>\n<h1>",
+        "<caption>Usage in this period</caption>",
+        "class=\"scale\"",
+        "class=\"legend\"",
+        "<dt>period</dt>",
+        "<footer>As of ",
+        "@media print",
+    ] {
+        assert!(document.contains(part), "{part} in {document}");
+    }
+    assert!(!document.contains("periodd orgs") && !document.contains("→"), "{document}");
+    let label = document.split("aria-label=\"").nth(1).and_then(|rest| rest.split('"').next());
+    assert!(label.is_some_and(|label| label.contains(" used of ")), "{label:?}");
     run(&test, "explain acme --html /nowhere/acme.html").exits(2);
 }
 
@@ -333,7 +389,16 @@ async fn what_will_run_out_is_told_with_the_pack_that_covers_it() {
     let day = minutes["forecast"]["used_up_on"].as_str().expect("a day");
     let all = findings(&found);
     assert_eq!((all[0].0, all[0].1), ("runs_out", "note"));
-    assert!(all[0].2.starts_with("periodd packs grant --org acme --feature minutes_transcribed"));
+    // A command would give units away; only of what is on sale a sale is recorded.
+    assert!(all[0].2.starts_with("sell a pack of at least "), "{all:?}");
+    test.sql(
+        "insert into pack_offers (code, feature, quantity)
+         values ('m', 'minutes_transcribed', 9000)",
+    )
+    .await;
+    let found = explained(&test, "acme");
+    let grant = "periodd packs grant --org acme --feature minutes_transcribed --quantity 9000";
+    assert!(findings(&found)[0].2.ends_with(grant), "{found:#}");
     let page = run(&test, &format!("explain acme --at {NOW}")).exits(0).stdout;
     assert!(page.contains(&format!("used up on {day}")) && page.contains('·'), "{page}");
 }
@@ -348,13 +413,13 @@ async fn who_is_meant_has_to_be_clear() {
     )
     .await;
     let answer = run(&test, "explain ann@acme.example").exits(2);
+    assert!(answer.stderr.contains("several orgs; choose one: acme, bolt"), "{}", answer.stderr);
+    let answer = run(&test, "explain bob@acme.example").exits(2);
     assert!(
-        answer.stderr.contains("several orgs; name one of them: acme, bolt"),
+        answer.stderr.contains("no user and no contact has the email `bob@acme.example`"),
         "{}",
         answer.stderr
     );
-    let answer = run(&test, "explain bob@acme.example").exits(2);
-    assert!(answer.stderr.contains("there is no user with the email"), "{}", answer.stderr);
     let answer = run(&test, "explain acm").exits(2);
     assert!(answer.stderr.contains("did you mean `acme`?"), "{}", answer.stderr);
 }
@@ -387,4 +452,21 @@ async fn late_usage_is_told_with_what_became_of_it() {
     assert!(page.contains("late usage of"), "{page}");
     assert!(row(" late ").contains("200") && row(" late ").contains("50"), "{page}");
     assert!(row("set_aside").contains('7'), "{page}");
+}
+
+#[tokio::test]
+async fn usage_of_a_feature_without_a_counter_is_said_before_it_is_counted() {
+    let test = acme().await;
+    test.sql(
+        "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+         select id, 'Faxes', 7, '2026-05-15Z' from organizations",
+    )
+    .await;
+    let before = explained(&test, "acme");
+    let found = findings(&before);
+    assert!(found.contains(&("uncounted", "note", "periodd sync --org acme")), "{found:?}");
+    assert!(before.to_string().contains("7 faxes recorded but not counted yet"), "{before}");
+    run(&test, &format!("sync --at {NOW}")).exits(0);
+    let after = explained(&test, "acme");
+    assert!(!after.to_string().contains("not counted yet"), "{after}");
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C: the batch under way is finished, the rest is left, and the exit code is 130.
+//! Ctrl-C: finishing the current batch, the rest is left, and the exit code is 130.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -43,7 +43,7 @@ async fn a_rollover_finishes_its_page_and_leaves_the_rest() {
     let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
     let mut said = String::new();
     stderr.read_line(&mut said).expect("a line");
-    assert!(said.contains("the batch under way is finished"), "{said}");
+    assert!(said.contains("finishing the current batch"), "{said}");
     sqlx::raw_sql("rollback").execute(&mut holder).await.expect("let go");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130));
@@ -53,7 +53,7 @@ async fn a_rollover_finishes_its_page_and_leaves_the_rest() {
     let closed = test.rows("select count(*) < 3 as some from billing_periods").await;
     assert_eq!(closed, ["true"], "{told}");
     let outcome = "select outcome, error from periodd_runs";
-    assert_eq!(test.rows(outcome).await, ["failed interrupted; what was done stays done"]);
+    assert_eq!(test.rows(outcome).await, ["failed interrupted; completed batches are kept"]);
     // Run again, it goes on.
     test.periodd(&["rollover", "--at", "2026-05-02T00:00:00Z"]).exits(0);
     assert_eq!(test.rows("select count(*) from billing_periods").await, ["3"]);
@@ -92,8 +92,8 @@ async fn a_second_ctrl_c_breaks_it_off_and_nothing_of_the_page_remains() {
     let status = child.wait().expect("it ends");
     stderr.read_to_string(&mut said).expect("the rest");
     assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("broken off"), "{said}");
-    let outcome = "select outcome, error like 'broken off%', finished_at is not null as ended
+    assert!(said.contains("aborted and rolled back"), "{said}");
+    let outcome = "select outcome, error like 'aborted%', finished_at is not null as ended
                    from periodd_runs";
     assert_eq!(test.rows(outcome).await, ["failed true true"]);
     sqlx::raw_sql("rollback").execute(&mut holder).await.expect("let go");
@@ -170,7 +170,7 @@ fn stopped(child: &mut std::process::Child) {
     let mut said = String::new();
     let mut stderr = BufReader::new(child.stderr.as_mut().expect("piped"));
     stderr.read_line(&mut said).expect("a line");
-    assert!(said.contains("the batch under way is finished"), "{said}");
+    assert!(said.contains("finishing the current batch"), "{said}");
 }
 
 fn killed(child: &mut std::process::Child) {
@@ -217,7 +217,7 @@ async fn a_sync_that_was_stopped_or_killed_is_taken_up_where_it_was() {
         let output = held_up(&test, &["sync", "--full"], hold, end).await;
         assert_eq!(output.status.code(), (!is_killed).then_some(130), "{output:?}");
         let some = number(&test, mended).await;
-        assert!(some < 1_200 && (some > 0 || is_killed), "{some} were mended");
+        assert!(some < 1_200 && (some > 0 || is_killed), "{some} were repaired");
         let notes = "select count(*) from periodd_audited where is_complete";
         assert_eq!(number(&test, notes).await, 0, "it counts for no audit");
         test.periodd(&["--at", "2026-05-12T00:00:00Z", "sync", "--full"]).exits(0);
@@ -267,7 +267,7 @@ async fn an_import_that_was_stopped_keeps_its_batches_and_is_taken_up() {
     let stored = "select count(*) from usage_metrics";
     assert_eq!(test.rows(stored).await, ["20000"], "the third batch is not begun");
     let again = test.periodd(&[&["--at", "2026-05-12T00:00:00Z"], &import[..]].concat()).exits(0);
-    assert!(again.stdout.contains("10000 imported, 20000 known already"), "{}", again.stdout);
+    assert!(again.stdout.contains("10000 imported, 20000 already known"), "{}", again.stdout);
     assert_eq!(test.rows(stored).await, ["30000"]);
 }
 

@@ -1,24 +1,37 @@
 //! The commands as a person uses them: the real binary, a real database, the answer and what is in
 //! the tables afterwards.
 
-#[path = "../support/schemas.rs"]
-mod schema_files;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod bad_input;
+mod cli;
+mod clock;
 mod completions;
+mod config;
 mod connections;
+mod demo;
 mod doctor;
 mod explain;
+mod foreign_settings;
+mod held;
 mod import;
 mod interrupt;
+mod lists;
+mod odd_cells;
+mod own_schema;
+mod parking;
+mod proposed;
 mod refund;
 mod schemas;
 mod set;
-#[path = "../support/smtp/mod.rs"]
-mod smtp;
 mod status;
 mod suggestions;
 mod terminal;
 mod tiers;
+mod transcripts;
+mod verbs;
+
+#[path = "../support/schemas.rs"]
+mod schema_files;
+#[path = "../support/smtp/mod.rs"]
+mod smtp;
+#[path = "../support/mod.rs"]
+mod support;

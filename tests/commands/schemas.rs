@@ -32,8 +32,8 @@ const NOW: &str = "2026-05-16T12:00:00Z";
 
 /// Every command with an answer, once at least, in an order in which each has something to say;
 /// with its exit code.
-const STORY: [(&str, i32); 55] = [
-    ("config check", 0),
+const STORY: [(&str, i32); 66] = [
+    ("config check", 3),
     ("config show", 0),
     ("db status", 0),
     ("db migrate", 0),
@@ -42,6 +42,7 @@ const STORY: [(&str, i32); 55] = [
     ("tiers apply --dry-run", 3),
     ("tiers apply", 0),
     ("tiers apply", 0),
+    ("config check", 0),
     ("tiers list", 0),
     ("status", 0),
     (
@@ -58,6 +59,7 @@ const STORY: [(&str, i32); 55] = [
     ("explain bolt", 0),
     ("status", 3),
     ("orgs unpark bolt", 0),
+    ("orgs unpark --all", 0),
     (
         "packs grant --org acme --feature sms_sent --quantity 20 \
          --purchased-at 2026-04-02T00:00:00Z --reference r-1",
@@ -73,6 +75,11 @@ const STORY: [(&str, i32); 55] = [
          --used-at 2026-04-12T09:00:00Z --key k1",
         0,
     ),
+    (
+        "usage record --org acme --feature sms_sent --quantity 15 \
+         --used-at 2026-04-12T09:00:00Z --key k1",
+        0,
+    ),
     ("usage record --org acme --feature sms_sent --quantity 9.5 --used-at 2026-05-02T09:00:00Z", 0),
     ("explain acme", 0),
     ("rollover --dry-run", 3),
@@ -81,11 +88,13 @@ const STORY: [(&str, i32); 55] = [
     ("orgs show acme", 0),
     ("orgs show idle", 0),
     ("packs list", 0),
-    ("packs refund --org acme --reference r-1 --quantity 1", 0),
+    ("packs refund --org acme --reference r-1 --dry-run", 3),
+    ("packs refund --org acme --reference r-1 --quantity 1 --key re-1", 0),
+    ("packs refund --org acme --reference r-1 --quantity 1 --key re-1", 0),
     ("usage record --org acme --feature sms_sent --quantity 31 --used-at 2026-05-04T09:00:00Z", 0),
     ("usage limits --org acme", 0),
-    ("usage check --org acme --feature sms_sent --quantity 1", 0),
-    ("usage check --org acme --feature sms_sent --quantity 5000", 0),
+    ("usage check --org acme --feature sms_sent --quantity 1", 3),
+    ("usage check --org acme --feature sms_sent --quantity 5000", 3),
     ("usage import FILE --dry-run", 3),
     ("usage import FILE --skip-bad", 4),
     ("sync --full --check", 0),
@@ -104,6 +113,12 @@ const STORY: [(&str, i32); 55] = [
     ("schedule resume retention", 0),
     ("doctor", 0),
     ("db verify", 0),
+    ("users add --org acme bob@acme.example", 0),
+    ("users list", 0),
+    ("limits set --org acme --feature sms_sent --included 70", 0),
+    ("drift list", 0),
+    ("tiers export", 0),
+    ("alerts templates export DIR", 0),
 ];
 
 #[tokio::test]
@@ -118,6 +133,7 @@ async fn every_answer_is_what_its_schema_says() {
         "[mail]\ntransport = \"directory\"\nfrom = \"a@example.com\"\ndirectory = \"{}\"\n",
         mail.display()
     ));
+    let templates = files.path().join("templates");
     let usage = files.path().join("usage.csv");
     let lines = "org,feature,quantity,used_at\nacme,sms_sent,1.5,2026-05-03T00:00:00Z\nx,y,z,0\n";
     std::fs::write(&usage, lines).expect("written");
@@ -127,6 +143,7 @@ async fn every_answer_is_what_its_schema_says() {
     for (line, code) in STORY {
         let words = line.split(' ').map(|word| match word {
             "FILE" => usage.to_str().expect("UTF-8"),
+            "DIR" => templates.to_str().expect("UTF-8"),
             word => word,
         });
         let words: Vec<&str> = words.chain(["--format", "json", "--yes", "--at", NOW]).collect();
@@ -190,9 +207,49 @@ async fn everything_of_acme(test: &TestDatabase) {
     let drawn = &document["packs"][0]["drawn"];
     assert_ne!(drawn.as_f64(), Some(0.0), "a pack has paid: {}", document["packs"]);
     let page = test.periodd(&explain).exits(0).stdout;
-    for heading in ["uncovered", "late", "decided", "mended", "refunded", "% passed"] {
+    for heading in ["uncovered", "late", "decided", "repaired", "refunded", "% passed"] {
         assert!(page.contains(heading), "{heading}: {page}");
     }
+}
+
+#[tokio::test]
+async fn a_command_that_fails_answers_one_document_as_well() {
+    let test = TestDatabase::new().await;
+    test.periodd(&["orgs", "add", "acme", "--name", "Acme", "--zone", "UTC"]).exits(0);
+    for (line, kind, code) in [
+        ("orgs show nobody", "usage", 2),
+        (
+            "usage record --org acme --feature scrapes --quantity 1 \
+             --used-at 2999-01-01T00:00:00Z",
+            "refused",
+            5,
+        ),
+        ("usage record --org acme --feature sms_sent --quantity 0", "usage", 2),
+        ("usage record --org acme --feature sms_sent", "usage", 2),
+        ("usage record --org acme --feature sms_sent --quantity many", "usage", 2),
+        ("nonsense", "usage", 2),
+        ("packs refund --org acme --reference r", "usage", 2),
+    ] {
+        for format in [&["--format", "json"][..], &["--format=json"]] {
+            let words: Vec<&str> = line.split(' ').chain(format.iter().copied()).collect();
+            let answer = test.periodd(&words).exits(code);
+            let document = answer.json();
+            schema_files::hold("error", &document);
+            let error = &document["error"];
+            assert_eq!((&error["kind"], &error["exit"]), (&kind.into(), &code.into()), "{line}");
+            let sentence = error["message"].as_str().expect("a sentence");
+            assert!(!sentence.is_empty() && answer.stderr.contains(sentence), "{line}: {answer:?}");
+        }
+    }
+    // The configuration, before there is a database.
+    let bad = "[rollover]\nbatchsize = 5\n";
+    let bad = test.periodd_configured(bad, &["status", "--format", "json"]);
+    let document = bad.exits(78).json();
+    assert_eq!(document["error"]["kind"], "configuration");
+    // For people nothing is on stdout, and help is no error.
+    assert_eq!(test.periodd(&["orgs", "show", "nobody"]).exits(2).stdout, "");
+    let help = test.periodd(&["orgs", "show", "--help", "--format", "json"]).exits(0);
+    assert!(help.stdout.contains("Usage:") && !help.stdout.contains("\"error\""), "{help:?}");
 }
 
 #[tokio::test]

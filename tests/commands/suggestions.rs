@@ -13,13 +13,13 @@ async fn one_slip_is_recognised_among_many_orgs() {
     )
     .await;
     for (typed, sentence) in [
-        ("zerba", "there is no org `zerba`; did you mean `zebra`?"),
-        ("ebra", "there is no org `ebra`; did you mean `zebra`?"),
-        ("xebra", "there is no org `xebra`; did you mean `zebra`?"),
-        ("zebra-lab", "there is no org `zebra-lab`; did you mean `zebra-labs`?"),
-        ("zebra-labor", "there is no org `zebra-labor`; did you mean `zebra-labs` or `zebra`?"),
+        ("zerba", "unknown org `zerba`; did you mean `zebra`?"),
+        ("ebra", "unknown org `ebra`; did you mean `zebra`?"),
+        ("xebra", "unknown org `xebra`; did you mean `zebra`?"),
+        ("zebra-lab", "unknown org `zebra-lab`; did you mean `zebra-labs`?"),
+        ("zebra-labor", "unknown org `zebra-labor`; did you mean `zebra-labs` or `zebra`?"),
         ("org-1234", "did you mean `org-"),
-        ("pineapple", "there is no org `pineapple`; `periodd orgs list` shows them all"),
+        ("pineapple", "unknown org `pineapple`; `periodd orgs list` shows them all"),
     ] {
         let answer = test.periodd(&["orgs", "show", typed]).exits(2);
         assert!(answer.stderr.contains(sentence), "{typed}: {}", answer.stderr);

@@ -81,7 +81,8 @@ async fn a_question_names_the_number_and_only_yes_means_yes() {
     let early = |typed| on_a_terminal(&test, "rollover --early", 100, &[], typed);
     for typed in ["n\n", "\n", "yesterday\n"] {
         let answer = early(typed).exits(5);
-        let question = "This will close the open period of 2 orgs. Go on? [y/N] ";
+        let question = "This will grant a whole included quantity once more, and close the open \
+                        period of 2 orgs. Continue? [y/N] ";
         assert!(answer.stdout.contains(question), "{answer:?}");
         assert!(answer.stdout.contains("not confirmed; nothing was changed"), "{answer:?}");
         assert_eq!(test.rows(starts).await, before);
@@ -110,4 +111,47 @@ async fn whoever_watches_a_rollover_sees_how_far_it_is() {
         assert_eq!(watched.contains("/600"), is_told, "how many of how many: {watched:?}");
         assert!(watched.contains("closed 600 periods of 600 orgs"), "{watched:?}");
     }
+}
+
+/// Names that customers choose, on an operator's terminal: an escape would clear the screen, a
+/// line break would forge a row.
+#[tokio::test]
+async fn what_names_hold_is_shown_and_not_obeyed() {
+    let test = TestDatabase::new().await;
+    test.sql(
+        "insert into organizations (id, slug, name, time_zone, subscription_tier)
+         values ('11111111-1111-1111-1111-111111111111', E'evil\\x1b[31m',
+                 E'\\x1b]0;pwned\\x07\\x1b[2J\\nAll is well\\u009b8m\\u202e', 'UTC', 'pro'),
+                ('22222222-2222-2222-2222-222222222222', 'bolt', 'x', E'No/Zone\\x1b[5m', 'pro');
+         insert into users (organization_id, email)
+         select id, E'a\\x1b[7m@x.example' from organizations;
+         insert into features values (E'feat\\x1b[41m', 'u');
+         insert into usage_metrics (organization_id, metric_type, metric_value)
+         select id, E'feat\\x1b[41m', 5 from organizations",
+    )
+    .await;
+    let org = "11111111-1111-1111-1111-111111111111";
+    for line in [
+        &["orgs", "list"][..],
+        &["orgs", "show", org],
+        &["explain", org],
+        &["rollover"],
+        &["explain", "bolt"],
+        &["status"],
+        &["doctor"],
+        &["usage", "limits", "--org", org],
+        &["runs", "list"],
+        &["orgs", "show", "nobody\u{1b}[31m"],
+        &["--format", "json", "orgs", "list"],
+        &["--format", "json", "explain", org],
+    ] {
+        let answer = test.periodd(line);
+        for text in [&answer.stdout, &answer.stderr] {
+            let obeyed = |c: char| c != '\n' && periodd::text::is_invisible(c);
+            assert!(!text.contains(obeyed), "{line:?}: {text:?}");
+            assert!(!text.contains("\nAll is well"), "{line:?}: {text}");
+        }
+    }
+    let document = test.periodd(&["--format", "json", "orgs", "show", org]).json();
+    assert_eq!(document["name"], "\u{1b}]0;pwned\u{7}\u{1b}[2J\nAll is well\u{9b}8m\u{202e}");
 }

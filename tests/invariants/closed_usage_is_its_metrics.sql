@@ -12,7 +12,7 @@ cross join lateral (
           select a.feature, a.used, 0 from billing_adjustments a
           where a.org_id = b.org_id and a.period_start = b.period_start
           union all
-          select lower(m.metric_type), 0, m.metric_value from usage_metrics m
+          select periodd_folded(m.metric_type), 0, m.metric_value from usage_metrics m
           where m.organization_id = b.org_id and m.counted_at is not null
             and m.created_at >= b.period_start and m.created_at < b.period_end) s
     group by feature) k

@@ -4,7 +4,7 @@ select coalesce(c.org_id, m.org_id) as org, coalesce(c.feature, m.feature) as fe
        coalesce(c.period_start, m.period_start) as period_start, c.used, m.used as metrics
 from usage_counters c
 full join (
-    select x.organization_id as org_id, lower(x.metric_type) as feature, w.period_start,
+    select x.organization_id as org_id, periodd_folded(x.metric_type) as feature, w.period_start,
            sum(x.metric_value) as used
     from usage_metrics x
     join (select org_id, period_start, period_end from billing_periods

@@ -12,8 +12,7 @@ async fn functions_pin_their_search_path() {
            -- Names in a body of the standard's kind are bound when it is created.
            and prosqlbody is null
            and not exists (select from unnest(proconfig) as setting
-                           where setting = 'search_path=pg_catalog'
-                              or setting ~ '^search_path=.*, ?\"?pg_temp\"?$')
+                           where setting ~ '^search_path=.*, ?\"?pg_temp\"?$')
          order by 1"
             .to_owned();
     let faults = &[
@@ -25,6 +24,12 @@ async fn functions_pin_their_search_path() {
             "create function half() returns int language sql set search_path = public
                  as 'select 1'",
             "function half: pin its search_path, with pg_temp at its end",
+        ),
+        (
+            // What is not named is searched first: a caller's temporary types, too.
+            "create function catalogue() returns int language sql set search_path = pg_catalog
+                 as 'select 1'",
+            "function catalogue: pin its search_path, with pg_temp at its end",
         ),
     ];
     Rule { query, faults }.holds().await;
@@ -40,7 +45,12 @@ async fn functions_run_with_their_callers_rights_unless_they_are_named_here() {
            -- What an end user may do is less than what the functions have to write for it, and
            -- more than it may read; each asks periodd_speaks_for first.
            and proname not in ('get_current_usage_stats', 'increment_feature_usage',
-                               'increment_usage_if_allowed')
+                               'increment_usage_if_allowed',
+           -- Whoever has the token of an address's link acts for that address.
+                               'periodd_unsubscribe',
+           -- One word of the configuration, which is the same for everybody: it takes nothing, and
+           -- the view of alerts needs it with its reader's rights.
+                               'periodd_ended_tier')
          order by 1"
             .to_owned();
     let faults = &[(
@@ -99,5 +109,19 @@ async fn every_table_hides_what_is_not_the_callers() {
             "policy theirs on users: members move nothing",
         ),
     ];
+    Rule { query, faults }.holds().await;
+}
+
+#[tokio::test]
+async fn functions_that_only_read_keep_no_statement_from_its_parallel_plan() {
+    let query = "select format('function %s: it only reads; say `parallel safe`', proname)
+         from pg_proc
+         where pronamespace = 'public'::regnamespace and provolatile <> 'v' and proparallel <> 's'
+         order by 1"
+        .to_owned();
+    let faults = &[(
+        "create function alone() returns int language sql stable as 'select 1'",
+        "function alone: it only reads; say `parallel safe`",
+    )];
     Rule { query, faults }.holds().await;
 }

@@ -8,11 +8,20 @@ use crate::tables;
 const ORG: &str = "00000000-0000-0000-0000-000000000001";
 const PACK: &str = "00000000-0000-0000-0000-000000000002";
 
+const PERIOD: &str = "'2026-05-01T00:00:00Z', '2026-06-01T00:00:00Z'";
+const START: &str = "'2026-05-01T00:00:00Z'";
+
+/// A table, the columns that a writer has to name, and their values.
+type Row = (&'static str, &'static str, String);
+
 /// A row of every table with what its writer knows and nothing else, in an order in which they
 /// can be inserted.
-pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
-    let period = "'2026-05-01T00:00:00Z', '2026-06-01T00:00:00Z'";
-    let start = "'2026-05-01T00:00:00Z'";
+pub(crate) fn smallest_rows() -> Vec<Row> {
+    [rows_of_orgs(), rows_of_periodd()].concat()
+}
+
+/// What is sold, and what orgs have of it.
+fn rows_of_orgs() -> Vec<Row> {
     vec![
         ("features", "feature, unit", "'steps', 'steps'".into()),
         ("subscription_tiers", "code", "'gold'".into()),
@@ -35,12 +44,12 @@ pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
         (
             "usage_counters",
             "org_id, feature, period_start, period_end",
-            format!("'{ORG}', 'steps', {period}"),
+            format!("'{ORG}', 'steps', {PERIOD}"),
         ),
         (
             "feature_usage",
             "organization_id, user_id, feature, period_start, period_end",
-            format!("'{ORG}', '{ORG}', 'steps', {period}"),
+            format!("'{ORG}', '{ORG}', 'steps', {PERIOD}"),
         ),
         ("overage_packs", "id, org_id, feature", format!("'{PACK}', '{ORG}', 'steps'")),
         (
@@ -48,46 +57,63 @@ pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
             "org_id, pack_id, seq, kind",
             format!("'{ORG}', '{PACK}', 1, 'granted'"),
         ),
-        ("billing_periods", "org_id, period_start, period_end", format!("'{ORG}', {period}")),
+        ("billing_periods", "org_id, period_start, period_end", format!("'{ORG}', {PERIOD}")),
         (
             "billing_period_usage",
             "org_id, feature, period_start",
-            format!("'{ORG}', 'steps', {start}"),
+            format!("'{ORG}', 'steps', {START}"),
         ),
         (
             "billing_adjustments",
             "org_id, feature, period_start, seq, kind",
-            format!("'{ORG}', 'steps', {start}, 1, 'late'"),
+            format!("'{ORG}', 'steps', {START}, 1, 'late'"),
         ),
+        ("org_alert_settings", "org_id", format!("'{ORG}'")),
+    ]
+}
+
+/// What periodd keeps for itself.
+fn rows_of_periodd() -> Vec<Row> {
+    vec![
         (
             "periodd_moved_ends",
             "org_id, before, after, tzdb_after",
-            format!("'{ORG}', {period}, '2026e'"),
+            format!("'{ORG}', {PERIOD}, '2026e'"),
         ),
-        ("org_alert_settings", "org_id", format!("'{ORG}'")),
         (
             "periodd_alert_limits",
             "org_id, feature, period_start, period_end",
-            format!("'{ORG}', 'steps', {period}"),
+            format!("'{ORG}', 'steps', {PERIOD}"),
         ),
         (
             "periodd_alerts",
             "org_id, feature, period_start, period_end, threshold",
-            format!("'{ORG}', 'steps', {period}, 80"),
+            format!("'{ORG}', 'steps', {PERIOD}, 80"),
         ),
         (
             "periodd_outbox",
             "org_id, feature, period_start, period_end, threshold, recipient",
-            format!("'{ORG}', 'steps', {period}, 80, 'b@example.com'"),
+            format!("'{ORG}', 'steps', {PERIOD}, 80, 'b@example.com'"),
         ),
         ("periodd_suppressions", "org_id, email", format!("'{ORG}', 'b@example.com'")),
+        ("periodd_unsubscribe_tokens", "org_id, email", format!("'{ORG}', 'b@example.com'")),
         (
             "periodd_drift",
             "org_id, feature, period_start, place, after, difference, reason",
-            format!("'{ORG}', 'steps', {start}, 'usage_counters.used', 5, 5, 'It was missing.'"),
+            format!("'{ORG}', 'steps', {START}, 'usage_counters.used', 5, 5, 'It was missing.'"),
         ),
         ("periodd_derived", "org_id, target, key", format!("'{ORG}', 'accounts.left', '{ORG}'")),
-        ("periodd_removed", "org_id, before", format!("'{ORG}', {start}")),
+        ("periodd_removed", "org_id, before", format!("'{ORG}', {START}")),
+        (
+            "periodd_usage_keys",
+            "org_id, idempotency_key, metric_id, feature, quantity, used_at, recorded_at",
+            format!("'{ORG}', 'k', '{PACK}', 'steps', 1, {START}, {START}"),
+        ),
+        (
+            "periodd_refund_keys",
+            "org_id, idempotency_key, pack_id, seq",
+            format!("'{ORG}', 'k', '{PACK}', 1"),
+        ),
         (
             "periodd_audited",
             "audit, first_org, last_org, orgs, starts, ends, metrics",
@@ -101,11 +127,27 @@ pub(crate) fn smallest_rows() -> Vec<(&'static str, &'static str, String)> {
         (
             "periodd_schedules",
             "job, trigger, seed, settled",
-            format!("'none', 'schedule', 1, {start}"),
+            format!("'none', 'schedule', 1, {START}"),
+        ),
+        ("periodd_api", "name, checksum", "'none', ''".into()),
+        (
+            "periodd_clocks",
+            "boot, machine, database_at, machine_at, awake_us",
+            format!("'none', '', {START}, {START}, 0"),
+        ),
+        (
+            "periodd_daemons",
+            "replica, version, started_at, seen_at",
+            format!("'web-1:7', '1', {START}, {START}"),
         ),
         ("periodd_facts", "name, value", "'colour', 'blue'".into()),
         ("periodd_imports", "id", "7".into()),
-        ("periodd_import_sums", "import, org_id, feature", format!("7, '{ORG}', 'steps'")),
+        (
+            "periodd_import_sums",
+            "import, org_id, feature, is_period, since",
+            format!("7, '{ORG}', 'steps', true, now()"),
+        ),
+        ("periodd_import_ids", "kind, former_id, id", format!("'users', 'clz1a2b3c0000', '{ORG}'")),
         ("periodd_migrations", "version, description, checksum", "-1, 'none', ''".into()),
         ("periodd_zone_months", "time_zone, starts, tzdb_version", "'Nowhere', '{}', ''".into()),
     ]

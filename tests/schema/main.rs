@@ -1,6 +1,7 @@
 //! The rules of the schema and of the statements, held against the catalogue of a migrated
 //! database: what lets the tables be sharded by org later, and what keeps bad values out now.
 
+mod dump;
 mod functions;
 mod inserts;
 mod keys;
@@ -8,6 +9,7 @@ mod migrations;
 mod periods;
 mod plans;
 mod quantities;
+mod ranges;
 mod rules;
 mod sources;
 mod sql;

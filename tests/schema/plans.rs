@@ -23,7 +23,7 @@ const LARGE: [&str; 13] = [
     "users",
 ];
 /// What may read a large table from end to end, by a piece of its text, and why.
-const MAY_SCAN: [(&str, &str); 18] = [
+const MAY_SCAN: [(&str, &str); 23] = [
     ("from periodd_outbox where state = 'sent'", "the demo's, which has a dozen orgs"),
     ("where state = 'sent' and letter is not null", "the demo's, which has a dozen orgs"),
     ("o.next_subscription_tier = t.code)", "whether any org uses a tier that is not named"),
@@ -32,7 +32,12 @@ const MAY_SCAN: [(&str, &str); 18] = [
     ("select distinct on (e.time_zone)", "a person asks for every zone's next boundary"),
     ("select exists (select from usage_metrics)", "stops at the first row"),
     ("select count(*) as \"count!\" from organizations", "how many orgs a person is asked about"),
-    ("where $1::uuid is null or o.id = $1", "lists every org, or shows one"),
+    ("($1::uuid is null or o.id = $1)", "lists every org, or shows one"),
+    ("where $1::uuid is null or u.organization_id = $1", "lists every user, or those of one org"),
+    ("where o.subscription_tier = any($1)", "whom a person's new limits leave over them"),
+    ("where id between $1 and $2", "a person names an email by its first digits alone"),
+    ("p.email as \"email!\"", "the doctor goes over all"),
+    ("where state = $1 and settled_at is not null", "a person sends emails of a state again"),
     ("where $1::uuid is null or p.org_id = $1", "lists every pack, or those of one org"),
     ("max(closed_at) from billing_periods", "the demo's, which has a dozen orgs"),
     ("where b.closed_at = $1", "the demo's, which has a dozen orgs"),
@@ -43,8 +48,8 @@ const MAY_SCAN: [(&str, &str); 18] = [
     ("from periodd_outbox where id = $1", "a person names an email by its id alone"),
     ("where a.state = 'waiting' and ($1::uuid is null", "lists what waits, of every org or of one"),
 ];
-/// What is only ever asked in a transaction that scans nothing (`store::apply::begin`): the planner
-/// takes two columns that differ to be common.
+/// What is only ever asked in a transaction that scans nothing (`store::begin_within`):
+/// the planner takes two columns that differ to be common.
 const WHERE_NOTHING_IS_SCANNED: [&str; 3] = [
     "from organizations where judged_tier <>",
     "from organizations where judged_tier is null",
@@ -53,7 +58,7 @@ const WHERE_NOTHING_IS_SCANNED: [&str; 3] = [
 /// What has to go through an index, by a piece of its text.
 const BY_INDEX: [(&str, &str); 21] = [
     ("from organizations where judged_tier is null", "organizations_tier_unjudged"),
-    ("with waiting as materialized", "usage_metrics_uncounted"),
+    ("where m.counted_at is null and m.organization_id > $1", "usage_metrics_uncounted"),
     ("with pending as", "usage_counters_pending"),
     ("width_bucket(m.created_at, o.bounds)", "usage_metrics_time"),
     ("order by found_at limit $2", "periodd_drift_age"),
@@ -63,7 +68,7 @@ const BY_INDEX: [(&str, &str); 21] = [
     ("as \"expired_packs!\"", "overage_packs_expiring"),
     ("(o.current_period_end, o.id) > ($2, $3)", "organizations_due"),
     ("is null)\n           and o.id > $1", "organizations_unopened"),
-    ("o.ends_anchor_month))\n           and o.id > $1", "organizations_stale_ends"),
+    ("and o.has_stale_ends and o.id > $1", "organizations_stale_ends"),
     ("with stamped as", "usage_metrics_uncounted"),
     ("as moved order by moved.org_id", "usage_counters_pending"),
     ("as moved order by moved.org_id", "usage_counters_synced"),
@@ -71,7 +76,7 @@ const BY_INDEX: [(&str, &str); 21] = [
     ("as moved order by moved.org_id", "overage_packs_ending"),
     ("as moved order by moved.org_id", "overage_entries_refunded"),
     ("set leased_until = $2, lease = $3", "periodd_outbox_due"),
-    ("order by period_end limit $3", "periodd_outbox_ending"),
+    ("order by period_end limit $4", "periodd_outbox_ending"),
     ("order by settled_at limit $2", "periodd_outbox_settled"),
 ];
 

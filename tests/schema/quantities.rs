@@ -7,7 +7,7 @@ use crate::inserts::insert_smallest_rows;
 use crate::support::TestDatabase;
 
 /// Columns in which a value below zero means something.
-const SIGNED: [&str; 17] = [
+const SIGNED: [&str; 18] = [
     "billing_adjustments.drawn",
     "billing_adjustments.uncovered",
     "billing_adjustments.used",
@@ -15,6 +15,7 @@ const SIGNED: [&str; 17] = [
     "feature_usage.usage_count",
     "organizations.used_minutes",
     "periodd_import_sums.amount",
+    "periodd_usage_keys.quantity",
     "overage_entries.quantity",
     "periodd_derived.written",
     "periodd_drift.after",
@@ -30,7 +31,8 @@ const SIGNED: [&str; 17] = [
 /// Also signed: a derived copy of a signed counter.
 const SIGNED_COPY: &str = "users.usage_this_month";
 
-const NO_QUANTITIES: [&str; 4] = ["'NaN'", "'Infinity'", "'-Infinity'", "0.0000001"];
+const NO_QUANTITIES: [&str; 6] =
+    ["'NaN'", "'Infinity'", "'-Infinity'", "0.0000001", "1e22", "-1e30"];
 const QUANTITIES: [&str; 3] = ["1", "0.000001", "1234567890123456.123456"];
 
 /// Every numeric column: table and column.

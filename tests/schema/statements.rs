@@ -210,11 +210,27 @@ pub(crate) struct Statement {
     pub(crate) parameters: usize,
 }
 
+/// Settings that end with their transaction, word for word.
+const TRANSACTION_LOCAL: [&str; 4] = [
+    "set_config('lock_timeout', $1, true)",
+    "set_config('search_path', $1, true)",
+    "set_config('search_path', quote_ident($1) || ', pg_temp', true)",
+    "set_config('search_path', 'pg_catalog, pg_temp', true)",
+];
+
 #[test]
 fn the_stores_statements_keep_the_rules() {
     for statement in of_the_store() {
-        let faults = faults(&statement.query);
-        assert!(faults.is_empty(), "{}\nin {}", faults.join("\n"), statement.query);
+        // Reads the clock and nothing else: when a page is written, long after its pass began.
+        if statement.query == "select clock_timestamp() as \"now!\"" {
+            continue;
+        }
+        // Ends with its transaction: a pooler hands on nothing of it.
+        let query = TRANSACTION_LOCAL
+            .iter()
+            .fold(statement.query, |query, setting| query.replace(setting, "true"));
+        let faults = faults(&query);
+        assert!(faults.is_empty(), "{}\nin {query}", faults.join("\n"));
     }
 }
 

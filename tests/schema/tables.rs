@@ -4,7 +4,7 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 21] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 24] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
@@ -23,9 +23,12 @@ pub(crate) const ORG_TABLES: [(&str, &str); 21] = [
     ("periodd_alerts", "org_id"),
     ("periodd_outbox", "org_id"),
     ("periodd_suppressions", "org_id"),
+    ("periodd_unsubscribe_tokens", "org_id"),
     ("periodd_drift", "org_id"),
     ("periodd_derived", "org_id"),
     ("periodd_removed", "org_id"),
+    ("periodd_usage_keys", "org_id"),
+    ("periodd_refund_keys", "org_id"),
 ];
 
 /// Small tables that every shard reads: copied everywhere.
@@ -33,9 +36,13 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 8] = [
+pub(crate) const CONTROL_TABLES: [&str; 12] = [
+    "periodd_api",
     "periodd_audited",
+    "periodd_clocks",
+    "periodd_daemons",
     "periodd_facts",
+    "periodd_import_ids",
     "periodd_import_sums",
     "periodd_imports",
     "periodd_migrations",

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use periodd::billing::Instant;
 use periodd::store::Database;
-use periodd::tzdata::TzData;
+use periodd::tz::TzData;
 use sqlx::{Connection, PgConnection, Row};
 use tempfile::TempDir;
 
@@ -217,7 +217,9 @@ impl TestDatabase {
         let asked = async |connection: &mut PgConnection| -> bool {
             sqlx::query_scalar(waits).fetch_one(connection).await.expect("an answer")
         };
+        let began = std::time::Instant::now();
         while !asked(&mut connection).await {
+            assert!(began.elapsed().as_secs() < 120, "nobody waits for a lock");
             tokio::task::yield_now().await;
         }
     }
@@ -226,7 +228,7 @@ impl TestDatabase {
     pub async fn check_invariants(&self) {
         for (name, query) in invariants() {
             let broken = self.rows(query.trim_end().trim_end_matches(';')).await;
-            assert!(broken.is_empty(), "{name}: {} rows break it: {broken:#?}", broken.len());
+            assert!(broken.is_empty(), "{name}: {} rows violate it: {broken:#?}", broken.len());
         }
     }
 
@@ -251,7 +253,34 @@ impl TestDatabase {
         let mut command = Command::new(env!("CARGO_BIN_EXE_periodd"));
         command.arg("--config").arg(self.config()).args(arguments);
         command.env_remove("DATABASE_URL").env("NO_COLOR", "1");
+        // Not the machine's own state, which may be somebody's.
+        command.env("STATE_DIRECTORY", self.directory.path().join("state"));
+        // Installed, the program is found by its name.
+        let bin = PathBuf::from(env!("CARGO_BIN_EXE_periodd"));
+        let path = std::env::var("PATH").unwrap_or_default();
+        let bin = bin.parent().map(|bin| bin.display().to_string()).unwrap_or_default();
+        command.env("PATH", format!("{bin}:{path}"));
         command
+    }
+
+    /// What is proposed, without the options that it was called with.
+    pub fn plain(&self, proposed: &str) -> String {
+        let mut words: Vec<&str> = Vec::new();
+        let mut rest = proposed.split(' ');
+        let config = self.config().display().to_string();
+        while let Some(word) = rest.next() {
+            match word {
+                "--config" => {
+                    let file = rest.next().unwrap_or_default();
+                    assert_eq!(file, config, "the configuration is another: {proposed}");
+                }
+                "--at" => {
+                    rest.next();
+                }
+                word => words.push(word),
+            }
+        }
+        words.join(" ")
     }
 }
 

@@ -46,16 +46,24 @@ fn hold_to(schema: &Value, command: &str, answer: &Value) {
 
 /// No keys but those that are described.
 fn close(schema: &mut Value) {
+    close_as(schema, false);
+}
+
+/// A part of an object that is put together has not all of its keys: the whole is closed instead.
+fn close_as(schema: &mut Value, is_part: bool) {
     match schema {
         Value::Object(keys) => {
-            if keys.get("properties").is_some_and(Value::is_object)
-                && keys.get("type").is_some_and(Value::is_string)
-            {
+            let is_object = keys.get("properties").is_some_and(Value::is_object)
+                && keys.get("type").is_some_and(Value::is_string);
+            if is_object && !is_part {
                 keys.entry("unevaluatedProperties").or_insert(Value::Bool(false));
             }
-            keys.values_mut().for_each(close);
+            for (key, value) in keys.iter_mut() {
+                let are_parts = ["allOf", "anyOf", "oneOf"].contains(&key.as_str());
+                close_as(value, are_parts && (is_object || is_part));
+            }
         }
-        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Array(items) => items.iter_mut().for_each(|item| close_as(item, is_part)),
         _ => {}
     }
 }

@@ -1,10 +1,14 @@
 //! `periodd alerts list`.
 
 use crate::cli::output::{Cell, Output, Page, Table, Tone, counted};
+use uuid::Uuid;
+
+use crate::cli::ids;
 use crate::cli::session::Session;
+use crate::cli::times::Local;
 use crate::cli::{Exit, Failure};
+use crate::store::messages::outbox::{self, EmailRow, SuppressionRow, WaitingRow};
 use crate::store::orgs;
-use crate::store::outbox::{self, EmailRow, SuppressionRow, WaitingRow};
 
 /// What is to be listed.
 #[derive(clap::Args, Debug)]
@@ -15,7 +19,7 @@ pub(super) struct Args {
     /// Only emails in this state
     #[arg(long, value_name = "STATE", value_parser = ["due", "sent", "given_up", "suppressed"])]
     state: Option<String>,
-    /// At most so many emails, the newest
+    /// Show at most this many emails, newest first
     #[arg(long, value_name = "N", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -32,7 +36,8 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let emails = outbox::list(database, org, args.state.as_deref(), limit).await?;
     let waiting = outbox::waiting(database, org).await?;
     let suppressed = outbox::suppressions(database, org).await?;
-    session.screen.show(&List { emails, waiting, suppressed })?;
+    let times = session.times().await?.utc();
+    session.screen.show(&List { emails, waiting, suppressed, times })?;
     Ok(Exit::Done)
 }
 
@@ -41,6 +46,8 @@ pub(in crate::cli) struct List {
     emails: Vec<EmailRow>,
     waiting: Vec<WaitingRow>,
     suppressed: Vec<SuppressionRow>,
+    #[serde(skip)]
+    times: Local,
 }
 
 impl Output for List {
@@ -49,17 +56,17 @@ impl Output for List {
         if self.emails.is_empty() {
             page = page.line("no emails");
         } else {
-            page = page.table(emails(&self.emails));
+            page = page.table(emails(&self.emails, &self.times));
         }
         if !self.waiting.is_empty() {
-            let title = format!("{} without anybody to tell", counted(self.waiting.len(), "alert"));
+            let title = format!("{} without a recipient", counted(self.waiting.len(), "alert"));
             let mut table = Table::new(["org", "feature", "%", "until"]);
             for alert in &self.waiting {
                 table.row([
                     Cell::text(&alert.org),
                     Cell::text(&alert.feature),
                     Cell::number(alert.threshold),
-                    Cell::text(alert.period_end),
+                    Cell::whole(self.times.at(alert.period_end)),
                 ]);
             }
             page = page.line("").line(Cell::text(title).tone(Tone::Warning)).table(table);
@@ -70,7 +77,7 @@ impl Output for List {
                 table.row([
                     Cell::text(&address.org),
                     Cell::text(&address.email).tone(Tone::Bad),
-                    Cell::text(address.suppressed_at),
+                    Cell::whole(self.times.at(address.suppressed_at)),
                     Cell::text(&address.reason),
                 ]);
             }
@@ -80,19 +87,23 @@ impl Output for List {
     }
 }
 
-fn emails(rows: &[EmailRow]) -> Table {
-    let mut table = Table::new(["id", "org", "feature", "%", "to", "state", "tried", "answer"]);
+fn emails(rows: &[EmailRow], times: &Local) -> Table {
+    let headings = ["id", "queued", "org", "feature", "%", "to", "state", "tried", "answer"];
+    let mut table = Table::new(headings);
+    let ids: Vec<Uuid> = rows.iter().map(|email| email.id).collect();
+    let digits = ids::digits(&ids);
     for email in rows {
         let (state, tone) = match email.state.as_str() {
             "sent" => ("sent", Tone::Good),
             "given_up" => ("given up", Tone::Bad),
-            "suppressed" => ("no such address", Tone::Bad),
-            _ if email.attempts > 0 => ("to be tried again", Tone::Warning),
+            "suppressed" => ("suppressed", Tone::Bad),
+            _ if email.attempts > 0 => ("to be retried", Tone::Warning),
             _ => ("due", Tone::Plain),
         };
         let tried = email.attempts + i32::from(email.state == "sent");
         table.row([
-            Cell::text(email.id),
+            Cell::whole(ids::short(email.id, digits)),
+            Cell::text(times.relative(email.recorded_at)),
             Cell::text(&email.org),
             Cell::text(&email.feature),
             Cell::number(email.threshold),

@@ -1,27 +1,33 @@
 //! `periodd alerts`: thresholds that were crossed, and the emails about them.
+//!
+//! Never: an email to a customer by `preview` or `test`.
 
-use serde_json::json;
-use uuid::Uuid;
-
-use super::output::{Cell, Output, Page, Tone, counted};
+use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
-use crate::billing::address;
-use crate::daemon::work::Job;
-use crate::jobs::alerts::{self, Report};
-use crate::jobs::deliver::{self, Post};
+use crate::billing::{When, address};
+use crate::jobs::alerts::{self, AlertReport};
+use crate::jobs::catalogue::Job;
+use crate::jobs::counts::RunCounts;
+use crate::jobs::deliver::{self, Mailer, Which};
+use crate::jobs::finding::Command as Proposed;
 use crate::mail::SendError;
+use crate::store::messages::outbox::{self, State};
+use crate::store::{IdPrefix, orgs};
 
 pub(super) mod list;
 pub(super) mod preview;
+pub(super) mod templates;
 
 const NOTES: &str = "Examples:
   periodd alerts run
   periodd alerts list --org acme --state given_up
   periodd alerts preview acme --feature minutes_transcribed
-  periodd alerts preview acme --html > alert.html
+  periodd alerts preview acme --locale de --set used=95% --open
+  periodd alerts templates export /etc/periodd/templates
   periodd alerts test you@example.com
-  periodd alerts resend 6f0c3a52-4d0e-4a4e-9c51-0c5a5c1a2b3d";
+  periodd alerts resend 6f0c3a52
+  periodd alerts resend --state given_up";
 
 /// What `periodd alerts` is asked.
 #[derive(clap::Args, Debug)]
@@ -33,118 +39,206 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// Look for crossed thresholds, then send what is due
+    /// Find crossed thresholds, then send due emails
     ///
-    /// Looks at what has moved since the last pass, limits included, and once a day at everything.
-    /// Safe to repeat, and beside a running daemon: each threshold is told once.
-    #[command(after_help = "Examples:\n  periodd alerts run\n  periodd alerts run --full")]
+    /// Checks counters and limits that changed since the last pass, and everything once a day. Safe
+    /// to repeat and to run beside a daemon: each threshold alerts once per period.
+    #[command(after_help = "Examples:\n  periodd alerts run\n  periodd alerts run --now")]
     Run {
-        /// Look at everything now
+        /// Check everything now
         #[arg(long)]
         full: bool,
+        /// Try waiting emails now instead of at their next attempt
+        #[arg(long)]
+        now: bool,
+        /// Trust the database's clock even though it moved differently from elapsed time
+        #[arg(long)]
+        force: bool,
     },
-    /// List emails, alerts that wait for a recipient, and dead addresses
+    /// List emails, alerts without a recipient, and dead addresses
     #[command(after_help = "Examples:\n\
         \x20 periodd alerts list\n\
         \x20 periodd alerts list --org acme --state given_up")]
     List(list::Args),
-    /// Send an email once more, with the Message-ID that it had
+    /// Send emails again, each with its original Message-ID
+    ///
+    /// They go to those who get the org's emails now, not to the addresses of then. Whoever has
+    /// opted out of warnings gets none; an address that a mail server did not know is tried again.
+    /// With `--state`, emails whose period is over are left out.
     #[command(after_help = "Examples:\n\
-        \x20 periodd alerts resend 6f0c3a52-4d0e-4a4e-9c51-0c5a5c1a2b3d")]
-    Resend {
-        /// The email, as `alerts list` shows it
-        #[arg(value_name = "ID")]
-        id: Uuid,
-    },
-    /// Send a made-up warning to an address, to see whether emails arrive
+        \x20 periodd alerts resend 6f0c3a52\n\
+        \x20 periodd alerts resend --state given_up --since 2026-05-16\n\
+        \x20 periodd alerts resend --state suppressed --org acme --to new@acme.example")]
+    Resend(Resend),
+    /// Send a sample warning to an address, to check that emails arrive
     #[command(after_help = "Examples:\n  periodd alerts test you@example.com")]
     Test {
-        /// Where to
+        /// Recipient
         #[arg(value_name = "ADDRESS")]
         address: String,
     },
-    /// Write the email that an org would get now, without sending it
+    /// Show the email that an org would get now, without sending it
     #[command(after_help = "Examples:\n\
         \x20 periodd alerts preview acme --feature minutes_transcribed\n\
-        \x20 periodd alerts preview acme --html > alert.html")]
+        \x20 periodd alerts preview acme --locale de --set used=95% --open")]
     Preview(preview::Args),
+    /// Manage the templates of emails
+    Templates(templates::Args),
+}
+
+impl Args {
+    pub(super) fn answers_with_a_list(&self) -> bool {
+        matches!(self.command, Command::List(_))
+    }
+}
+
+/// Emails that are to be sent again.
+#[derive(clap::Args, Debug)]
+struct Resend {
+    /// Email ids, or their first digits as shown by `alerts list`
+    #[arg(value_name = "ID", required_unless_present = "state", conflicts_with = "state")]
+    ids: Vec<IdPrefix>,
+    /// All emails in this state
+    #[arg(long, value_name = "STATE", value_parser = ["given_up", "suppressed"])]
+    state: Option<String>,
+    /// Only those given up or suppressed since this time [default: in the current periods]
+    #[arg(long, value_name = "T", requires = "state")]
+    since: Option<When>,
+    /// Only those of this org (slug or id)
+    #[arg(long, value_name = "ORG", requires = "state")]
+    org: Option<String>,
+    /// Recipient [default: those who get the org's emails now]
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    if let Command::Templates(args) = &args.command {
+        return templates::run(&global.screen(), args);
+    }
     with_session(global, Schema::Current, async |session| match &args.command {
-        Command::Run { full } => pass(session, *full).await,
+        Command::Run { full, now, force } => {
+            session.believe_clock(*force).await?;
+            pass(session, *full, *now).await
+        }
         Command::List(args) => list::run(session, args).await,
-        Command::Resend { id } => resend(session, *id).await,
+        Command::Resend(args) => resend(session, args).await,
         Command::Test { address } => test(session, address).await,
         Command::Preview(args) => preview::run(session, args).await,
+        Command::Templates(args) => templates::run(&session.screen, args),
     })
 }
 
-fn post(session: &Session) -> Result<Post, Failure> {
-    Post::of(&session.config).map_err(Failure::configuration)
+fn mailer(session: &Session) -> Result<Mailer, Failure> {
+    Mailer::of(&session.config).map_err(Failure::configuration)
 }
 
-async fn pass(session: &Session, full: bool) -> Result<Exit, Failure> {
+async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure> {
     let at = session.business_time(false).await?;
-    // What is wrong with the post is said before anything is recorded.
-    let post = post(session)?;
+    // What is wrong with its configuration is said before anything is recorded.
+    let mailer = mailer(session)?;
     let stop = session.stop_between_batches();
+    // Two runs, as the daemon's: a mail server that takes nothing fails the second one alone.
+    let mut found = None;
     session
         .recorded(Job::Alerts, false, async |_| {
             let standing = alerts::Request::of(&session.config);
             let request = alerts::Request { full, at, stop: stop.clone(), ..standing };
             let alerts = alerts::run(&session.database, &request).await?;
-            let request = deliver::Request { at, stop, ..deliver::Request::of(&session.config) };
-            let emails = deliver::run(&session.database, &session.tz, &post, &request).await?;
+            let counts = RunCounts::Alerts((&alerts).into());
+            found = Some(alerts);
+            Ok((session.exit(Exit::Done), counts))
+        })
+        .await?;
+    session
+        .recorded(Job::Deliver, false, async |_| {
+            if now {
+                deliver::hasten(&session.database).await?;
+            }
+            let request = deliver::Request {
+                at,
+                stop: stop.clone(),
+                ..deliver::Request::of(&session.config)
+            };
+            let emails = deliver::run(&session.database, &session.tz, &mailer, &request).await?;
             let exit = session.exit(exit(&emails));
-            let counts = json!({ "alerts": alerts, "emails": emails });
-            session.screen.show(&Answer { alerts: Some(alerts), emails })?;
+            let counts = RunCounts::Deliver((&emails).into());
+            session.screen.show(&Answer::new(session, found.take(), emails))?;
             Ok((exit, counts))
         })
         .await
 }
 
-fn exit(emails: &deliver::Report) -> Exit {
+fn exit(emails: &deliver::DeliveryReport) -> Exit {
     match emails {
         emails if emails.gave_up() => Exit::Partly,
-        deliver::Report { locked_out: Some(_), .. } => Exit::Configuration,
-        deliver::Report { unreachable: Some(_), .. } => Exit::Unavailable,
+        deliver::DeliveryReport { locked_out: Some(_), .. }
+        | deliver::DeliveryReport { refused: Some(_), .. } => Exit::Configuration,
+        deliver::DeliveryReport { unreachable: Some(_), .. } => Exit::Unavailable,
         _ => Exit::Done,
     }
 }
 
-async fn resend(session: &Session, id: Uuid) -> Result<Exit, Failure> {
+async fn resend(session: &Session, args: &Resend) -> Result<Exit, Failure> {
     let at = session.business_time(false).await?;
-    let post = post(session)?;
-    if !post.carries() {
+    let to = args.to.as_deref().map(address::trimmed);
+    if let Some(to) = to {
+        address::check(to).map_err(Failure::usage)?;
+    }
+    let org = match &args.org {
+        Some(org) => Some(orgs::find(&session.database, org).await?),
+        None => None,
+    };
+    let which = match args.state.as_deref() {
+        None => {
+            let mut ids = Vec::new();
+            for prefix in &args.ids {
+                ids.push(outbox::find(&session.database, prefix).await?);
+            }
+            Which::Emails(ids)
+        }
+        Some(state) => {
+            let state = if state == "given_up" { State::GivenUp } else { State::Suppressed };
+            let since = match (args.since, org) {
+                (None, _) => None,
+                (Some(when), Some(org)) => Some(session.instant(when, org).await?),
+                (Some(when), None) => Some(session.instant_in(when, "UTC").await?),
+            };
+            Which::Settled { state, org, since }
+        }
+    };
+    let mailer = mailer(session)?;
+    if !mailer.carries() {
         return Err(no_transport());
     }
     let request = deliver::Request { at, ..deliver::Request::of(&session.config) };
-    let emails = deliver::again(&session.database, &session.tz, &post, &request, id).await?;
+    let (database, tz) = (&session.database, &session.tz);
+    let emails = deliver::again(database, tz, &mailer, &request, &which, to).await?;
     let exit = if emails.postponed > 0 && exit(&emails) == Exit::Done {
         Exit::Failed
     } else {
         exit(&emails)
     };
-    session.screen.show(&Answer { alerts: None, emails })?;
+    session.screen.show(&Answer::new(session, None, emails))?;
     Ok(exit)
 }
 
 fn no_transport() -> Failure {
     Failure::refused(
-        "[mail] transport is \"none\", so nothing can be sent; set it to \"smtp\" or \"directory\"",
+        "[mail] transport is \"none\", so no email can be sent; set it to \"smtp\" or \
+         \"directory\"",
     )
 }
 
 async fn test(session: &Session, to: &str) -> Result<Exit, Failure> {
     address::check(to).map_err(Failure::usage)?;
-    let post = post(session)?;
-    if !post.carries() {
+    let mailer = mailer(session)?;
+    if !mailer.carries() {
         return Err(no_transport());
     }
     let now = session.now().await?;
-    match post.send_test(to, now).await {
+    match mailer.send_test(to, now).await {
         Ok(answer) => {
             session.screen.show(&Tested { address: to.to_owned(), answer })?;
             Ok(Exit::Done)
@@ -153,8 +247,12 @@ async fn test(session: &Session, to: &str) -> Result<Exit, Failure> {
             SendError::Unreachable(_) | SendError::Temporary(_) | SendError::Ambiguous(_) => {
                 Failure::unavailable(error)
             }
-            SendError::Credentials(_) => Failure::configuration(error),
-            SendError::Refused(_) | SendError::Rejected(_) => Failure::failed(error),
+            SendError::Credentials(_) | SendError::Account(_) | SendError::Barred(_) => {
+                Failure::configuration(error)
+            }
+            SendError::Refused(_) | SendError::Rejected(_) | SendError::Declined(_) => {
+                Failure::failed(error)
+            }
         }),
     }
 }
@@ -174,41 +272,74 @@ impl Output for Tested {
 #[derive(serde::Serialize, schemars::JsonSchema)]
 pub(super) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
-    alerts: Option<Report>,
-    emails: deliver::Report,
+    alerts: Option<AlertReport>,
+    emails: deliver::DeliveryReport,
+    /// The commands that list what was given up, and what was suppressed.
+    #[serde(skip)]
+    lists: [Proposed; 2],
+}
+
+impl Answer {
+    fn new(
+        session: &Session,
+        alerts: Option<AlertReport>,
+        emails: deliver::DeliveryReport,
+    ) -> Self {
+        let list = |state| session.proposed(["alerts", "list", "--state", state]);
+        Self { alerts, emails, lists: [list("given_up"), list("suppressed")] }
+    }
 }
 
 impl Output for Answer {
     fn page(&self) -> Page {
         let mut page = Page::new();
         if let Some(alerts) = &self.alerts {
-            page = alert_lines(page, alerts);
+            page = left_lines(alert_lines(page, alerts), alerts);
         }
-        let deliver::Report { sent, postponed, given_up, expired, suppressed, .. } = self.emails;
+        let deliver::DeliveryReport { sent, postponed, given_up, expired, suppressed, .. } =
+            self.emails;
         let lines = [
             (sent, "sent", Tone::Good),
-            (postponed, "to be tried again", Tone::Warning),
+            (postponed, "to be retried", Tone::Warning),
             (given_up, "given up", Tone::Bad),
             (expired, "given up because the period has ended", Tone::Bad),
-            (suppressed, "to an address that does not exist", Tone::Bad),
+            (suppressed, "to an unknown address", Tone::Bad),
         ];
         for (count, words, tone) in lines.into_iter().filter(|(count, ..)| *count > 0) {
             let line = format!("{} {words}", counted(count, "email"));
             page = page.line(Cell::text(line).tone(tone));
         }
-        let reasons = [&self.emails.unreachable, &self.emails.locked_out];
+        let reasons = [&self.emails.unreachable, &self.emails.locked_out, &self.emails.refused];
         for why in reasons.into_iter().flatten() {
             page = page.line(Cell::text(format!("the mail server: {why}")).tone(Tone::Bad));
         }
-        if self.emails.gave_up() {
-            page = page.line("what was given up: periodd alerts list --state given_up");
+        if self.emails.without_recipient > 0 {
+            let emails = counted(self.emails.without_recipient, "email");
+            page = page.line(format!("{emails} not sent: no contact and no user to get them"));
+        }
+        if alerts_sent_nothing(self) {
+            page = page.line("no email to send again");
+        }
+        let [list_given_up, list_suppressed] = &self.lists;
+        if given_up + expired > 0 {
+            page = page.line(format!("list emails that were given up: {list_given_up}"));
+        }
+        if suppressed > 0 {
+            page = page.line(format!("list emails to unknown addresses: {list_suppressed}"));
         }
         page
     }
 }
 
-fn alert_lines(page: Page, alerts: &Report) -> Page {
-    let Report { notified, waiting, recorded, .. } = alerts;
+/// Was anything to be sent again, and there was nothing?
+fn alerts_sent_nothing(answer: &Answer) -> bool {
+    let deliver::DeliveryReport { sent, postponed, without_recipient, .. } = answer.emails;
+    let nothing = sent + postponed + without_recipient == 0 && !answer.emails.gave_up();
+    answer.alerts.is_none() && nothing
+}
+
+fn alert_lines(page: Page, alerts: &AlertReport) -> Page {
+    let AlertReport { notified, waiting, recorded, .. } = alerts;
     if notified + waiting + recorded == 0 {
         return page.line("no threshold was newly crossed");
     }
@@ -218,8 +349,22 @@ fn alert_lines(page: Page, alerts: &Report) -> Page {
     match *waiting {
         0 => page,
         waiting => {
-            let line = format!("{} without anybody to tell", counted(waiting, "alert"));
+            let line = format!("{} without a recipient", counted(waiting, "alert"));
             page.line(Cell::text(line).tone(Tone::Warning))
         }
     }
+}
+
+/// The orgs that were not looked at.
+fn left_lines(page: Page, alerts: &AlertReport) -> Page {
+    if alerts.left == 0 {
+        return page;
+    }
+    let mut table = Table::new(["left to the next pass", "because"]);
+    for org in &alerts.left_orgs {
+        table.row([Cell::text(&org.slug).tone(Tone::Warning), Cell::text(&org.reason)]);
+    }
+    let more = alerts.left - alerts.left_orgs.len();
+    let page = page.table(table);
+    if more > 0 { page.line(format!("and {more} more")) } else { page }
 }

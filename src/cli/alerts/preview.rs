@@ -1,19 +1,28 @@
 //! `periodd alerts preview`: the email that an org would get.
 
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+
 use uuid::Uuid;
 
-use super::post;
+use super::mailer;
+use crate::billing::quantity::Overflow;
 use crate::billing::recipients::{Person, recipients};
 use crate::billing::threshold::{Limit, is_crossed};
-use crate::billing::{Period, Quantity};
+use crate::billing::{Instant, Period, Quantity};
 use crate::cli::output::{Cell, Format, Output, Page, Tone};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure};
 use crate::jobs::alerts::Watched;
 use crate::jobs::deliver::Preview;
+use crate::mail::is_known_locale;
 use crate::store::alerts;
-use crate::store::letters::{self, Facts};
-use crate::store::orgs::{self, CounterView};
+use crate::store::messages::content::{self, Facts};
+use crate::store::orgs;
+use crate::store::usage::limits;
 
 /// Where an org has nobody to tell.
 const NOBODY: &str = "nobody@example.invalid";
@@ -24,32 +33,104 @@ pub(super) struct Args {
     /// Slug or id
     #[arg(value_name = "ORG")]
     org: String,
-    /// About this feature; the one that is used most of its limit if not given
+    /// Feature to preview [default: the one closest to its limit]
     #[arg(long, value_name = "F")]
     feature: Option<String>,
-    /// As if this percentage had just been crossed
+    /// Threshold to assume as just crossed, in percent
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     threshold: Option<u8>,
-    /// The HTML part instead of the text
+    /// Language and region to assume, such as de or pt-BR [default: the org's]
+    #[arg(long, value_name = "LOCALE")]
+    locale: Option<String>,
+    /// Quantities to assume: used, included or purchased (left in packs); used also in percent of
+    /// what is allowed: used=95%; may be repeated
+    #[arg(long = "set", value_name = "NAME=QUANTITY")]
+    set: Vec<Assumed>,
+    /// Show the HTML part instead of the text
     #[arg(long)]
     html: bool,
+    /// Open the HTML part in a browser
+    #[arg(long, conflicts_with = "html")]
+    open: bool,
+}
+
+/// A quantity that is assumed instead of what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Assumed {
+    Used(Quantity),
+    /// In percent of what is allowed.
+    UsedPercent(Quantity),
+    Included(Quantity),
+    Purchased(Quantity),
+}
+
+impl FromStr for Assumed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let invalid =
+            || format!("invalid `{text}`; write used=570, used=95%, included=600 or purchased=300");
+        let (name, value) = text.split_once('=').ok_or_else(invalid)?;
+        let quantity = |text: &str| {
+            let quantity: Quantity = text.parse().map_err(|_| invalid())?;
+            if quantity.is_negative() { Err(invalid()) } else { Ok(quantity) }
+        };
+        match (name, value.strip_suffix('%')) {
+            ("used", Some(percent)) => quantity(percent).map(Self::UsedPercent),
+            ("used", None) => quantity(value).map(Self::Used),
+            ("included", None) => quantity(value).map(Self::Included),
+            ("purchased", None) => quantity(value).map(Self::Purchased),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+/// The counter with what is assumed of it.
+fn assume(mut counter: limits::Limit, set: &[Assumed]) -> Result<limits::Limit, Overflow> {
+    for assumed in set {
+        match *assumed {
+            Assumed::Used(used) => counter.used = used,
+            Assumed::Included(included) => counter.included = Some(included),
+            Assumed::Purchased(purchased) => counter.usable = purchased,
+            Assumed::UsedPercent(_) => {}
+        }
+    }
+    let Some(included) = counter.included else { return Ok(counter) };
+    let allowance = included.plus(counter.drawn)?.plus(counter.usable)?;
+    counter.effective_limit = Some(allowance);
+    // A share of what is allowed, whatever else is assumed.
+    for assumed in set {
+        if let Assumed::UsedPercent(percent) = assumed {
+            let hundred = Quantity::units(100).millionths();
+            let used = allowance.millionths() / hundred * percent.millionths()
+                + allowance.millionths() % hundred * percent.millionths() / hundred;
+            counter.used = Quantity::from_millionths(used)?;
+        }
+    }
+    Ok(counter)
 }
 
 /// Writes it. Nothing is sent and nothing is kept.
 pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let org = orgs::find(&session.database, &args.org).await?;
     let now = session.now().await?;
-    let post = post(session)?;
-    let counter = counter(session, org, args).await?;
+    let mailer = mailer(session)?;
+    if let Some(locale) = args.locale.as_ref().filter(|locale| !is_known_locale(locale)) {
+        return Err(Failure::usage(format!(
+            "unknown locale `{locale}`; write it as a language with or without a region: de, pt-BR"
+        )));
+    }
+    let counter = counter(session, org, args, now).await?;
+    let counter = assume(counter, &args.set).map_err(Failure::usage)?;
     let Some(included) = counter.included else {
         return Err(Failure::usage(format!(
-            "{} has no limit for {}, so nobody is ever warned of it",
+            "{} has no limit for {}, so no warning is ever sent",
             args.org, counter.feature
         )));
     };
     let mut connection = session.database.connection().await?;
-    let about = letters::about(&mut connection, org, &counter.feature).await?;
-    let (Some(start), Some(end)) = (about.period_start, about.period_end) else {
+    let about = content::about(&mut connection, org, &counter.feature).await?;
+    let (Some(start), Some(end)) = (counter.period_start, counter.period_end) else {
         return Err(Failure::usage(format!(
             "{} has no open period yet; `periodd rollover --org {}` opens one",
             args.org, args.org
@@ -63,8 +144,8 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let levels = own.as_deref().unwrap_or_else(|| watched.thresholds(&counter.feature));
     let Some(threshold) = args.threshold.or_else(|| due(levels, basis, &counter, included)) else {
         return Err(Failure::usage(format!(
-            "{} has no thresholds for {}, so nobody is ever warned of it; `--threshold` writes \
-             the email all the same",
+            "{} has no thresholds for {}, so no warning is ever sent; pass `--threshold` to \
+             preview one anyway",
             args.org, counter.feature
         )));
     };
@@ -80,7 +161,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         slug: about.slug,
         name: about.name,
         time_zone: about.time_zone,
-        locale: about.locale,
+        locale: args.locale.clone().or(about.locale),
         currency: about.currency,
         feature: counter.feature,
         unit: about.unit,
@@ -92,10 +173,10 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         used: counter.used,
         included: Some(included),
         drawn: counter.drawn,
-        purchased: counter.in_packs,
+        purchased: counter.usable,
     };
     let first = to.first().map_or(NOBODY, String::as_str);
-    let email = post.preview(&mut connection, &session.tz, &facts, first, now).await;
+    let email = mailer.preview(&mut connection, &session.tz, &facts, first, now).await;
     let email = email.map_err(|error| match error {
         Preview::Store(error) => Failure::from(error),
         other => Failure::failed(other),
@@ -109,6 +190,11 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         text: email.text,
         html: email.html,
     };
+    if args.open {
+        let path = open(&written.org, &written.html)?;
+        session.screen.note(&format!("written to {}", path.display()));
+        return Ok(Exit::Done);
+    }
     if args.html && session.screen.format() == Format::Table {
         session.screen.write(|stdout| stdout.write_all(written.html.as_bytes()))?;
     } else {
@@ -117,34 +203,54 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
+/// Writes the page to a file of the user's own, and has the desktop open it.
+fn open(org: &str, html: &str) -> Result<PathBuf, Failure> {
+    let failed = |error: io::Error| Failure::failed(format!("cannot open the page: {error}"));
+    let name: String = org.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
+    let directory = std::env::temp_dir().join(format!("periodd-{}", Uuid::new_v4().simple()));
+    std::fs::DirBuilder::new().mode(0o700).create(&directory).map_err(failed)?;
+    let path = directory.join(format!("{name}.html"));
+    std::fs::write(&path, html).map_err(failed)?;
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let opened = Command::new(opener).arg(&path).stdin(Stdio::null()).status();
+    if opened.is_ok_and(|status| status.success()) {
+        return Ok(path);
+    }
+    Err(Failure::failed(format!(
+        "{opener} cannot open {}; open the file in a browser",
+        path.display()
+    )))
+}
+
 /// The highest threshold that usage has crossed, or else the first that it will cross.
-fn due(levels: &[u8], basis: &str, counter: &CounterView, included: Quantity) -> Option<u8> {
-    let allowance = || {
-        let packs = counter.drawn.plus(counter.in_packs)?;
-        included.plus(packs)
-    };
-    let limit = if basis == "included" { included } else { allowance().unwrap_or(included) };
-    let limit = Limit::Quantity(limit);
+fn due(levels: &[u8], basis: &str, counter: &limits::Limit, included: Quantity) -> Option<u8> {
+    let allowance = counter.effective_limit.filter(|_| basis != "included");
+    let limit = Limit::Quantity(allowance.unwrap_or(included));
     let crossed = levels.iter().filter(|level| is_crossed(**level, counter.used, limit)).max();
     crossed.or_else(|| levels.iter().min()).copied()
 }
 
 /// The counter that was asked for, or the one that is nearest to its limit.
-async fn counter(session: &Session, org: Uuid, args: &Args) -> Result<CounterView, Failure> {
-    let mut counters = orgs::counters(&session.database, org).await?;
+async fn counter(
+    session: &Session,
+    org: Uuid,
+    args: &Args,
+    now: Instant,
+) -> Result<limits::Limit, Failure> {
+    let mut connection = session.database.connection().await?;
+    let mut counters = limits::of(&mut connection, org, None, now).await?;
     if let Some(feature) = &args.feature {
         let wanted = feature.to_lowercase();
         let found = counters.into_iter().find(|counter| counter.feature == wanted);
         return found.ok_or_else(|| {
-            Failure::usage(format!("{} neither uses `{feature}` nor has a limit for it", args.org))
+            Failure::usage(format!(
+                "{} has neither usage of `{feature}` nor a limit for it",
+                args.org
+            ))
         });
     }
-    // The share of the limit in millionths; what has no limit comes last.
-    let share = |counter: &CounterView| -> i128 {
-        let limit = counter.included.map_or(0, Quantity::millionths);
-        if limit > 0 { counter.used.millionths().saturating_mul(1_000_000) / limit } else { -1 }
-    };
-    counters.sort_by_key(|counter| std::cmp::Reverse(share(counter)));
+    // What has no limit comes last.
+    counters.sort_by_key(|counter| std::cmp::Reverse(counter.percent));
     counters.into_iter().next().ok_or_else(|| {
         Failure::usage(format!("{} has neither usage nor limits, so there is no email", args.org))
     })

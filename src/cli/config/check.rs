@@ -6,18 +6,23 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Exit, Failure, Global, load};
+use crate::billing::When;
+use crate::cli::caller;
 use crate::cli::output::{Cell, Format, Output, Page, Screen, Table, Tone};
-use crate::config::{Config, ConfigError, Source, Transport};
-use crate::daemon::cluster_settings;
-use crate::jobs::deliver::Post;
+use crate::cluster::Cluster;
+use crate::config::{Config, ConfigError, Source, sections::Transport};
+use crate::jobs::deliver::Mailer;
+use crate::jobs::doctor::files_of;
+use crate::jobs::finding::{Finding, Severity};
+use crate::jobs::instance::cluster_settings;
+use crate::jobs::tiers;
 use crate::mail::SendError;
-use crate::store::cluster::Cluster;
-use crate::store::{Database, migrate};
+use crate::store::{Address, Database, db::migrate};
 
 /// What `periodd config check` is asked.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Files and variables only: no network, no database
+    /// Check files and variables only: no network, no database
     #[arg(long)]
     offline: bool,
 }
@@ -29,15 +34,22 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         Ok(config) => config,
         Err(error) => return refused(&screen, &error),
     };
-    let mut report = Report { file: config.file().map(Into::into), checks: Vec::new() };
+    let mut report = ConfigReport { file: config.file().map(Into::into), checks: Vec::new() };
     let read = report.file.as_ref().map(|file| file.display().to_string());
-    report.add("configuration", Ok(read.unwrap_or_else(|| "no file, the defaults".to_owned())));
+    report.add("configuration", Ok(read.unwrap_or_else(|| "defaults, no file".to_owned())));
+    // As doctor finds them.
+    for finding in files_of(&config) {
+        report.add("files", found(global, &config, finding));
+    }
     if !args.offline {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
         runtime.block_on(async {
             report.add("database", database(&config).await);
+            for finding in catalogue(&config).await {
+                report.add("catalogue", found(global, &config, finding));
+            }
             report.add("mail", mail(&config).await);
         });
     }
@@ -75,28 +87,61 @@ async fn database(config: &Config) -> Found {
         Some(url) => ("the database that is configured", url.reveal().to_owned()),
         None => match Cluster::look(&cluster_settings(config)) {
             Ok(Some(url)) => ("the private cluster", url),
-            Ok(None) => return Ok("the private cluster does not run, and can be started".into()),
+            Ok(None) => return Ok("the private cluster is stopped and can be started".into()),
             Err(error) => return Err(Failure::unavailable(error)),
         },
     };
-    let database = Database::connect(&url, 1).await?;
+    let address = Address { url: &url, schema: config.database.schema.as_deref() };
+    let database = Database::connect(address, 1).await?;
     let current = migrate::require_current(&database).await;
     database.close().await;
     current?;
     Ok(format!("{what} answers, its schema is current"))
 }
 
+/// A finding, with what to do; a note alone is nothing bad.
+fn found(global: &Global, config: &Config, finding: Finding) -> Found {
+    let at = global.at.and_then(When::instant);
+    let finding = finding.called_by(&caller::of(global, config, at));
+    let mend = finding.mend.map(|mend| format!(": {mend}")).unwrap_or_default();
+    let sentence = format!("{}{mend}", finding.what);
+    if finding.severity == Severity::Note {
+        return Ok(sentence);
+    }
+    Err(Failure::new(Exit::Found, sentence))
+}
+
+/// What the configuration names and the tables do not have, where there is a database to ask.
+async fn catalogue(config: &Config) -> Vec<Finding> {
+    let url = match config.database_url() {
+        Ok(Some(url)) => url.reveal().to_owned(),
+        Ok(None) => match Cluster::look(&cluster_settings(config)) {
+            Ok(Some(url)) => url,
+            _ => return Vec::new(),
+        },
+        Err(_) => return Vec::new(),
+    };
+    let Ok(database) = Database::connect(&url, 1).await else { return Vec::new() };
+    let found = match migrate::require_current(&database).await {
+        Ok(()) => tiers::mismatches(&database, config).await,
+        // What is wrong with the database has been said.
+        Err(_) => Ok(Vec::new()),
+    };
+    database.close().await;
+    found.unwrap_or_else(|error| vec![Finding::unread(&error, None)])
+}
+
 /// Greets the mail server, sees its certificate and logs in; nothing is sent.
 async fn mail(config: &Config) -> Found {
     if config.mail.transport == Transport::Directory {
-        return Ok(format!("goes into {}", config.mail.directory.display()));
+        return Ok(format!("written to {}", config.mail.directory.display()));
     }
-    let post = Post::of(config).map_err(Failure::configuration)?;
-    if !post.carries() {
-        return Ok("goes nowhere".to_owned());
+    let mailer = Mailer::of(config).map_err(Failure::configuration)?;
+    if !mailer.carries() {
+        return Ok("not sent".to_owned());
     }
-    match post.greet().await {
-        Ok(place) => Ok(format!("{place} lets us in")),
+    match mailer.greet().await {
+        Ok(place) => Ok(format!("{place} accepts the login")),
         Err(error @ SendError::Credentials(_)) => Err(Failure::configuration(error)),
         Err(error) => Err(Failure::unavailable(format!(
             "{error}; check `host`, `port` and `tls` in [mail.smtp]"
@@ -106,7 +151,7 @@ async fn mail(config: &Config) -> Found {
 
 /// What was looked at, when the configuration itself is right.
 #[derive(Serialize, schemars::JsonSchema)]
-pub(in crate::cli) struct Report {
+pub(in crate::cli) struct ConfigReport {
     file: Option<PathBuf>,
     checks: Vec<Check>,
 }
@@ -120,7 +165,7 @@ struct Check {
     exit: Exit,
 }
 
-impl Report {
+impl ConfigReport {
     fn add(&mut self, what: &'static str, found: Found) {
         let check = match found {
             Ok(found) => Check { what, good: true, found, exit: Exit::Done },
@@ -136,7 +181,7 @@ impl Report {
     }
 }
 
-impl Output for Report {
+impl Output for ConfigReport {
     fn page(&self) -> Page {
         let mut table = Table::new(["what", "", "found"]);
         for check in &self.checks {

@@ -11,7 +11,7 @@ use crate::config::Config;
 /// What `periodd config init` is asked.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Replace a file that is there
+    /// Replace an existing file
     #[arg(long)]
     force: bool,
 }
@@ -19,12 +19,12 @@ pub(super) struct Args {
 /// Writes the file, whole or not at all.
 pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let named = global.config.clone();
-    let file = named.or_else(|| Config::own_file(Config::environment())).ok_or_else(|| {
-        Failure::usage("there is no HOME to write the file to; name it with --config FILE")
-    })?;
+    let file = named
+        .or_else(|| Config::own_file(Config::environment()))
+        .ok_or_else(|| Failure::usage("HOME is not set; name the file with --config FILE"))?;
     write(&file, args.force).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::refused(format!(
-            "{} is there already and was left alone; --force replaces it",
+            "{} already exists and was not changed; pass --force to replace it",
             file.display()
         )),
         _ => Failure::failed(format!("{} cannot be written: {error}", file.display())),

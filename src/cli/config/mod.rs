@@ -1,4 +1,6 @@
 //! `periodd config`: the configuration written, judged, shown and described.
+//!
+//! Never: a secret in an answer; an email sent, a server started or a file replaced by a check.
 
 pub(super) mod check;
 pub(super) mod init;
@@ -23,25 +25,26 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// Write a configuration file to begin with, every default in it commented out
+    /// Create a configuration file with every default, commented out
     ///
-    /// Writes the file that --config names, else `$PERIODD_CONFIG`, else
-    /// /etc/periodd/periodd.toml for root and ~/.config/periodd/periodd.toml for everybody else.
+    /// Writes the file named by --config, else `$PERIODD_CONFIG`, else /etc/periodd/periodd.toml
+    /// for root and ~/.config/periodd/periodd.toml for other users.
     #[command(after_help = "Examples:\n  periodd config init")]
     Init(init::Args),
-    /// Judge the configuration: everything that is wrong, with file, line and column
+    /// Check the configuration: all errors, with file, line and column
     ///
-    /// Then asks the database and, for transport "smtp", logs in to the mail server. Nothing is
-    /// written, started or sent. Wrong keys and values exit 78, an unreachable server 69.
+    /// Then connects to the database and, for transport "smtp", logs in to the mail server. Nothing
+    /// is written, started or sent. Exits with 78 for invalid keys and values, and with 69 for an
+    /// unreachable server.
     #[command(after_help = "Examples:\n  periodd config check\n  periodd config check --offline")]
     Check(check::Args),
-    /// Print what is in force and where each value comes from; secrets as stars
+    /// Show effective values and their origin; secrets are masked
     #[command(after_help = "Examples:\n  periodd config show")]
     Show,
     /// Print a JSON Schema of the file, for editors
     ///
-    /// Put it beside your file, and `#:schema ./periodd.schema.json` into the file's first line
-    /// (as `config init` does): editors with a TOML language server then complete and check keys.
+    /// Save it beside your file, and put `#:schema ./periodd.schema.json` in the file's first line
+    /// (as `config init` does). Editors with a TOML language server then complete and check keys.
     #[command(after_help = "Examples:\n  periodd config schema > periodd.schema.json")]
     Schema,
 }
@@ -72,9 +75,9 @@ fn show(global: &Global, screen: &Screen) -> Result<Exit, Failure> {
     let config = load(global).map_err(Failure::configuration)?;
     let text = match screen.format() {
         Format::Json => config.show(config::Format::Json),
-        Format::Table => {
+        Format::Table | Format::Csv => {
             let file = config.file().map(|file| file.display().to_string());
-            let file = file.unwrap_or_else(|| "no file, the defaults".to_owned());
+            let file = file.unwrap_or_else(|| "defaults, no file".to_owned());
             let text = config.show(config::Format::Toml);
             format!("# {file}\n{}{text}", if text.starts_with('\n') { "" } else { "\n" })
         }

@@ -1,12 +1,11 @@
 //! The page in the terminal.
 
-use super::super::orgs::or_unlimited;
-use super::super::output::{Cell, Output, Page, Table, Tone};
+use super::super::findings::findings;
+use super::super::output::{Cell, Output, Page, Table, Tone, or_unlimited};
+use super::super::times::Local;
 use super::picture::Picture;
-use crate::billing::{Instant, Period, Quantity, Zone};
+use crate::billing::{Instant, Period, Quantity};
 use crate::jobs::explain::{Explanation, FeatureView};
-use crate::jobs::finding::{Finding, Severity};
-use crate::tzdata::TzData;
 
 /// Columns of the picture where there is no terminal, and the most there are.
 const PICTURE_COLUMNS: usize = 64;
@@ -19,28 +18,22 @@ const SCALE_COLUMNS: usize = 12;
 pub(in crate::cli) struct Answer<'a> {
     found: &'a Explanation,
     #[serde(skip)]
-    zone: Option<Zone>,
+    times: Local,
     #[serde(skip)]
     width: usize,
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(found: &'a Explanation, tz: &TzData, width: Option<u16>) -> Self {
-        let zone = tz.zone(&found.org.time_zone).ok();
+    pub(super) fn new(found: &'a Explanation, times: Local, width: Option<u16>) -> Self {
         let width = width.map_or(PICTURE_COLUMNS, |width| {
             usize::from(width).saturating_sub(SCALE_COLUMNS + 1).min(PICTURE_COLUMNS)
         });
-        Self { found, zone, width }
+        Self { found, times, width }
     }
 
-    fn local(&self, at: Instant) -> String {
-        local(self.zone.as_ref(), at)
+    pub(super) fn local(&self, at: Instant) -> String {
+        self.times.at(at)
     }
-}
-
-/// A moment in the org's zone, to the minute.
-pub(super) fn local(zone: Option<&Zone>, at: Instant) -> String {
-    zone.map_or_else(|| at.to_string(), |zone| zone.local_as(at, "%Y-%m-%d %H:%M %Z"))
 }
 
 impl Output for Answer<'_> {
@@ -51,46 +44,26 @@ impl Output for Answer<'_> {
 
 impl Answer<'_> {
     /// What stands above the pictures.
-    pub(super) fn above(&self, page: Page) -> Page {
-        self.usage(findings(self.head(page), &self.found.findings))
+    fn above(&self, page: Page) -> Page {
+        let title = format!("{} ({})", self.found.org.name, self.found.org.slug);
+        let page = page.line(Cell::text(title).tone(Tone::Title));
+        self.usage(findings(self.facts(page), &self.found.findings))
     }
 
     /// What stands below them.
-    pub(super) fn below(&self, page: Page) -> Page {
+    fn below(&self, page: Page) -> Page {
         let page = self.packs(self.copies(page));
-        self.users(self.alerts(self.late(self.closed(page))))
+        self.users(self.mends(self.alerts(self.late(self.closed(page)))))
     }
-}
-
-/// What was found, with what mends it.
-pub(in crate::cli) fn findings(mut page: Page, findings: &[Finding]) -> Page {
-    if findings.is_empty() {
-        return page.line("").line(Cell::text("nothing is wrong").tone(Tone::Good));
-    }
-    for finding in findings {
-        let (word, tone) = match finding.severity {
-            Severity::Problem => ("problem", Tone::Bad),
-            Severity::Warning => ("warning", Tone::Warning),
-            Severity::Note => ("note", Tone::Plain),
-        };
-        let word = Cell::text(format!("{word}: ")).tone(tone);
-        page = page.line("").parts([word, Cell::text(&finding.what)]);
-        if let Some(mend) = &finding.mend {
-            page = page.parts([Cell::text("  → ").tone(Tone::Faint), Cell::text(mend)]);
-        }
-    }
-    page
 }
 
 impl Answer<'_> {
-    fn head(&self, page: Page) -> Page {
+    pub(super) fn facts(&self, page: Page) -> Page {
         let Explanation { now, org, period, contacts, .. } = self.found;
-        let mut page =
-            page.line(Cell::text(format!("{} ({})", org.name, org.slug)).tone(Tone::Title));
-        page = page.line(format!("id      {}", org.id));
-        page = page.line(format!("now     {} ({})", self.local(*now), org.time_zone));
+        let mut page = page.fact("id", org.id.to_string());
+        page = page.fact("now", format!("{} ({})", self.local(*now), org.time_zone));
         let status = org.subscription_status.as_deref().map(|status| format!(", {status}"));
-        let mut tier = format!("tier    {}{}", org.subscription_tier, status.unwrap_or_default());
+        let mut tier = format!("{}{}", org.subscription_tier, status.unwrap_or_default());
         if let Some(next) = &org.next_subscription_tier {
             let from = org.next_subscription_tier_at.map(|at| self.local(at));
             let from = from.unwrap_or_else(|| "the next boundary".to_owned());
@@ -99,30 +72,31 @@ impl Answer<'_> {
         if let Some(at) = org.subscription_ends_at {
             tier = format!("{tier}, ends {}", self.local(at));
         }
-        page = page.line(tier);
+        page = page.fact("tier", tier);
         page = match period {
             Some(period) => {
                 let (start, end) = (self.local(period.start), self.local(period.end));
-                let line = format!("period  {start} to {end}, {} % passed", period.passed_percent);
-                page.line(line)
+                let left = self.times.relative(period.end);
+                let passed = period.passed_percent;
+                page.fact("period", format!("{start} to {end} ({left}), {passed} % passed"))
             }
-            None => page.line(Cell::text("period  none contains now").tone(Tone::Bad)),
+            None => page.fact("period", Cell::text("none is open now").tone(Tone::Bad)),
         };
         if !contacts.is_empty() {
             let addresses: Vec<&str> = contacts.iter().map(|one| one.email.as_str()).collect();
-            page = page.line(format!("emails  {}", addresses.join(", ")));
+            page = page.fact("emails", addresses.join(", "));
         }
         page
     }
 
-    fn usage(&self, page: Page) -> Page {
+    pub(super) fn usage(&self, page: Page) -> Page {
         let features = &self.found.features;
         if features.is_empty() {
-            return page.line("").line("nothing is used, included or bought");
+            return page.line("").line("no counted usage, no included quantity and no packs");
         }
         let headings =
             ["feature", "used", "included", "drawn", "in packs", "left", "%", "next one"];
-        let mut table = Table::new(headings);
+        let mut table = Table::new(headings).caption("Usage in this period");
         for feature in features {
             let percent = feature.percent.map(|percent| percent.to_string()).unwrap_or_default();
             let tone = match feature.percent {
@@ -169,17 +143,7 @@ impl Answer<'_> {
     }
 
     fn picture(&self, page: Page, feature: &FeatureView, picture: &Picture) -> Page {
-        let mut title = format!("{}: {} used", feature.feature, feature.used);
-        if let Some(allowance) = feature.allowance {
-            title = format!("{title} of {allowance}");
-        }
-        if let Some(ahead) = &feature.forecast {
-            title = format!("{title}, about {} at the end", ahead.at_end);
-            if let Some(day) = ahead.used_up_on {
-                title = format!("{title}, used up on {day}");
-            }
-        }
-        let mut page = page.line("").line(Cell::text(title).tone(Tone::Title));
+        let mut page = page.line("").line(Cell::text(title(feature)).tone(Tone::Title));
         let rows = picture.rows(self.width);
         let last = rows.len().saturating_sub(1);
         for (number, row) in rows.into_iter().enumerate() {
@@ -220,7 +184,7 @@ impl Answer<'_> {
         if any { page.line("").table(table) } else { page }
     }
 
-    fn packs(&self, page: Page) -> Page {
+    pub(super) fn packs(&self, page: Page) -> Page {
         if self.found.packs.is_empty() {
             return page;
         }
@@ -235,13 +199,13 @@ impl Answer<'_> {
             "refunded",
             "usable",
         ];
-        let mut table = Table::new(headings);
+        let mut table = Table::new(headings).caption("Packs");
         for pack in &self.found.packs {
             let usable = match (pack.purchased_at > self.found.now, pack.expires_at) {
                 (true, _) => format!("from {}", self.local(pack.purchased_at)),
                 (false, Some(at)) if at <= self.found.now => format!("expired {}", self.local(at)),
                 (false, Some(at)) => format!("until {}", self.local(at)),
-                (false, None) => "for ever".to_owned(),
+                (false, None) => "forever".to_owned(),
             };
             let id = pack.id.to_string();
             let named = pack.reference.as_deref().unwrap_or(&id[..8]);
@@ -260,12 +224,13 @@ impl Answer<'_> {
         page.line("").table(table)
     }
 
-    fn closed(&self, page: Page) -> Page {
+    pub(super) fn closed(&self, page: Page) -> Page {
         if self.found.closed.is_empty() {
             return page;
         }
         let mut table =
-            Table::new(["closed", "ended", "feature", "used", "included", "drawn", "uncovered"]);
+            Table::new(["closed", "ended", "feature", "used", "included", "drawn", "uncovered"])
+                .caption("Closed periods");
         let text = |value: Option<Quantity>| value.map_or_else(String::new, |v| v.to_string());
         for row in &self.found.closed {
             let included =
@@ -283,7 +248,7 @@ impl Answer<'_> {
         page.line("").table(table)
     }
 
-    fn late(&self, page: Page) -> Page {
+    pub(super) fn late(&self, page: Page) -> Page {
         if self.found.adjustments.is_empty() {
             return page;
         }
@@ -295,7 +260,8 @@ impl Answer<'_> {
             "drawn",
             "uncovered",
             "decided",
-        ]);
+        ])
+        .caption("Late usage");
         for row in &self.found.adjustments {
             table.row([
                 Cell::text(self.local(row.period_start)),
@@ -310,7 +276,7 @@ impl Answer<'_> {
         page.line("").table(table)
     }
 
-    fn alerts(&self, mut page: Page) -> Page {
+    pub(super) fn alerts(&self, mut page: Page) -> Page {
         if !self.found.alerts.is_empty() {
             let mut table = Table::new([
                 "alert",
@@ -320,7 +286,9 @@ impl Answer<'_> {
                 "sent",
                 "to be sent",
                 "given up",
-            ]);
+                "suppressed",
+            ])
+            .caption("Alerts");
             for row in &self.found.alerts {
                 table.row([
                     Cell::text(format!("{} %", row.threshold)),
@@ -330,12 +298,17 @@ impl Answer<'_> {
                     Cell::number(row.sent),
                     Cell::number(row.due),
                     Cell::number(row.given_up),
+                    Cell::number(row.suppressed),
                 ]);
             }
             page = page.line("").table(table);
         }
+        page
+    }
+
+    fn mends(&self, mut page: Page) -> Page {
         if !self.found.mends.is_empty() {
-            let mut table = Table::new(["mended", "what", "before", "after", "because"]);
+            let mut table = Table::new(["repaired", "what", "before", "after", "because"]);
             for row in &self.found.mends {
                 let before = row.before.map_or_else(|| "nothing".to_owned(), |b| b.to_string());
                 table.row([
@@ -351,11 +324,12 @@ impl Answer<'_> {
         page
     }
 
-    fn users(&self, page: Page) -> Page {
+    pub(super) fn users(&self, page: Page) -> Page {
         if self.found.users.is_empty() {
             return page;
         }
-        let mut table = Table::new(["user", "plan", "scrapes shown", "scrapes counted"]);
+        let mut table =
+            Table::new(["user", "plan", "scrapes shown", "scrapes counted"]).caption("Users");
         for user in &self.found.users {
             table.row([
                 Cell::text(&user.email),
@@ -366,4 +340,19 @@ impl Answer<'_> {
         }
         page.line("").table(table)
     }
+}
+
+/// What a picture shows: usage, the allowance, and where usage is heading.
+pub(super) fn title(feature: &FeatureView) -> String {
+    let mut title = format!("{}: {} used", feature.feature, feature.used);
+    if let Some(allowance) = feature.allowance {
+        title = format!("{title} of {allowance}");
+    }
+    if let Some(ahead) = &feature.forecast {
+        title = format!("{title}, about {} at the end", ahead.at_end);
+        if let Some(day) = ahead.used_up_on {
+            title = format!("{title}, used up on {day}");
+        }
+    }
+    title
 }

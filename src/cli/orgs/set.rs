@@ -1,20 +1,29 @@
 //! `periodd orgs set`: what is set of an org.
 
-use super::super::output::{Cell, Output, Page, Table, Tone};
+use std::str::FromStr;
+
+use super::super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::super::session::Session;
+use super::super::times::Local;
 use super::super::{Exit, Failure};
-use crate::billing::Instant;
-use crate::jobs::settings::{self, Change, Changed};
+use crate::billing::When;
+use crate::jobs::finding::shell_word;
+use crate::jobs::orgs::InvalidThresholds;
+use crate::jobs::settings::{self, Change, Changed, Outlook};
 use crate::store::orgs::{self, OrgView};
+use crate::store::usage::limits::Limit;
 
 const NOTES: &str = "\
-A change of zone, cycle or anchor takes effect at the end of the open period, which stays where it
-is; the answer says when that is. A change of --tier takes effect at once, and what the tier
-includes is read at the close.
+A change of zone, cycle or anchor takes effect at the end of the open period, which does not move;
+the answer shows when that is. A change of --tier takes effect at once: the open period is closed
+with the limits of the new tier. With --dry-run the answer shows what that does to the open period.
+T means its local date: the first boundary on that date or later.
 
 Examples:
   periodd orgs set acme --zone America/New_York
-  periodd orgs set acme --next-tier business --next-tier-at 2027-01-01T00:00:00Z
+  periodd orgs set acme --tier starter --dry-run
+  periodd orgs set acme --next-tier business --next-tier-at 2027-01-01
+  periodd orgs set acme --locale de-AT --thresholds 75,100
   periodd orgs set acme --contact billing@acme.example --no-contact old@acme.example";
 
 /// What is asked.
@@ -24,7 +33,7 @@ pub(super) struct Set {
     /// Slug or id
     #[arg(value_name = "ORG")]
     org: String,
-    /// Name for people
+    /// Display name
     #[arg(long, value_name = "N")]
     name: Option<String>,
     /// Time zone as Area/Location, or UTC
@@ -40,72 +49,150 @@ pub(super) struct Set {
     /// Month of a yearly cycle, 1 to 12
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     anchor_month: Option<i16>,
-    /// The tier, from now on
+    /// Tier, effective now
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
-    /// The tier to come, at the next boundary
+    /// Next tier, effective at the next boundary
     #[arg(long, value_name = "TIER", conflicts_with = "no_next_tier")]
     next_tier: Option<String>,
-    /// The tier to come applies at the first boundary on or after T
+    /// The next tier takes effect at the first boundary on or after T
     #[arg(long, value_name = "T", conflicts_with = "no_next_tier")]
-    next_tier_at: Option<Instant>,
-    /// No other tier is to come
+    next_tier_at: Option<When>,
+    /// Remove the next tier
     #[arg(long)]
     no_next_tier: bool,
-    /// What the payment provider says; empty: nothing
-    #[arg(long, value_name = "STATUS")]
+    /// Subscription status from the payment provider
+    #[arg(long, value_name = "STATUS", conflicts_with = "no_status")]
     status: Option<String>,
     /// The subscription ends at the first boundary on or after T
     #[arg(long, value_name = "T", conflicts_with = "no_ends_at")]
-    ends_at: Option<Instant>,
-    /// The subscription does not end
+    ends_at: Option<When>,
+    /// Remove the end of the subscription
     #[arg(long)]
     no_ends_at: bool,
-    /// Send the org's emails to this address, too; may be repeated
+    /// Language of its emails, with or without a region: de, pt-BR
+    #[arg(long, value_name = "LOCALE", conflicts_with = "no_locale")]
+    locale: Option<String>,
+    /// Alert thresholds of its own in percent, such as 80,100; none for no warnings
+    #[arg(long, value_name = "PERCENT,…", conflicts_with = "no_thresholds")]
+    thresholds: Option<Levels>,
+    /// Add an email recipient; may be repeated
     #[arg(long = "contact", value_name = "EMAIL")]
     contacts: Vec<String>,
-    /// Do not send them to this address any more; may be repeated
+    /// Remove an email recipient; may be repeated
     #[arg(long = "no-contact", value_name = "EMAIL")]
     no_contacts: Vec<String>,
+    #[command(flatten)]
+    removed: Removed,
+    /// Print what would change and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What an org no longer has.
+#[derive(clap::Args, Debug)]
+struct Removed {
+    /// Remove the subscription status
+    #[arg(long)]
+    no_status: bool,
+    /// Remove the language: its emails are in English
+    #[arg(long)]
+    no_locale: bool,
+    /// Remove its own thresholds: the configuration's apply
+    #[arg(long)]
+    no_thresholds: bool,
+}
+
+/// Percentages, separated by commas; `none` for an empty list.
+#[derive(Debug, Clone)]
+struct Levels(Vec<u8>);
+
+impl FromStr for Levels {
+    type Err = InvalidThresholds;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let levels = text.split(',').map(|level| level.trim().parse());
+        levels.collect::<Result<_, _>>().map(Self).map_err(|_| InvalidThresholds)
+    }
 }
 
 impl Set {
-    fn change(&self) -> Change {
-        let next_tier =
-            if self.no_next_tier { Some(None) } else { self.next_tier.clone().map(Some) };
-        let ends_at = if self.no_ends_at { Some(None) } else { self.ends_at.map(Some) };
-        let status = self.status.clone();
-        Change {
+    async fn change(&self, session: &Session, zone: &str) -> Result<Change, Failure> {
+        // The zone that is set with it is the one in which its dates are.
+        let zone = self.zone.as_deref().unwrap_or(zone);
+        let instant = async |when: Option<When>| match when {
+            Some(when) => session.instant_in(when, zone).await.map(Some),
+            None => Ok(None),
+        };
+        let next_tier_at = instant(self.next_tier_at).await?;
+        let ends_at = instant(self.ends_at).await?;
+        let status = self.status.clone().filter(|status| !status.is_empty());
+        let removes_status = self.removed.no_status || self.status.as_deref() == Some("");
+        let thresholds = self.thresholds.clone().map(|Levels(levels)| levels);
+        Ok(Change {
             name: self.name.clone(),
             zone: self.zone.clone(),
             cycle: self.cycle.clone(),
             anchor_day: self.anchor_day,
             anchor_month: self.anchor_month,
             tier: self.tier.clone(),
-            next_tier,
-            next_tier_at: self.next_tier_at,
-            status: status.map(|status| Some(status).filter(|status| !status.is_empty())),
-            ends_at,
+            next_tier: if self.no_next_tier {
+                Some(None)
+            } else {
+                self.next_tier.clone().map(Some)
+            },
+            next_tier_at,
+            status: if removes_status { Some(None) } else { status.map(Some) },
+            ends_at: if self.no_ends_at { Some(None) } else { ends_at.map(Some) },
+            locale: if self.removed.no_locale { Some(None) } else { self.locale.clone().map(Some) },
+            thresholds: if self.removed.no_thresholds { Some(None) } else { thresholds.map(Some) },
             contacts: self.contacts.clone(),
             no_contacts: self.no_contacts.clone(),
-        }
+        })
     }
 }
 
 /// Runs the command.
 pub(super) async fn run(session: &Session, args: &Set) -> Result<Exit, Failure> {
     let id = orgs::find(&session.database, &args.org).await?;
-    let changed = settings::change(&session.database, &session.tz, id, &args.change()).await?;
-    let Some(org) = orgs::list(&session.database, Some(id)).await?.pop() else {
-        return Err(Failure::usage(format!("the org {id} has just gone")));
+    let gone = || Failure::usage(format!("org {id} was deleted meanwhile"));
+    let before = orgs::view(&session.database, id).await?.ok_or_else(gone)?;
+    let change = args.change(session, &before.time_zone).await?;
+    let now = session.now().await?;
+    let (database, tz) = (&session.database, &session.tz);
+    let changed = settings::change(database, tz, id, &change, args.dry_run, now).await?;
+    let org = orgs::view(database, id).await?.ok_or_else(gone)?;
+    let zone = change.zone.as_deref().unwrap_or(&org.time_zone);
+    let times = session.times().await?.local(zone);
+    let back = back(&org.slug, &changed, args);
+    let is_found = args.dry_run && !changed.changes.is_empty();
+    let answer = Answer {
+        org,
+        changed,
+        dry_run: args.dry_run,
+        times,
+        ended_tier: session.config.rollover.ended_tier.clone(),
+        back: back.map(|words| session.proposed(words.iter().map(String::as_str)).to_string()),
+        is_all: args.contacts.is_empty() && args.no_contacts.is_empty(),
     };
-    let zone = session.tz.zone(&org.time_zone).ok();
-    let local = |at: Instant| zone.as_ref().map_or_else(|| at.to_string(), |zone| zone.local(at));
-    let held = changed.calendar_holds_for;
-    let holds = held.map(|period| (local(period.start), local(period.end)));
-    let is_all = args.contacts.is_empty() && args.no_contacts.is_empty();
-    session.screen.show(&Answer { org, changed, holds, is_all })?;
-    Ok(Exit::Done)
+    session.screen.show(&answer)?;
+    Ok(if is_found { Exit::Found } else { Exit::Done })
+}
+
+/// The command that sets everything back; nothing if nothing was changed.
+fn back(slug: &str, changed: &Changed, args: &Set) -> Option<Vec<String>> {
+    let words = ["orgs", "set", slug].map(str::to_owned).into_iter();
+    let settings = changed.changes.iter().flat_map(|change| change.back.clone());
+    let contacts = |flag: &str, of: &[String]| -> Vec<String> {
+        of.iter().flat_map(|email| [flag.to_owned(), email.clone()]).collect()
+    };
+    let contacts =
+        [contacts("--no-contact", &args.contacts), contacts("--contact", &args.no_contacts)];
+    let words: Vec<String> = words.chain(settings).chain(contacts.concat()).collect();
+    (words.len() > 3 && !args.dry_run).then_some(words)
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -114,9 +201,14 @@ pub(in crate::cli) struct Answer {
     org: OrgView,
     #[serde(flatten)]
     changed: Changed,
-    /// The first period of the new calendar, in the org's zone.
+    dry_run: bool,
+    /// The command that sets everything back.
+    #[serde(rename = "undo")]
+    back: Option<String>,
     #[serde(skip)]
-    holds: Option<(String, String)>,
+    times: Local,
+    #[serde(skip)]
+    ended_tier: String,
     /// Was nothing asked for but settings? Contacts are shown anyway.
     #[serde(skip)]
     is_all: bool,
@@ -128,7 +220,7 @@ impl Output for Answer {
         let mut page = Page::new().line(Cell::text(title).tone(Tone::Title));
         let changes = &self.changed.changes;
         if changes.is_empty() && self.is_all {
-            page = page.line("nothing to change: all of it is set like that already");
+            page = page.line("nothing to change: these settings are already in place");
         } else if !changes.is_empty() {
             let mut table = Table::new(["setting", "before", "after"]);
             for change in changes {
@@ -138,16 +230,76 @@ impl Output for Answer {
             }
             page = page.table(table);
         }
-        if let Some((start, end)) = &self.holds {
-            page =
-                page.line(format!("the calendar holds from the end of the open period, {start}"));
-            page = page.line(format!("the period that begins there ends at {end}"));
+        if let Some(period) = self.changed.calendar_holds_for {
+            let (start, end) = (self.times.beside(period.start), self.times.at(period.end));
+            page = page
+                .line(format!("the new calendar applies from the end of the open period, {start}"))
+                .line(format!("the period that starts then ends at {end}"));
         }
-        let contacts: Vec<&str> =
-            self.changed.contacts.iter().map(|contact| contact.email.as_str()).collect();
-        match &contacts[..] {
-            [] => page.line("emails go to the org's users"),
-            some => page.line(format!("emails go to {}", some.join(", "))),
+        page = over(page, &self.changed.over, self.dry_run);
+        for address in &self.changed.revived {
+            page = page
+                .line(format!("a mail server did not know {address}; emails are sent there again"));
         }
+        page = outlook(page, &self.org, &self.changed.outlook, &self.times, &self.ended_tier);
+        let users = self.changed.outlook.users;
+        if users > 0 && self.changed.users_hear == Some(false) {
+            let users = counted(usize::try_from(users).unwrap_or(usize::MAX), "user");
+            page = page.line(format!(
+                "the org has {users} who got the emails until now; with a contact named, users get \
+                 none"
+            ));
+        }
+        if self.dry_run {
+            return page.line("dry run; nothing was changed");
+        }
+        match &self.back {
+            Some(command) => page.line(format!("undo with: {command}")),
+            None => page,
+        }
+    }
+}
+
+/// What a lower limit does to the open period.
+fn over(mut page: Page, limits: &[Limit], dry_run: bool) -> Page {
+    let verb = if dry_run { "would be" } else { "is" };
+    for limit in limits {
+        let allowed = limit.effective_limit.unwrap_or_default();
+        let line = format!(
+            "{} {verb} over the limit in the open period: {} used, {allowed} allowed",
+            limit.feature, limit.used
+        );
+        page = page.line(Cell::text(line).tone(Tone::Warning));
+    }
+    page
+}
+
+/// When tiers change and the subscription ends, and who gets the emails.
+pub(super) fn outlook(
+    mut page: Page,
+    org: &OrgView,
+    outlook: &Outlook,
+    times: &Local,
+    ended_tier: &str,
+) -> Page {
+    if let (Some(tier), Some(at)) = (&org.next_subscription_tier, outlook.next_tier_from) {
+        page = page.line(format!("tier {tier} from {}", times.beside(at)));
+    }
+    if let Some(at) = outlook.subscription_ends {
+        let ends = times.beside(at);
+        page = page.line(format!("subscription ends {ends}; then tier {ended_tier}"));
+    }
+    let contacts: Vec<&str> = outlook.contacts.iter().map(|one| one.email.as_str()).collect();
+    match (&contacts[..], outlook.users) {
+        ([], 0) => {
+            let slug = shell_word(&org.slug);
+            let line = format!(
+                "nobody gets its emails; add a recipient: periodd orgs set {slug} --contact EMAIL"
+            );
+            page.line(Cell::text(line).tone(Tone::Warning))
+        }
+        ([], 1) => page.line("emails go to the org's user"),
+        ([], users) => page.line(format!("emails go to the org's {users} users")),
+        (some, _) => page.line(format!("emails go to {}", some.join(", "))),
     }
 }

@@ -1,23 +1,28 @@
 //! `periodd packs refund`: what is left of a pack goes back to its buyer.
 
+use std::str::FromStr;
+
 use uuid::Uuid;
 
 use super::super::output::{Cell, Output, Page, Table, counted};
 use super::super::session::Session;
 use super::super::{Exit, Failure};
+use crate::billing::usage::Key;
 use crate::billing::{Instant, Quantity};
-use crate::jobs::refund;
+use crate::jobs::refund::{self, Request};
 use crate::store::orgs;
-use crate::store::refund::Named;
+use crate::store::orgs::packs;
+use crate::store::orgs::refund::Named;
 
 const NOTES: &str = "\
-At most what is purchased remaining goes back: what usage has claimed above the included quantity
-stays. The money is yours to return; this takes the quantity out of the pack and writes it into the
-pack's ledger.
+At most the unclaimed rest of the pack can be refunded: usage above the included quantity claims its
+part. This takes the quantity out of the pack and records it in the pack's ledger; paying the money
+back is up to you. A repeated --key refunds once: give it the id of the payment provider's refund.
 
 Examples:
-  periodd packs refund --org acme --reference inv-1042
-  periodd packs refund --org acme --reference inv-1042 --quantity 100
+  periodd packs refund --org acme --reference inv-1042 --dry-run
+  periodd packs refund --org acme --reference inv-1042 --quantity 100 --key re_77
+  periodd packs refund --org acme --pack 4f65aa99
   periodd packs refund --org acme --org bolt --reference spring-promotion --yes";
 
 /// What is asked.
@@ -25,57 +30,84 @@ Examples:
 #[command(after_help = NOTES)]
 #[command(group(clap::ArgGroup::new("which").required(true)))]
 pub(super) struct Args {
-    /// Slug or id; may be repeated, for packs of one reference in several orgs
+    /// Slug or id; may be repeated, for packs with one reference in several orgs
     #[arg(long = "org", value_name = "ORG", required = true)]
     orgs: Vec<String>,
-    /// The pack, by its reference
+    /// Reference of the pack
     #[arg(long, value_name = "R", group = "which")]
     reference: Option<String>,
-    /// The pack, by its id
-    #[arg(long, value_name = "UUID", group = "which")]
-    pack: Option<Uuid>,
-    /// How much of it; all that can go back if not given
+    /// Id of the pack, or its beginning
+    #[arg(long, value_name = "ID", group = "which")]
+    pack: Option<IdPrefix>,
+    /// Quantity to refund [default: all that can be refunded]
     #[arg(long, value_name = "Q", allow_negative_numbers = true)]
     quantity: Option<Quantity>,
+    /// Idempotency key; a repeated key refunds once
+    #[arg(long, value_name = "K")]
+    key: Option<Key>,
+    /// Show what would be refunded and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// An id, or as much of its beginning as tables show.
+#[derive(Clone, Debug)]
+struct IdPrefix(String);
+
+/// Fewer characters are more likely a slip than an id.
+const SHORTEST_PREFIX: usize = 4;
+
+impl FromStr for IdPrefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_id = text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        if !is_id || text.len() < SHORTEST_PREFIX {
+            return Err(format!(
+                "write an id as `periodd packs list` shows it, or at least its first \
+                 {SHORTEST_PREFIX} characters"
+            ));
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
 }
 
 /// Runs the command.
 pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let named = match (&args.reference, args.pack) {
-        (Some(reference), _) => Named::Reference(reference.clone()),
-        (None, Some(pack)) => Named::Id(pack),
-        (None, None) => return Err(Failure::usage("name the pack with --reference or --pack")),
-    };
     if let Some(quantity) = args.quantity.filter(|quantity| !quantity.is_positive()) {
-        return Err(Failure::usage(format!("--quantity {quantity} is not above zero")));
+        return Err(Failure::usage(format!("--quantity {quantity} must be greater than zero")));
     }
-    let mut ids: Vec<(Uuid, &str)> = Vec::with_capacity(args.orgs.len());
-    for org in &args.orgs {
-        let id = orgs::find(&session.database, org).await?;
-        if !ids.iter().any(|(known, _)| *known == id) {
-            ids.push((id, org));
+    let mut requests: Vec<(Request, &str)> = Vec::with_capacity(args.orgs.len());
+    let now = if args.dry_run { session.now().await? } else { session.believed_now().await? };
+    for name in &args.orgs {
+        let org = orgs::find(&session.database, name).await?;
+        if requests.iter().any(|(known, _)| known.org == org) {
+            continue;
         }
+        let named = match (&args.reference, &args.pack) {
+            (Some(reference), _) => Named::Reference(reference.clone()),
+            (None, Some(id)) => Named::Id(packs::find(&session.database, org, &id.0).await?),
+            (None, None) => return Err(Failure::usage("name the pack with --reference or --pack")),
+        };
+        let (asked, key) = (args.quantity, args.key.clone());
+        requests.push((Request { org, named, asked, key, now, dry_run: args.dry_run }, name));
     }
-    let now = session.now().await?;
-    session.confirm(ids.len(), "refund packs").await?;
+    if !args.dry_run {
+        session.confirm(requests.len(), "refund packs").await?;
+    }
     let stop = session.stop_between_batches();
-    let mut refunds = Vec::with_capacity(ids.len());
-    for (id, org) in ids {
+    let mut refunds = Vec::with_capacity(requests.len());
+    for (request, org) in requests {
         if stop.is_set() {
             break;
         }
-        let refund = refund::refund(&session.database, id, &named, args.quantity, now).await;
-        let refund = refund.map_err(|error| said_of(org, error, refunds.len()))?;
-        refunds.push(Refunded {
-            org: org.to_owned(),
-            pack: refund.pack,
-            quantity: refund.quantity,
-            remaining: refund.remaining,
-            at: refund.at,
-        });
+        let refunded = refund::refund(&session.database, &request).await;
+        let refunded = refunded.map_err(|error| said_of(org, error, refunds.len()))?;
+        refunds.push(Refunded::of(org, refunded, args.dry_run));
     }
+    let found = args.dry_run && !refunds.is_empty();
     session.screen.show(&Answer(refunds))?;
-    Ok(session.exit(Exit::Done))
+    Ok(session.exit(if found { Exit::Found } else { Exit::Done }))
 }
 
 /// The error with the org that it is about, how to go on, and what is done already.
@@ -83,7 +115,7 @@ fn said_of(org: &str, error: refund::Error, done: usize) -> Failure {
     use crate::billing::refund::Refusal;
     let hint = match &error {
         refund::Error::Refused(Refusal::Due(_) | Refusal::Unopened) => {
-            format!("; close what has ended first: periodd rollover --org {org}")
+            format!("; close the ended periods first: periodd rollover --org {org}")
         }
         _ => String::new(),
     };
@@ -99,9 +131,32 @@ fn said_of(org: &str, error: refund::Error, done: usize) -> Failure {
 struct Refunded {
     org: String,
     pack: Uuid,
+    feature: String,
     quantity: Quantity,
     remaining: Quantity,
     at: Instant,
+    /// Nothing was written: this is what a refund would do.
+    dry_run: bool,
+    /// When an earlier call with the same key refunded it; null: this call did.
+    already_refunded_at: Option<Instant>,
+    /// The command that grants as much again.
+    undo: String,
+}
+
+impl Refunded {
+    fn of(org: &str, refunded: refund::Refunded, dry_run: bool) -> Self {
+        let refund::Refunded { pack, feature, expires_at, quantity, remaining, seq, at, before } =
+            refunded;
+        let expires = expires_at.map(|at| format!(" --expires-at {at}")).unwrap_or_default();
+        // Pasted twice, it grants once.
+        let undo = format!(
+            "periodd packs grant --org {org} --feature {feature} --quantity {quantity}{expires} \
+             --reference undo-{pack}-{seq}"
+        );
+        let org = org.to_owned();
+        let already_refunded_at = before;
+        Self { org, pack, feature, quantity, remaining, at, dry_run, already_refunded_at, undo }
+    }
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -109,15 +164,32 @@ pub(in crate::cli) struct Answer(Vec<Refunded>);
 
 impl Output for Answer {
     fn page(&self) -> Page {
-        let mut table = Table::new(["org", "pack", "refunded", "left in it"]);
+        let is_dry = self.0.iter().any(|row| row.dry_run);
+        let refunded = if is_dry { "would be refunded" } else { "refunded" };
+        let mut table = Table::new(["org", "pack", "feature", refunded, "left in it"]);
         for row in &self.0 {
             table.row([
                 Cell::text(&row.org),
                 Cell::text(row.pack),
+                Cell::text(&row.feature),
                 Cell::number(row.quantity),
                 Cell::number(row.remaining),
             ]);
         }
-        table.into()
+        let mut page = Page::from(table);
+        for row in &self.0 {
+            if let Some(before) = row.already_refunded_at {
+                let org = &row.org;
+                page = page.line(format!("{org}: already refunded at {before}; nothing changed"));
+            }
+        }
+        if is_dry {
+            return page;
+        }
+        page = page.line("").line("to undo:");
+        for row in &self.0 {
+            page = page.line(format!("  {}", row.undo));
+        }
+        page
     }
 }

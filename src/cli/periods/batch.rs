@@ -11,7 +11,7 @@ use super::{List, Schedule};
 use crate::billing::{Calendar, Cycle, Zone};
 use crate::cli::Failure;
 use crate::cli::output::Screen;
-use crate::tzdata::TzData;
+use crate::tz::TzData;
 
 /// Answers every line, in order, until the input ends or a line is bad.
 ///
@@ -60,7 +60,7 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn answer(&mut self, line: &[u8]) -> Result<List, String> {
         if line.trim_ascii().is_empty() {
-            return Err(": it is empty; write one JSON object on every line".to_owned());
+            return Err(": empty line; write one JSON object on every line".to_owned());
         }
         let question: Question<'_> = serde_json::from_slice(line).map_err(|error| place(&error))?;
         let schedule = question.schedule(self).map_err(|error| format!(": {error}"))?;
@@ -82,7 +82,7 @@ fn place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
     let what = what.replace("expected i64", "expected a whole number");
-    let what = if error.is_data() { what } else { format!("this is no JSON: {what}") };
+    let what = if error.is_data() { what } else { format!("invalid JSON: {what}") };
     match error.column() {
         0 => format!(": {what}"),
         column => format!(", column {column}: {what}"),

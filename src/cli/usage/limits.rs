@@ -1,17 +1,18 @@
 //! `periodd usage limits` and `usage check`: what an org may use.
 
-use super::super::Failure;
-use super::super::output::{Cell, Output, Page, Table, Tone};
+use super::super::output::{Cell, Output, Page, Table, Tone, or_unlimited};
 use super::super::session::Session;
+use super::super::{Exit, Failure};
 use crate::billing::Quantity;
-use crate::store::limits::{self, Limit};
 use crate::store::orgs;
+use crate::store::usage::limits::{self, Limit};
 
 const LIMITS_NOTES: &str = "Examples:
-  periodd usage limits --org acme";
+  periodd usage limits --org acme
+  periodd usage limits --org acme --feature minutes_transcribed";
 const CHECK_NOTES: &str = "\
-It is a question: the exit code is 0 whatever the answer; `allowed` in --format json has it.
-Nothing is held back for whoever asks. To ask and count in one, call increment_feature_usage.
+The exit code is 0 when the quantity is allowed and 3 when it is not. Nothing is reserved. To check
+and count in one step, call increment_feature_usage.
 
 Examples:
   periodd usage check --org acme --feature AI_MESSAGES
@@ -24,6 +25,9 @@ pub(super) struct Limits {
     /// Slug or id
     #[arg(long, value_name = "ORG")]
     org: String,
+    /// Only this feature
+    #[arg(long, value_name = "F")]
+    feature: Option<String>,
 }
 
 /// What `periodd usage check` is asked.
@@ -33,10 +37,10 @@ pub(super) struct Check {
     /// Slug or id
     #[arg(long, value_name = "ORG")]
     org: String,
-    /// What would be used
+    /// Feature that would be used
     #[arg(long, value_name = "F")]
     feature: String,
-    /// How much of it
+    /// Quantity that would be used
     #[arg(long, value_name = "Q", default_value = "1", allow_negative_numbers = true)]
     quantity: Quantity,
 }
@@ -44,26 +48,35 @@ pub(super) struct Check {
 /// Runs `usage limits`.
 pub(super) async fn limits(session: &Session, args: &Limits) -> Result<(), Failure> {
     let org = orgs::find(&session.database, &args.org).await?;
+    if let Some(feature) = &args.feature {
+        limits::require_feature(&session.database, feature).await?;
+    }
     let at = session.now().await?;
-    session.screen.show(&All(limits::of(&session.database, org, None, at).await?))
+    let mut connection = session.database.connection().await?;
+    session.screen.show(&All(limits::of(&mut connection, org, args.feature.as_deref(), at).await?))
 }
 
 /// Runs `usage check`.
-pub(super) async fn check(session: &Session, args: &Check) -> Result<(), Failure> {
+pub(super) async fn check(session: &Session, args: &Check) -> Result<Exit, Failure> {
     if !args.quantity.is_positive() {
-        return Err(Failure::usage(format!("--quantity {} is not above zero", args.quantity)));
+        return Err(Failure::usage(format!(
+            "--quantity {} must be greater than zero",
+            args.quantity
+        )));
     }
     let org = orgs::find(&session.database, &args.org).await?;
     limits::require_feature(&session.database, &args.feature).await?;
     let at = session.now().await?;
-    let found = limits::of(&session.database, org, Some(&args.feature), at).await?;
+    let mut connection = session.database.connection().await?;
+    let found = limits::of(&mut connection, org, Some(&args.feature), at).await?;
     let Some(limit) = found.into_iter().next() else {
-        return Err(Failure::failed(format!("{} has no such feature", args.org)));
+        return Err(Failure::failed(format!("unknown feature for {}", args.org)));
     };
     let is_open = limit.period_start.is_some();
     let fits = limit.remaining.is_none_or(|remaining| args.quantity <= remaining);
     let allowed = is_open && fits;
-    session.screen.show(&Checked { allowed, quantity: args.quantity, limit })
+    session.screen.show(&Checked { allowed, quantity: args.quantity, limit })?;
+    Ok(if allowed { Exit::Done } else { Exit::Found })
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -77,14 +90,10 @@ pub(in crate::cli) struct Checked {
     limit: Limit,
 }
 
-fn or_unlimited(quantity: Option<Quantity>) -> String {
-    quantity.map_or("unlimited".to_owned(), |quantity| quantity.to_string())
-}
-
 impl Output for All {
     fn page(&self) -> Page {
         if self.0.is_empty() {
-            return Page::new().line("nothing is granted, bought or used");
+            return Page::new().line("no limits, packs or usage");
         }
         let headings = ["feature", "used", "included", "purchased left", "limit", "left", "%"];
         let mut table = Table::new(headings);
@@ -119,7 +128,7 @@ impl Output for Checked {
         );
         let page = Page::new().parts([Cell::text(word).tone(tone), Cell::text(used)]);
         if limit.period_start.is_none() {
-            return page.line("no open period contains this moment: run `periodd rollover`");
+            return page.line("no open period contains this time: run `periodd rollover`");
         }
         page
     }

@@ -9,7 +9,7 @@ use crate::billing::Quantity;
 use crate::billing::quantity::Overflow;
 use crate::billing::quota::Included;
 use crate::billing::recipients::{Person, recipients};
-use crate::billing::threshold::{self, Limit, Standing, Tell};
+use crate::billing::threshold::{self, CounterUsage, Limit, Tell};
 use crate::store::alerts::{AlertRow, AlertState, Candidate, Facts, Judgement, NewEmail};
 
 /// A judgement that is still without recipients.
@@ -32,9 +32,9 @@ pub(super) fn decide(candidate: Candidate, watched: &Watched) -> Option<Decided>
         .as_ref()
         .map(|own| own.iter().filter_map(|level| u8::try_from(*level).ok()).collect());
     let thresholds = own.as_deref().unwrap_or_else(|| watched.thresholds(&candidate.feature));
-    let standing = Standing { thresholds, used: candidate.used, limit, limit_before };
+    let usage = CounterUsage { thresholds, used: candidate.used, limit, limit_before };
     let then = candidate.then.as_ref();
-    let verdict = threshold::judge(&standing, then.map(|then| &then.judged));
+    let verdict = threshold::judge(&usage, then.map(|then| &then.judged));
     let is_same =
         then.is_none_or(|then| (then.judged.used, then.judged.limit) == (candidate.used, limit));
     if !verdict.is_news() && is_same {

@@ -4,49 +4,62 @@
 //! records alerts and emails in one transaction per page. It sends nothing: that is
 //! [`super::deliver`]'s, after the commit. Two passes at once record each alert once: what is
 //! decided about a counter is written only while the judgement before it still stands.
+//!
+//! Never: an email that is sent; a threshold that alerts twice.
 
 mod decide;
 mod request;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::TryStreamExt;
-use tokio::time::{Duration, sleep};
 use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::billing::recipients::Person;
-use crate::store::alerts::{self, AlertState, Candidate, Judgement, Since};
-use crate::store::{Connection, Database, StoreError, apply};
+use crate::jobs::batches::{Batch, Batches, Left, Stuck};
+use crate::store::alerts::{self, AlertState, Candidate, Judgement, MovedLimits, Since};
+use crate::store::{
+    Connection, Database, LockTimeout, StoreError, audit, begin_within, rollover::snapshot,
+};
 use decide::Decided;
 pub use request::{Request, Watched};
 
 /// Counters that are judged and recorded together.
 const PAGE: usize = 1_000;
-/// Attempts at a page while others write the same rows.
-const ATTEMPTS: u32 = 5;
-/// The longest pause between two of them.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Orgs that are read together, where not all can be.
+const ORGS: i64 = 1_000;
+/// How often those are judged again that another pass was judging at the same time.
+const ROUNDS: usize = 3;
+/// Orgs that a pass may leave to the next one by name; with more of them it counts as not made.
+const MOST_LEFT: usize = 10_000;
+/// How many of them a report names.
+const MOST_NAMED: usize = 20;
 
 /// What a pass did.
 #[derive(Debug, Default, Clone, serde::Serialize, schemars::JsonSchema)]
-pub struct Report {
-    /// Was everything looked at, or what moved?
+pub struct AlertReport {
+    /// Whether everything was checked, or only changes.
     pub everything: bool,
-    /// Counters that were judged: those that had crossed something, or had before.
+    /// Counters that were checked: those that crossed a threshold now or earlier.
     pub judged: usize,
-    /// Alerts of which somebody is told.
+    /// Alerts with emails.
     pub notified: usize,
     /// Alerts that a higher one covers.
     pub covered: usize,
-    /// Alerts that wait for somebody to tell.
+    /// Alerts that wait for a recipient.
     pub waiting: usize,
     /// Alerts that are recorded and nothing more, because the transport is none.
     pub recorded: usize,
     /// Emails that were queued.
     pub emails: usize,
-    /// Counters that another pass was judging at the same time.
+    /// Counters that another pass was checking at the same time.
     pub missed: usize,
+    /// Orgs that could not be checked: their rows are locked by others or cannot be read. The next
+    /// pass checks them again.
+    pub left: usize,
+    /// The first of them.
+    pub left_orgs: Vec<Left>,
     /// It was asked to end: the next pass looks at the same again.
     #[serde(skip)]
     pub stopped: bool,
@@ -57,72 +70,162 @@ pub struct Report {
 /// # Errors
 /// [`StoreError`] when the database fails. What was recorded until then stays, and the next pass
 /// takes up the rest.
-pub async fn run(database: &Database, request: &Request) -> Result<Report, StoreError> {
-    let real = database.now().await?;
+pub async fn run(database: &Database, request: &Request) -> Result<AlertReport, StoreError> {
+    let real = database.believed_now().await?;
     let now = request.at.unwrap_or(real);
     let mut connection = database.connection().await?;
-    let watch = request.watched.for_store();
     let fingerprint = request.watched.fingerprint();
-    alerts::expire_waiting(&mut connection, now).await?;
-    let mut since = alerts::since(&mut connection, now, real, &fingerprint).await?;
+    let mut reading = begin_within(&mut connection, LockTimeout::Long).await?;
+    let mut since = alerts::since(&mut reading, now, real, &fingerprint).await?;
     // Before any counter is read: what moves later is found again by the next pass. Where limits
     // moved, partial indexes know; the planner takes two columns that differ to be common.
-    let mut reading = apply::begin(&mut connection).await?;
     let moved = alerts::moved_limits(&mut reading).await?;
+    let in_vain = alerts::waiting_in_vain(&mut reading, now).await?;
     reading.commit().await?;
     since.everything |= moved.concerns_everybody() || request.full;
-    let mut pass = Pass { request, now, report: Report::default() };
-    pass.report.everything = since.everything;
-    if since.everything {
-        let mut writer = database.connection().await?;
-        let mut candidates = std::pin::pin!(alerts::each(&mut connection, &watch, &since));
-        let mut page = Vec::with_capacity(PAGE);
-        while let Some(candidate) = candidates.try_next().await? {
-            page.push(candidate);
-            if request.stop.is_set() {
-                break;
-            }
-            if page.len() == PAGE {
-                pass.judge(&mut writer, std::mem::take(&mut page)).await?;
-            }
-        }
-        pass.judge(&mut writer, page).await?;
+    let mut pass = Pass::new(request, now, since);
+    pass.expire(&mut connection, &in_vain).await?;
+    if pass.since.everything {
+        pass.everything(database, &mut connection).await?;
     } else {
-        let mut reading = apply::begin(&mut connection).await?;
-        let orgs = alerts::changed(&mut reading, &since).await?;
+        let mut reading = begin_within(&mut connection, LockTimeout::Long).await?;
+        let mut orgs = alerts::changed(&mut reading, &pass.since).await?;
         reading.commit().await?;
-        for orgs in orgs.chunks(PAGE).take_while(|_| !request.stop.is_set()) {
-            pass.judge_orgs(&mut connection, &watch, &since, orgs).await?;
-        }
+        orgs.extend(&pass.since.again);
+        orgs.sort_unstable();
+        orgs.dedup();
+        pass.judge_orgs(&mut connection, &orgs).await?;
     }
+    pass.judge_missed(&mut connection).await?;
     if request.stop.is_set() {
         // What was not looked at has to be found again.
         pass.report.stopped = true;
-        return Ok(pass.report);
+    } else if pass.is_through() {
+        pass.remember(&mut connection, &moved, &fingerprint).await?;
     }
-    alerts::remember_limits(&mut connection, &moved).await?;
-    alerts::remember(&mut connection, &since, &fingerprint).await?;
-    Ok(pass.report)
+    pass.done(&mut connection).await
 }
 
 struct Pass<'a> {
     request: &'a Request,
+    watch: alerts::Watch,
+    since: Since,
     now: Instant,
-    report: Report,
+    report: AlertReport,
+    /// How long a page waits for what somebody else holds.
+    wait: LockTimeout,
+    /// Orgs that could not be served, with why.
+    left: BTreeMap<Uuid, String>,
+    /// Orgs with a counter that another pass was judging at the same time.
+    missed: BTreeSet<Uuid>,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn new(request: &'a Request, now: Instant, since: Since) -> Self {
+        let report = AlertReport { everything: since.everything, ..AlertReport::default() };
+        Self {
+            request,
+            watch: request.watched.for_store(),
+            since,
+            now,
+            report,
+            wait: LockTimeout::Long,
+            left: BTreeMap::new(),
+            missed: BTreeSet::new(),
+        }
+    }
+
+    /// Judges all counters, read in one go as long as that is possible; after that page by page,
+    /// so that what keeps one org from being read keeps nobody else.
+    async fn everything(
+        &mut self,
+        database: &Database,
+        connection: &mut Connection,
+    ) -> Result<(), StoreError> {
+        let mut writer = database.connection().await?;
+        match self.stream(connection, &mut writer).await {
+            Err(error)
+                if error.may_concern_one_row()
+                    || matches!(error, StoreError::Held(_) | StoreError::Cancelled(_)) => {}
+            other => return other,
+        }
+        let mut after = Uuid::nil();
+        while !self.request.stop.is_set() {
+            let mut reading = begin_within(&mut writer, LockTimeout::Long).await?;
+            let orgs = audit::orgs(&mut reading, after, ORGS).await?;
+            reading.commit().await?;
+            let Some(last) = orgs.last() else { break };
+            after = *last;
+            self.judge_orgs(&mut writer, &orgs).await?;
+        }
+        Ok(())
+    }
+
+    async fn stream(
+        &mut self,
+        reader: &mut Connection,
+        writer: &mut Connection,
+    ) -> Result<(), StoreError> {
+        let (watch, since) = (self.watch.clone(), self.since.clone());
+        let mut reading = alerts::begin_reading(reader).await?;
+        let mut candidates = std::pin::pin!(alerts::each(&mut reading, &watch, &since));
+        let mut page = Vec::with_capacity(PAGE);
+        while let Some(candidate) = candidates.try_next().await? {
+            page.push(candidate);
+            if self.request.stop.is_set() {
+                break;
+            }
+            if page.len() == PAGE {
+                self.judge(writer, std::mem::take(&mut page)).await?;
+            }
+        }
+        self.judge(writer, page).await
+    }
+
+    /// Judges the counters of some orgs, page by page.
     async fn judge_orgs(
         &mut self,
         connection: &mut Connection,
-        watch: &alerts::Watch,
-        since: &Since,
         orgs: &[Uuid],
     ) -> Result<(), StoreError> {
-        let mut reading = apply::begin(connection).await?;
-        let candidates = alerts::of_orgs(&mut reading, watch, since, orgs).await?;
+        for page in orgs.chunks(PAGE) {
+            let mut batches = Batches::of(page.to_vec(), self.wait);
+            let mut candidates = Vec::new();
+            while let Some(batch) = batches.next().filter(|_| !self.request.stop.is_set()) {
+                let read = self.read(connection, &batch).await;
+                candidates
+                    .extend(batches.outcome(connection, batch, read).await?.into_iter().flatten());
+            }
+            self.set_aside(batches)?;
+            self.judge(connection, candidates).await?;
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        connection: &mut Connection,
+        batch: &Batch,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let mut reading = begin_within(connection, batch.wait).await?;
+        let candidates =
+            alerts::of_orgs(&mut reading, &self.watch, &self.since, &batch.ids).await?;
         reading.commit().await?;
-        self.judge(connection, candidates).await
+        Ok(candidates)
+    }
+
+    /// Judges once more whom another pass was judging at the same time: it may have gone by limits
+    /// that have moved since.
+    async fn judge_missed(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+        for _ in 0..ROUNDS {
+            if self.missed.is_empty() {
+                break;
+            }
+            let missed: Vec<Uuid> = std::mem::take(&mut self.missed).into_iter().collect();
+            self.report.missed = 0;
+            self.judge_orgs(connection, &missed).await?;
+        }
+        Ok(())
     }
 
     /// Judges a page of counters and records what follows.
@@ -132,39 +235,47 @@ impl Pass<'_> {
         candidates: Vec<Candidate>,
     ) -> Result<(), StoreError> {
         self.report.judged += candidates.len();
-        let decided: Vec<Decided> = candidates
-            .into_iter()
-            .filter_map(|candidate| decide::decide(candidate, &self.request.watched))
-            .collect();
-        for page in decided.chunks(PAGE) {
-            self.record(connection, page).await?;
-        }
-        Ok(())
-    }
-
-    async fn record(
-        &mut self,
-        connection: &mut Connection,
-        page: &[Decided],
-    ) -> Result<(), StoreError> {
-        let mut attempt = 0;
-        loop {
-            match self.try_record(connection, page).await {
-                Err(StoreError::Conflict(_)) if attempt < ATTEMPTS => {
-                    attempt += 1;
-                    sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
-                }
-                other => return other,
+        let mut decided: BTreeMap<Uuid, Vec<Decided>> = BTreeMap::new();
+        for candidate in candidates {
+            if let Some(column) = &candidate.unreadable {
+                let why = format!(
+                    "{column} of {} contains a quantity beyond 10^22: correct that row",
+                    candidate.feature
+                );
+                self.left.insert(candidate.org, why);
+                continue;
+            }
+            let org = candidate.org;
+            if let Some(one) = decide::decide(candidate, &self.request.watched) {
+                decided.entry(org).or_default().push(one);
             }
         }
+        let mut batches = Batches::of(decided.keys().copied().collect(), self.wait);
+        while let Some(batch) = batches.next().filter(|_| !self.request.stop.is_set()) {
+            let page: Vec<&Decided> =
+                batch.ids.iter().filter_map(|org| decided.get(org)).flatten().collect();
+            let recorded = self.try_record(connection, &page, batch.wait).await;
+            let recorded = batches.outcome(connection, batch, recorded).await?;
+            for (judgement, moved) in recorded.into_iter().flatten() {
+                if moved {
+                    self.report.add(&judgement);
+                } else {
+                    self.report.missed += 1;
+                    self.missed.insert(judgement.org);
+                }
+            }
+        }
+        self.set_aside(batches)
     }
 
+    /// Records judgements, and returns each with whether it was let through.
     async fn try_record(
-        &mut self,
+        &self,
         connection: &mut Connection,
-        page: &[Decided],
-    ) -> Result<(), StoreError> {
-        let mut transaction = apply::begin(connection).await?;
+        page: &[&Decided],
+        wait: LockTimeout,
+    ) -> Result<Vec<(Judgement, bool)>, StoreError> {
+        let mut transaction = begin_within(connection, wait).await?;
         let told: Vec<Uuid> =
             page.iter().filter(|one| one.tell.is_some()).map(|one| one.judgement.org).collect();
         let mut people: HashMap<Uuid, Vec<Person>> = HashMap::new();
@@ -176,22 +287,119 @@ impl Pass<'_> {
         let judgements: Vec<Judgement> =
             page.iter().filter_map(|one| one.addressed(&people, self.request.mails)).collect();
         if judgements.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let moved = alerts::record(&mut transaction, &judgements, self.now).await?;
         transaction.commit().await?;
-        for judgement in &judgements {
-            if moved.contains(&(judgement.org, judgement.feature.clone())) {
-                self.report.add(judgement);
-            } else {
-                self.report.missed += 1;
+        let is_moved =
+            |judgement: &Judgement| moved.contains(&(judgement.org, judgement.feature.clone()));
+        Ok(judgements.into_iter().map(|one| (one.clone(), is_moved(&one))).collect())
+    }
+
+    /// Ends the wait of alerts whose period is over.
+    async fn expire(
+        &mut self,
+        connection: &mut Connection,
+        orgs: &[Uuid],
+    ) -> Result<(), StoreError> {
+        for page in orgs.chunks(PAGE) {
+            let mut batches = Batches::of(page.to_vec(), self.wait);
+            while let Some(batch) = batches.next().filter(|_| !self.request.stop.is_set()) {
+                let expired = expire_once(connection, &batch, self.now).await;
+                batches.outcome(connection, batch, expired).await?;
             }
+            self.set_aside(batches)?;
         }
         Ok(())
     }
+
+    /// Notes the orgs that a page did not serve. Alerts park nobody: billing goes on.
+    fn set_aside(&mut self, mut batches: Batches) -> Result<(), StoreError> {
+        if batches.met_holder() {
+            self.wait = LockTimeout::Short;
+        }
+        for stuck in batches.stuck()? {
+            let (Stuck::Faulty(org, _, why) | Stuck::Left(org, why)) = stuck;
+            self.left.insert(org, why);
+        }
+        Ok(())
+    }
+
+    /// Was everybody judged but those who are known, and few enough to be remembered by name?
+    fn is_through(&self) -> bool {
+        self.missed.is_empty() && self.left.len() <= MOST_LEFT
+    }
+
+    /// Remembers how far this pass got. Whose limits cannot be remembered as judged by is found
+    /// once more by the next pass.
+    async fn remember(
+        &mut self,
+        connection: &mut Connection,
+        moved: &MovedLimits,
+        fingerprint: &str,
+    ) -> Result<(), StoreError> {
+        let orgs = moved.orgs();
+        let orgs: Vec<Uuid> = orgs.into_iter().filter(|org| !self.left.contains_key(org)).collect();
+        for page in orgs.chunks(PAGE) {
+            let mut batches = Batches::of(page.to_vec(), self.wait);
+            while let Some(batch) = batches.next().filter(|_| !self.request.stop.is_set()) {
+                let remembered = remember_once(connection, moved, &batch).await;
+                batches.outcome(connection, batch, remembered).await?;
+            }
+            if batches.met_holder() {
+                self.wait = LockTimeout::Short;
+            }
+            batches.stuck()?;
+        }
+        let mut transaction = begin_within(connection, LockTimeout::Long).await?;
+        let again: Vec<Uuid> = self.left.keys().copied().collect();
+        let remembered = async {
+            alerts::remember_tier_limits(&mut transaction, moved).await?;
+            alerts::remember(&mut transaction, &self.since, fingerprint, &again).await
+        };
+        match remembered.await {
+            Ok(()) => Ok(transaction.commit().await?),
+            Err(error) if error.is_contention() => Ok(transaction.rollback().await?),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn done(mut self, connection: &mut Connection) -> Result<AlertReport, StoreError> {
+        self.report.left = self.left.len();
+        let named: Vec<Uuid> = self.left.keys().copied().take(MOST_NAMED).collect();
+        if !named.is_empty() {
+            let slugs = snapshot::slugs(connection, &named).await?;
+            for org in named {
+                let slug = slugs.get(&org).cloned().unwrap_or_else(|| org.to_string());
+                let reason = self.left.remove(&org).unwrap_or_default();
+                self.report.left_orgs.push(Left { org, slug, reason });
+            }
+        }
+        Ok(self.report)
+    }
 }
 
-impl Report {
+async fn expire_once(
+    connection: &mut Connection,
+    batch: &Batch,
+    now: Instant,
+) -> Result<(), StoreError> {
+    let mut transaction = begin_within(connection, batch.wait).await?;
+    alerts::expire_waiting(&mut transaction, &batch.ids, now).await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn remember_once(
+    connection: &mut Connection,
+    moved: &MovedLimits,
+    batch: &Batch,
+) -> Result<(), StoreError> {
+    let mut transaction = begin_within(connection, batch.wait).await?;
+    alerts::remember_limits(&mut transaction, moved, &batch.ids).await?;
+    Ok(transaction.commit().await?)
+}
+
+impl AlertReport {
     fn add(&mut self, judgement: &Judgement) {
         for alert in &judgement.alerts {
             match alert.state {

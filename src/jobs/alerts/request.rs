@@ -25,11 +25,10 @@ pub struct Request {
 
 impl Request {
     /// What the configuration says about every pass.
-    #[must_use]
     pub fn of(config: &Config) -> Self {
         Self {
             watched: Watched::of(config),
-            mails: config.mail.transport != config::Transport::None,
+            mails: config.mail.transport != config::sections::Transport::None,
             full: false,
             at: None,
             stop: Stop::default(),
@@ -53,11 +52,10 @@ struct Watching {
 
 impl Watched {
     /// What the configuration says.
-    #[must_use]
     pub fn of(config: &Config) -> Self {
-        let word = |basis: config::Basis| match basis {
-            config::Basis::Allowance => "allowance",
-            config::Basis::Included => "included",
+        let word = |basis: config::sections::Basis| match basis {
+            config::sections::Basis::Allowance => "allowance",
+            config::sections::Basis::Included => "included",
         };
         let others = Watching {
             thresholds: config.alerts.thresholds.0.clone(),
@@ -79,13 +77,11 @@ impl Watched {
     }
 
     /// The thresholds of a feature, where its org has none of its own.
-    #[must_use]
     pub fn thresholds(&self, feature: &str) -> &[u8] {
         &self.features.get(feature).unwrap_or(&self.others).thresholds
     }
 
     /// What they are percentages of, `allowance` or `included`, where its org says nothing else.
-    #[must_use]
     pub fn basis(&self, feature: &str) -> &'static str {
         self.features.get(feature).unwrap_or(&self.others).basis
     }

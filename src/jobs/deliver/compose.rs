@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::attempt::Outcome;
 use crate::billing::forecast::{self, History, Window};
 use crate::billing::instant::OutOfRange;
 use crate::billing::offers::{self, Offer};
@@ -9,34 +10,43 @@ use crate::billing::quantity::Overflow;
 use crate::billing::{Instant, Quantity, Zone};
 use crate::config::Config;
 use crate::mail::{Basis, Forecast, Letter, Recommended};
-use crate::store::letters::{Days, Facts, Used};
-use crate::store::{Connection, StoreError, letters};
-use crate::tzdata::{TzData, UnknownZone};
+use crate::store::messages::content::{Days, Facts, Used};
+use crate::store::{Connection, StoreError, messages::content};
+use crate::tz::{TzData, UnknownZone};
 
 /// What the configuration says about how features are written of.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Words {
+pub(super) struct FeatureLabels {
     units: BTreeMap<String, String>,
     templates: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    /// Names of packs, by code.
+    packs: BTreeMap<String, String>,
 }
 
-impl Words {
+impl FeatureLabels {
     pub(super) fn of(config: &Config) -> Self {
-        let mut words = Self::default();
+        let mut labels = Self::default();
         for feature in &config.features {
             let name = feature.name.to_lowercase();
             if let Some(unit) = &feature.unit {
-                words.units.insert(name.clone(), unit.clone());
+                labels.units.insert(name.clone(), unit.clone());
+            }
+            if let Some(label) = &feature.label {
+                labels.labels.insert(name.clone(), label.clone());
             }
             if let Some(template) = &feature.template {
-                words.templates.insert(name, template.clone());
+                labels.templates.insert(name, template.clone());
             }
         }
-        words
+        let packs =
+            config.packs.iter().filter_map(|pack| Some((pack.code.clone(), pack.name.clone()?)));
+        labels.packs = packs.collect();
+        labels
     }
 }
 
-/// Why a letter cannot be composed; no later attempt fares better.
+/// Why a letter cannot be composed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Uncomposable {
     #[error("{0}")]
@@ -45,15 +55,26 @@ pub(super) enum Uncomposable {
     OutOfRange(#[from] OutOfRange),
     #[error("{0}")]
     Overflow(#[from] Overflow),
-    #[error("the limit is no number any more")]
+    #[error("the limit is no longer a number")]
     Unlimited,
+}
+
+impl Uncomposable {
+    /// What becomes of the email: an org's zone can be corrected, or a newer tz database knows it;
+    /// of everything else no later attempt fares better.
+    pub(super) fn outcome(self) -> Outcome {
+        let why = format!("the email cannot be composed: {self}");
+        match self {
+            Self::Zone(_) => Outcome::Waits(why),
+            Self::OutOfRange(_) | Self::Overflow(_) | Self::Unlimited => Outcome::GivenUp(why),
+        }
+    }
 }
 
 /// Composes letters.
 pub(super) struct Composer<'a> {
     pub(super) tz: &'a TzData,
-    pub(super) words: &'a Words,
-    /// Business time.
+    pub(super) labels: &'a FeatureLabels,
     pub(super) now: Instant,
 }
 
@@ -64,7 +85,7 @@ impl Composer<'_> {
         connection: &mut Connection,
         facts: &[Facts],
     ) -> Result<Vec<Result<Letter, Uncomposable>>, StoreError> {
-        let on_sale = letters::offers(connection).await?;
+        let on_sale = content::offers(connection).await?;
         let windows: Vec<Result<(Zone, Window), Uncomposable>> =
             facts.iter().map(|facts| self.window(facts)).collect();
         let asked: Vec<Days<'_>> = facts
@@ -76,7 +97,7 @@ impl Composer<'_> {
                 Some(Days { org, feature, boundaries: window.boundaries() })
             })
             .collect();
-        let mut used = letters::used_by_day(connection, &asked).await?.into_iter();
+        let mut used = content::used_by_day(connection, &asked).await?.into_iter();
         let letters = facts.iter().zip(windows).map(|(facts, window)| {
             let (zone, window) = window?;
             let Used { days, is_older } =
@@ -108,17 +129,18 @@ impl Composer<'_> {
         let ahead = forecast::forecast(window, history, used, allowance, facts.period.end);
         let expected = ahead.map_or(used, |ahead| ahead.expected_at_end).max(used);
         let need = expected.minus(allowance)?.or_zero();
-        let unit = self.words.units.get(&facts.feature).cloned();
+        let unit = self.labels.units.get(&facts.feature).cloned();
         let stored = facts.unit.clone().filter(|unit| unit != "units");
         let unit = stored.or(unit).or_else(|| facts.unit.clone());
         Ok(Letter {
-            template: self.words.templates.get(&facts.feature).cloned(),
+            template: self.labels.templates.get(&facts.feature).cloned(),
             threshold: u8::try_from(facts.threshold).unwrap_or(100),
             limit_change: facts.limit_change,
             basis: if facts.basis == "included" { Basis::Included } else { Basis::Allowance },
             org_name: facts.name.clone(),
             org_slug: facts.slug.clone(),
             feature: facts.feature.clone(),
+            label: self.labels.labels.get(&facts.feature).cloned(),
             unit: unit.unwrap_or_else(|| "units".to_owned()),
             used,
             included,
@@ -133,27 +155,34 @@ impl Composer<'_> {
                 used_up_on: ahead.used_up_on,
                 expected_at_end: ahead.expected_at_end,
             }),
-            offer: recommended(facts, on_sale, need),
+            offer: self.recommended(facts, on_sale, need),
             composed_at: zone.wall_clock(self.now),
         })
     }
-}
 
-/// What to buy, in the currency of the org's tier; where nothing is on sale in that, in the first
-/// one in which there is.
-fn recommended(facts: &Facts, on_sale: &[(String, Offer)], need: Quantity) -> Vec<Recommended> {
-    let of_feature = on_sale.iter().filter(|(feature, _)| *feature == facts.feature);
-    let offers: Vec<Offer> = of_feature.map(|(_, offer)| offer.clone()).collect();
-    let mut currencies: Vec<&str> = offers.iter().map(|offer| offer.currency.as_str()).collect();
-    currencies.sort_by_key(|currency| (*currency != facts.currency, *currency));
-    let Some(currency) = currencies.first() else { return Vec::new() };
-    let chosen = offers::cheapest(&offers, currency, need).into_iter();
-    let chosen = chosen.map(|(count, offer)| Recommended {
-        code: offer.code,
-        count,
-        quantity: offer.quantity,
-        price_cents: offer.price_cents,
-        currency: offer.currency,
-    });
-    chosen.collect()
+    /// What to buy, in the currency of the org's tier; where nothing is on sale in that, in the
+    /// first one in which there is.
+    fn recommended(
+        &self,
+        facts: &Facts,
+        on_sale: &[(String, Offer)],
+        need: Quantity,
+    ) -> Vec<Recommended> {
+        let of_feature = on_sale.iter().filter(|(feature, _)| *feature == facts.feature);
+        let offers: Vec<Offer> = of_feature.map(|(_, offer)| offer.clone()).collect();
+        let mut currencies: Vec<&str> =
+            offers.iter().map(|offer| offer.currency.as_str()).collect();
+        currencies.sort_by_key(|currency| (*currency != facts.currency, *currency));
+        let Some(currency) = currencies.first() else { return Vec::new() };
+        let chosen = offers::cheapest(&offers, currency, need).into_iter();
+        let chosen = chosen.map(|(count, offer)| Recommended {
+            name: self.labels.packs.get(&offer.code).cloned(),
+            code: offer.code,
+            count,
+            quantity: offer.quantity,
+            price_cents: offer.price_cents,
+            currency: offer.currency,
+        });
+        chosen.collect()
+    }
 }

@@ -5,10 +5,14 @@
 //! the same bytes under the same Message-ID. That is committed before anybody talks to a network.
 //! What the server said is settled afterwards. Whoever is killed in between leaves a lease that
 //! runs out, and an email that is at worst sent twice as one and the same message.
+//!
+//! Never: the network inside a transaction; an email that is sent before its commit; one that is
+//! given up for the fault of another.
 
 mod attempt;
 mod compose;
-mod post;
+mod mailer;
+mod refusals;
 mod worker;
 
 use std::time::Duration;
@@ -18,12 +22,16 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::config::Config;
+use crate::jobs::batches::{Batch, Batches};
 use crate::jobs::stop::Stop;
-use crate::store::{Database, StoreError, outbox};
-use crate::tzdata::TzData;
+use crate::store::alerts::late_emails::{self, TooLate};
+use crate::store::messages::outbox::{self, State};
+use crate::store::{Connection, Database, LockTimeout, StoreError, begin_within};
+use crate::tz::TzData;
 use attempt::Outcome;
-pub use post::{Post, PostError, Preview, Written};
-use worker::Worker;
+pub use mailer::{Mailer, MailerError, Preview, Written};
+use refusals::Refusals;
+use worker::{Again, Worker};
 
 /// Emails that are given up in one statement.
 const PAGE: i64 = 1_000;
@@ -39,7 +47,6 @@ const SECONDS_OF_CLAIM: u32 = 10;
 pub struct Request {
     /// Attempts before an email is given up.
     pub max_attempts: u32,
-    /// Emails per claim.
     pub claim: u32,
     /// How long one email may take.
     pub timeout: Duration,
@@ -51,7 +58,6 @@ pub struct Request {
 
 impl Request {
     /// What the configuration says about every delivery.
-    #[must_use]
     pub fn of(config: &Config) -> Self {
         let smtp = &config.mail.smtp;
         Self {
@@ -71,10 +77,10 @@ impl Request {
 
 /// What a delivery did.
 #[derive(Debug, Default, Clone, serde::Serialize, schemars::JsonSchema)]
-pub struct Report {
+pub struct DeliveryReport {
     /// Emails that were accepted.
     pub sent: usize,
-    /// Emails that are to be tried again.
+    /// Emails that will be retried.
     pub postponed: usize,
     /// Emails that were given up: refused for good, tried too often, or not composable.
     pub given_up: usize,
@@ -82,15 +88,26 @@ pub struct Report {
     pub expired: usize,
     /// Emails to addresses that do not exist; nothing is sent there any more.
     pub suppressed: usize,
-    /// Why the delivery ended early: no mail server could be talked to.
+    /// Emails that were not sent again because their org has no recipient.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub without_recipient: usize,
+    /// Orgs whose emails are left to the next delivery: somebody else holds their rows.
+    pub left: usize,
+    /// Why the delivery ended early: the mail server could not be reached.
     pub unreachable: Option<String>,
-    /// Why the delivery ended early: the mail server does not let us in.
+    /// Why the delivery ended early: the mail server refuses the login.
     pub locked_out: Option<String>,
+    /// Why emails wait: the mail server takes none from this account or machine.
+    pub refused: Option<String>,
+    /// Is that so of any email?
+    #[serde(skip)]
+    is_refused_altogether: bool,
+    #[serde(skip)]
+    refusals: Refusals,
 }
 
-impl Report {
+impl DeliveryReport {
     /// Were emails given up, for whatever reason?
-    #[must_use]
     pub fn gave_up(&self) -> bool {
         self.given_up + self.expired + self.suppressed > 0
     }
@@ -98,8 +115,8 @@ impl Report {
     fn add(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Sent(_) => self.sent += 1,
-            Outcome::Postponed(_) => self.postponed += 1,
-            Outcome::GivenUp(_) => self.given_up += 1,
+            Outcome::Postponed(_) | Outcome::Waits(_) | Outcome::Declined(_) => self.postponed += 1,
+            Outcome::GivenUp(_) | Outcome::Rejected(_) => self.given_up += 1,
             Outcome::NoSuchAddress(_) => self.suppressed += 1,
             Outcome::TooLate => self.expired += 1,
             Outcome::Unreachable(why) => {
@@ -110,13 +127,23 @@ impl Report {
                 self.postponed += 1;
                 self.locked_out.get_or_insert_with(|| why.clone());
             }
-            Outcome::NotTried => {}
+            Outcome::Refused(why) => {
+                self.postponed += 1;
+                self.is_refused_altogether = true;
+                self.refused.get_or_insert_with(|| why.clone());
+            }
+            Outcome::Barred(why) => {
+                self.postponed += 1;
+                self.refused.get_or_insert_with(|| why.clone());
+            }
+            // As its recipient wants it.
+            Outcome::Unwanted | Outcome::NotTried => {}
         }
     }
 
     /// Is there any use in trying the next one?
     fn goes_on(&self) -> bool {
-        self.unreachable.is_none() && self.locked_out.is_none()
+        self.unreachable.is_none() && self.locked_out.is_none() && !self.is_refused_altogether
     }
 }
 
@@ -128,56 +155,156 @@ impl Report {
 pub async fn run(
     database: &Database,
     tz: &TzData,
-    post: &Post,
+    mailer: &Mailer,
     request: &Request,
-) -> Result<Report, StoreError> {
-    let report = Mutex::new(Report::default());
+) -> Result<DeliveryReport, StoreError> {
+    let report = Mutex::new(DeliveryReport::default());
     give_up_ended(database, request, &report).await?;
-    if !post.carries() {
+    if !mailer.carries() {
         return Ok(report.into_inner());
     }
-    let workers = (0..WORKERS.min(post.concurrency()))
-        .map(|_| async { Worker::new(database, tz, post, request, &report).work().await });
+    let workers = (0..WORKERS.min(mailer.concurrency()))
+        .map(|_| async { Worker::new(database, tz, mailer, request, &report).work().await });
     let worked = futures_util::future::join_all(workers).await;
     let worked: Result<Vec<()>, StoreError> = worked.into_iter().collect();
-    post.rest().await;
+    mailer.rest().await;
     worked?;
-    Ok(report.into_inner())
+    let report = report.into_inner();
+    if report.sent > 0 && report.goes_on() {
+        // The mail server is well again: what waited for that need not wait any longer.
+        let mut connection = database.connection().await?;
+        outbox::hasten(&mut connection, database.now().await?, true).await?;
+    }
+    Ok(report)
 }
 
-/// Sends one email once more, whatever became of it, with the Message-ID that it had.
+/// Emails that a person has sent again.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// These, whatever became of them.
+    Emails(Vec<Uuid>),
+    /// Those that were settled so, and whose period is not over.
+    Settled {
+        state: State,
+        /// Of this org alone.
+        org: Option<Uuid>,
+        /// Since then.
+        since: Option<Instant>,
+    },
+}
+
+/// Sends emails once more, with the Message-ID that each had: to those who get the org's emails
+/// now, or to another address.
 ///
 /// # Errors
-/// [`StoreError::Invalid`] for an email that does not exist; [`StoreError::Conflict`] when
-/// somebody is sending it right now.
+/// [`StoreError::Invalid`] for an email that does not exist, or that nobody is there to get;
+/// [`StoreError::Conflict`] when somebody is sending it right now.
 pub async fn again(
     database: &Database,
     tz: &TzData,
-    post: &Post,
+    mailer: &Mailer,
     request: &Request,
-    id: Uuid,
-) -> Result<Report, StoreError> {
-    let org = outbox::org_of(database, id).await?;
-    let report = Mutex::new(Report::default());
-    let sent = Worker::new(database, tz, post, request, &report).send_again(org, id).await;
-    post.rest().await;
-    sent?;
-    Ok(report.into_inner())
+    which: &Which,
+    to: Option<&str>,
+) -> Result<DeliveryReport, StoreError> {
+    let mut emails = Vec::new();
+    let late_too = match which {
+        Which::Emails(ids) => {
+            for id in ids {
+                emails.push((outbox::org_of(database, *id).await?, *id));
+            }
+            true
+        }
+        Which::Settled { state, org, since } => {
+            let now = request.at.unwrap_or(database.believed_now().await?);
+            let mut connection = database.connection().await?;
+            emails = outbox::settled_as(&mut connection, *state, *org, *since, now).await?;
+            false
+        }
+    };
+    let report = Mutex::new(DeliveryReport::default());
+    let worker = Worker::new(database, tz, mailer, request, &report);
+    let mut result = Ok(());
+    for (org, id) in emails {
+        if !worker.goes_on().await {
+            break;
+        }
+        match worker.send_again(org, id, Again { to, late_too }).await {
+            Ok(true) => {}
+            Ok(false) if late_too => {
+                result = Err(StoreError::Invalid(format!(
+                    "nobody is there to get the email {id}: name a contact of its org, or add --to \
+                     ADDRESS"
+                )));
+            }
+            Ok(false) => report.lock().await.without_recipient += 1,
+            // Somebody else is at this one; the others are sent.
+            Err(StoreError::Conflict(_)) if !late_too => report.lock().await.postponed += 1,
+            Err(error) => result = Err(error),
+        }
+        if result.is_err() {
+            break;
+        }
+    }
+    mailer.rest().await;
+    result.map(|()| report.into_inner())
+}
+
+/// Has emails that wait for their next attempt tried by the next delivery, whatever they wait for.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn hasten(database: &Database) -> Result<u64, StoreError> {
+    let now = database.believed_now().await?;
+    outbox::hasten(&mut *database.connection().await?, now, false).await
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 async fn give_up_ended(
     database: &Database,
     request: &Request,
-    report: &Mutex<Report>,
+    report: &Mutex<DeliveryReport>,
 ) -> Result<(), StoreError> {
     let mut connection = database.connection().await?;
-    let real = database.now().await?;
+    let real = database.believed_now().await?;
     let now = request.at.unwrap_or(real);
-    loop {
-        let given_up = outbox::give_up_ended(&mut connection, now, real, PAGE).await?;
+    let mut left: Vec<Uuid> = Vec::new();
+    while !request.stop.is_set() {
+        let mut reading = begin_within(&mut connection, LockTimeout::Long).await?;
+        let ended = late_emails::too_late(&mut reading, now, real, &left, PAGE).await?;
+        reading.commit().await?;
+        let mut orgs: Vec<Uuid> = ended.iter().map(|email| email.org).collect();
+        orgs.sort_unstable();
+        orgs.dedup();
+        let (mut batches, mut given_up) = (Batches::of(orgs, LockTimeout::Long), 0);
+        while let Some(batch) = batches.next() {
+            let some = give_up_once(&mut connection, now, real, &ended, &batch).await;
+            given_up += batches.outcome(&mut connection, batch, some).await?.unwrap_or_default();
+        }
+        left.extend(batches.stuck()?.into_iter().map(|stuck| stuck.org()));
         report.lock().await.expired += usize::try_from(given_up).unwrap_or(usize::MAX);
         if given_up == 0 {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
+}
+
+async fn give_up_once(
+    connection: &mut Connection,
+    now: Instant,
+    real: Instant,
+    ended: &[TooLate],
+    batch: &Batch,
+) -> Result<u64, StoreError> {
+    let mut transaction = begin_within(connection, batch.wait).await?;
+    let of_batch: Vec<&TooLate> =
+        ended.iter().filter(|email| batch.ids.contains(&email.org)).collect();
+    let given_up = late_emails::give_up_ended(&mut transaction, now, real, &of_batch).await?;
+    transaction.commit().await?;
+    Ok(given_up)
 }

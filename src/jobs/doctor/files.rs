@@ -3,21 +3,27 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::Patient;
-use crate::jobs::finding::Finding;
+use super::Context;
+use crate::config::Config;
+use crate::jobs::finding::{Check, Command, Finding, Mend};
 
 /// Bits that let others write.
 const OTHERS_WRITE: u32 = 0o022;
 /// Bits that let others do anything; a group may read a secret that is meant for it.
 const OTHERS_READ: u32 = 0o007;
 
-pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
-    let config = patient.config;
+pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
+    let config = context.config;
+    let mut findings = files_of(config);
+    findings.extend(written_by_others(&config.daemon.state_dir));
+    findings
+}
+
+/// What is wrong with the modes of the configuration's file and of the files that hold secrets.
+pub fn files_of(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(config.file().and_then(written_by_others));
-    let secrets = [config.database.url_file.as_deref(), config.mail.smtp.password_file.as_deref()];
-    findings.extend(secrets.into_iter().flatten().flat_map(secret));
-    findings.extend(written_by_others(&config.daemon.state_dir));
+    findings.extend(config.secret_files().iter().filter_map(|(file, mode)| secret(file, *mode)));
     findings
 }
 
@@ -28,19 +34,22 @@ fn mode(file: &Path) -> Option<u32> {
 fn written_by_others(file: &Path) -> Option<Finding> {
     let mode = mode(file).filter(|mode| mode & OTHERS_WRITE != 0)?;
     let shown = file.display();
-    let what = format!("{shown} can be changed by others (mode {mode:03o})");
-    Some(Finding::problem("file_mode", what).mend(format!("chmod go-w {shown}")))
+    let what = format!("{shown} is writable by others (mode {mode:03o})");
+    let chmod = Command::other(["chmod", "go-w", &shown.to_string()]);
+    Some(Finding::problem(Check::FileMode, what).mend(chmod))
 }
 
-fn secret(file: &Path) -> Vec<Finding> {
+fn secret(file: &Path, mode: Option<u32>) -> Option<Finding> {
     let shown = file.display();
-    let Some(mode) = mode(file) else {
-        let what = format!("{shown}, which is to hold a secret, cannot be read");
-        return vec![Finding::problem("file_mode", what).mend(format!("ls -l {shown}"))];
+    let Some(mode) = mode else {
+        let what = format!("{shown} should contain a secret and cannot be read");
+        let advice = format!("put the secret into {shown}, readable by this user alone");
+        return Some(Finding::problem(Check::FileMode, what).mend(Mend::advice(advice)));
     };
     if mode & OTHERS_READ == 0 && mode & OTHERS_WRITE == 0 {
-        return Vec::new();
+        return None;
     }
-    let what = format!("{shown} holds a secret, and others may read it (mode {mode:03o})");
-    vec![Finding::problem("file_mode", what).mend(format!("chmod 600 {shown}"))]
+    let what = format!("{shown} contains a secret and is readable by others (mode {mode:03o})");
+    let chmod = Command::other(["chmod", "600", &shown.to_string()]);
+    Some(Finding::problem(Check::FileMode, what).mend(chmod))
 }

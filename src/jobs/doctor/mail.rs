@@ -1,28 +1,33 @@
-//! Would the mail server take emails? It is greeted and logged in to; nothing is sent.
+//! Can emails be written, and would the mail server take them? It is greeted and logged in to;
+//! nothing is sent.
 
-use super::Patient;
-use crate::config::Transport;
-use crate::jobs::deliver::Post;
-use crate::jobs::finding::Finding;
+use super::Context;
+use crate::config::sections::Transport;
+use crate::jobs::deliver::Mailer;
+use crate::jobs::finding::{Check, Finding, Mend};
+use crate::jobs::mail_findings::{of_fault, try_now};
 use crate::mail::SendError;
+use crate::store::messages::outbox::Fault;
 
-pub(super) async fn check(patient: &Patient<'_>) -> Vec<Finding> {
-    if patient.config.mail.transport != Transport::Smtp {
+pub(super) async fn check(context: &Context<'_>) -> Vec<Finding> {
+    if context.config.mail.transport == Transport::None {
         return Vec::new();
     }
-    let post = match Post::of(patient.config) {
-        Ok(post) => post,
+    let mailer = match Mailer::of(context.config) {
+        Ok(mailer) => mailer,
         Err(error) => {
-            let finding = Finding::problem("mail_settings", error.to_string());
-            return vec![finding.mend("periodd config check")];
+            let finding = Finding::problem(Check::MailSettings, error.to_string());
+            let advice = "correct what the error names in [mail] or in its templates";
+            return vec![finding.mend(Mend::advice(advice))];
         }
     };
-    let Err(error) = post.greet().await else { return Vec::new() };
-    let (check, mend) = match error {
-        SendError::Credentials(_) => {
-            ("mail_login", "smtp.username and smtp.password_file in [mail]")
-        }
-        _ => ("mail_server", "smtp.host, smtp.port and smtp.tls in [mail], or the mail server"),
-    };
+    // Of a directory there is nothing to ask.
+    let Err(error) = mailer.greet().await else { return Vec::new() };
+    let (check, advice) = of_fault(match error {
+        SendError::Credentials(_) => Fault::Login,
+        SendError::Account(_) | SendError::Barred(_) => Fault::Refused,
+        _ => Fault::Server,
+    });
+    let mend = Mend::advice_then(advice, try_now());
     vec![Finding::problem(check, error.to_string()).mend(mend)]
 }

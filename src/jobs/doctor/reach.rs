@@ -2,35 +2,47 @@
 
 use jiff::SignedDuration;
 
-use super::Patient;
+use super::Context;
 use crate::clock;
-use crate::jobs::finding::Finding;
-use crate::store::{StoreError, doctor};
+use crate::jobs::finding::{Check, Finding, Mend};
+use crate::jobs::status::{SYNCHRONISE, clock_of, start_daemon};
+use crate::store::reports::doctor::{self, Reach};
+use crate::store::{StoreError, reports::status, runs::schedules};
 
 /// Clocks that differ by more than this are wrong.
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
 
-pub(super) async fn check(patient: &Patient<'_>) -> Result<Vec<Finding>, StoreError> {
-    let mut findings = Vec::new();
-    let reach = doctor::reach(patient.database).await?;
-    if reach.is_pooled {
-        let what = "a pooler hands the database's connections on, and keeps prepared statements";
-        findings.push(Finding::note("pooler", what));
-    }
-    if !reach.is_encrypted && !reach.is_local && !reach.is_pooled {
-        let what = "the connection goes over a network in the clear";
-        findings.push(Finding::problem("tls", what).mend("sslmode=verify-full in [database] url"));
-    }
+pub(super) async fn check(context: &Context<'_>) -> Result<Vec<Finding>, StoreError> {
+    let reach = doctor::reach(context.database).await?;
+    let mut findings = of_reach(reach);
     let before = clock::now();
-    let database = patient.database.now().await?;
-    let after = clock::now();
+    let judged = context.database.look_at_clock().await?;
+    let (after, database) = (clock::now(), judged.database());
+    let mut connection = context.database.connection().await?;
+    let rows = schedules::all(&mut connection).await?;
+    let ended_ahead = status::ended_after(&mut connection, judged.expected()).await?;
+    let start = start_daemon(&context.around, false);
+    findings.extend(clock_of(&judged, &rows, ended_ahead, &start));
     // Somewhere between the two looks at this machine's clock.
     let skew = before.since(database).max(database.since(after));
     if skew > SKEW {
         let what = format!("this machine's clock says {after}, the database's {database}");
-        findings.push(
-            Finding::problem("clock_skew", what).mend("timedatectl set-ntp true, on both machines"),
-        );
+        findings.push(Finding::problem(Check::ClockSkew, what).mend(Mend::advice(SYNCHRONISE)));
     }
     Ok(findings)
+}
+
+/// What there is to know of the way to the database.
+pub fn of_reach(reach: Reach) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if reach.is_pooled {
+        let what = "connections go through a pooler, which keeps prepared statements";
+        findings.push(Finding::note(Check::Pooler, what));
+    }
+    if !reach.is_encrypted && !reach.is_local && !reach.is_pooled {
+        let what = "the connection to the database is not encrypted";
+        let advice = "add sslmode=verify-full to the URL of [database]";
+        findings.push(Finding::problem(Check::Tls, what).mend(Mend::advice(advice)));
+    }
+    findings
 }

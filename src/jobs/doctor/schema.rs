@@ -1,35 +1,49 @@
 //! Is the schema what this program needs, and as the contract has it?
 
-use super::Patient;
-use crate::jobs::finding::Finding;
-use crate::store::{StoreError, doctor, migrate};
+use super::Context;
+use crate::jobs::finding::{Check, Finding, Mend};
+use crate::jobs::status::left_out;
+use crate::jobs::sync;
+use crate::store::{
+    StoreError,
+    db::{migrate, roles},
+    reports::doctor,
+};
 
-pub(super) async fn check(patient: &Patient<'_>) -> Result<Vec<Finding>, StoreError> {
-    let migrations = migrate::status(patient.database).await?;
+pub(super) async fn check(context: &Context<'_>) -> Result<Vec<Finding>, StoreError> {
+    let migrations = migrate::status(context.database).await?;
     let missing = migrations.iter().filter(|migration| migration.applied_at.is_none());
     let missing: Vec<String> = missing.map(|migration| migration.version.to_string()).collect();
     if !missing.is_empty() {
         let what = format!("these migrations are not applied: {}", missing.join(", "));
-        return Ok(vec![Finding::problem("migrations", what).mend("periodd db migrate")]);
+        let migrate = Mend::periodd(["db", "migrate"]);
+        return Ok(vec![Finding::problem(Check::Migrations, what).mend(migrate)]);
     }
-    let mut connection = patient.database.connection().await?;
+    let mut connection = context.database.connection().await?;
     let faults = doctor::schema(&mut connection).await?.into_iter();
-    let finding = |what: String| {
-        let mend = mend(&what).to_owned();
-        Finding::problem("schema", what).mend(mend)
+    let finding = |fault: doctor::SchemaFault| {
+        let mend = fault.repair().map_or_else(|| Mend::advice(fault.advice()), Mend::Sql);
+        Finding::problem(Check::Schema, fault.to_string()).mend(mend)
     };
-    Ok(faults.map(finding).collect())
-}
-
-/// What a person does about a fault of the schema; periodd changes nobody's schema by itself.
-fn mend(what: &str) -> &'static str {
-    match what.split_whitespace().next_back() {
-        _ if what.contains(" trigger ") => "drop trigger, and do the same in the application",
-        _ if what.contains("not validated") => "alter table … validate constraint …",
-        _ if what.contains("not valid:") => "reindex index concurrently …",
-        _ if what.contains("rounds") => "alter table … alter column … type numeric",
-        _ if what.contains("forces") => "alter table … no force row level security",
-        _ if what.contains("no row-level") => "alter table … enable row level security",
-        _ => "connect as the tables' owner: [database] url",
+    let mut findings: Vec<Finding> = faults.map(finding).collect();
+    for creator in roles::creators(&mut connection).await? {
+        let what = format!(
+            "{} may create objects in the schema {}, which would run with periodd's rights",
+            creator.role, creator.schema
+        );
+        findings.push(Finding::problem(Check::Schema, what).mend(Mend::sql(creator.revoke())));
     }
+    drop(connection);
+    let found = sync::targets(context.database, &context.config.sync).await;
+    match found {
+        Ok(columns) => findings.extend(columns.left_out.iter().map(left_out)),
+        Err(sync::Error::Refused(_)) => {}
+        Err(sync::Error::Derived { key, sentence }) => {
+            let what = format!("{key}: {sentence}");
+            let advice = "correct the table, or this key of the configuration";
+            findings.push(Finding::problem(Check::Schema, what).mend(Mend::advice(advice)));
+        }
+        Err(sync::Error::Store(error)) => return Err(error),
+    }
+    Ok(findings)
 }

@@ -2,8 +2,8 @@
 
 use crate::billing::{Instant, Quantity};
 use crate::jobs::sync;
-use crate::store::derived::{Target, Which};
-use crate::store::explain::OrgRow;
+use crate::store::audit::derived::{Target, Which};
+use crate::store::reports::explain::OrgRow;
 use crate::store::{Connection, StoreError};
 
 /// Copies of one column that are shown because they do not agree: a column of users may have many.
@@ -18,7 +18,7 @@ pub struct Copy {
     pub holds: Option<Quantity>,
     /// What it should hold.
     pub should: Quantity,
-    /// Are they the same?
+    /// Whether they are equal.
     pub agrees: bool,
 }
 
@@ -31,9 +31,6 @@ impl Copy {
 
 /// Reads what the configured columns hold of an org's numbers, each with its feature. A column of
 /// users is one copy, all of them added up, unless some do not agree: then it is those.
-///
-/// # Errors
-/// As every read.
 pub(super) async fn of_columns(
     connection: &mut Connection,
     targets: &[Target],

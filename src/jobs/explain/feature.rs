@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 
 use super::copies::Copy;
-use crate::billing::derived::{Copied, PurchasedColumn, Standing};
+use crate::billing::derived::{Copied, CounterState, PurchasedColumn};
 use crate::billing::forecast::{History, Window, forecast};
-use crate::billing::quota::{Included, purchased_remaining};
+use crate::billing::quota::Included;
 use crate::billing::rollover::MINUTES;
 use crate::billing::{Instant, LocalDate, Period, Quantity};
-use crate::store::explain::{FeatureRow, OrgRow, Stretch};
+use crate::store::reports::explain::{FeatureRow, OrgRow, Stretch};
+use crate::store::usage::limits::WhyNot;
 
 /// What is known of the period that contains now.
 pub(super) struct Books<'a> {
@@ -29,7 +30,7 @@ pub(super) struct Pace {
     pub(super) histories: HashMap<String, History>,
 }
 
-/// Where usage goes at the pace of the last four weeks.
+/// Where usage goes at the rate of the last four weeks.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Ahead {
     /// What will have been used when the period ends, in whole units.
@@ -46,7 +47,7 @@ pub struct FeatureView {
     pub feature: String,
     /// What one unit is called.
     pub unit: String,
-    /// What the counter says: what limits are judged by.
+    /// The counter, which limits are checked against.
     pub used: Quantity,
     /// What its counted metrics add up to.
     pub used_by_metrics: Quantity,
@@ -62,7 +63,7 @@ pub struct FeatureView {
     pub drawn: Quantity,
     /// What usable packs hold.
     pub in_packs: Quantity,
-    /// What an ended period that is not closed yet will take out of them.
+    /// What ended periods that are not closed yet will take out of them.
     pub claimed: Quantity,
     /// What of it is still to be had.
     pub purchased_remaining: Quantity,
@@ -76,19 +77,19 @@ pub struct FeatureView {
     pub allowance: Option<Quantity>,
     /// What of the allowance is left; null: unlimited.
     pub left: Option<Quantity>,
-    /// Used of the allowance, in whole percent; null: unlimited, or an allowance of 0.
+    /// Used of the allowance, in whole percent; null: unlimited.
     pub percent: Option<i64>,
     /// Every stored copy of the numbers, and whether it agrees.
     pub copies: Vec<Copy>,
-    /// Would one more unit be allowed?
+    /// Whether one more unit would be allowed.
     pub increment: Increment,
-    /// At the pace of the last four weeks; null: too little to go by.
+    /// At the rate of the last four weeks; null: too little to go by.
     pub forecast: Option<Ahead>,
     /// What had been used by the end of each stretch of the period up to now.
     pub curve: Vec<Point>,
 }
 
-/// Would one more unit be allowed?
+/// Whether one more unit would be allowed.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Increment {
     /// The answer.
@@ -107,45 +108,31 @@ pub struct Point {
 }
 
 /// Puts together what is known of a feature.
-pub(super) fn view(
-    row: FeatureRow,
-    ended: &[FeatureRow],
-    books: &Books<'_>,
-    org: &OrgRow,
-) -> FeatureView {
-    let used = row.used.unwrap_or_default();
+pub(super) fn view(row: FeatureRow, books: &Books<'_>, org: &OrgRow) -> FeatureView {
+    let used = row.used;
     let of_metrics = books.metrics.iter().filter(|stretch| stretch.feature == row.feature);
     let (mut counted, mut uncounted) = (Quantity::ZERO, Quantity::ZERO);
     for stretch in of_metrics {
         counted = counted.plus(stretch.counted).unwrap_or(counted);
         uncounted = uncounted.plus(stretch.uncounted).unwrap_or(uncounted);
     }
-    let included = included(&row);
-    let claimed = ended.iter().find(|before| before.feature == row.feature).map(claim_of);
-    let claimed = claimed.unwrap_or_default().min(row.usable);
-    let in_packs = row.usable;
-    let usable = in_packs.minus(claimed).unwrap_or_default();
-    let left_in_packs = purchased_remaining(included, row.drawn, usable, used).unwrap_or_default();
-    let allowance =
-        included.column().and_then(|included| Quantity::sum([included, row.drawn, usable]).ok());
-    let left = allowance.and_then(|allowance| allowance.minus(used).ok());
-    let percent = allowance.filter(|allowance| allowance.is_positive()).and_then(|allowance| {
-        let hundredfold = used.millionths().checked_mul(100)?;
-        i64::try_from(hundredfold / allowance.millionths()).ok()
-    });
     let mut without_pack = Quantity::ZERO;
     let mut copies = vec![Copy::new("usage_counters.used", used, counted)];
     if row.feature == MINUTES && books.is_open {
-        copies.push(Copy::new("organizations.used_minutes", org.used_minutes, used));
-        let standing = Standing { used, included, drawn: row.drawn, usable };
+        let name = "organizations.used_minutes";
+        copies.extend(org.used_minutes.map(|held| Copy::new(name, held, used)));
+        let included = Included::from(row.included);
+        let state = CounterState { used, included, drawn: row.drawn, usable: row.usable };
         let column = PurchasedColumn {
-            held: org.overage_minutes,
+            held: org.overage_minutes.unwrap_or_default(),
             written: org.overage_minutes_written,
             granted: org.overage_minutes_granted,
         };
-        if let Ok(due) = standing.due(Copied::PurchasedRemaining, column) {
+        if let (Some(held), Ok(due)) =
+            (org.overage_minutes, state.due(Copied::PurchasedRemaining, column))
+        {
             let name = "organizations.overage_minutes";
-            copies.push(Copy::new(name, org.overage_minutes, due.value));
+            copies.push(Copy::new(name, held, due.value));
             without_pack = due.without_pack;
         }
     }
@@ -154,75 +141,58 @@ pub(super) fn view(
         copies.extend(of_it.map(|(_, copy)| copy.clone()));
     }
     FeatureView {
-        increment: increment(&row, org, books, included, used, allowance),
-        forecast: ahead(&row.feature, books, used, allowance),
+        increment: increment(&row, org),
+        forecast: ahead(&row.feature, books, used, row.allowance),
         curve: curve(&row.feature, books),
         feature: row.feature,
         unit: row.unit,
         used,
         used_by_metrics: counted,
         uncounted,
-        is_listed: row.is_listed,
+        is_listed: row.is_granted,
         is_own: row.is_own,
-        included: included.column(),
+        included: row.included,
         drawn: row.drawn,
-        in_packs,
-        claimed,
-        purchased_remaining: left_in_packs,
+        in_packs: row.usable.plus(row.owed).unwrap_or(row.usable),
+        claimed: row.owed,
+        purchased_remaining: row.purchased_remaining,
         without_pack,
         is_synced: row.sync_status.as_deref() != Some("pending"),
         last_synced_at: row.last_synced_at,
-        allowance,
-        left,
-        percent,
+        allowance: row.allowance,
+        left: row.remaining,
+        percent: row
+            .percent
+            .and_then(|percent| i64::try_from(percent.millionths() / 1_000_000).ok()),
         copies,
     }
 }
 
-fn included(row: &FeatureRow) -> Included {
-    if row.is_listed { Included::from(row.included) } else { Included::NONE }
-}
-
-/// What an ended period that is not closed yet will draw.
-fn claim_of(before: &FeatureRow) -> Quantity {
-    let overage = included(before).overage(before.used.unwrap_or_default()).unwrap_or_default();
-    overage.minus(before.drawn).unwrap_or_default().or_zero()
-}
-
-fn increment(
-    row: &FeatureRow,
-    org: &OrgRow,
-    books: &Books<'_>,
-    included: Included,
-    used: Quantity,
-    allowance: Option<Quantity>,
-) -> Increment {
-    let no = |why: String| Increment { allowed: false, why: Some(why) };
-    if org.current_period_start.is_none() || org.current_period_end.is_none() {
-        return no("the org has no open period (SQLSTATE PB001)".to_owned());
-    }
-    if books.period.is_none() {
-        return no("now lies beyond the last stored end: periodd has not run for long".to_owned());
-    }
-    let Included::Quantity(granted) = included else {
-        return Increment { allowed: true, why: None };
+fn increment(row: &FeatureRow, org: &OrgRow) -> Increment {
+    let why = match row.why_not {
+        None => return Increment { allowed: true, why: None },
+        Some(WhyNot::NoPeriod) => "the org has no open period (SQLSTATE PB001)".to_owned(),
+        Some(WhyNot::BeyondEnds) => {
+            "now is after the last stored period end: periodd has not run for too long".to_owned()
+        }
+        Some(why) => {
+            let granted = match (why, row.included.unwrap_or_default()) {
+                (WhyNot::NotGranted, _) => {
+                    format!("tier {} does not include it", org.subscription_tier)
+                }
+                (_, Quantity::ZERO) => "nothing is included".to_owned(),
+                (_, included) => format!("all {included} included are used up"),
+            };
+            let packs = if row.drawn.is_positive() || row.usable.is_positive() {
+                "purchased packs are used up too"
+            } else {
+                "no usable pack has any left"
+            };
+            let (used, allowance) = (row.used, row.allowance.unwrap_or_default());
+            format!("{granted}, and {packs}: {used} used of {allowance}")
+        }
     };
-    let one = Quantity::units(1);
-    let allowance = allowance.unwrap_or_default();
-    if used.plus(one).is_ok_and(|used| used <= allowance) {
-        return Increment { allowed: true, why: None };
-    }
-    let granted = match (row.is_listed, granted.is_zero()) {
-        (false, _) => format!("tier {} says nothing about it", org.subscription_tier),
-        (true, true) => "nothing is included".to_owned(),
-        (true, false) => format!("the {granted} that are included are used up"),
-    };
-    let packs = if row.drawn.is_positive() || row.usable.is_positive() {
-        "what was bought is used up too"
-    } else {
-        "no usable pack holds anything"
-    };
-    no(format!("{granted}, and {packs}: {used} used of {allowance}"))
+    Increment { allowed: false, why: Some(why) }
 }
 
 fn ahead(

@@ -1,21 +1,37 @@
 //! What is wrong with an org, and the command that mends it.
 
+use std::collections::BTreeMap;
+
 use super::{Explanation, FeatureView, calendar};
 use crate::billing::offers::Offer;
+use crate::billing::parking::ParkedCode;
 use crate::billing::rollover::MINUTES;
 use crate::billing::{Calendar, Instant, Quantity};
-use crate::jobs::finding::Finding;
-use crate::tzdata::TzData;
+use crate::jobs::finding::{Check, Command, Finding, Mend};
+use crate::jobs::mail_findings::{self, Audience};
+use crate::jobs::status::{REDATE, repair_and_unpark};
+use crate::tz::TzData;
 
 /// From this share of the allowance on a limit is near.
 const NEAR_PERCENT: i64 = 80;
+
+/// Metrics of the org that are in no counter.
+pub(super) struct Uncounted {
+    /// From before the open period.
+    pub(super) waiting: i64,
+    /// After every end that is stored: how many, and the first.
+    pub(super) ahead: (i64, Option<Instant>),
+    /// In the period, of features that have no counter, limit or pack yet.
+    pub(super) without_counter: BTreeMap<String, Quantity>,
+}
 
 /// The findings, the worst first.
 pub(super) fn of(
     explanation: &Explanation,
     offers: &[(String, Offer)],
     tz: &TzData,
-    waiting: i64,
+    uncounted: Uncounted,
+    audience: &Audience,
 ) -> Vec<Finding> {
     let slug = &explanation.org.slug;
     let mut findings = row(explanation, tz);
@@ -26,10 +42,28 @@ pub(super) fn of(
         findings.extend(packs(explanation, feature));
     }
     findings.extend(users(explanation));
+    let Uncounted { waiting, ahead, without_counter } = uncounted;
+    for (feature, uncounted) in without_counter {
+        findings.push(not_counted(slug, &feature, uncounted));
+    }
+    if let (count, Some(first)) = ahead {
+        let what = format!(
+            "{count} metrics are dated {first} or later, after the last stored period end; they \
+             are counted once their period is stored"
+        );
+        findings.push(Finding::warning(Check::DatedAhead, what).mend(Mend::advice(REDATE)));
+    }
     if waiting > 0 {
         let text = format!("{waiting} metrics from before the open period are not counted yet");
-        findings.push(Finding::note("uncounted", text).mend(format!("periodd sync --org {slug}")));
+        findings.push(Finding::note(Check::Uncounted, text).mend(sync(slug)));
     }
+    let waiting = explanation.alerts.iter().filter(|alert| alert.state == "waiting").count();
+    if waiting > 0 {
+        let plural = if waiting == 1 { "" } else { "s" };
+        let alerts = format!("{waiting} alert{plural}");
+        findings.extend(mail_findings::no_recipient(&alerts, std::slice::from_ref(audience)));
+    }
+    findings.extend(mail_findings::unheard(audience));
     // What comes of another finding is said after it.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
@@ -40,25 +74,26 @@ fn row(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
     let org = &explanation.org;
     let slug = &org.slug;
     let mut findings = Vec::new();
-    if let Some(at) = org.parked_at {
+    if org.is_parked {
+        let at = org.parked_at.map_or_else(|| "?".to_owned(), |at| at.to_string());
         let reason = org.parked_reason.as_deref().unwrap_or("no reason was given");
-        findings.push(
-            Finding::problem("parked", format!("set aside since {at}: {reason}"))
-                .mend(format!("periodd orgs unpark {slug}")),
-        );
+        let is_by_hand = org.parked_code.as_deref() == Some(ParkedCode::ByHand.name());
+        let finding = if is_by_hand { Finding::note } else { Finding::problem };
+        let check = if is_by_hand { Check::ParkedByHand } else { Check::Parked };
+        let mend = if is_by_hand {
+            Mend::periodd(["orgs", "unpark", slug])
+        } else {
+            repair_and_unpark(slug)
+        };
+        findings.push(finding(check, format!("parked since {at}: {reason}")).mend(mend));
     }
     if let Err(unknown) = tz.zone(&org.time_zone) {
-        let zone = unknown.similar.clone().unwrap_or_else(|| "Europe/Berlin".to_owned());
-        findings.push(
-            Finding::problem("zone", unknown.to_string())
-                .mend(format!("periodd orgs set {slug} --zone {zone}")),
-        );
+        let mend = set_zone(slug, unknown.similar.as_deref());
+        findings.push(Finding::problem(Check::Zone, unknown.to_string()).mend(mend));
     } else if calendar(org, tz).is_none() {
         let what = format!("cycle {} has no anchor day {}", org.cycle, org.anchor_day);
-        findings.push(
-            Finding::problem("cycle", what)
-                .mend(format!("periodd orgs set {slug} --anchor-day 1 --anchor-month 1")),
-        );
+        let words = ["orgs", "set", slug, "--anchor-day", "1", "--anchor-month", "1"];
+        findings.push(Finding::problem(Check::Cycle, what).mend(Mend::periodd(words)));
     }
     findings
 }
@@ -67,54 +102,49 @@ fn row(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
 fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
     let Explanation { org, now, .. } = explanation;
     let slug = &org.slug;
-    let roll_over = format!("periodd rollover --org {slug}");
+    let roll_over = || Mend::periodd(["rollover", "--org", slug]);
+    let import = || Mend::periodd(["db", "import", "--apply"]);
     let (start, end) = match (org.current_period_start, org.current_period_end) {
         (Some(start), Some(end)) => (start, end),
         (None, None) => {
-            let what = "it has no open period: increments fail, usage waits to be counted";
-            return vec![Finding::problem("no_period", what).mend(roll_over)];
+            let what = "no open period: increments fail, and usage is not counted yet";
+            return vec![Finding::problem(Check::NoPeriod, what).mend(roll_over())];
         }
         _ => {
-            let what = "one end of its period is NULL: increments fail, usage waits to be counted";
-            return vec![Finding::problem("no_period", what).mend(roll_over)];
+            let what = "one bound of the open period is NULL: increments fail, and usage is not \
+                        counted yet";
+            return vec![Finding::problem(Check::NoPeriod, what).mend(roll_over())];
         }
     };
     if end <= start {
-        let what = format!("its period ends at {end}, not after its start at {start}");
-        return vec![Finding::problem("inverted_period", what).mend("periodd db import --apply")];
+        let what = format!("the period ends at {end}, not after its start at {start}");
+        return vec![Finding::problem(Check::InvertedPeriod, what).mend(import())];
     }
     let mut findings = Vec::new();
     if end <= *now {
-        let what = format!("its period ended at {end} and is not closed yet");
-        let overdue = Finding::problem("overdue", what);
-        findings.push(if org.parked_at.is_some() { overdue } else { overdue.mend(roll_over) });
+        let what = format!("the period ended at {end} and is not closed yet");
+        let overdue = Finding::problem(Check::Overdue, what);
+        findings.push(if org.is_parked { overdue } else { overdue.mend(roll_over()) });
     }
-    if is_inclusive(end) {
-        let what =
-            format!("its period ends at {end}, an inclusive end: a moment belongs to nobody");
-        findings.push(Finding::problem("inclusive_end", what).mend("periodd db import --apply"));
+    if org.has_inclusive_end {
+        let what = format!(
+            "the period ends at {end}, an inclusive end: usage in its last moment would be in no \
+             period"
+        );
+        findings.push(Finding::problem(Check::InclusiveEnd, what).mend(import()));
     } else if let Some(boundary) = calendar(org, tz).and_then(|calendar| misplaced(&calendar, end))
     {
         let what = format!(
-            "its period ends at {end}, which is no boundary of its calendar (the nearest is \
-             {boundary}); it stands, and the next one is regular"
+            "the period ends at {end}, which is not a boundary of its calendar (the nearest is \
+             {boundary}); it is kept, and the next period is regular"
         );
-        findings.push(Finding::note("irregular_end", what));
+        findings.push(Finding::note(Check::IrregularEnd, what));
     }
     if org.next_period_ends.is_empty() {
-        let what = "the ends that follow are not stored yet: after its end nothing is counted";
-        let roll_over = format!("periodd rollover --org {slug}");
-        findings.push(Finding::warning("following_ends", what).mend(roll_over));
+        let what = "the following period ends are not stored: usage after the end is not counted";
+        findings.push(Finding::warning(Check::FollowingEnds, what).mend(roll_over()));
     }
     findings
-}
-
-/// An end like 23:59:59.999: the last moment inside, written where the first one after belongs.
-/// Somewhere on earth it is midnight at every quarter of an hour. `doctor` and `db verify` ask the
-/// same.
-fn is_inclusive(end: Instant) -> bool {
-    let seconds = end.microseconds().div_euclid(1_000_000);
-    seconds.rem_euclid(15 * 60) == 15 * 60 - 1
 }
 
 /// The nearest boundary of the calendar, where the end is none.
@@ -127,7 +157,6 @@ fn misplaced(calendar: &Calendar, end: Instant) -> Option<Instant> {
 fn copies(slug: &str, feature: &FeatureView) -> Vec<Finding> {
     let mut findings = Vec::new();
     for copy in feature.copies.iter().filter(|copy| !copy.agrees) {
-        let sync = format!("periodd sync --org {slug}");
         let of = &feature.feature;
         let against = match copy.column.as_str() {
             "usage_counters.used" => "its metrics",
@@ -135,29 +164,31 @@ fn copies(slug: &str, feature: &FeatureView) -> Vec<Finding> {
             _ => "should hold",
         };
         let holds = copy.holds.map_or_else(|| "nothing".to_owned(), |holds| holds.to_string());
-        let what = format!("{} holds {holds} {of}, and {against} {}", copy.column, copy.should);
+        let what = format!("{} holds {holds} {of}, but {against} {}", copy.column, copy.should);
         // Until it is written the next time, a copy of a counter that has moved may lag behind.
         let is_behind = !feature.is_synced && copy.column != "usage_counters.used";
         let finding = if is_behind { Finding::warning } else { Finding::problem };
-        findings.push(finding("drift", what).mend(sync));
+        findings.push(finding(Check::Drift, what).mend(sync(slug)));
     }
     if feature.without_pack.is_positive() {
         let (more, of) = (feature.without_pack, &feature.feature);
         let what = format!(
-            "organizations.overage_minutes shows {more} {of} more than the packs hold: bought \
-             without a pack, nobody can use them"
+            "organizations.overage_minutes is {more} {of} higher than the packs: purchases \
+             without a pack cannot be used"
         );
-        findings
-            .push(Finding::problem("purchase_without_pack", what).mend(format!(
-                "periodd packs grant --org {slug} --feature {of} --quantity {more}"
-            )));
+        let mend = granting(slug, of, more);
+        findings.push(Finding::problem(Check::PurchaseWithoutPack, what).mend(mend));
     }
     if feature.uncounted != Quantity::ZERO {
-        let what =
-            format!("{} {} are recorded and not counted yet", feature.uncounted, feature.feature);
-        findings.push(Finding::note("uncounted", what).mend(format!("periodd sync --org {slug}")));
+        findings.push(not_counted(slug, &feature.feature, feature.uncounted));
     }
     findings
+}
+
+/// Metrics of the period that no counter holds yet.
+fn not_counted(slug: &str, feature: &str, uncounted: Quantity) -> Finding {
+    let what = format!("{uncounted} {feature} recorded but not counted yet");
+    Finding::note(Check::Uncounted, what).mend(sync(slug))
 }
 
 /// A limit that is reached, or soon will be.
@@ -174,12 +205,11 @@ fn limit(
         if !feature.is_listed && !feature.used.is_positive() {
             return None;
         }
-        let over = feature.left.map_or(Quantity::ZERO, |left| {
-            Quantity::ZERO.minus(left).unwrap_or_default().or_zero()
-        });
+        let over = feature.used.minus(feature.allowance.unwrap_or_default());
+        let over = over.unwrap_or_default().or_zero();
         let short = over.plus(Quantity::units(1)).unwrap_or(over);
-        let what = format!("no more {name}: {why}");
-        return Some(Finding::warning("limit_reached", what).mend(buy(short)));
+        let what = format!("{name} are refused: {why}");
+        return Some(Finding::warning(Check::LimitReached, what).mend(buy(short)));
     }
     let near = feature.percent.is_some_and(|percent| percent >= NEAR_PERCENT);
     let ahead = feature.forecast.as_ref();
@@ -188,23 +218,52 @@ fn limit(
             let at_end = ahead.map(|ahead| ahead.at_end).unwrap_or_default();
             let short = at_end.minus(feature.allowance.unwrap_or_default()).unwrap_or_default();
             let what =
-                format!("at this pace {name} are used up on {day}, {short} short at the end");
-            Some(Finding::note("runs_out", what).mend(buy(short)))
+                format!("at this rate {name} will be used up on {day}, {short} short by the end");
+            Some(Finding::note(Check::RunsOut, what).mend(buy(short)))
         }
         (true, None) => {
             let percent = feature.percent.unwrap_or_default();
-            Some(Finding::note("limit_near", format!("{percent} % of {name} are used")))
+            Some(Finding::note(Check::LimitNear, format!("{percent} % of {name} are used")))
         }
         (false, None) => None,
     }
 }
 
-/// The grant that covers what is short: by the smallest pack on sale that does, else as much.
-fn buy(slug: &str, feature: &str, short: Quantity, offers: &[(String, Offer)]) -> String {
+/// The sale that covers what is short: of the smallest pack on sale that does. Where none does, a
+/// person decides; a command would give units away.
+fn buy(slug: &str, feature: &str, short: Quantity, offers: &[(String, Offer)]) -> Mend {
     let of_it = offers.iter().filter(|(of, _)| of == feature).map(|(_, offer)| offer.quantity);
-    let enough = of_it.filter(|quantity| *quantity >= short).min();
-    let quantity = enough.unwrap_or(short);
-    format!("periodd packs grant --org {slug} --feature {feature} --quantity {quantity}")
+    match of_it.filter(|quantity| *quantity >= short).min() {
+        Some(quantity) => {
+            let advice = "raise the limit, or sell a pack and record the sale";
+            Mend::advice_then(advice, granting(slug, feature, quantity))
+        }
+        None => Mend::advice(format!(
+            "sell a pack of at least {short} {feature}, which `packs grant` records, or raise the \
+             limit"
+        )),
+    }
+}
+
+fn granting(slug: &str, feature: &str, quantity: Quantity) -> Command {
+    let quantity = quantity.to_string();
+    let words = ["packs", "grant", "--org", slug, "--feature", feature, "--quantity", &quantity];
+    Command::periodd(words)
+}
+
+fn sync(slug: &str) -> Mend {
+    Mend::periodd(["sync", "--org", slug])
+}
+
+/// What puts an org into a zone that exists; the zone only where it is known which one is meant.
+pub(in crate::jobs) fn set_zone(slug: &str, similar: Option<&str>) -> Mend {
+    match similar {
+        Some(zone) => Command::periodd(["orgs", "set", slug, "--zone", zone]).into(),
+        None => Mend::advice(format!(
+            "set the zone of {slug} to a name of the tz database, such as Europe/Berlin, with \
+             `orgs set --zone`"
+        )),
+    }
 }
 
 /// Packs that hold something and cannot be used: credits that are there and do not help.
@@ -217,22 +276,24 @@ fn packs(explanation: &Explanation, feature: &FeatureView) -> Vec<Finding> {
         let named = pack.reference.clone().unwrap_or_else(|| pack.id.to_string());
         let left = pack.remaining;
         if pack.expires_at.is_some_and(|at| at <= *now) {
-            let what = format!("pack {named} has expired with {left} left; it is settled next");
-            let roll_over = format!("periodd rollover --org {}", org.slug);
-            findings.push(Finding::note("expired_pack", what).mend(roll_over));
+            let what = format!(
+                "pack {named} has expired with {left} left; the next rollover writes it off"
+            );
+            let roll_over = Mend::periodd(["rollover", "--org", &org.slug]);
+            findings.push(Finding::note(Check::ExpiredPack, what).mend(roll_over));
         } else if pack.purchased_at > *now {
             let what = format!("pack {named} with {left} is usable from {} on", pack.purchased_at);
-            findings.push(Finding::note("future_pack", what));
+            findings.push(Finding::note(Check::FuturePack, what));
         }
     }
     let nothing_left = feature.purchased_remaining.is_zero() && feature.in_packs.is_positive();
     if nothing_left && (feature.feature == MINUTES || !feature.increment.allowed) {
         let what = format!(
-            "packs hold {} {}, all of it claimed by usage above the included quantity: they are \
-             drawn when the period closes",
+            "packs hold {} {}, all claimed by usage above the included quantity and drawn when \
+             the period closes",
             feature.in_packs, feature.feature
         );
-        findings.push(Finding::note("packs_claimed", what));
+        findings.push(Finding::note(Check::PacksClaimed, what));
     }
     findings
 }
@@ -249,7 +310,6 @@ fn users(explanation: &Explanation) -> Option<Finding> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let what = format!("users.usage_this_month of {first}{more} is not what their counter holds");
-    let sync = format!("periodd sync --org {}", explanation.org.slug);
-    Some(Finding::problem("drift", what).mend(sync))
+    let what = format!("users.usage_this_month of {first}{more} differs from the counter");
+    Some(Finding::problem(Check::Drift, what).mend(sync(&explanation.org.slug)))
 }

@@ -1,28 +1,37 @@
 //! Everything about one org: read in a handful of statements, put together as a value.
 //!
 //! What is read is read in one transaction, so that a number and its copies are of one moment.
+//!
+//! Never: a write; two snapshots in one answer.
 
 mod copies;
 mod feature;
 mod findings;
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
-use super::finding::Finding;
+use super::cells;
+use super::finding::{Check, Finding, Mend};
+use super::mail_findings::Audience;
 use crate::billing::forecast::{History, Window};
-use crate::billing::{Calendar, Cycle, Instant, Period, Zone};
-use crate::store::derived::Target;
-use crate::store::explain::{
+use crate::billing::{Calendar, Cycle, Instant, Period, Quantity, Zone};
+use crate::store::audit::derived::Target;
+use crate::store::messages::content::{self, Days};
+use crate::store::orgs::settings::{self, Contact};
+use crate::store::orgs::{self, ClosedView};
+use crate::store::reports::explain::{
     self as rows, AdjustmentRow, AlertRow, FeatureRow, MendRow, OrgRow, PackRow, UserRow,
 };
-use crate::store::letters::{self, Days};
-use crate::store::orgs::{self, ClosedView};
-use crate::store::settings::{self, Contact};
-use crate::store::{Connection, Database, StoreError};
-use crate::tzdata::TzData;
+use crate::store::usage::ranges::Scope;
+use crate::store::{Connection, Database, StoreError, alerts};
+use crate::tz::TzData;
 pub use copies::Copy;
 pub use feature::{Ahead, FeatureView, Increment, Point};
 use feature::{Books, Pace};
+use findings::Uncounted;
+pub(super) use findings::set_zone;
 
 /// Closed periods that are shown.
 const CLOSED_SHOWN: i64 = 6;
@@ -42,7 +51,7 @@ pub struct Explanation {
     pub org: OrgRow,
     /// The period that contains now, as far as the stored ends reach.
     pub period: Option<PeriodView>,
-    /// What is wrong, or worth knowing, with the commands that mend it; the worst first.
+    /// Findings with the commands that repair them, the worst first.
     pub findings: Vec<Finding>,
     /// What it uses, has bought or is granted.
     pub features: Vec<FeatureView>,
@@ -54,7 +63,7 @@ pub struct Explanation {
     pub adjustments: Vec<AdjustmentRow>,
     /// Its last alerts.
     pub alerts: Vec<AlertRow>,
-    /// What audits mended last.
+    /// The last repairs of audits.
     pub mends: Vec<MendRow>,
     /// Its users, up to a bound.
     pub users: Vec<UserRow>,
@@ -82,7 +91,6 @@ pub struct PeriodView {
 /// What an email or a name stands for.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject {
-    /// The org.
     pub org: Uuid,
     /// The user who was asked for.
     pub user: Option<Uuid>,
@@ -99,12 +107,12 @@ pub async fn find(database: &Database, named: &str) -> Result<Subject, StoreErro
     let mut connection = database.connection().await?;
     let people = rows::people(&mut connection, named).await?;
     match &people[..] {
-        [] => Err(StoreError::Invalid(format!("there is no user with the email `{named}`"))),
+        [] => Err(StoreError::Invalid(format!("no user and no contact has the email `{named}`"))),
         [one] => Ok(Subject { org: one.org, user: one.user }),
         several => {
             let slugs: Vec<&str> = several.iter().map(|person| person.slug.as_str()).collect();
             Err(StoreError::Invalid(format!(
-                "`{named}` is a user of several orgs; name one of them: {}",
+                "`{named}` belongs to several orgs; choose one: {}",
                 slugs.join(", ")
             )))
         }
@@ -112,9 +120,6 @@ pub async fn find(database: &Database, named: &str) -> Result<Subject, StoreErro
 }
 
 /// Explains an org. `derived` are the configured columns beside those that every org has.
-///
-/// # Errors
-/// As every read.
 pub async fn explain(
     database: &Database,
     tz: &TzData,
@@ -127,42 +132,65 @@ pub async fn explain(
     let org = rows::org(&mut reading, subject.org).await?;
     let zone = tz.zone(&org.time_zone).ok();
     let open = stored_period(&org);
-    let period = open.and_then(|open| containing(open, &org.next_period_ends, now));
+    let mut left = LeftOut::default();
+    let period = rows::period(&mut reading, org.id, now).await;
+    let period = left.unless_unreadable("the period", period)?;
     let start = period.map(|period| period.start);
-    let features = rows::features(&mut reading, &org, start, now).await?;
+    let features = rows::features(&mut reading, org.id, now).await;
+    let features = left.unless_unreadable("usage and limits", features)?;
     let bounds = period.map(stretches).unwrap_or_default();
     let metrics = match period {
-        Some(period) => rows::metrics(&mut reading, org.id, period, &bounds).await?,
-        None => Vec::new(),
-    };
-    // An ended period that is not closed yet draws on the packs first.
-    let ended = match (open, period) {
-        (Some(open), Some(now_in)) if open.start != now_in.start => {
-            rows::features(&mut reading, &org, Some(open.start), now).await?
+        Some(period) => {
+            let metrics = rows::metrics(&mut reading, org.id, period, &bounds).await;
+            left.unless_unreadable("usage over time", metrics)?
         }
-        _ => Vec::new(),
+        None => Vec::new(),
     };
     let waiting = match open {
         Some(open) => rows::uncounted_before(&mut reading, org.id, open.start).await?,
         None => 0,
     };
-    let derived = copies::of_columns(&mut reading, derived, &org, now).await?;
-    let offers = letters::offers(&mut reading).await?;
-    let pace = pace(&mut reading, &org, zone.as_ref(), &features, now).await?;
-    let mends = rows::mends(&mut reading, org.id).await?;
-    let alerts = rows::alerts(&mut reading, org.id).await?;
-    let packs = rows::packs(&mut reading, org.id, start).await?;
-    let users = rows::users(&mut reading, org.id, subject.user, SCRAPES, start).await?;
-    let adjustments = rows::adjustments(&mut reading, org.id).await?;
-    let contacts = settings::contacts(&mut reading, org.id).await?;
+    let last_end = org.next_period_ends.last().copied().or(open.map(|open| open.end));
+    let ahead = match last_end {
+        Some(last) => {
+            let ahead = rows::dated_from(&mut reading, org.id, last).await;
+            left.unless_unreadable("metrics dated in the future", ahead)?
+        }
+        None => (0, None),
+    };
+    let derived = copies::of_columns(&mut reading, derived, &org, now).await;
+    let derived = left.unless_unreadable("derived columns", derived)?;
+    let offers = left.unless_unreadable("offers", content::offers(&mut reading).await)?;
+    let pace = pace(&mut reading, &org, zone.as_ref(), &features, now).await;
+    let pace = left.unless_unreadable("usage rate", pace)?;
+    let mends = left.unless_unreadable("repairs", rows::mends(&mut reading, org.id).await)?;
+    let alerts = left.unless_unreadable("alerts", rows::alerts(&mut reading, org.id).await)?;
+    let packs = left.unless_unreadable("packs", rows::packs(&mut reading, org.id, start).await)?;
+    let users = rows::users(&mut reading, org.id, subject.user, SCRAPES, start).await;
+    let users = left.unless_unreadable("users", users)?;
+    let adjustments = rows::adjustments(&mut reading, org.id).await;
+    let adjustments = left.unless_unreadable("late usage", adjustments)?;
+    let contacts = settings::contacts(&mut reading, org.id).await;
+    let contacts = left.unless_unreadable("contacts", contacts)?;
+    let people = alerts::people(&mut reading, &[org.id]).await?.into_iter();
+    let people = people.map(|(_, person)| person).collect();
+    let audience = Audience { org: org.slug.clone(), people };
+    let closed = orgs::closed(&mut reading, org.id, CLOSED_SHOWN).await;
+    let closed = left.unless_unreadable("closed periods", closed)?;
+    let unreadable = cells::unreadable(&mut reading, Scope::Org(org.id)).await?;
     reading.rollback().await?;
-    drop(connection);
-    let closed = orgs::closed(database, org.id, CLOSED_SHOWN).await?;
 
     let is_open = period == open;
     let (bounds, metrics, pace, derived) = (&bounds, &metrics, &pace, &derived);
     let books = Books { period, is_open, bounds, metrics, pace, derived, now };
-    let features = features.into_iter().map(|row| feature::view(row, &ended, &books, &org));
+    let is_listed = |feature: &str| features.iter().any(|row| row.feature == feature);
+    let mut without_counter = BTreeMap::new();
+    for stretch in metrics.iter().filter(|stretch| !is_listed(&stretch.feature)) {
+        let sum: &mut Quantity = without_counter.entry(stretch.feature.clone()).or_default();
+        *sum = sum.plus(stretch.uncounted).unwrap_or(*sum);
+    }
+    without_counter.retain(|_, uncounted| !uncounted.is_zero());
+    let features = features.into_iter().map(|row| feature::view(row, &books, &org));
     let mut explanation = Explanation {
         now,
         local_time: zone.as_ref().map(|zone| zone.local(now)),
@@ -178,26 +206,52 @@ pub async fn explain(
         contacts,
         org,
     };
-    explanation.findings = findings::of(&explanation, &offers, tz, waiting);
+    // What cannot be read comes first: other findings may come of it.
+    explanation.findings = unreadable;
+    explanation.findings.extend(left.finding());
+    explanation.findings.extend(findings::of(
+        &explanation,
+        &offers,
+        tz,
+        Uncounted { waiting, ahead, without_counter },
+        &audience,
+    ));
+    explanation.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(explanation)
+}
+
+/// Parts of the page that a value keeps from being read.
+#[derive(Default)]
+struct LeftOut(Vec<&'static str>);
+
+impl LeftOut {
+    /// What was read; nothing, and a note of it, where a value in it cannot be.
+    fn unless_unreadable<T: Default>(
+        &mut self,
+        part: &'static str,
+        read: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match read {
+            Err(error) if error.may_concern_one_row() => {
+                self.0.push(part);
+                Ok(T::default())
+            }
+            read => read,
+        }
+    }
+
+    fn finding(&self) -> Option<Finding> {
+        let what = format!("left out, because a value cannot be read: {}", self.0.join(", "));
+        let advice = "repair the values that `doctor` names, with what it shows for each";
+        let finding = Finding::warning(Check::LeftOut, what).mend(Mend::advice(advice));
+        (!self.0.is_empty()).then_some(finding)
+    }
 }
 
 /// The open period as its row says, if both ends are there and in order.
 fn stored_period(org: &OrgRow) -> Option<Period> {
     let (start, end) = org.current_period_start.zip(org.current_period_end)?;
     (start < end).then_some(Period { start, end })
-}
-
-/// The stored period that contains an instant.
-fn containing(open: Period, next_ends: &[Instant], at: Instant) -> Option<Period> {
-    let mut period = open;
-    for end in next_ends {
-        if period.contains(at) {
-            break;
-        }
-        period = Period { start: period.end, end: *end };
-    }
-    period.contains(at).then_some(period)
 }
 
 /// The starts of the stretches that a period is cut into.
@@ -246,7 +300,7 @@ async fn pace(
         boundaries: window.boundaries(),
     });
     let asked: Vec<Days<'_>> = asked.collect();
-    let used = letters::used_by_day(connection, &asked).await?;
+    let used = content::used_by_day(connection, &asked).await?;
     let histories = features.iter().zip(used).map(|(row, used)| {
         (row.feature.clone(), History { days: used.days, is_older: used.is_older })
     });

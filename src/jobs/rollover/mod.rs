@@ -3,29 +3,35 @@
 //! Passes walk over pages of orgs (`walk`); a page is read, planned, checked and applied in one
 //! transaction (`page`). A schedule, a person at the terminal and a dry run take the same way;
 //! a dry run only stops before the apply.
+//!
+//! Never: a plan that is applied unchecked; code of its own for a dry run.
 
 mod page;
+mod page_scan;
 mod planning;
 mod reading;
 mod report;
-mod walk;
 
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::batches::{Left, Stuck};
+use super::columns::Columns;
+use super::pack_entries;
+use super::parking::{self, Attempt};
 use super::stop::Stop;
 use crate::billing::Instant;
 use crate::billing::timeline::{CatchUp, Policy};
 use crate::config;
-use crate::store::apply::{self, Wait};
-use crate::store::derived::Target;
-use crate::store::{Connection, Database, StoreError, claim, packs};
-use crate::tzdata::TzData;
+use crate::store::orgs::packs::EntryScope;
+use crate::store::{Connection, Database, LockTimeout, StoreError, rollover::claim, usage::limits};
+use crate::tz::TzData;
 use page::Worker;
-pub use report::{Parked, Report};
-use walk::Walk;
+use page_scan::PageScan;
+use report::Tally;
+pub use report::{Parked, RolloverReport};
 
 /// Passes that find something due but move nothing, before a run gives up.
 const FRUITLESS_PASSES: usize = 3;
@@ -44,9 +50,7 @@ pub enum Scope {
 /// A rollover that was asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// For which orgs.
     pub scope: Scope,
-    /// By which policy.
     pub policy: Policy,
     /// Orgs per page and transaction.
     pub batch_size: usize,
@@ -54,23 +58,21 @@ pub struct Request {
     pub connections: usize,
     /// Business time; `None` reads the database's clock once per pass.
     pub at: Option<Instant>,
-    /// Plan only.
     pub dry_run: bool,
     /// Derived columns besides the three that every rollover writes.
-    pub derived: Arc<[Target]>,
+    pub derived: Columns,
     /// Asks the run to end with the pages that it is at.
     pub stop: Stop,
 }
 
 impl Request {
     /// Everything that is due now, by what the configuration says about every rollover.
-    #[must_use]
-    pub fn standing(config: &config::Rollover) -> Self {
+    pub fn standing(config: &config::sections::Rollover) -> Self {
         let policy = Policy {
             catch_up: match config.catch_up {
-                config::CatchUp::Replay => CatchUp::Replay,
-                config::CatchUp::Collapse => CatchUp::Collapse,
-                config::CatchUp::Halt => CatchUp::Halt,
+                config::sections::CatchUp::Replay => CatchUp::Replay,
+                config::sections::CatchUp::Collapse => CatchUp::Collapse,
+                config::sections::CatchUp::Halt => CatchUp::Halt,
             },
             max_periods: config.max_periods_per_pass as usize,
             ended_tier: config.ended_tier.clone(),
@@ -83,14 +85,14 @@ impl Request {
             connections: config.connections as usize,
             at: None,
             dry_run: false,
-            derived: Arc::from([]),
+            derived: Columns::default(),
             stop: Stop::default(),
         }
     }
 }
 
 /// Who is told how far a run is, after every page.
-pub type Observer = Arc<dyn Fn(&Report) + Send + Sync>;
+pub type Observer = Arc<dyn Fn(&RolloverReport) + Send + Sync>;
 
 /// Runs passes until nothing is due any more.
 ///
@@ -102,18 +104,22 @@ pub async fn run(
     tz: &TzData,
     request: &Request,
     observer: Observer,
-) -> Result<Report, StoreError> {
+) -> Result<RolloverReport, StoreError> {
     // An early close comes after the regular ones; and a dry run plans the same org each time
     // that it finds it.
     let twice = request.policy.early || request.dry_run;
-    let report = Mutex::new(if twice { Report::telling_apart() } else { Report::default() });
+    let mut report =
+        if twice { RolloverReport::telling_apart() } else { RolloverReport::default() };
+    report.columns_left_out.clone_from(&request.derived.left_out);
+    let report = Mutex::new(report);
     let job = Job { database, tz, request, observer, report: &report };
     if request.dry_run {
         job.dry_run().await?;
     } else {
+        limits::tell_ended_tier(database, &request.policy.ended_tier).await?;
         job.regular_passes().await?;
         if request.policy.early {
-            job.pass(&request.policy, job.now().await?, false, Wait::Long).await?;
+            job.early_passes().await?;
         }
     }
     drop(job);
@@ -125,7 +131,7 @@ struct Job<'a> {
     tz: &'a TzData,
     request: &'a Request,
     observer: Observer,
-    report: &'a Mutex<Report>,
+    report: &'a Mutex<RolloverReport>,
 }
 
 impl Job<'_> {
@@ -133,35 +139,44 @@ impl Job<'_> {
     async fn regular_passes(&self) -> Result<(), StoreError> {
         let policy = Policy { early: false, ..self.request.policy.clone() };
         let mut fruitless = 0;
-        let mut has_adopted = false;
-        let mut wait = Wait::Long;
+        let (mut has_entered, mut has_rechecked) = (false, false);
+        let mut wait = LockTimeout::Long;
         loop {
             let now = self.now().await?;
             let mut connection = self.database.connection().await?;
-            let pending = claim::pending(&mut connection, now, self.tz.release()).await?;
-            if pending.unseen_packs {
-                adopt(&mut connection).await?;
+            let mut pending = claim::pending(&mut connection, now, self.tz.release()).await?;
+            // That it was done may not have been remembered, where somebody holds that row.
+            pending.old_rules &= !has_rechecked;
+            if pending.packs_without_entry {
+                self.enter_packs(&mut connection, now).await?;
             }
+            let scope = &self.request.scope;
             drop(connection);
             if matches!(self.request.scope, Scope::All) && pending.is_quiet() {
-                if !pending.unseen_packs || has_adopted {
+                if !pending.packs_without_entry || has_entered {
                     return Ok(());
                 }
                 // One of them may have expired already. Whoever goes on inserting packs does not
                 // keep the run from its end.
-                has_adopted = true;
+                has_entered = true;
                 continue;
             }
-            let moved = self.pass(&policy, now, pending.old_rules, wait).await?;
+            let moved = self.pass(scope, &policy, now, pending.old_rules, wait).await?;
+            has_rechecked |= pending.old_rules && matches!(scope, Scope::All);
             if self.request.stop.is_set() {
                 self.report.lock().await.stopped = true;
                 return Ok(());
             }
-            let (left, missed) = self.report.lock().await.take_left_and_missed();
+            let (left, missed, has_skipped) = {
+                let mut report = self.report.lock().await;
+                let (left, missed) = report.take_left_and_missed();
+                (left, missed, !report.skipped.is_empty())
+            };
             // Who holds rows for longer than a pass has been waited for.
-            wait = if left.is_empty() { Wait::Long } else { Wait::Short };
-            if moved + missed + left.len() == 0 && !matches!(self.request.scope, Scope::All) {
-                // Nothing of what was asked for is due any more.
+            wait = if left.is_empty() { LockTimeout::Long } else { LockTimeout::Short };
+            let all = matches!(self.request.scope, Scope::All);
+            if moved + missed + left.len() == 0 && (!all || has_skipped) {
+                // Nothing of what was asked for is due any more, but for those that were skipped.
                 return Ok(());
             }
             // Others may have moved what this pass went for; and ends that were only looked at
@@ -174,20 +189,47 @@ impl Job<'_> {
         }
     }
 
+    /// Closes the open periods, whether they have ended or not, in as many passes as it takes: each
+    /// goes for what the one before had to leave, and closes nothing twice.
+    async fn early_passes(&self) -> Result<(), StoreError> {
+        let mut scope = self.request.scope.clone();
+        let mut wait = LockTimeout::Long;
+        let mut fruitless = 0;
+        loop {
+            let now = self.now().await?;
+            let moved = self.pass(&scope, &self.request.policy, now, false, wait).await?;
+            if self.request.stop.is_set() {
+                self.report.lock().await.stopped = true;
+                return Ok(());
+            }
+            let (left, _) = self.report.lock().await.take_left_and_missed();
+            if left.is_empty() {
+                return Ok(());
+            }
+            fruitless = if moved > 0 { 0 } else { fruitless + 1 };
+            if fruitless == FRUITLESS_PASSES {
+                return Err(stays_due(&left));
+            }
+            wait = LockTimeout::Short;
+            scope = Scope::Orgs(left.into_iter().map(|(org, _)| org).collect());
+        }
+    }
+
     /// One walk over everything in scope. Returns how many orgs moved or were parked.
     async fn pass(
         &self,
+        scope: &Scope,
         policy: &Policy,
         now: Instant,
         old_rules: bool,
-        wait: Wait,
+        wait: LockTimeout,
     ) -> Result<usize, StoreError> {
         let before = self.report.lock().await.touched();
         let limit = self.request.batch_size;
-        let mut walk = Walk::new(&self.request.scope, policy.early, now, limit);
-        let old_rules = old_rules && matches!(self.request.scope, Scope::All);
+        let mut walk = PageScan::new(scope, policy.early, now, limit);
+        let old_rules = old_rules && matches!(scope, Scope::All);
         if old_rules {
-            walk.mind_old_rules(self.tz.release());
+            walk.recheck_tz(self.tz.release());
         }
         let walk = Mutex::new(walk);
         let workers = (0..self.request.connections.max(1)).map(async |_| {
@@ -212,23 +254,23 @@ impl Job<'_> {
     /// ahead of it is written, so that there is something to plan while the database writes.
     async fn work(
         &self,
-        walk: &Mutex<Walk>,
+        walk: &Mutex<PageScan>,
         policy: &Policy,
         now: Instant,
-        wait: Wait,
+        wait: LockTimeout,
     ) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, policy, now, self.real(now).await?);
-        worker.also_write(&self.request.derived);
-        worker.heed(&self.request.stop);
-        worker.hurry(wait);
+        worker.with_derived(&self.request.derived.targets);
+        worker.with_cancel(&self.request.stop);
+        worker.with_lock_timeout(wait);
         let Some(ids) = self.next(walk, &mut connection).await? else { return Ok(()) };
-        let first = worker.look_at(&mut connection, ids).await?;
+        let first = worker.read_page(&mut connection, ids).await?;
         let mut at_hand = Some(worker.decide(first).await?);
         while let Some(page) = at_hand {
             let size = page.size();
             let next = match self.next(walk, &mut connection).await? {
-                Some(ids) => Some(worker.look_at(&mut connection, ids).await?),
+                Some(ids) => Some(worker.read_page(&mut connection, ids).await?),
                 None => None,
             };
             let (tally, decided) = worker.roll_over(&mut connection, page, next).await?;
@@ -246,7 +288,7 @@ impl Job<'_> {
     /// The next page of the walk; none once the run has been asked to end.
     async fn next(
         &self,
-        walk: &Mutex<Walk>,
+        walk: &Mutex<PageScan>,
         connection: &mut Connection,
     ) -> Result<Option<Vec<Uuid>>, StoreError> {
         if self.request.stop.is_set() {
@@ -260,9 +302,10 @@ impl Job<'_> {
     async fn dry_run(&self) -> Result<(), StoreError> {
         let now = self.now().await?;
         let policy = Policy { max_periods: usize::MAX, ..self.request.policy.clone() };
-        let mut walk = Walk::new(&self.request.scope, policy.early, now, self.request.batch_size);
+        let mut walk =
+            PageScan::new(&self.request.scope, policy.early, now, self.request.batch_size);
         let mut connection = self.database.connection().await?;
-        let mut worker = Worker::new(self.tz, &policy, now, self.real(now).await?).foreseeing();
+        let mut worker = Worker::new(self.tz, &policy, now, self.real(now).await?).dry_run();
         while let Some(ids) = walk.next(&mut connection).await? {
             let planned = worker.plan_only(&mut connection, &ids).await?;
             self.report.lock().await.preview(planned, now);
@@ -270,37 +313,65 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Enters packs that applications inserted plainly in the ledger. Where somebody else is at an
+    /// org's rows it is passed over: an org with such packs is not closed before they are in the
+    /// ledger, see [`page`].
+    async fn enter_packs(
+        &self,
+        connection: &mut Connection,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let scope = match &self.request.scope {
+            Scope::All => EntryScope::All,
+            Scope::Orgs(orgs) => EntryScope::Orgs(orgs),
+            Scope::Zone(zone) => EntryScope::Zone(zone),
+        };
+        let not_entered = pack_entries::enter(connection, scope, &self.request.stop).await?;
+        let mut tally = Tally { conflicts: not_entered.conflicts, ..Tally::default() };
+        for stuck in not_entered.stuck {
+            let Stuck::Faulty(org, code, why) = stuck else { continue };
+            match parking::park(connection, org, (code, &why), now, LockTimeout::Short).await? {
+                Attempt::Parked(parked) => tally.parked.push(parked),
+                Attempt::Refused(skipped) => tally.skipped.push(skipped),
+                Attempt::Gone | Attempt::Held(_) => {}
+            }
+        }
+        for (org, why) in not_entered.refused {
+            let reason = format!("its packs could not be entered in the ledger: {why}");
+            let slug = parking::name(connection, org).await?;
+            tally.skipped.push(Left { org, slug, reason });
+        }
+        self.report.lock().await.add(tally);
+        Ok(())
+    }
+
     async fn now(&self) -> Result<Instant, StoreError> {
         match self.request.at {
-            Some(at) => Ok(at),
-            None => self.database.now().await,
+            // What is closed by `--at` cannot be undone either.
+            Some(at) => self.clock().await.map(|_| at),
+            None => self.clock().await,
+        }
+    }
+
+    /// The database's clock; where something is done by it, it has to be believed.
+    async fn clock(&self) -> Result<Instant, StoreError> {
+        if self.request.dry_run {
+            self.database.now().await
+        } else {
+            self.database.believed_now().await
         }
     }
 
     /// The database's clock, which is business time too unless `--at` says otherwise.
     async fn real(&self, now: Instant) -> Result<Instant, StoreError> {
         match self.request.at {
-            Some(_) => self.database.now().await,
+            Some(_) => self.clock().await,
             None => Ok(now),
         }
     }
 }
 
-/// Enters packs that applications inserted by themselves in the ledger; where somebody else is at
-/// the same rows, the next pass sees to them.
-async fn adopt(connection: &mut Connection) -> Result<(), StoreError> {
-    let mut transaction = apply::begin_within(connection, Wait::Short).await?;
-    match packs::adopt_unseen(&mut transaction).await {
-        Ok(_) => Ok(transaction.commit().await?),
-        Err(StoreError::Conflict(_)) => Ok(transaction.rollback().await?),
-        Err(other) => Err(other),
-    }
-}
-
 fn stays_due(left: &[(Uuid, String)]) -> StoreError {
-    let why = left.first().map_or_else(
-        || "nothing seems to keep them from being closed".to_owned(),
-        |(org, why)| format!("every attempt on org {org} met a conflict: {why}"),
-    );
-    StoreError::Failed(format!("orgs stay due, and {why}; `periodd doctor` may tell more"))
+    let why = left.first().map_or_else(|| "no reason was found".to_owned(), |(_, why)| why.clone());
+    StoreError::Failed(format!("some orgs are still due: {why}; `periodd doctor` may show more"))
 }

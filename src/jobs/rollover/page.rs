@@ -1,35 +1,34 @@
 //! One page of orgs: read, plan, check, apply; and what to do when one of the four fails.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::planning::{Decision, Planner, Read};
-use super::report::{Parked, Tally};
+use super::report::{Parked, Preview, Tally};
 use crate::billing::Instant;
-use crate::billing::rollover::Plan;
+use crate::billing::parking::ParkedCode;
 use crate::billing::timeline::Policy;
+use crate::jobs::batches::{
+    self, CONFLICTS_PER_ORG, CONFLICTS_PER_PAGE, LONGEST_PAUSE, Stuck, WAITS_PER_PAGE,
+};
 use crate::jobs::stop::Stop;
-use crate::jobs::sync;
-use crate::store::apply::{self, Parking, Stamp, Wait};
-use crate::store::derived::Target;
-use crate::store::{Connection, StoreError, Transaction, claim, snapshot};
-use crate::tzdata::TzData;
+use crate::jobs::{parking, sync};
+use crate::store::audit::derived::Target;
+use crate::store::rollover::apply::{self, Parking, Stamp};
+use crate::store::{
+    Connection, LockTimeout, StoreError, Transaction, answers, begin_within,
+    rollover::{claim, snapshot},
+};
+use crate::tz::TzData;
 
-/// Conflicts in a row on the same page before it is taken apart: many orgs at once are fast, few
-/// at once get through.
-const CONFLICTS_PER_PAGE: u32 = 2;
 /// Conflicts in a row on a single org before its row is locked: whoever sells packs to it without
 /// a pause then waits for the rollover, and not the rollover for a pause.
 const CONFLICTS_BEFORE_LOCK: u32 = 3;
-/// Conflicts in a row on a single org before a pass leaves it to the next one.
-const CONFLICTS_PER_ORG: u32 = 20;
-/// Waits for rows that somebody holds, on one page, before what is left of it is left to the next
-/// pass. Most of a page's are short ones: to find one org among a thousand takes eleven.
-const WAITS_PER_PAGE: usize = 40;
-/// The longest pause after a conflict with a single org; each is drawn at random below it.
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// Tries at a single org that has to be locked before it is read, each of which waits a short time
+/// for what somebody holds. Each ends before the database looks for deadlocks: it is not an
+/// application's call that gives way.
+const TRIES_FOR_LOCKS: u32 = 4;
 
 /// Rolls pages of orgs over, on one connection.
 pub(super) struct Worker<'a> {
@@ -38,19 +37,19 @@ pub(super) struct Worker<'a> {
     /// Derived columns besides those that the plan writes.
     derived: &'a [Target],
     /// How long a page waits for what somebody holds, before it is taken apart.
-    wait: Wait,
+    wait: LockTimeout,
     /// Asks to leave what was taken apart.
     stop: Stop,
 }
 
 /// A page as it was read; nothing where its orgs cannot be read together.
-pub(super) struct Seen {
+pub(super) struct PageRead {
     ids: Vec<Uuid>,
     read: Option<Read>,
 }
 
 /// A page with what it should become; nothing where its orgs cannot be planned together.
-pub(super) struct Decided {
+pub(super) struct PagePlan {
     ids: Vec<Uuid>,
     decision: Option<Decision>,
 }
@@ -60,10 +59,35 @@ struct Batch {
     ids: Vec<Uuid>,
     conflicts: u32,
     /// How long they wait for what somebody holds.
-    wait: Wait,
+    wait: LockTimeout,
+    /// Is it a single org that is locked before it is read?
+    alone: bool,
+    /// How often it has waited in vain.
+    waits: u32,
 }
 
-impl Decided {
+impl Batch {
+    fn of(ids: Vec<Uuid>, wait: LockTimeout) -> Self {
+        Self { ids, conflicts: 0, wait, alone: false, waits: 0 }
+    }
+
+    /// An org that is locked before it is read. It waits for nobody for long, for it holds the
+    /// counters that applications want.
+    fn alone(org: Uuid) -> Self {
+        Self { alone: true, ..Self::of(vec![org], LockTimeout::Short) }
+    }
+}
+
+/// What became of orgs that were tried together.
+#[derive(Default)]
+struct Written {
+    /// Those that did not move, to be looked at again.
+    missed: Vec<Uuid>,
+    /// Those that have to be locked first.
+    alone: Vec<Uuid>,
+}
+
+impl PagePlan {
     /// How many orgs it is about.
     pub(super) fn size(&self) -> usize {
         self.ids.len()
@@ -75,47 +99,52 @@ impl<'a> Worker<'a> {
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
         let stamp = Stamp { now, counted_at: real, tzdb: tz.release() };
         let planner = Planner::new(tz, policy, now);
-        Self { planner, stamp, derived: &[], wait: Wait::Long, stop: Stop::default() }
+        Self { planner, stamp, derived: &[], wait: LockTimeout::Long, stop: Stop::default() }
     }
 
     /// Has this worker write these columns, too, wherever an org moves.
-    pub(super) fn also_write(&mut self, derived: &'a [Target]) {
+    pub(super) fn with_derived(&mut self, derived: &'a [Target]) {
         self.derived = derived;
     }
 
     /// Has this worker wait no longer than that, where the pass before met somebody who holds rows.
-    pub(super) fn hurry(&mut self, wait: Wait) {
+    pub(super) fn with_lock_timeout(&mut self, wait: LockTimeout) {
         self.wait = wait;
     }
 
     /// Has this worker end when it is asked to, even amid a page that was taken apart.
-    pub(super) fn heed(&mut self, stop: &Stop) {
+    pub(super) fn with_cancel(&mut self, stop: &Stop) {
         self.stop = stop.clone();
     }
 
     /// A worker for dry runs.
-    pub(super) fn foreseeing(self) -> Self {
-        Self { planner: self.planner.foreseeing(), ..self }
+    pub(super) fn dry_run(self) -> Self {
+        Self { planner: self.planner.dry_run(), ..self }
     }
 
     /// Reads a page, before the one at hand is rolled over: what keeps it from being read is
     /// seen to when its turn comes.
-    pub(super) async fn look_at(
+    pub(super) async fn read_page(
         &mut self,
         connection: &mut Connection,
         ids: Vec<Uuid>,
-    ) -> Result<Seen, StoreError> {
-        let mut transaction = apply::begin_within(connection, self.wait).await?;
+    ) -> Result<PageRead, StoreError> {
+        let mut transaction = begin_within(connection, self.wait).await?;
         let read = self.planner.read(&mut transaction, &ids).await;
         transaction.rollback().await?;
-        Ok(Seen { ids, read: unless_taken_apart(read)? })
+        let read = match read {
+            // A server that answers lacked something for these rows only.
+            Err(StoreError::Unavailable(_)) if answers(connection).await => None,
+            read => unless_taken_apart(read)?,
+        };
+        Ok(PageRead { ids, read })
     }
 
     /// Plans a page that was read.
-    pub(super) async fn decide(&self, seen: Seen) -> Result<Decided, StoreError> {
-        let Seen { ids, read } = seen;
-        let Some(read) = read else { return Ok(Decided { ids, decision: None }) };
-        Ok(Decided { ids, decision: unless_taken_apart(self.planner.plan(read).await)? })
+    pub(super) async fn decide(&self, seen: PageRead) -> Result<PagePlan, StoreError> {
+        let PageRead { ids, read } = seen;
+        let Some(read) = read else { return Ok(PagePlan { ids, decision: None }) };
+        Ok(PagePlan { ids, decision: unless_taken_apart(self.planner.plan(read).await)? })
     }
 
     /// Rolls a page over, and plans the next one while the database is at work on this one. A
@@ -124,12 +153,13 @@ impl<'a> Worker<'a> {
     pub(super) async fn roll_over(
         &mut self,
         connection: &mut Connection,
-        page: Decided,
-        next: Option<Seen>,
-    ) -> Result<(Tally, Option<Decided>), StoreError> {
-        let Decided { ids, decision } = page;
+        page: PagePlan,
+        next: Option<PageRead>,
+    ) -> Result<(Tally, Option<PagePlan>), StoreError> {
+        let PagePlan { ids, decision } = page;
+        let alone = if let [org] = ids[..] { Some(org) } else { None };
         let mut tally = Tally::default();
-        let batch = Batch { ids, conflicts: 0, wait: self.wait };
+        let batch = Batch::of(ids, self.wait);
         let mut batches = Vec::new();
         let planning = async {
             match next {
@@ -153,8 +183,50 @@ impl<'a> Worker<'a> {
             }
             let written = self.attempt(connection, &batch, &mut tally).await;
             batches.extend(self.follow_up(connection, batch, written, &mut tally).await?);
+            if tally.refusals.wants_probes() {
+                let waiting = batches.iter_mut().map(|batch| &mut batch.ids);
+                let probes = batches::probes(waiting.collect());
+                batches.retain(|batch| !batch.ids.is_empty());
+                let probe = |org| Batch::of(vec![org], self.wait);
+                batches.extend(probes.into_iter().map(probe));
+            }
+        }
+        let stuck = match (tally.refusals.decide(), alone) {
+            // A single org: what the server lacks for it may be there the next time.
+            (Err(error @ StoreError::Unavailable(_)), Some(org)) => {
+                vec![Stuck::Left(org, error.to_string())]
+            }
+            (stuck, _) => stuck?,
+        };
+        for stuck in stuck {
+            match stuck {
+                Stuck::Left(org, why) => tally.leave(vec![org], &why),
+                Stuck::Faulty(org, code, why) => {
+                    self.park_or_leave(connection, org, (code, &why), self.wait, &mut tally)
+                        .await?;
+                }
+            }
         }
         Ok((tally, next))
+    }
+
+    /// Parks an org whose rows cannot be processed; where somebody is at its row, the next pass
+    /// finds it again.
+    async fn park_or_leave(
+        &self,
+        connection: &mut Connection,
+        org: Uuid,
+        why: (ParkedCode, &str),
+        wait: LockTimeout,
+        tally: &mut Tally,
+    ) -> Result<(), StoreError> {
+        match parking::park(connection, org, why, self.stamp.now, wait).await? {
+            parking::Attempt::Parked(parked) => tally.parked.push(parked),
+            parking::Attempt::Gone => {}
+            parking::Attempt::Held(error) => tally.leave(vec![org], &error),
+            parking::Attempt::Refused(skipped) => tally.skipped.push(skipped),
+        }
+        Ok(())
     }
 
     /// What is left to try, after orgs were tried together.
@@ -162,31 +234,49 @@ impl<'a> Worker<'a> {
         &self,
         connection: &mut Connection,
         batch: Batch,
-        written: Result<Vec<Uuid>, StoreError>,
+        written: Result<Written, StoreError>,
         tally: &mut Tally,
     ) -> Result<Vec<Batch>, StoreError> {
         let wait = batch.wait;
         match written {
-            Ok(missed) if missed.is_empty() => Ok(Vec::new()),
-            Ok(missed) => {
-                tally.missed += missed.len();
-                let why = "its row does not stand as it was read";
-                Ok(after_conflict(Batch { ids: missed, ..batch }, why, tally).await)
+            Ok(Written { missed, alone }) => {
+                let mut batches: Vec<Batch> = alone.into_iter().map(Batch::alone).collect();
+                if missed.is_empty() {
+                    tally.refusals.passed();
+                } else {
+                    tally.missed += missed.len();
+                    let why = "its row was changed meanwhile";
+                    let missed = Batch { ids: missed, ..batch };
+                    let why = StoreError::Conflict(why.to_owned());
+                    batches.extend(after_conflict(missed, why, tally).await?);
+                }
+                Ok(batches)
             }
-            Err(error) if error.is_held() => {
+            Err(error) if error.is_held() || matches!(error, StoreError::Cancelled(_)) => {
                 tally.conflicts += 1;
-                Ok(after_wait(batch.ids, tally))
+                Ok(after_wait(batch, tally).await)
             }
-            Err(StoreError::Conflict(why)) => {
+            Err(error) if error.is_conflict() => {
                 tally.conflicts += 1;
-                Ok(after_conflict(batch, &why, tally).await)
+                after_conflict(batch, error, tally).await
             }
-            Err(StoreError::Unprocessable(_)) if batch.ids.len() > 1 => Ok(halves(batch.ids, wait)),
+            Err(error) if error.may_concern_one_row() && batch.ids.len() > 1 => {
+                Ok(halves(batch.ids, wait))
+            }
+            // A server that answers lacked something for these rows only: room for one table, say.
+            Err(error @ StoreError::Unavailable(_)) if !answers(connection).await => Err(error),
+            Err(StoreError::Unavailable(_)) if batch.ids.len() > 1 => Ok(halves(batch.ids, wait)),
+            // Whether it is this org's fault, the others tell.
+            Err(error @ (StoreError::Refused { .. } | StoreError::Unavailable(_))) => {
+                if let Some(org) = batch.ids.first() {
+                    tally.refusals.note(*org, error)?;
+                }
+                Ok(Vec::new())
+            }
             Err(StoreError::Unprocessable(why)) => {
-                match self.park_unreadable(connection, &batch.ids, why, wait).await {
-                    Ok(parked) => tally.parked.extend(parked),
-                    Err(StoreError::Conflict(why)) => tally.leave(batch.ids, &why),
-                    Err(other) => return Err(other),
+                let why = (ParkedCode::Unprocessable, why.as_str());
+                for org in batch.ids {
+                    self.park_or_leave(connection, org, why, wait, tally).await?;
                 }
                 Ok(Vec::new())
             }
@@ -199,28 +289,36 @@ impl<'a> Worker<'a> {
         &mut self,
         connection: &mut Connection,
         ids: &[Uuid],
-    ) -> Result<(Vec<Plan>, Vec<Parked>), StoreError> {
-        let mut plans = Vec::new();
-        let mut parked = Vec::new();
+    ) -> Result<Preview, StoreError> {
+        let mut preview = Preview::default();
+        let Preview { plans, parked, refused } = &mut preview;
         let mut batches = vec![ids.to_vec()];
         while let Some(ids) = batches.pop() {
             match self.read_and_plan(connection, &ids).await {
+                Ok(Decision { left, .. }) if !left.is_empty() => {
+                    let why = left.into_iter().map(|(_, why)| why).next().unwrap_or_default();
+                    return Err(StoreError::Failed(why));
+                }
                 Ok(decision) => {
+                    refused.extend(decision.refused);
                     plans.extend(decision.planned.into_iter().map(|planned| planned.plan));
                     let reasons = decision.parkings.into_iter();
                     parked.extend(reasons.map(|(parking, slug)| parked_as(&parking, slug)));
                 }
-                Err(StoreError::Unprocessable(_)) if ids.len() > 1 => {
-                    batches.extend(halves(ids, Wait::Long).into_iter().map(|batch| batch.ids));
+                Err(error) if may_be_taken_apart(&error) && ids.len() > 1 => {
+                    batches
+                        .extend(halves(ids, LockTimeout::Long).into_iter().map(|batch| batch.ids));
                 }
-                Err(StoreError::Unprocessable(reason)) => {
-                    let parkings = unreadable(connection, &ids, &reason).await?.into_iter();
+                Err(error) if error.may_concern_one_row() => {
+                    let reason = error.to_string();
+                    let code = batches::fault(&error).unwrap_or(ParkedCode::Unprocessable);
+                    let parkings = unreadable(connection, &ids, code, &reason).await?.into_iter();
                     parked.extend(parkings.map(|(parking, slug)| parked_as(&parking, slug)));
                 }
                 Err(other) => return Err(other),
             }
         }
-        Ok((plans, parked))
+        Ok(preview)
     }
 
     /// Reads and plans orgs in one go.
@@ -241,13 +339,16 @@ impl<'a> Worker<'a> {
         connection: &mut Connection,
         batch: &Batch,
         tally: &mut Tally,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        let mut transaction = apply::begin_within(connection, batch.wait).await?;
-        if let (&[org], CONFLICTS_BEFORE_LOCK..) = (batch.ids.as_slice(), batch.conflicts) {
-            claim::lock(&mut transaction, org).await?;
-        }
-        let decision = self.read_and_plan(&mut transaction, &batch.ids).await?;
-        self.carry_out(transaction, decision, tally).await
+    ) -> Result<Written, StoreError> {
+        let mut transaction = begin_within(connection, batch.wait).await?;
+        let (&[org], true) = (batch.ids.as_slice(), batch.alone) else {
+            let decision = self.read_and_plan(&mut transaction, &batch.ids).await?;
+            return self.carry_out(transaction, decision, tally).await;
+        };
+        let real = self.stamp.counted_at;
+        let read = self.planner.read_locked(&mut transaction, org, real).await?;
+        let decision = self.planner.plan(read).await?;
+        self.carry_out_locked(transaction, org, decision, tally).await
     }
 
     /// Writes what was decided. Returns the orgs that did not move.
@@ -256,8 +357,8 @@ impl<'a> Worker<'a> {
         connection: &mut Connection,
         decision: Decision,
         tally: &mut Tally,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        let transaction = apply::begin_within(connection, self.wait).await?;
+    ) -> Result<Written, StoreError> {
+        let transaction = begin_within(connection, self.wait).await?;
         self.carry_out(transaction, decision, tally).await
     }
 
@@ -266,55 +367,65 @@ impl<'a> Worker<'a> {
         mut transaction: Transaction<'_>,
         decision: Decision,
         tally: &mut Tally,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        let Decision { planned, parkings } = decision;
-        let parked = self.park(&mut transaction, parkings).await?;
-        let moved = if planned.is_empty() {
-            HashSet::new()
-        } else {
-            apply::apply(&mut transaction, &planned, self.stamp).await?
-        };
+    ) -> Result<Written, StoreError> {
+        let moved = self.apply(&mut transaction, &decision).await?;
+        let parked = self.park(&mut transaction, &decision.parkings).await?;
+        transaction.commit().await?;
+        Ok(told(decision, &moved, parked, self.stamp.now, tally))
+    }
+
+    /// The same for an org that was locked before it was read: counters that were made to be locked
+    /// go again.
+    async fn carry_out_locked(
+        &self,
+        mut transaction: Transaction<'_>,
+        org: Uuid,
+        decision: Decision,
+        tally: &mut Tally,
+    ) -> Result<Written, StoreError> {
+        let moved = self.apply(&mut transaction, &decision).await?;
+        let parked = self.park(&mut transaction, &decision.parkings).await?;
+        claim::drop_unused(&mut transaction, org, self.stamp.counted_at).await?;
+        transaction.commit().await?;
+        Ok(told(decision, &moved, parked, self.stamp.now, tally))
+    }
+
+    async fn apply(
+        &self,
+        connection: &mut Connection,
+        decision: &Decision,
+    ) -> Result<HashSet<Uuid>, StoreError> {
+        if decision.planned.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let moved = apply::apply(connection, &decision.planned, self.stamp).await?;
         if !self.derived.is_empty() && !moved.is_empty() {
             let moved: Vec<Uuid> = moved.iter().copied().collect();
-            sync::follow(&mut transaction, self.derived, &moved, self.stamp.now).await?;
+            sync::follow(connection, self.derived, &moved, self.stamp.now).await?;
         }
-        transaction.commit().await?;
-        let (applied, missed): (Vec<_>, Vec<_>) =
-            planned.iter().partition(|planned| moved.contains(&planned.plan.org));
-        for planned in applied {
-            tally.applied(&planned.plan, self.stamp.now);
-        }
-        tally.parked.extend(parked);
-        Ok(missed.iter().map(|planned| planned.plan.org).collect())
+        Ok(moved)
     }
 
     async fn park(
         &self,
         connection: &mut Connection,
-        parkings: Vec<(Parking, String)>,
+        parkings: &[(Parking, String)],
     ) -> Result<Vec<Parked>, StoreError> {
         if parkings.is_empty() {
             return Ok(Vec::new());
         }
         let rows: Vec<Parking> = parkings.iter().map(|(parking, _)| parking.clone()).collect();
         let parked = apply::park(connection, &rows, self.stamp.now).await?;
-        let ours = parkings.into_iter().filter(|(parking, _)| parked.contains(&parking.org));
-        Ok(ours.map(|(parking, slug)| parked_as(&parking, slug)).collect())
+        let ours = parkings.iter().filter(|(parking, _)| parked.contains(&parking.org));
+        Ok(ours.map(|(parking, slug)| parked_as(parking, slug.clone())).collect())
     }
+}
 
-    async fn park_unreadable(
-        &self,
-        connection: &mut Connection,
-        ids: &[Uuid],
-        reason: String,
-        wait: Wait,
-    ) -> Result<Vec<Parked>, StoreError> {
-        let mut transaction = apply::begin_within(connection, wait).await?;
-        let parkings = unreadable(&mut transaction, ids, &reason).await?;
-        let parked = self.park(&mut transaction, parkings).await?;
-        transaction.commit().await?;
-        Ok(parked)
-    }
+/// May the same be done with fewer orgs at once, or by another attempt?
+fn may_be_taken_apart(error: &StoreError) -> bool {
+    error.is_contention()
+        || error.may_concern_one_row()
+        || matches!(error, StoreError::Cancelled(_))
 }
 
 /// What keeps a page from being read or planned as a whole is found again, and seen to, when it is
@@ -322,60 +433,104 @@ impl<'a> Worker<'a> {
 fn unless_taken_apart<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(StoreError::Conflict(_) | StoreError::Unprocessable(_)) => Ok(None),
+        Err(error) if may_be_taken_apart(&error) => Ok(None),
         Err(other) => Err(other),
     }
 }
 
-fn parked_as(parking: &Parking, slug: String) -> Parked {
-    Parked { org: parking.org, slug, reason: parking.reason.clone() }
+/// Enters what was done in the tally. Returns what is left to try.
+fn told(
+    decision: Decision,
+    moved: &HashSet<Uuid>,
+    parked: Vec<Parked>,
+    now: Instant,
+    tally: &mut Tally,
+) -> Written {
+    let Decision { planned, alone, refused, left, .. } = decision;
+    let (applied, missed): (Vec<_>, Vec<_>) =
+        planned.iter().partition(|planned| moved.contains(&planned.plan.org));
+    for planned in applied {
+        tally.applied(&planned.plan, now);
+    }
+    tally.parked.extend(parked);
+    tally.refused.extend(refused);
+    tally.left.extend(left);
+    Written { missed: missed.iter().map(|planned| planned.plan.org).collect(), alone }
 }
 
-fn halves(mut ids: Vec<Uuid>, wait: Wait) -> Vec<Batch> {
+fn parked_as(parking: &Parking, slug: String) -> Parked {
+    Parked { org: parking.org, slug, code: parking.code, reason: parking.reason.clone() }
+}
+
+fn halves(mut ids: Vec<Uuid>, wait: LockTimeout) -> Vec<Batch> {
     let rest = ids.split_off(ids.len() / 2);
-    vec![Batch { ids, conflicts: 0, wait }, Batch { ids: rest, conflicts: 0, wait }]
+    vec![Batch::of(ids, wait), Batch::of(rest, wait)]
 }
 
 /// The parkings of orgs whose rows cannot be read, with their names.
 async fn unreadable(
     connection: &mut Connection,
     ids: &[Uuid],
+    code: ParkedCode,
     reason: &str,
 ) -> Result<Vec<(Parking, String)>, StoreError> {
     let slugs = snapshot::slugs(connection, ids).await?;
-    let parking = |org: &Uuid| Parking { org: *org, revision: None, reason: reason.to_owned() };
-    let name = |org: &Uuid| slugs.get(org).cloned().unwrap_or_else(|| org.to_string());
-    Ok(ids.iter().map(|org| (parking(org), name(org))).collect())
+    let mut parkings = Vec::with_capacity(ids.len());
+    for org in ids {
+        let parking = parking::of(connection, *org, code, reason).await?;
+        parkings.push((parking, slugs.get(org).cloned().unwrap_or_else(|| org.to_string())));
+    }
+    Ok(parkings)
 }
 
 /// What to try after a conflict: the same page again, then its halves; a single org after a
 /// pause drawn at random, so that two that collide do not collide in step. An org that conflicts
 /// again and again is left to the next pass: it must not keep the others from being closed.
-async fn after_conflict(batch: Batch, why: &str, tally: &mut Tally) -> Vec<Batch> {
-    let Batch { ids, conflicts, wait } = batch;
-    let conflicts = conflicts + 1;
-    if ids.len() > 1 {
-        return if conflicts < CONFLICTS_PER_PAGE {
-            vec![Batch { ids, conflicts, wait }]
+///
+/// # Errors
+/// What a rule answers for every org alike.
+async fn after_conflict(
+    batch: Batch,
+    error: StoreError,
+    tally: &mut Tally,
+) -> Result<Vec<Batch>, StoreError> {
+    let batch = Batch { conflicts: batch.conflicts + 1, ..batch };
+    if batch.ids.len() > 1 {
+        return Ok(if batch.conflicts < CONFLICTS_PER_PAGE {
+            vec![batch]
         } else {
-            halves(ids, wait)
-        };
+            halves(batch.ids, batch.wait)
+        });
     }
-    if conflicts == CONFLICTS_PER_ORG {
-        tally.leave(ids, why);
-        return Vec::new();
+    if batch.conflicts == CONFLICTS_PER_ORG {
+        match (error.insisted_upon(), &batch.ids[..]) {
+            (refusal @ StoreError::Refused { .. }, [org]) => tally.refusals.note(*org, refusal)?,
+            (why, _) => tally.leave(batch.ids, &why.to_string()),
+        }
+        return Ok(Vec::new());
     }
     tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
-    vec![Batch { ids, conflicts, wait }]
+    if batch.conflicts < CONFLICTS_BEFORE_LOCK {
+        return Ok(vec![batch]);
+    }
+    Ok(vec![Batch { alone: true, wait: LockTimeout::Short, ..batch }])
 }
 
 /// What to try after somebody held a row for too long: the halves, which wait less, until that org
 /// stands alone. It is left to the next pass at once: to wait again would keep the others waiting.
-fn after_wait(ids: Vec<Uuid>, tally: &mut Tally) -> Vec<Batch> {
+///
+/// An org that is locked before it is read has waited a short time only, and is tried a few times.
+async fn after_wait(batch: Batch, tally: &mut Tally) -> Vec<Batch> {
     tally.waits += 1;
-    if ids.len() > 1 && tally.waits < WAITS_PER_PAGE {
-        return halves(ids, Wait::Short);
+    let may_wait = tally.waits < WAITS_PER_PAGE;
+    if batch.ids.len() > 1 && may_wait {
+        return halves(batch.ids, LockTimeout::Short);
     }
-    tally.leave(ids, "somebody else's transaction holds its rows, and does not end");
+    let waits = batch.waits + 1;
+    if batch.alone && waits < TRIES_FOR_LOCKS && may_wait {
+        tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
+        return vec![Batch { waits, ..batch }];
+    }
+    tally.leave(batch.ids, "its rows are locked by another transaction");
     Vec::new()
 }

@@ -6,15 +6,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::reading::{Draft, Facts, Reader};
+use super::reading::{Facts, PlanBuilder, Reader};
+use super::report::Refused;
 use crate::billing::check::check;
-use crate::billing::rollover::{self, OrgState, Plan, Reason};
+use crate::billing::org::{OrgState, Reason};
+use crate::billing::parking::ParkedCode;
+use crate::billing::rollover::{self, Plan};
 use crate::billing::timeline::{Policy, Timeline};
 use crate::billing::{Calendar, Cycle, Instant, Zone};
-use crate::store::apply::{EndsSource, Parking, Planned};
-use crate::store::snapshot::{self, Features, OrgRow};
-use crate::store::{Connection, StoreError};
-use crate::tzdata::TzData;
+use crate::store::rollover::apply::Parking;
+use crate::store::rollover::planned::{EndsSource, Planned};
+use crate::store::rollover::snapshot::{self, Features, OrgRow};
+use crate::store::{Connection, StoreError, orgs::packs, rollover::claim};
+use crate::tz::TzData;
 use uuid::Uuid;
 
 /// Orgs that are planned in one go before the thread sees to its connections again.
@@ -27,17 +31,28 @@ pub(super) struct Planner<'a> {
     ended_tier: Arc<str>,
     /// Business time.
     now: Instant,
-    /// Packs that nobody has entered in the ledger yet pay as if they had been.
-    foresee_packs: bool,
+    /// What is read for: a dry run reads everything together, and locks nothing.
+    is_dry: bool,
     zones: HashMap<String, Result<Zone, Reason>>,
     features: Features,
 }
 
 /// What was read of a page.
+#[derive(Default)]
 pub(super) struct Read {
     drafts: Vec<(OrgRow, Timeline)>,
     facts: Facts,
     parkings: Vec<(Parking, String)>,
+    alone: Vec<Uuid>,
+    refused: Vec<Refused>,
+    /// Everything was read under locks.
+    is_locked: bool,
+}
+
+impl Read {
+    fn recounts(&self) -> bool {
+        self.drafts.iter().any(|(_, timeline)| timeline.recount.is_some())
+    }
 }
 
 /// What a page should become.
@@ -46,55 +61,153 @@ pub(super) struct Decision {
     pub(super) planned: Vec<Planned>,
     /// Orgs to set aside, with their names.
     pub(super) parkings: Vec<(Parking, String)>,
+    /// Orgs that wait for something that orgs share to be repaired, with what.
+    pub(super) left: Vec<(Uuid, String)>,
+    /// Orgs that have to be locked before they are read.
+    pub(super) alone: Vec<Uuid>,
+    /// Orgs whose open period is too young to be closed early.
+    pub(super) refused: Vec<Refused>,
 }
 
 impl<'a> Planner<'a> {
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant) -> Self {
         let ended_tier = policy.ended_tier.as_str().into();
         let (zones, features) = (HashMap::new(), Features::default());
-        Self { tz, policy, ended_tier, now, foresee_packs: false, zones, features }
+        Self { tz, policy, ended_tier, now, is_dry: false, zones, features }
     }
 
-    /// A planner for dry runs, which enter no packs in the ledger and still have to foresee what
-    /// those pay.
-    pub(super) fn foreseeing(self) -> Self {
-        Self { foresee_packs: true, ..self }
+    /// A planner for dry runs, which lock nothing and enter no packs in the ledger, and still have
+    /// to foresee what those pay.
+    pub(super) fn dry_run(self) -> Self {
+        Self { is_dry: true, ..self }
     }
 
-    /// Reads what the plans of a page depend on.
+    /// Reads what the plans of a page depend on. Orgs that have to be locked before they are read
+    /// are told apart: those whose usage is counted again, and those with packs that an application
+    /// inserted by itself.
     pub(super) async fn read(
         &mut self,
         connection: &mut Connection,
         ids: &[Uuid],
     ) -> Result<Read, StoreError> {
-        let rows = snapshot::orgs(connection, ids).await?;
-        let mut drafts = Vec::with_capacity(rows.len());
-        let mut parkings = Vec::new();
-        for mut row in rows {
-            match self.timeline(&mut row.state) {
-                Ok(timeline) => drafts.push((row, timeline)),
-                Err(reason) => parkings.push(parking(&row.state, &reason)),
+        let mut read = self.rows(connection, ids).await?;
+        if self.is_dry {
+            let mut reader = self.reader(connection);
+            reader.foresee_packs = true;
+            reader.mind_moved_bounds(&mut read.drafts).await?;
+            read.facts = reader.read(&read.drafts).await?;
+            return Ok(read);
+        }
+        if !read.drafts.is_empty() {
+            let unseen = snapshot::orgs_with_unseen_packs(connection, ids).await?;
+            let needs_locks = |row: &OrgRow, timeline: &Timeline| {
+                timeline.recount.is_some()
+                    || row.state.period.is_some_and(|stored| stored.moved_from.is_some())
+                    || unseen.contains(&row.state.id)
+            };
+            for (row, _) in read.drafts.extract_if(.., |(row, t)| needs_locks(row, t)) {
+                read.alone.push(row.state.id);
             }
         }
-        let (now, foresee_packs) = (self.now, self.foresee_packs);
-        let mut reader = Reader { connection, features: &mut self.features, now, foresee_packs };
-        let facts = reader.read(&drafts).await?;
-        Ok(Read { drafts, facts, parkings })
+        let mut reader = self.reader(connection);
+        read.facts = reader.read(&read.drafts).await?;
+        for (row, _) in read.drafts.extract_if(.., |(row, t)| read.facts.has_moved_bounds(row, t)) {
+            read.alone.push(row.state.id);
+        }
+        Ok(read)
+    }
+
+    /// Takes one org for the rest of the transaction, and reads what its plan depends on under the
+    /// locks.
+    ///
+    /// Whoever else moves an org's counters takes them in the same order: the org's row, its
+    /// counters, its users' counters, its users. What is read is read in statements of its own
+    /// after that: a statement does not see what it waited for.
+    pub(super) async fn read_locked(
+        &mut self,
+        connection: &mut Connection,
+        org: Uuid,
+        real: Instant,
+    ) -> Result<Read, StoreError> {
+        packs::enter_in_ledger(connection, &[org]).await?;
+        let mut read = self.rows(connection, &[org]).await?;
+        read.is_locked = true;
+        let mut reader = self.reader(connection);
+        if let Some((row, timeline)) = read.drafts.first() {
+            let since = row.state.period.map_or(timeline.start(), |stored| stored.period.start);
+            reader.mind_moved_bounds(&mut read.drafts).await?;
+            let recounts = read.recounts();
+            claim::hold_counters(reader.connection, org, since, recounts, real).await?;
+            // What was waited for may say otherwise.
+            reader.mind_moved_bounds(&mut read.drafts).await?;
+            if read.recounts() && !recounts {
+                claim::hold_counters(reader.connection, org, since, true, real).await?;
+            }
+        }
+        read.facts = reader.read(&read.drafts).await?;
+        Ok(read)
+    }
+
+    async fn rows(
+        &mut self,
+        connection: &mut Connection,
+        ids: &[Uuid],
+    ) -> Result<Read, StoreError> {
+        let rows = snapshot::orgs(connection, ids).await?;
+        let mut read = Read { drafts: Vec::with_capacity(rows.len()), ..Read::default() };
+        for mut row in rows {
+            match self.timeline(&mut row.state) {
+                Ok(timeline) => {
+                    if self.policy.early && timeline.is_too_young(self.now) {
+                        let slug = row.state.slug.clone();
+                        let since = timeline.open.period.start;
+                        read.refused.push(Refused { org: row.state.id, slug, since });
+                    }
+                    read.drafts.push((row, timeline));
+                }
+                Err(reason) => read.parkings.push(parking(&row.state, &reason)),
+            }
+        }
+        Ok(read)
+    }
+
+    fn reader<'c>(&'c mut self, connection: &'c mut Connection) -> Reader<'c> {
+        Reader { connection, features: &mut self.features, now: self.now, foresee_packs: false }
     }
 
     /// Plans what was read, and leaves the thread to its connections now and then.
     pub(super) async fn plan(&self, read: Read) -> Result<Decision, StoreError> {
-        let Read { drafts, mut facts, parkings } = read;
+        let Read { drafts, mut facts, parkings, alone, refused, is_locked } = read;
         let planned = Vec::with_capacity(drafts.len());
-        let mut decision = Decision { planned, parkings };
+        let mut decision = Decision { planned, parkings, left: Vec::new(), alone, refused };
         for (place, (row, timeline)) in drafts.into_iter().enumerate() {
             if place % AT_A_STRETCH == 0 {
                 tokio::task::yield_now().await;
             }
             let (has_stale_ends, revision) = (row.has_stale_ends, row.state.revision);
+            if let Some(fault) = facts.tier_fault(&row.state.subscription, &self.ended_tier) {
+                decision
+                    .left
+                    .push((row.state.id, format!("{} has to wait: {fault}", row.state.slug)));
+                continue;
+            }
             let draft = facts.draft(row, timeline, self.ended_tier.clone())?;
-            match rollover::plan(&draft.snapshot, self.now) {
+            let planned = rollover::plan(&draft.snapshot, self.now);
+            // Nothing is wrong with the org: what is to be repaired is the configuration's.
+            if let Some(tier) = planned.as_ref().ok().and_then(|plan| facts.unknown_tier(plan)) {
+                let slug = &draft.snapshot.org.slug;
+                let why = format!(
+                    "{slug} has to wait: its subscription has ended, and the tier `{tier}` of \
+                     [rollover] ended_tier does not exist"
+                );
+                decision.left.push((draft.snapshot.org.id, why));
+                continue;
+            }
+            match planned {
                 Ok(plan) if !has_stale_ends && is_done(&plan, &draft.snapshot.org) => {}
+                Ok(plan) if plan.needs_locks() && !is_locked && !self.is_dry => {
+                    decision.alone.push(plan.org);
+                }
                 Ok(plan) => decision.plan(plan, draft, revision),
                 Err(reason) => decision.parkings.push(parking(&draft.snapshot.org, &reason)),
             }
@@ -103,7 +216,7 @@ impl<'a> Planner<'a> {
     }
 
     fn timeline(&mut self, org: &mut OrgState) -> Result<Timeline, Reason> {
-        self.mind_newer_rules(org)?;
+        self.refuse_newer_tz(org)?;
         let (day, month) = (i64::from(org.anchor_day), i64::from(org.anchor_month));
         let cycle = Cycle::new(&org.cycle, day, month)?;
         let calendar = Calendar { zone: self.zone(&org.time_zone)?, cycle };
@@ -112,7 +225,7 @@ impl<'a> Planner<'a> {
 
     /// An end that came from an older tz database release is looked at under this one's rules, in
     /// the zone that it came from.
-    fn mind_newer_rules(&mut self, org: &mut OrgState) -> Result<(), Reason> {
+    fn refuse_newer_tz(&mut self, org: &mut OrgState) -> Result<(), Reason> {
         let OrgState { period: Some(period), ends_time_zone: Some(zone), .. } = org else {
             return Ok(());
         };
@@ -143,18 +256,19 @@ fn is_done(plan: &Plan, org: &OrgState) -> bool {
 }
 
 fn parking(org: &OrgState, reason: &Reason) -> (Parking, String) {
-    let (revision, reason) = (Some(org.revision), reason.to_string());
-    (Parking { org: org.id, revision, reason }, org.slug.clone())
+    let (revision, code, reason) = (Some(org.revision), reason.code(), reason.to_string());
+    (Parking { org: org.id, revision, code, reason }, org.slug.clone())
 }
 
 impl Decision {
     /// Takes a plan, if its checker finds no fault with it. A fault is a defect of ours: the org
     /// is set aside rather than billed wrongly.
-    fn plan(&mut self, plan: Plan, draft: Draft, revision: i64) {
+    fn plan(&mut self, plan: Plan, draft: PlanBuilder, revision: i64) {
         let org = draft.snapshot.org;
         if let Some(fault) = check(&plan).first() {
             let reason = format!("periodd planned a rollover that breaks a rule: {fault}");
-            let parking = Parking { org: org.id, revision: Some(revision), reason };
+            let (revision, code) = (Some(revision), ParkedCode::PlanFault);
+            let parking = Parking { org: org.id, revision, code, reason };
             self.parkings.push((parking, org.slug));
             return;
         }

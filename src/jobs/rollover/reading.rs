@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::billing::org::Subscription;
 use crate::billing::quantity::Overflow;
 use crate::billing::quota::{Draw, Feature, Included, Pack};
-use crate::billing::rollover::{self, Cut, OrgSnapshot, TierLimits, Usage};
+use crate::billing::rollover::{self, Cut, OrgSnapshot, Plan, TierLimits, Usage};
 use crate::billing::timeline::{Recount, Timeline};
-use crate::billing::{Instant, Quantity};
-use crate::store::snapshot::{self, Features, OrgRow, OrgUsage, Window};
+use crate::billing::{Instant, Period, Quantity};
+use crate::store::rollover::snapshot::{
+    self, Counter, Features, OrgRow, OrgUsage, TierFaults, Window,
+};
 use crate::store::{Connection, StoreError};
 
 /// Reads what the plans of a page depend on.
@@ -26,6 +29,7 @@ pub(super) struct Reader<'a> {
 #[derive(Default)]
 pub(super) struct Facts {
     limits: Arc<TierLimits>,
+    tier_faults: TierFaults,
     by_org: HashMap<Uuid, OrgFacts>,
 }
 
@@ -39,6 +43,8 @@ struct OrgFacts {
     /// What of that some counter holds already, where a counter is split.
     counted_before: Vec<Usage>,
     counters: Vec<Usage>,
+    /// The bounds that they were kept by.
+    bounds: Vec<Period>,
     draws: Vec<Draw>,
     packs: Vec<Pack>,
     overrides: Vec<(Feature, Included)>,
@@ -46,7 +52,7 @@ struct OrgFacts {
 }
 
 /// A snapshot ready to be planned, with what its plan will count.
-pub(super) struct Draft {
+pub(super) struct PlanBuilder {
     pub(super) snapshot: OrgSnapshot,
     pub(super) counting: Vec<Window>,
     pub(super) counted: Vec<OrgUsage>,
@@ -62,19 +68,61 @@ impl Reader<'_> {
         if drafts.is_empty() {
             return Ok(facts);
         }
-        facts.limits = Arc::new(snapshot::tier_limits(self.connection).await?);
+        let (limits, tier_faults) = snapshot::tier_limits(self.connection).await?;
+        (facts.limits, facts.tier_faults) = (Arc::new(limits), tier_faults);
         // Before the counters: a metric that is counted in between is then seen twice, which the
         // apply notices, and never missed.
         self.uncounted(drafts, &mut facts).await?;
-        let since: Vec<(Uuid, Instant)> =
-            drafts.iter().map(|(row, timeline)| (row.state.id, timeline.start())).collect();
-        let counters = snapshot::counters(self.connection, &since, self.features).await?;
-        facts.add(counters, |org, usage| org.counters.push(usage));
+        for counter in self.counters(drafts).await? {
+            let org = facts.by_org.entry(counter.org).or_default();
+            let Usage { period_start: start, .. } = counter.usage;
+            let period = Period { start, end: counter.period_end };
+            if org.bounds.last() != Some(&period) {
+                org.bounds.push(period);
+            }
+            org.counters.push(counter.usage);
+        }
         self.packs(drafts, &mut facts).await?;
         let rows = snapshot::overrides(self.connection, &ids(drafts), self.features).await?;
         let rows = rows.into_iter().map(|(org, feature, included)| (org, (feature, included)));
         facts.add(rows, |org, row| org.overrides.push(row));
         Ok(facts)
+    }
+
+    async fn counters(
+        &mut self,
+        drafts: &[(OrgRow, Timeline)],
+    ) -> Result<Vec<Counter>, StoreError> {
+        // An org's start can only have been moved before its first close. Counters from before are
+        // of interest then: they may reach into the open period.
+        let since = |(row, timeline): &(OrgRow, Timeline)| match row.state.last_closed_end {
+            Some(_) => (row.state.id, timeline.start()),
+            None => (row.state.id, Instant::MIN),
+        };
+        let since: Vec<(Uuid, Instant)> = drafts.iter().map(since).collect();
+        snapshot::counters(self.connection, &since, self.features).await
+    }
+
+    /// Has everything counted again where counters were kept by other bounds than those that hold
+    /// now.
+    pub(super) async fn mind_moved_bounds(
+        &mut self,
+        drafts: &mut [(OrgRow, Timeline)],
+    ) -> Result<(), StoreError> {
+        let counters = self.counters(drafts).await?;
+        let mut bounds: HashMap<Uuid, Vec<Period>> = HashMap::new();
+        for counter in counters {
+            let Usage { period_start: start, .. } = counter.usage;
+            let period = Period { start, end: counter.period_end };
+            bounds.entry(counter.org).or_default().push(period);
+        }
+        for (row, timeline) in drafts {
+            let bounds = bounds.get(&row.state.id).map_or([].as_slice(), Vec::as_slice);
+            if bounds.iter().any(|period| timeline.disagrees_with(*period)) {
+                timeline.recount_all();
+            }
+        }
+        Ok(())
     }
 
     /// What this rollover counts: metrics that never were counted; and, where the boundaries by
@@ -136,7 +184,7 @@ impl Reader<'_> {
         let orgs = ids(drafts);
         let mut packs = snapshot::packs(connection, &orgs, &paid_already, features).await?;
         if *foresee_packs {
-            packs.extend(snapshot::unseen_packs(connection, &orgs, features).await?);
+            packs.extend(snapshot::packs_without_entry(connection, &orgs, features).await?);
         }
         let timelines: HashMap<Uuid, &Timeline> =
             drafts.iter().map(|(row, timeline)| (row.state.id, timeline)).collect();
@@ -170,9 +218,29 @@ impl Facts {
         }
     }
 
+    /// Were some of an org's counters kept by other bounds than those that hold now?
+    pub(super) fn has_moved_bounds(&self, row: &OrgRow, timeline: &Timeline) -> bool {
+        let bounds = self.by_org.get(&row.state.id).map_or([].as_slice(), |org| &org.bounds);
+        bounds.iter().any(|period| timeline.disagrees_with(*period))
+    }
+
     fn add_counted(&mut self, sums: Vec<OrgUsage>) {
         let sums = sums.into_iter().map(|sum| (sum.0, sum));
         self.add(sums, |org, sum| org.counted.push(sum));
+    }
+
+    /// What cannot be read of the tiers that an org is on or may come to: it has to wait.
+    pub(super) fn tier_fault(&self, subscription: &Subscription, ended_tier: &str) -> Option<&str> {
+        let tiers =
+            [Some(subscription.tier.as_str()), subscription.next_tier.as_deref(), Some(ended_tier)];
+        let fault = tiers.into_iter().flatten().find_map(|tier| self.tier_faults.get(tier));
+        fault.map(String::as_str)
+    }
+
+    /// The tier that a plan leads to, where there is no such tier.
+    pub(super) fn unknown_tier<'p>(&self, plan: &'p Plan) -> Option<&'p str> {
+        let tier = plan.subscription.as_ref()?.after.tier.as_str();
+        (!self.limits.contains_key(tier)).then_some(tier)
     }
 
     /// Takes out what was read for one org.
@@ -184,7 +252,7 @@ impl Facts {
         row: OrgRow,
         timeline: Timeline,
         ended_tier: Arc<str>,
-    ) -> Result<Draft, StoreError> {
+    ) -> Result<PlanBuilder, StoreError> {
         let facts = self.by_org.remove(&row.state.id).unwrap_or_default();
         let usage = facts
             .usage(timeline.recount)
@@ -200,7 +268,7 @@ impl Facts {
             overrides: facts.overrides,
             ended_tier,
         };
-        Ok(Draft { snapshot, counting: facts.counting, counted: facts.counted })
+        Ok(PlanBuilder { snapshot, counting: facts.counting, counted: facts.counted })
     }
 }
 

@@ -4,12 +4,15 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
+use crate::billing::parking::ParkedCode;
 use crate::billing::rollover::{ClosedUsage, Plan};
 use crate::billing::{Instant, Quantity};
+use crate::jobs::batches::{Left, Refusals};
+use crate::jobs::columns::ColumnLeftOut;
 
 /// What a rollover did.
 #[derive(Debug, Default, serde::Serialize, schemars::JsonSchema)]
-pub struct Report {
+pub struct RolloverReport {
     /// Orgs that this run has brought up to now: each counts once, however many passes it took.
     pub orgs: usize,
     /// Periods that were closed.
@@ -22,6 +25,15 @@ pub struct Report {
     pub conflicts: usize,
     /// Orgs that were parked by this run.
     pub parked: Vec<Parked>,
+    /// Orgs that were neither processed nor parked, because the database refuses both.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Left>,
+    /// Orgs whose open period has begun too recently to be closed early.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+    /// Derived columns that nothing was written to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns_left_out: Vec<ColumnLeftOut>,
     /// What a dry run would do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plans: Vec<Plan>,
@@ -51,8 +63,21 @@ pub struct Parked {
     pub org: Uuid,
     /// Its name for people; its id where the row cannot even be read.
     pub slug: String,
+    /// Why, as a code.
+    pub code: ParkedCode,
     /// Why.
     pub reason: String,
+}
+
+/// An org whose open period is not closed early, because it has only just begun.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct Refused {
+    /// The org.
+    pub org: Uuid,
+    /// Its name for people.
+    pub slug: String,
+    /// When its open period began.
+    pub since: Instant,
 }
 
 /// What one page did.
@@ -68,10 +93,23 @@ pub(super) struct Tally {
     /// Conflicts with somebody who holds a row and does not let go of it.
     pub(super) waits: usize,
     pub(super) parked: Vec<Parked>,
+    /// Orgs that cannot even be parked.
+    pub(super) skipped: Vec<Left>,
+    /// Orgs that were not closed early.
+    pub(super) refused: Vec<Refused>,
     /// Orgs that someone else had moved.
     pub(super) missed: usize,
     /// Orgs that are left to the next pass, with why.
     pub(super) left: Vec<(Uuid, String)>,
+    pub(super) refusals: Refusals,
+}
+
+/// What a dry run foresees for a page.
+#[derive(Debug, Default)]
+pub(super) struct Preview {
+    pub(super) plans: Vec<Plan>,
+    pub(super) parked: Vec<Parked>,
+    pub(super) refused: Vec<Refused>,
 }
 
 impl Tally {
@@ -84,9 +122,10 @@ impl Tally {
         self.pack_entries += plan.entries.len();
     }
 
-    /// Leaves orgs to the next pass.
+    /// Leaves orgs to the next pass that met one conflict after the other.
     pub(super) fn leave(&mut self, orgs: Vec<Uuid>, why: &str) {
-        self.left.extend(orgs.into_iter().map(|org| (org, why.to_owned())));
+        let met = |org| format!("org {org} kept conflicting with other writers: {why}");
+        self.left.extend(orgs.into_iter().map(|org| (org, met(org))));
     }
 
     /// Did someone else get to most of a page of that many orgs first?
@@ -95,14 +134,13 @@ impl Tally {
     }
 }
 
-impl Report {
+impl RolloverReport {
     /// A report of a run in which an org may come up to now more than once.
     pub(super) fn telling_apart() -> Self {
         Self { tells_apart: true, ..Self::default() }
     }
 
     /// How often orgs moved or were parked: what tells a pass that did something.
-    #[must_use]
     pub fn touched(&self) -> usize {
         self.moves + self.parked.len()
     }
@@ -119,8 +157,29 @@ impl Report {
         self.pack_entries += tally.pack_entries;
         self.conflicts += tally.conflicts;
         self.parked.extend(tally.parked);
+        tally.skipped.into_iter().for_each(|org| self.skip(org));
+        // A pass may tell later whose fault it is.
+        let Self { skipped, parked, .. } = self;
+        skipped.retain(|skipped| parked.iter().all(|parked| parked.org != skipped.org));
+        self.refuse(tally.refused);
         self.left.extend(tally.left);
         self.missed += tally.missed;
+    }
+
+    /// Each org is skipped once, however many passes come to it.
+    pub(super) fn skip(&mut self, org: Left) {
+        if !self.skipped.iter().any(|known| known.org == org.org) {
+            self.skipped.push(org);
+        }
+    }
+
+    /// Each org is refused once, however often it is come to.
+    fn refuse(&mut self, refused: Vec<Refused>) {
+        for one in refused {
+            if !self.refused.iter().any(|known| known.org == one.org) {
+                self.refused.push(one);
+            }
+        }
     }
 
     /// Takes out what the last pass left alone, and how often others were faster than it.
@@ -129,7 +188,9 @@ impl Report {
     }
 
     /// Takes the plans and parkings of a dry run; an org that several walks find counts once.
-    pub(super) fn preview(&mut self, (plans, parked): (Vec<Plan>, Vec<Parked>), now: Instant) {
+    pub(super) fn preview(&mut self, preview: Preview, now: Instant) {
+        let Preview { plans, parked, refused } = preview;
+        self.refuse(refused);
         for plan in plans {
             if !self.seen.contains(&plan.org) {
                 let mut tally = Tally::default();
@@ -149,7 +210,6 @@ impl Report {
     }
 
     /// What stays uncovered in a dry run's plans.
-    #[must_use]
     pub fn planned_uncovered(&self) -> bool {
         self.planned_usage().any(|(_, usage)| usage.uncovered > Quantity::ZERO)
     }

@@ -5,21 +5,27 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::batches::Batches;
-use super::count::is_conflict;
 use super::derived::{ORGS_PER_PAGE, change, due};
+use super::report::LeftOut;
 use super::{Error, Job, Pass, Scope};
-use crate::billing::Quantity;
-use crate::billing::drift::{self, CounterDrift, Seen};
+use crate::billing::drift::{self, CounterDrift, HeldMetrics, Loss, Seen};
+use crate::billing::{Instant, Quantity};
+use crate::store::audit::derived::{Cell, Target, Which};
+use crate::store::audit::drift::{self as log, Mended};
 use crate::store::audit::{self, Swept};
-use crate::store::derived::{Cell, Target, Which};
-use crate::store::drift::{self as log, Mended};
-use crate::store::snapshot::Features;
-use crate::store::{Connection, StoreError, apply, claim, plan_limits};
+use crate::store::rollover::snapshot::Features;
+use crate::store::rollover::unsettled::{self, Unsettled};
+use crate::store::{
+    Connection, LockTimeout, StoreError,
+    audit::plan_limits,
+    begin_within,
+    rollover::{claim, snapshot},
+    server_now,
+};
 
 /// Why a column was mended.
-const COLUMN: &str = "the column was not what its counter says";
-const PURCHASED: &str = "the column held less than periodd had written to it";
+const COLUMN: &str = "the column differed from its counter";
+const PURCHASED: &str = "the column was lower than what periodd had written to it";
 
 /// What a sweep found.
 #[derive(Default)]
@@ -30,8 +36,21 @@ struct Findings {
     columns: Vec<BTreeSet<Uuid>>,
     /// Orgs whose users' rows show another limit than holds. That is no drift: limits move.
     limits: BTreeSet<Uuid>,
+    /// Counters of closed periods with usage that is in no book. That is no drift: it came late.
+    unsettled: Vec<Unsettled>,
     to_change: HashSet<Uuid>,
     holds_usage: bool,
+}
+
+impl Findings {
+    /// Has nothing mended of these orgs.
+    fn leave_out(&mut self, orgs: &BTreeSet<Uuid>) {
+        self.counters.retain(|drift| !orgs.contains(&drift.org));
+        self.to_change.retain(|org| !orgs.contains(org));
+        for columns in &mut self.columns {
+            columns.retain(|org| !orgs.contains(org));
+        }
+    }
 }
 
 /// The next page of a sweep.
@@ -47,7 +66,9 @@ impl Pages {
             return Ok(listed.pop_front().into_iter().collect());
         }
         let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
-        let page = audit::orgs(connection, self.after, limit).await?;
+        let mut reading = begin_within(connection, LockTimeout::Long).await?;
+        let page = audit::orgs(&mut reading, self.after, limit).await?;
+        reading.commit().await?;
         self.after = page.last().copied().unwrap_or(self.after);
         Ok(page)
     }
@@ -64,7 +85,7 @@ impl Job<'_> {
             Scope::Orgs(ids) => Some(ids.iter().copied().collect()),
         };
         let pages = Mutex::new(Pages { after: Uuid::nil(), listed });
-        let columns = vec![BTreeSet::new(); self.request.targets.len()];
+        let columns = vec![BTreeSet::new(); self.request.columns.targets.len()];
         let findings = Mutex::new(Findings { columns, ..Findings::default() });
         let workers =
             (0..self.request.connections.max(1)).map(|_| self.sweep(&pages, &findings, pass));
@@ -83,20 +104,58 @@ impl Job<'_> {
             return Ok(());
         }
         let mut findings = findings.into_inner();
+        let losing = findings.seen.orgs_with_losses();
+        if !self.request.force {
+            findings.leave_out(&losing);
+        }
         findings.seen.orgs_to_change = findings.to_change.len() as u64;
         findings.seen.all_metrics_gone =
             findings.holds_usage && !audit::any_metric(&mut connection).await?;
-        if self.request.check {
-            return Ok(());
-        }
         let verdict = drift::judge(&findings.seen, self.request.max_fix_ratio);
+        if self.request.check {
+            if let Err(refusal) = verdict {
+                self.tell(|report| report.refusal = Some(refusal.to_string()));
+            }
+            let losses = std::mem::take(&mut findings.seen.losses);
+            return Ok(self.report_losses(&mut connection, losses).await?);
+        }
         if let (Err(refusal), false) = (verdict, self.request.force) {
             self.forget_notes(&mut connection).await;
             return Err(Error::Refused(refusal));
         }
+        let losses = std::mem::take(&mut findings.seen.losses);
+        self.report_losses(&mut connection, losses).await?;
         self.mend(&mut connection, findings, pass).await?;
-        if self.notes() && !self.stopped() {
+        if self.stopped() {
+            return Ok(());
+        }
+        if self.notes() {
             audit::remember(&mut connection, self.audit).await?;
+        } else if self.request.force {
+            // These orgs' losses were meant: the next audit compares with what there is now.
+            for org in losing {
+                audit::forget_org(&mut connection, org).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports the orgs that lost metrics, each once: they are left out, unless that was forced.
+    async fn report_losses(
+        &self,
+        connection: &mut Connection,
+        losses: Vec<Loss>,
+    ) -> Result<(), StoreError> {
+        if self.request.force || losses.is_empty() {
+            return Ok(());
+        }
+        let orgs: Vec<Uuid> = losses.iter().map(|loss| loss.org).collect();
+        let slugs = snapshot::slugs(connection, &orgs).await?;
+        for Loss { org, period_start, then, now } in losses {
+            let slug = slugs.get(&org).cloned().unwrap_or_else(|| org.to_string());
+            self.tell(|report| {
+                report.left_out.push(LeftOut { org: slug, period_start, then, now });
+            });
         }
         Ok(())
     }
@@ -127,17 +186,17 @@ impl Job<'_> {
             if page.is_empty() || self.stopped() {
                 return Ok(());
             }
-            let mut batches = Batches::of(page);
-            while let Some(batch) = batches.next() {
-                let ids = &batch.ids;
-                match self.sweep_page(&mut connection, ids, &mut features, findings, pass).await {
-                    Ok(()) => self.tell(|_| ()),
-                    Err(error) => {
-                        let stuck = batches.failed(batch, error).await?;
-                        self.set_aside(&mut connection, stuck, pass).await?;
-                    }
+            let mut batches = self.batches(page);
+            while let Some(batch) = batches.next().filter(|_| !self.stopped()) {
+                let (ids, wait) = (&batch.ids, batch.wait);
+                let swept = self
+                    .sweep_page(&mut connection, ids, wait, &mut features, findings, pass)
+                    .await;
+                if batches.outcome(&mut connection, batch, swept).await?.is_some() {
+                    self.tell(|_| ());
                 }
             }
+            self.set_aside(&mut connection, batches, pass).await?;
         }
     }
 
@@ -145,6 +204,7 @@ impl Job<'_> {
         &self,
         connection: &mut Connection,
         ids: &[Uuid],
+        wait: LockTimeout,
         features: &mut Features,
         findings: &Mutex<Findings>,
         pass: Pass,
@@ -153,7 +213,7 @@ impl Job<'_> {
             return Ok(());
         };
         let range = (*first, *last);
-        let mut transaction = audit::begin(connection).await?;
+        let mut transaction = audit::begin(connection, wait).await?;
         let swept = self.counters(&mut transaction, range, None, features, pass).await?;
         let then = audit::remembered(&mut transaction, range).await?;
         let suspects: Vec<Uuid> = drift::suspects(&then, &swept.held).into_iter().collect();
@@ -164,7 +224,7 @@ impl Job<'_> {
             losses = drift::losses(&then, &again.held, &again.bounds);
         }
         let (mut wrong, mut following, mut sold) = (vec![], vec![], vec![]);
-        for (place, target) in self.request.targets.iter().enumerate() {
+        for (place, target) in self.request.columns.targets.iter().enumerate() {
             let at = if target.is_swept() { &swept.columns } else { ids };
             if at.is_empty() {
                 continue;
@@ -183,9 +243,18 @@ impl Job<'_> {
             }
         }
         let limits = plan_limits::outdated(&mut transaction, ids).await?;
+        let closed_after = self.closed_after(pass)?;
+        let unsettled = unsettled::find(&mut transaction, ids, closed_after).await?;
         // Nothing but the notes, which do not count until the audit is through.
         if self.notes() {
-            audit::note(&mut transaction, self.audit, range, &swept.held).await?;
+            // Who lost metrics is compared with what there was, until somebody says that it is
+            // right so.
+            let losing: BTreeSet<Uuid> = losses.iter().map(|loss| loss.org).collect();
+            let is_losing = |held: &&HeldMetrics| !self.request.force && losing.contains(&held.org);
+            let now = swept.held.iter().filter(|held| !is_losing(held));
+            let held: Vec<HeldMetrics> =
+                now.chain(then.iter().filter(is_losing)).copied().collect();
+            audit::note(&mut transaction, self.audit, range, &held).await?;
         }
         transaction.commit().await?;
         self.report_sold(connection, &sold).await?;
@@ -204,12 +273,13 @@ impl Job<'_> {
         let mut findings = findings.lock().await;
         findings.seen.orgs_with_counters += swept.orgs_with_counters;
         findings.holds_usage |= swept.holds_usage;
-        findings.seen.losses += losses.len() as u64;
-        findings.seen.first_loss = findings.seen.first_loss.or(losses.first().copied());
+        findings.seen.orgs += ids.len() as u64;
+        findings.seen.losses.extend(losses);
         findings.to_change.extend(swept.drift.iter().map(|drift| drift.org));
         findings.to_change.extend(wrong.iter().map(|(_, line)| line.org));
         findings.counters.extend(swept.drift);
         findings.limits.extend(limits);
+        findings.unsettled.extend(unsettled);
         let columns = wrong.iter().map(|(place, line)| (*place, line.org)).chain(following);
         for (place, org) in columns {
             findings.columns[place].insert(org);
@@ -225,9 +295,13 @@ impl Job<'_> {
         features: &mut Features,
         pass: Pass,
     ) -> Result<Swept, StoreError> {
+        audit::sweep(connection, range, suspects, self.closed_after(pass)?, features).await
+    }
+
+    /// Periods that closed after this are within their grace.
+    fn closed_after(&self, pass: Pass) -> Result<Instant, StoreError> {
         let grace = pass.now.plus(-self.request.rules.grace);
-        let closed_after = grace.map_err(|error| StoreError::Unprocessable(error.to_string()))?;
-        audit::sweep(connection, range, suspects, closed_after, features).await
+        grace.map_err(|error| StoreError::Unprocessable(error.to_string()))
     }
 
     /// Mends what was found, each value only where it still is what was read. Columns come first:
@@ -238,12 +312,12 @@ impl Job<'_> {
         findings: Findings,
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let Findings { counters, columns, limits, .. } = findings;
+        let Findings { counters, columns, limits, unsettled, .. } = findings;
         let limits: Vec<Uuid> = limits.into_iter().collect();
         for page in limits.chunks(ORGS_PER_PAGE).take_while(|_| !self.stopped()) {
             self.write_limits(connection, page, pass).await?;
         }
-        for (target, orgs) in self.request.targets.iter().zip(columns) {
+        for (target, orgs) in self.request.columns.targets.iter().zip(columns) {
             let orgs: Vec<Uuid> = orgs.into_iter().collect();
             for page in orgs.chunks(ORGS_PER_PAGE).take_while(|_| !self.stopped()) {
                 self.mend_columns(connection, target, page, &counters, pass).await?;
@@ -257,19 +331,42 @@ impl Job<'_> {
                     moving.extend(page.iter().filter(|d| !done.contains(d)).map(|d| d.org));
                 }
                 // One by one, then: each is looked at again while nobody else moves it.
-                Err(StoreError::Conflict(_) | StoreError::Unprocessable(_)) => {
+                Err(error) if error.is_contention() || error.may_concern_one_row() => {
                     moving.extend(page.iter().map(|drift| drift.org));
                 }
                 Err(other) => return Err(other),
             }
             orgs.extend(page.iter().map(|drift| drift.org));
         }
-        for org in moving.into_iter().take_while(|_| !self.stopped()) {
-            self.mend_locked(connection, org, pass).await?;
+        self.mend_locked(connection, moving, pass).await?;
+        let late: BTreeSet<Uuid> = unsettled.iter().map(|one| one.org).collect();
+        let late: Vec<Uuid> = late.into_iter().collect();
+        for page in late.chunks(ORGS_PER_PAGE).take_while(|_| !self.stopped()) {
+            self.mark(connection, page, &unsettled, pass).await?;
         }
+        orgs.extend(late);
         let orgs: Vec<Uuid> = orgs.into_iter().collect();
         let again = self.settle(connection, Some(&orgs), pass).await?;
         self.once_more(connection, again, pass).await
+    }
+
+    /// Has the usage settled that came beside the close of its period.
+    async fn mark(
+        &self,
+        connection: &mut Connection,
+        orgs: &[Uuid],
+        unsettled: &[Unsettled],
+        pass: Pass,
+    ) -> Result<(), StoreError> {
+        let mut batches = self.batches(orgs.to_vec());
+        while let Some(batch) = batches.next().filter(|_| !self.stopped()) {
+            let ids: HashSet<Uuid> = batch.ids.iter().copied().collect();
+            let of_batch: Vec<&Unsettled> =
+                unsettled.iter().filter(|one| ids.contains(&one.org)).collect();
+            let marked = mark_once(connection, &of_batch, batch.wait).await;
+            batches.outcome(connection, batch, marked).await?;
+        }
+        self.set_aside(connection, batches, pass).await
     }
 
     /// Has users' rows show the limits that hold.
@@ -279,18 +376,14 @@ impl Job<'_> {
         orgs: &[Uuid],
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let mut batches = Batches::of(orgs.to_vec());
-        while let Some(batch) = batches.next() {
-            match plan_limits::write(connection, &batch.ids).await {
-                Ok(written) => self.tell(|report| report.columns_written += written),
-                Err(error) => {
-                    self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
-                    let stuck = batches.failed(batch, error).await?;
-                    self.set_aside(connection, stuck, pass).await?;
-                }
+        let mut batches = self.batches(orgs.to_vec());
+        while let Some(batch) = batches.next().filter(|_| !self.stopped()) {
+            let written = write_limits_once(connection, &batch.ids, batch.wait).await;
+            if let Some(written) = batches.outcome(connection, batch, written).await? {
+                self.tell(|report| report.columns_written += written);
             }
         }
-        Ok(())
+        self.set_aside(connection, batches, pass).await
     }
 
     /// Mends counters that still hold what was read, and returns those.
@@ -300,29 +393,34 @@ impl Job<'_> {
         drift: &[CounterDrift],
         pass: Pass,
     ) -> Result<Vec<CounterDrift>, StoreError> {
-        let mut transaction = apply::begin(connection).await?;
-        let done = audit::mend(&mut transaction, drift, pass.real).await?;
+        let mut transaction = begin_within(connection, self.wait()).await?;
+        let real = server_now(&mut transaction).await?;
+        let done = audit::mend(&mut transaction, drift, real).await?;
         let lines = self.log(&mut transaction, &done, pass).await?;
         transaction.commit().await?;
         self.tell(|report| report.drift(lines));
         Ok(done)
     }
 
-    /// Mends an org whose counters moved meanwhile, or lack a row: while they are locked, and the
-    /// sums are taken after that.
+    /// Mends orgs whose counters moved meanwhile, or lack a row, one by one: while they are locked,
+    /// and the sums are taken after that.
     async fn mend_locked(
         &self,
         connection: &mut Connection,
-        org: Uuid,
+        orgs: BTreeSet<Uuid>,
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let mut batches = Batches::of(vec![org]);
-        while let Some(batch) = batches.next() {
-            if let Err(error) = self.mend_locked_once(connection, org, pass).await {
-                self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
-                let stuck = batches.failed(batch, error).await?;
-                self.set_aside(connection, stuck, pass).await?;
+        let orgs: Vec<Uuid> = orgs.into_iter().collect();
+        for page in orgs.chunks(ORGS_PER_PAGE) {
+            let mut batches = self.batches(page.to_vec()).one_by_one();
+            while let Some(batch) = batches.next().filter(|_| !self.stopped()) {
+                let mut done = Ok(());
+                for org in &batch.ids {
+                    done = self.mend_locked_once(connection, *org, batch.wait, pass).await;
+                }
+                batches.outcome(connection, batch, done).await?;
             }
+            self.set_aside(connection, batches, pass).await?;
         }
         Ok(())
     }
@@ -331,15 +429,17 @@ impl Job<'_> {
         &self,
         connection: &mut Connection,
         org: Uuid,
+        wait: LockTimeout,
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let mut transaction = apply::begin(connection).await?;
+        let mut transaction = begin_within(connection, wait).await?;
         claim::lock(&mut transaction, org).await?;
         audit::lock_counters(&mut transaction, org).await?;
         let mut features = Features::default();
         let swept = self.counters(&mut transaction, (org, org), None, &mut features, pass).await?;
-        let mut done = audit::mend(&mut transaction, &swept.drift, pass.real).await?;
-        done.extend(audit::insert_missing(&mut transaction, &swept.drift, pass.real).await?);
+        let real = server_now(&mut transaction).await?;
+        let mut done = audit::mend(&mut transaction, &swept.drift, real).await?;
+        done.extend(audit::insert_missing(&mut transaction, &swept.drift, real).await?);
         let lines = self.log(&mut transaction, &done, pass).await?;
         transaction.commit().await?;
         self.tell(|report| report.drift(lines));
@@ -369,17 +469,13 @@ impl Job<'_> {
         counters: &[CounterDrift],
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let mut batches = Batches::of(orgs.to_vec());
-        while let Some(batch) = batches.next() {
-            let ids = &batch.ids;
-            let done = self.mend_columns_once(connection, target, ids, counters, pass).await;
-            if let Err(error) = done {
-                self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
-                let stuck = batches.failed(batch, error).await?;
-                self.set_aside(connection, stuck, pass).await?;
-            }
+        let mut batches = self.batches(orgs.to_vec());
+        while let Some(batch) = batches.next().filter(|_| !self.stopped()) {
+            let (ids, wait) = (&batch.ids, batch.wait);
+            let done = self.mend_columns_once(connection, target, ids, wait, counters, pass).await;
+            batches.outcome(connection, batch, done).await?;
         }
-        Ok(())
+        self.set_aside(connection, batches, pass).await
     }
 
     async fn mend_columns_once(
@@ -387,10 +483,11 @@ impl Job<'_> {
         connection: &mut Connection,
         target: &Target,
         orgs: &[Uuid],
+        wait: LockTimeout,
         counters: &[CounterDrift],
         pass: Pass,
     ) -> Result<(), StoreError> {
-        let mut transaction = apply::begin(connection).await?;
+        let mut transaction = begin_within(connection, wait).await?;
         let cells = target.read(&mut transaction, orgs, Which::Synced, pass.now).await?;
         let (mut changes, mut damaged) = (Vec::new(), HashMap::new());
         for cell in &cells {
@@ -413,6 +510,27 @@ impl Job<'_> {
         });
         Ok(())
     }
+}
+
+async fn mark_once(
+    connection: &mut Connection,
+    unsettled: &[&Unsettled],
+    wait: LockTimeout,
+) -> Result<(), StoreError> {
+    let mut transaction = begin_within(connection, wait).await?;
+    unsettled::mark(&mut transaction, unsettled).await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn write_limits_once(
+    connection: &mut Connection,
+    orgs: &[Uuid],
+    wait: LockTimeout,
+) -> Result<u64, StoreError> {
+    let mut transaction = begin_within(connection, wait).await?;
+    let written = plan_limits::write(&mut transaction, orgs).await?;
+    transaction.commit().await?;
+    Ok(written)
 }
 
 /// The column differs from its counter, but holds already what the counter is mended to.

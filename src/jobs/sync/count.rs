@@ -5,10 +5,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::batches::{Batches, Stuck};
 use super::{Job, Pass};
-use crate::store::counting::{self, Waiting};
-use crate::store::{Connection, StoreError, apply, usage};
+use crate::store::usage::counting::{self, Waiting};
+use crate::store::{Connection, LockTimeout, StoreError, begin_within, server_now, usage};
 
 /// Metrics of one page: what a transaction stamps before it lets go of its counters.
 const METRICS_PER_PAGE: i64 = 20_000;
@@ -22,12 +21,16 @@ impl Job<'_> {
         pass: Pass,
     ) -> Result<(), StoreError> {
         if let Some(orgs) = orgs {
-            let waiting = counting::waiting_in(connection, orgs).await?;
+            let mut reading = begin_within(connection, LockTimeout::Long).await?;
+            let waiting = counting::waiting_in(&mut reading, orgs).await?;
+            reading.commit().await?;
             return self.count_page(connection, &waiting, pass).await;
         }
         let mut after = Some(Uuid::nil());
         while let Some(place) = after.filter(|_| !self.stopped()) {
-            let page = counting::waiting(connection, place, METRICS_PER_PAGE).await?;
+            let mut reading = begin_within(connection, LockTimeout::Long).await?;
+            let page = counting::waiting(&mut reading, place, METRICS_PER_PAGE).await?;
+            reading.commit().await?;
             self.count_page(connection, &page.orgs, pass).await?;
             after = page.next;
         }
@@ -42,56 +45,34 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         let by_org: HashMap<Uuid, Waiting> =
             waiting.iter().map(|waiting| (waiting.org, *waiting)).collect();
-        let mut batches = Batches::of(waiting.iter().map(|waiting| waiting.org).collect());
-        while let Some(batch) = batches.next() {
+        let mut batches = self.batches(waiting.iter().map(|waiting| waiting.org).collect());
+        while let Some(batch) = batches.next().filter(|_| !self.stopped()) {
             let page: Vec<Waiting> =
                 batch.ids.iter().filter_map(|org| by_org.get(org).copied()).collect();
-            match count_once(connection, &page, pass).await {
-                Ok((counted, before)) => self.tell(|report| {
+            let counted = count_once(connection, &page, batch.wait).await;
+            if let Some((counted, before)) = batches.outcome(connection, batch, counted).await? {
+                self.tell(|report| {
                     report.metrics_counted += counted;
                     report.before_first_period += before;
-                }),
-                Err(error) => {
-                    self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
-                    let stuck = batches.failed(batch, error).await?;
-                    self.set_aside(connection, stuck, pass).await?;
-                }
+                });
             }
         }
-        Ok(())
+        self.set_aside(connection, batches, pass).await
     }
-
-    /// An org that cannot go on is parked, or left to the next run.
-    pub(super) async fn set_aside(
-        &self,
-        connection: &mut Connection,
-        stuck: Option<Stuck>,
-        pass: Pass,
-    ) -> Result<(), StoreError> {
-        match stuck {
-            None => {}
-            Some(Stuck::Busy(org)) => self.tell(|report| report.left.push(org)),
-            Some(Stuck::Unprocessable(org, why)) => self.park(connection, org, why, pass).await?,
-        }
-        Ok(())
-    }
-}
-
-pub(super) fn is_conflict(error: &StoreError) -> bool {
-    matches!(error, StoreError::Conflict(_))
 }
 
 /// Counts a page. Returns how many metrics went into counters, and how many lie before them all.
 async fn count_once(
     connection: &mut Connection,
     waiting: &[Waiting],
-    pass: Pass,
+    wait: LockTimeout,
 ) -> Result<(u64, u64), StoreError> {
-    let mut transaction = apply::begin(connection).await?;
+    let mut transaction = begin_within(connection, wait).await?;
+    let real = server_now(&mut transaction).await?;
     let windows = counting::windows(&mut transaction, waiting).await?;
     let mut counted = 0;
     if !windows.is_empty() {
-        counted = usage::count(&mut transaction, &windows, pass.real).await?.metrics;
+        counted = usage::count(&mut transaction, &windows, real).await?.metrics;
     }
     let starts_later = |waiting: &&Waiting| {
         let first = windows.iter().find(|window| window.org == waiting.org);
@@ -100,7 +81,7 @@ async fn count_once(
     let early: Vec<Uuid> = waiting.iter().filter(starts_later).map(|waiting| waiting.org).collect();
     let mut before = 0;
     if !early.is_empty() {
-        before = counting::stamp_before_first(&mut transaction, &early, pass.real).await?;
+        before = counting::stamp_before_first(&mut transaction, &early, real).await?;
     }
     // A period that was closed early, or a calendar that changed, since the bounds were read.
     if !windows.is_empty() && counting::windows(&mut transaction, waiting).await? != windows {

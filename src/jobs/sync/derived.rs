@@ -1,20 +1,21 @@
 //! Copies of counters: which derived columns there are, and writing those of counters that moved.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::batches::Batches;
-use super::count::is_conflict;
 use super::report::WithoutPack;
 use super::{Error, Job, Pass};
 use crate::billing::derived::{Copied, Due, Scope};
 use crate::billing::{Instant, Quantity};
 use crate::config;
-use crate::store::derived::{Cell, Change, Target, Wanted, Which};
-use crate::store::pending::{self, Pending};
-use crate::store::{Connection, Database, StoreError, adjust, apply, snapshot};
+use crate::jobs::columns::{ColumnLeftOut, Columns};
+use crate::store::audit::derived::{Cell, Change, Target, Wanted, Which};
+use crate::store::usage::pending::{self, Pending};
+use crate::store::{
+    Connection, Database, LockTimeout, StoreError, audit::adjust, begin_within, rollover::snapshot,
+    server_now,
+};
 
 /// Orgs of one page.
 pub(super) const ORGS_PER_PAGE: usize = 1_000;
@@ -23,51 +24,59 @@ pub(super) const ORGS_PER_PAGE: usize = 1_000;
 ///
 /// # Errors
 /// [`Error::Derived`] for a name that is not there, or that cannot hold what it should.
-pub async fn targets(database: &Database, config: &config::Sync) -> Result<Vec<Target>, Error> {
+pub async fn targets(
+    database: &Database,
+    config: &config::sections::Sync,
+) -> Result<Columns, Error> {
     found(database, config, |_| true).await
 }
 
 /// The same for those columns that a rollover does not write by itself: see [`Wanted::is_default`].
-///
-/// # Errors
-/// As [`targets`].
 pub async fn targets_besides_defaults(
     database: &Database,
-    config: &config::Sync,
-) -> Result<Arc<[Target]>, Error> {
-    Ok(found(database, config, |wanted| !wanted.is_default()).await?.into())
+    config: &config::sections::Sync,
+) -> Result<Columns, Error> {
+    found(database, config, |wanted| !wanted.is_default()).await
 }
 
 async fn found(
     database: &Database,
-    config: &config::Sync,
+    config: &config::sections::Sync,
     matters: impl Fn(&Wanted) -> bool,
-) -> Result<Vec<Target>, Error> {
+) -> Result<Columns, Error> {
     let wanted = config.derived.iter().map(|derived| Wanted {
         table: derived.table.as_str().to_owned(),
         column: derived.column.as_str().to_owned(),
         key: derived.key.as_str().to_owned(),
         feature: derived.feature.clone(),
         scope: match derived.scope {
-            config::Scope::Org => Scope::Org,
-            config::Scope::User => Scope::User,
+            config::sections::Scope::Org => Scope::Org,
+            config::sections::Scope::User => Scope::User,
         },
         copied: match derived.quantity {
-            config::Copied::Used => Copied::Used,
-            config::Copied::PurchasedRemaining => Copied::PurchasedRemaining,
-            config::Copied::Percent => Copied::Percent,
+            config::sections::Copied::Used => Copied::Used,
+            config::sections::Copied::PurchasedRemaining => Copied::PurchasedRemaining,
+            config::sections::Copied::Percent => Copied::Percent,
         },
     });
     let (places, wanted): (Vec<usize>, Vec<Wanted>) =
         wanted.enumerate().filter(|(_, wanted)| matters(wanted)).unzip();
     if wanted.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Columns::default());
     }
+    let key = |at: usize, name: &str| format!("sync.derived[{}].{name}", places[at]);
     let mut connection = database.connection().await?;
-    Target::find(&mut connection, &wanted).await?.map_err(|(at, unfit)| {
-        let key = format!("sync.derived[{}].{}", places[at], unfit.name);
-        Error::Derived { key, sentence: unfit.sentence }
-    })
+    let found = Target::find(&mut connection, &wanted).await?;
+    let found = found.map_err(|(at, unfit)| Error::Derived {
+        key: key(at, unfit.name),
+        sentence: unfit.sentence,
+    })?;
+    let left_out = found.foreign.into_iter().map(|(at, reason)| ColumnLeftOut {
+        column: format!("{}.{}", wanted[at].table, wanted[at].column),
+        key: key(at, "table"),
+        reason,
+    });
+    Ok(Columns { left_out: left_out.collect(), targets: found.targets.into() })
 }
 
 /// What a cell should hold, as its column can hold it.
@@ -78,7 +87,7 @@ pub(in crate::jobs) fn due(target: &Target, cell: &Cell) -> Result<Due, StoreErr
     let overflow = |overflow: crate::billing::quantity::Overflow| {
         StoreError::Unprocessable(overflow.to_string())
     };
-    let due = cell.standing.due(target.copied, cell.column).map_err(overflow)?;
+    let due = cell.state.due(target.copied, cell.column).map_err(overflow)?;
     let (value, written) = (target.fitted(due.value)?, target.fitted(due.written)?);
     let is_damaged = due.is_damaged && cell.held != Some(value);
     Ok(Due { value, written, is_damaged, ..due })
@@ -94,9 +103,6 @@ pub(super) fn change(target: &Target, cell: &Cell, due: &Due) -> Option<Change> 
 
 /// Writes what columns of orgs should hold, whatever they depend on: for a rollover, whose orgs
 /// have another open period now.
-///
-/// # Errors
-/// As every write.
 pub async fn follow(
     connection: &mut Connection,
     targets: &[Target],
@@ -140,7 +146,9 @@ impl Job<'_> {
         let mut after = Uuid::nil();
         loop {
             let limit = i64::try_from(ORGS_PER_PAGE).unwrap_or(i64::MAX);
-            let (orgs, last) = pending::orgs(connection, after, limit).await?;
+            let mut reading = begin_within(connection, LockTimeout::Long).await?;
+            let (orgs, last) = pending::orgs(&mut reading, after, limit).await?;
+            reading.commit().await?;
             let Some(last) = last.filter(|_| !self.stopped()) else { return Ok(again) };
             self.settle_page(connection, &orgs, pass, &mut again).await?;
             after = last;
@@ -154,21 +162,15 @@ impl Job<'_> {
         pass: Pass,
         again: &mut Vec<Uuid>,
     ) -> Result<(), StoreError> {
-        let mut batches = Batches::of(orgs.to_vec());
-        while let Some(batch) = batches.next() {
-            let done = self.settle_once(connection, &batch.ids, pass).await;
-            let late = match done {
-                Ok(late) => late,
-                Err(error) => {
-                    self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
-                    let stuck = batches.failed(batch, error).await?;
-                    self.set_aside(connection, stuck, pass).await?;
-                    continue;
-                }
-            };
-            for org in late {
-                self.late(connection, org, pass, again).await?;
-            }
+        let mut batches = self.batches(orgs.to_vec());
+        let mut late = Vec::new();
+        while let Some(batch) = batches.next().filter(|_| !self.stopped()) {
+            let done = self.settle_once(connection, &batch.ids, batch.wait, pass).await;
+            late.extend(batches.outcome(connection, batch, done).await?.unwrap_or_default());
+        }
+        self.set_aside(connection, batches, pass).await?;
+        for org in late {
+            self.late(connection, org, pass, again).await?;
         }
         Ok(())
     }
@@ -177,35 +179,46 @@ impl Job<'_> {
     ///
     /// Rows are locked in everybody's order: the org's, its counters, its users' counters, users.
     /// A counter is only synced together with its copies, and only while it holds what they say.
+    /// Whether its period has closed meanwhile, and with what, is asked once it is locked: a
+    /// rollover that closes it later finds it locked, and compares it with what it writes.
     async fn settle_once(
         &self,
         connection: &mut Connection,
         orgs: &[Uuid],
+        wait: LockTimeout,
         pass: Pass,
     ) -> Result<Vec<Uuid>, StoreError> {
-        let mut transaction = apply::begin(connection).await?;
-        let counters = pending::counters(&mut transaction, orgs).await?;
+        let mut transaction = begin_within(connection, wait).await?;
+        let counters = pending::counters(&mut transaction, orgs, pass.now).await?;
         let (of_users, of_orgs): (Vec<&Pending>, Vec<&Pending>) =
             counters.iter().partition(|counter| counter.user.is_some());
         let mut copies = Copies::default();
         let orgs_columns = self.columns(Scope::Org);
         copies.read(&mut transaction, orgs_columns, &of_orgs, pass.now).await?;
         copies.write(&mut transaction).await?;
-        let closed: Vec<&Pending> = counters.iter().filter(|counter| counter.is_closed).collect();
+        // After what it is a stamp of was read: alerts that looked before find it by this.
+        let real = server_now(&mut transaction).await?;
+        let settled: Vec<&Pending> =
+            of_orgs.into_iter().filter(|c| !copies.moving.contains(&key(c))).collect();
+        let synced = pending::set_orgs_synced(&mut transaction, &settled, real).await?;
+        let synced: Vec<&Pending> =
+            synced.into_iter().filter_map(|at| settled.get(at)).copied().collect();
+        let closed = pending::closed(&mut transaction, &synced).await?;
+        let closed: Vec<&Pending> =
+            closed.into_iter().filter_map(|at| synced.get(at)).copied().collect();
         let late = late_counters(&mut transaction, &closed).await?;
-        let settled = |counter: &&Pending| {
-            !copies.moving.contains(&key(counter)) && !late.contains(&key(counter))
-        };
-        let of_orgs: Vec<&Pending> = of_orgs.into_iter().filter(settled).collect();
-        let mut synced = pending::set_orgs_synced(&mut transaction, &of_orgs, pass.real).await?;
-        synced += self.settle_users(&mut transaction, &of_users, &mut copies, pass).await?;
+        let unsettled: Vec<&Pending> =
+            closed.into_iter().filter(|counter| late.contains(&key(counter))).collect();
+        pending::set_orgs_pending(&mut transaction, &unsettled).await?;
+        let mut count = (synced.len() - unsettled.len()) as u64;
+        count += self.settle_users(&mut transaction, &of_users, &mut copies, pass, real).await?;
         transaction.commit().await?;
         let mut late: Vec<Uuid> = late.into_iter().map(|(org, ..)| org).collect();
         late.sort_unstable();
         late.dedup();
         let Copies { written, sold, .. } = copies;
         self.tell(|report| {
-            report.counters_synced += synced;
+            report.counters_synced += count;
             report.columns_written += written;
         });
         self.report_sold(connection, &sold).await?;
@@ -213,7 +226,7 @@ impl Job<'_> {
     }
 
     fn columns(&self, scope: Scope) -> impl Iterator<Item = &Target> {
-        self.request.targets.iter().filter(move |target| target.scope == scope)
+        self.request.columns.targets.iter().filter(move |target| target.scope == scope)
     }
 
     /// Users' counters first, for whoever uses something locks them before the user's row; one
@@ -224,6 +237,7 @@ impl Job<'_> {
         counters: &[&'a Pending],
         copies: &mut Copies<'a>,
         pass: Pass,
+        real: Instant,
     ) -> Result<u64, StoreError> {
         if counters.is_empty() {
             return Ok(0);
@@ -231,7 +245,7 @@ impl Job<'_> {
         copies.read(connection, self.columns(Scope::User), counters, pass.now).await?;
         let settled: Vec<&Pending> =
             counters.iter().filter(|c| !copies.moving.contains(&key(c))).copied().collect();
-        let places = pending::set_users_synced(connection, &settled, pass.real).await?;
+        let places = pending::set_users_synced(connection, &settled, real).await?;
         let synced: Vec<&Pending> =
             places.iter().filter_map(|at| settled.get(*at)).copied().collect();
         let keys: HashSet<Key<'_>> = synced.iter().map(|counter| key(counter)).collect();
@@ -308,7 +322,7 @@ impl<'a> Copies<'a> {
             for cell in &cells {
                 let key = cell_key(target, cell);
                 // What others have written and read in between is left to the next look.
-                let stands = by_key.get(&key).is_some_and(|c| c.used == cell.standing.used);
+                let stands = by_key.get(&key).is_some_and(|c| c.used == cell.state.used);
                 if !stands {
                     self.moving.insert(key);
                     continue;

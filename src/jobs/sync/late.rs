@@ -4,16 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::batches::Batches;
-use super::count::is_conflict;
 use super::{Job, Pass};
 use crate::billing::late::{self, Adjustment};
 use crate::billing::quota::{Draw, Pack};
 use crate::billing::{Instant, Quantity};
-use crate::store::adjust::{self, LateCounter};
-use crate::store::pending::{self, Pending};
-use crate::store::snapshot::{self, Features, Window};
-use crate::store::{Connection, StoreError, apply};
+use crate::store::audit::adjust::{self, LateCounter};
+use crate::store::rollover::snapshot::{self, Features, Window};
+use crate::store::usage::pending::{self, Pending};
+use crate::store::{Connection, LockTimeout, StoreError, begin_within, server_now};
 
 impl Job<'_> {
     /// Decides the late usage of one org, in a transaction of its own. It is looked at `again`
@@ -25,44 +23,44 @@ impl Job<'_> {
         pass: Pass,
         again: &mut Vec<Uuid>,
     ) -> Result<(), StoreError> {
-        let mut batches = Batches::of(vec![org]);
+        let mut batches = self.batches(vec![org]);
         while let Some(batch) = batches.next() {
-            match self.late_once(connection, org, pass).await {
-                Ok(decided) => {
-                    let moves_on = |adjustment: &Adjustment| {
-                        adjustment.in_open_period || !adjustment.entries.is_empty()
-                    };
-                    if decided.iter().any(|(_, adjustment)| moves_on(adjustment)) {
-                        again.push(org);
-                    }
-                    self.tell(|report| {
-                        for (late, adjustment) in &decided {
-                            let start = late.closed.period.start;
-                            report.late(&late.slug, &late.feature, start, adjustment);
-                        }
-                    });
-                }
-                Err(error) => {
-                    self.tell(|report| report.conflicts += usize::from(is_conflict(&error)));
-                    let stuck = batches.failed(batch, error).await?;
-                    self.set_aside(connection, stuck, pass).await?;
-                }
+            let decided = self.late_once(connection, org, batch.wait, pass).await;
+            let Some(decided) = batches.outcome(connection, batch, decided).await? else {
+                continue;
+            };
+            let moves_on = |adjustment: &Adjustment| {
+                adjustment.in_open_period || !adjustment.entries.is_empty()
+            };
+            if decided.iter().any(|(_, adjustment)| moves_on(adjustment)) {
+                again.push(org);
             }
+            self.tell(|report| {
+                for (late, adjustment) in &decided {
+                    let start = late.closed.period.start;
+                    report.late(&late.slug, &late.feature, start, adjustment);
+                }
+            });
         }
-        Ok(())
+        self.set_aside(connection, batches, pass).await
     }
 
     async fn late_once(
         &self,
         connection: &mut Connection,
         org: Uuid,
+        wait: LockTimeout,
         pass: Pass,
     ) -> Result<Vec<(LateCounter, Adjustment)>, StoreError> {
-        let mut transaction = apply::begin(connection).await?;
+        let mut transaction = begin_within(connection, wait).await?;
         // The org's row first: no rollover settles its packs meanwhile.
         adjust::begin(&mut transaction, org).await?;
-        let counters = pending::counters(&mut transaction, &[org]).await?;
-        let closed: Vec<&Pending> = counters.iter().filter(|counter| counter.is_closed).collect();
+        let counters = pending::counters(&mut transaction, &[org], pass.now).await?;
+        let of_orgs: Vec<&Pending> =
+            counters.iter().filter(|counter| counter.user.is_none()).collect();
+        let closed = pending::closed(&mut transaction, &of_orgs).await?;
+        let closed: Vec<&Pending> =
+            closed.into_iter().filter_map(|at| of_orgs.get(at)).copied().collect();
         let late = adjust::closed(&mut transaction, &closed).await?;
         let late = believed(&mut transaction, late).await?;
         let Paying { mut packs, draws } = paying(&mut transaction, org, &late).await?;
@@ -94,7 +92,8 @@ impl Job<'_> {
             })
         };
         let settled: Vec<&Pending> = closed.iter().filter(is_decided).copied().collect();
-        pending::set_orgs_synced(&mut transaction, &settled, pass.real).await?;
+        let real = server_now(&mut transaction).await?;
+        pending::set_orgs_synced(&mut transaction, &settled, real).await?;
         transaction.commit().await?;
         Ok(decided)
     }

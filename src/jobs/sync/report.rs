@@ -7,15 +7,17 @@ use uuid::Uuid;
 use crate::billing::Quantity;
 use crate::billing::late::{Adjustment, Kind};
 use crate::billing::{Instant, quota::Feature};
+use crate::jobs::Left;
+use crate::jobs::columns::ColumnLeftOut;
 use crate::jobs::rollover::Parked;
-use crate::store::drift::Mended;
+use crate::store::audit::drift::Mended;
 
 /// Lines that are kept of each list; what comes after them is counted.
 const LINES: usize = 1_000;
 
 /// What a sync did.
 #[derive(Debug, Default, serde::Serialize, schemars::JsonSchema)]
-pub struct Report {
+pub struct SyncReport {
     /// Metrics that were counted.
     pub metrics_counted: u64,
     /// Metrics from before an org's first period: done with, in no counter.
@@ -28,7 +30,7 @@ pub struct Report {
     pub late: Vec<Late>,
     /// What the audit looked at; `None` where only counting was asked for.
     pub audited: Option<Audited>,
-    /// Values that were found wrong, and mended unless only a check was asked for.
+    /// Values that were found wrong, and repaired unless only a check was requested.
     pub drift_found: u64,
     /// The first thousand of them.
     pub drift: Vec<Mended>,
@@ -36,8 +38,20 @@ pub struct Report {
     pub purchases_without_pack: Vec<WithoutPack>,
     /// Orgs that were parked by this run.
     pub parked: Vec<Parked>,
-    /// Orgs that others changed without a pause: left to the next run.
-    pub left: Vec<Uuid>,
+    /// Orgs that were skipped until the next run, because their rows are locked or constantly
+    /// changed by others.
+    pub left: Vec<Left>,
+    /// Orgs that were neither processed nor parked, because the database refuses both.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Left>,
+    /// Periods that hold fewer metrics than at the last audit: their orgs are left out of it.
+    pub left_out: Vec<LeftOut>,
+    /// Why a run would be refused that is not only a check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// Derived columns that nothing was written to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns_left_out: Vec<ColumnLeftOut>,
     /// Pages that had to be read again because someone else was faster.
     pub conflicts: usize,
     /// It was asked to end, and may have left something to do.
@@ -56,6 +70,19 @@ pub struct Audited {
     pub metrics: u64,
 }
 
+/// A period that holds fewer metrics than at the last audit.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct LeftOut {
+    /// The org, by its slug.
+    pub org: String,
+    /// The period, by its start.
+    pub period_start: Instant,
+    /// Metrics that it held then.
+    pub then: i64,
+    /// Metrics that it holds now.
+    pub now: i64,
+}
+
 /// Late usage of a closed period.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Late {
@@ -65,7 +92,7 @@ pub struct Late {
     pub feature: Feature,
     /// The closed period, by its start.
     pub period_start: Instant,
-    /// Charged to it, or set aside.
+    /// Charged to it, or not charged.
     pub kind: Kind,
     /// How much came late; negative for a correction.
     pub used: Quantity,
@@ -86,13 +113,18 @@ pub struct WithoutPack {
     pub column: String,
     /// The feature.
     pub feature: String,
-    /// How much; it is kept on top of what the packs hold.
+    /// The quantity, which is kept in addition to the packs.
     pub quantity: Quantity,
-    /// The command that mends it.
+    /// The command that repairs it.
     pub mended_by: String,
 }
 
-impl Report {
+impl SyncReport {
+    /// Of a run that writes nothing to these columns.
+    pub(super) fn without(columns: &[ColumnLeftOut]) -> Self {
+        Self { columns_left_out: columns.to_vec(), ..Self::default() }
+    }
+
     pub(super) fn late(&mut self, org: &str, feature: &Feature, start: Instant, late: &Adjustment) {
         self.late.push(Late {
             org: org.to_owned(),

@@ -1,17 +1,19 @@
-//! The lines of a file of usage: comma-separated, with a heading.
+//! The lines of a file of usage, and what each of them says.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 
 use csv::StringRecord;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use super::names::Names;
-use crate::billing::{Instant, Quantity};
+use super::heading::{Column, Naming, Places};
+use super::names::{Names, Org};
+use super::text::{self, Opened, Text};
+use crate::billing::instant::InvalidInstant;
+use crate::billing::usage::{Key, check_time};
+use crate::billing::{Instant, LocalDate, Quantity};
 use crate::store::usage::NewUsage;
-
-/// The columns that a heading may name; those that it must come first.
-const COLUMNS: [&str; 6] = ["org", "feature", "quantity", "used_at", "user", "key"];
-const REQUIRED: usize = 4;
 
 /// Why a file is not read at all.
 pub(super) enum Unusable {
@@ -19,64 +21,49 @@ pub(super) enum Unusable {
     Heading(String),
 }
 
-/// A reader that adds up what goes through it.
-pub(super) struct Digested<R> {
-    inner: R,
-    digest: Sha256,
-}
-
-impl<R: Read> Digested<R> {
-    pub(super) fn new(inner: R) -> Self {
-        Self { inner, digest: Sha256::new() }
-    }
-}
-
-impl<R: Read> Read for Digested<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.digest.update(&buffer[..read]);
-        Ok(read)
-    }
-}
-
 /// The lines of a file, in order.
 pub(super) struct Lines<R> {
-    reader: csv::Reader<R>,
-    /// Where each of [`COLUMNS`] stands in a line.
-    places: [Option<usize>; COLUMNS.len()],
+    reader: csv::Reader<Text<R>>,
+    separator: u8,
+    skipped: u64,
+    places: Places,
     width: usize,
 }
 
 /// A line: what it says, or why nothing can be read from it.
 pub(super) struct Line {
     number: u64,
-    fields: Result<[String; COLUMNS.len()], String>,
-}
-
-impl<R: Read> Lines<Digested<R>> {
-    /// What all of the file adds up to, once it is read.
-    pub(super) fn digest(&self) -> String {
-        let sum = self.reader.get_ref().digest.clone().finalize();
-        let half = sum.iter().take(16).fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
-        format!("{half:032x}")
-    }
+    fields: Result<[String; Column::ALL.len()], String>,
+    /// A comma may begin the decimals: it does not separate the fields.
+    has_free_comma: bool,
 }
 
 impl<R: Read> Lines<R> {
     /// Reads the heading.
-    pub(super) fn of(file: R) -> Result<Self, Unusable> {
+    pub(super) fn of(file: R, naming: &Naming) -> Result<Self, Unusable> {
+        let Opened { text, separator, lines_before } = text::open(file).map_err(Unusable::Io)?;
         let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
             .flexible(true)
+            .delimiter(separator)
+            .terminator(csv::Terminator::Any(b'\n'))
             .buffer_capacity(1 << 16)
-            .trim(csv::Trim::All)
-            .from_reader(file);
-        let heading = reader.headers().map_err(|error| match error.into_kind() {
+            .from_reader(text);
+        let line = lines_before + 1;
+        let mut heading = StringRecord::new();
+        reader.read_record(&mut heading).map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(why) => Unusable::Io(why),
-            _ => Unusable::Heading("line 1 is not text in UTF-8".to_owned()),
+            _ => Unusable::Heading(format!("line {line} is not UTF-8 text")),
         })?;
-        let places = places(heading).map_err(Unusable::Heading)?;
-        let width = heading.len();
-        Ok(Self { reader, places, width })
+        let places = naming.places(&heading);
+        let places = places.map_err(|why| Unusable::Heading(format!("line {line}: {why}")))?;
+        let (skipped, width) = (lines_before, heading.len());
+        Ok(Self { reader, separator, skipped, places, width })
+    }
+
+    /// The columns that are passed over.
+    pub(super) fn ignored(&self) -> &[String] {
+        &self.places.ignored
     }
 
     /// Fills a batch; false at the end of the file.
@@ -84,57 +71,68 @@ impl<R: Read> Lines<R> {
         batch.clear();
         let mut record = StringRecord::new();
         while batch.len() < most {
-            let number = self.reader.position().line();
-            let fields = match self.reader.read_record(&mut record) {
+            let read = self.reader.read_record(&mut record);
+            // The line after this one, but for a quote that is never closed.
+            let after = self.skipped + self.reader.position().line();
+            let (number, fields) = match read {
                 Ok(false) => break,
-                Ok(true) if record.len() == self.width => Ok(self.fields(&record)),
+                Ok(true) if record.iter().all(|field| field.trim().is_empty()) => continue,
                 Ok(true) => {
-                    Err(format!("it has {} fields, and the heading {}", record.len(), self.width))
+                    let inside = record.iter().flat_map(str::bytes).filter(|byte| *byte == b'\n');
+                    let begun = after.saturating_sub(inside.count() as u64);
+                    if self.is_cut_off(&record) {
+                        let why = "a quotation mark is not closed".to_owned();
+                        (begun, Err(why))
+                    } else {
+                        (begun - 1, self.fields(&record))
+                    }
                 }
                 Err(error) => match error.into_kind() {
                     csv::ErrorKind::Io(why) => return Err(why),
-                    csv::ErrorKind::Utf8 { .. } => Err("it is not text in UTF-8".to_owned()),
-                    other => Err(format!("it cannot be read: {other:?}")),
+                    csv::ErrorKind::Utf8 { .. } => {
+                        (after - 1, Err("it is not UTF-8 text".to_owned()))
+                    }
+                    other => (after - 1, Err(format!("it cannot be read: {other:?}"))),
                 },
             };
-            // Empty lines before this one were passed over.
-            let number = record.position().map_or(number, csv::Position::line);
-            batch.push(Line { number, fields });
+            batch.push(Line { number, fields, has_free_comma: self.separator != b',' });
         }
         Ok(!batch.is_empty())
     }
 
-    /// How many bytes have been read.
-    pub(super) fn position(&self) -> u64 {
-        self.reader.position().byte()
+    /// Did the file end within a quoted field? Its last line feed is in that field then.
+    fn is_cut_off(&self, record: &StringRecord) -> bool {
+        let has_ended = self.reader.get_ref().get_ref().1.get_ref().has_ended();
+        has_ended && record.iter().next_back().is_some_and(|field| field.ends_with('\n'))
     }
 
-    fn fields(&self, record: &StringRecord) -> [String; COLUMNS.len()] {
-        let field = |place: Option<usize>| place.and_then(|place| record.get(place));
-        self.places.map(|place| field(place).unwrap_or_default().to_owned())
+    fn fields(&self, record: &StringRecord) -> Result<[String; Column::ALL.len()], String> {
+        let beyond = record.iter().skip(self.width).any(|field| !field.trim().is_empty());
+        if record.len() < self.width || beyond {
+            let (fields, width) = (record.len(), self.width);
+            return Err(format!("it has {fields} fields, but the header has {width}"));
+        }
+        let field = |place: usize| record.get(place).unwrap_or_default().trim().to_owned();
+        Ok(self.places.of.map(|place| place.map(field).unwrap_or_default()))
     }
 }
 
-fn places(heading: &StringRecord) -> Result<[Option<usize>; COLUMNS.len()], String> {
-    let mut places = [None; COLUMNS.len()];
-    for (place, name) in heading.iter().enumerate() {
-        let name = name.trim_start_matches('\u{feff}').to_lowercase();
-        let Some(column) = COLUMNS.iter().position(|column| *column == name) else {
-            let known = COLUMNS.join(", ");
-            return Err(format!("line 1: there is no column `{name}`; there are {known}"));
-        };
-        if places[column].replace(place).is_some() {
-            return Err(format!("line 1: the column `{name}` stands there twice"));
-        }
-    }
-    match places[..REQUIRED].iter().position(Option::is_none) {
-        Some(missing) => Err(format!(
-            "line 1: the column `{}` is missing; a file begins with org,feature,quantity,used_at \
-             and may have user and key, too",
-            COLUMNS[missing]
-        )),
-        None => Ok(places),
-    }
+/// How lines are understood.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Nothing is used after this.
+    pub(super) now: Instant,
+    /// A negative quantity is a correction, in whatever line it stands.
+    pub(super) takes_negative: bool,
+}
+
+/// What a line says.
+pub(super) struct Said {
+    /// Without its key.
+    usage: NewUsage,
+    key: Option<Key>,
+    /// A digest of everything but the key, as it is written: the same in every spelling.
+    contents: u128,
 }
 
 impl Line {
@@ -143,49 +141,207 @@ impl Line {
         self.number
     }
 
-    /// The org that the line names.
-    pub(super) fn org(&self) -> Option<&str> {
-        self.fields.as_ref().ok().map(|[org, ..]| org.as_str())
+    /// The org that the line names, and the user, if it does.
+    pub(super) fn named(&self) -> Option<(&str, Option<&str>)> {
+        let [org, .., user, _, _] = self.fields.as_ref().ok()?;
+        Some((org.as_str(), Some(user.as_str()).filter(|user| !user.is_empty())))
     }
 
-    /// The user that the line names, if it does.
-    pub(super) fn user(&self) -> Option<&str> {
-        let user = self.fields.as_ref().ok().map(|[.., user, _]| user.as_str());
-        user.filter(|user| !user.is_empty())
-    }
-
-    /// What the line says; without a key of its own it gets one from the file's digest.
-    pub(super) fn usage(
-        &self,
-        names: &Names,
-        now: Instant,
-        digest: &str,
-    ) -> Result<NewUsage, String> {
-        let [org, feature, quantity, used_at, user, key] =
+    /// What the line says.
+    pub(super) fn said(&self, names: &Names, rules: Rules) -> Result<Said, String> {
+        let [org, feature, quantity, used_at, user, key, correction] =
             self.fields.as_ref().map_err(Clone::clone)?;
-        let org_id = names.org(org).ok_or_else(|| format!("there is no org `{org}`"))?;
+        let found = names.org(org).ok_or_else(|| format!("unknown org `{org}`"))?;
         let feature =
-            names.feature(feature).ok_or_else(|| format!("there is no feature `{feature}`"))?;
-        let quantity: Quantity = quantity.parse().map_err(|why| format!("{why}"))?;
-        if quantity.is_zero() {
-            return Err("a quantity of 0 says nothing".to_owned());
-        }
-        let used_at: Instant = used_at.parse().map_err(|why| format!("{why}"))?;
-        if used_at > now {
-            return Err(format!("{used_at} lies in the future"));
-        }
+            names.feature(feature).ok_or_else(|| format!("unknown feature `{feature}`"))?;
+        let quantity = self.quantity(quantity, is_yes(correction)?, rules)?;
+        let used = Used::read(used_at)?;
+        let at = used.at(found, rules.now)?;
+        check_time(at, rules.now).map_err(|why| why.to_string())?;
         let user = match user.as_str() {
             "" => None,
             email => Some(
                 names
-                    .user(org_id, email)
-                    .ok_or_else(|| format!("there is no user `{email}` in `{org}`"))?,
+                    .user(found.id, email)
+                    .ok_or_else(|| format!("unknown user `{email}` in `{org}`"))?,
             ),
         };
         let key = match key.as_str() {
-            "" => format!("import-{digest}-{}", self.number),
-            key => key.to_owned(),
+            "" => None,
+            key if is_shortened(key) => {
+                return Err(format!(
+                    "the key `{key}` looks like a number that a spreadsheet has shortened; format \
+                     the column as text"
+                ));
+            }
+            key => Some(key.parse::<Key>().map_err(|why| why.to_string())?),
         };
-        Ok(NewUsage { org: org_id, feature, quantity, user, used_at, key: Some(key) })
+        let contents = digest(&[
+            found.id.as_bytes(),
+            feature.as_bytes(),
+            &quantity.millionths().to_be_bytes(),
+            used.to_string().as_bytes(),
+            user.as_ref().map_or(&[][..], |user| user.as_bytes()),
+        ]);
+        let usage = NewUsage { org: found.id, feature, quantity, user, used_at: at, key: None };
+        Ok(Said { usage, key, contents })
     }
+
+    fn quantity(&self, text: &str, is_correction: bool, rules: Rules) -> Result<Quantity, String> {
+        let text = match text.split_once(',') {
+            Some((whole, decimals)) if self.has_free_comma => match decimals.len() {
+                3 => {
+                    return Err(format!(
+                        "quantity {text} may mean {whole}.{decimals} or {whole}{decimals}; write \
+                         one of them"
+                    ));
+                }
+                _ => format!("{whole}.{decimals}"),
+            },
+            _ => text.to_owned(),
+        };
+        let quantity: Quantity = text.parse().map_err(|why| format!("{why}"))?;
+        match (is_correction, quantity.is_negative()) {
+            _ if quantity.is_zero() => Err("quantity must not be 0".to_owned()),
+            (true, false) => Quantity::ZERO.minus(quantity).map_err(|why| why.to_string()),
+            (false, true) if !rules.takes_negative => Err(format!(
+                "quantity {quantity} is negative; mark corrections in a column `correction`, or \
+                 accept them all with --correction"
+            )),
+            _ => Ok(quantity),
+        }
+    }
+}
+
+/// When something was used, as a line says it.
+enum Used {
+    At(Instant),
+    /// Some time on that day.
+    On(LocalDate),
+}
+
+/// Characters of a date: `2026-05-01`.
+const DATE: usize = 10;
+
+impl Used {
+    fn read(text: &str) -> Result<Self, String> {
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        if text.len() == DATE
+            && let Ok(date) = text.parse()
+        {
+            return Ok(Self::On(date));
+        }
+        if text.len() >= DATE && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!(
+                "used_at {text} looks like a Unix time; write it as RFC 3339, such as \
+                 2026-05-01T00:00:00Z"
+            ));
+        }
+        let invalid = InvalidInstant { text: text.to_owned() };
+        Err(format!("{invalid}, or as a date such as 2026-05-01"))
+    }
+
+    /// A date is its midday in the org's zone, and today's is now until then.
+    fn at(&self, org: &Org, now: Instant) -> Result<Instant, String> {
+        match self {
+            Self::At(at) => Ok(*at),
+            Self::On(date) => {
+                let zone = org.zone.as_ref().map_err(Clone::clone)?;
+                let midday = zone.midday(*date).map_err(|why| why.to_string())?;
+                Ok(if zone.date(now) == *date { midday.min(now) } else { midday })
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Used {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::At(at) => write!(f, "{at}"),
+            Self::On(date) => write!(f, "{date}"),
+        }
+    }
+}
+
+/// Does a field of the column `correction` say yes?
+fn is_yes(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "yes" | "y" | "true" | "t" | "1" | "x" => Ok(true),
+        "" | "no" | "n" | "false" | "f" | "0" => Ok(false),
+        _ => Err(format!("correction `{text}` is neither yes nor no")),
+    }
+}
+
+/// Is it what spreadsheets make of long numbers: `4.68769E+17`?
+fn is_shortened(key: &str) -> bool {
+    let is_number = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_digit())
+            && text.chars().all(|c| c.is_ascii_digit() || c == '.' || c == ',')
+    };
+    let parts = key.split_once("E+").or_else(|| key.split_once("e+"));
+    parts.is_some_and(|(mantissa, exponent)| {
+        is_number(mantissa)
+            && !exponent.is_empty()
+            && exponent.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// A digest of some parts, each of which has an end.
+fn digest(parts: &[&[u8]]) -> u128 {
+    let mut sum = Sha256::new();
+    for part in parts {
+        sum.update((part.len() as u64).to_be_bytes());
+        sum.update(part);
+    }
+    sum.finalize().iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+}
+
+/// Usage of a line, with its key.
+pub(super) struct Keyed {
+    pub(super) line: u64,
+    pub(super) usage: NewUsage,
+    /// The file names the key; it could have been used before for something else.
+    pub(super) is_named: bool,
+}
+
+/// What the lines of a file have said so far.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Keys that lines name, each with the first line and what that said.
+    keys: HashMap<u128, (u64, u128)>,
+    /// How many lines without a key have said the same.
+    lines: HashMap<u128, u32>,
+}
+
+impl Seen {
+    /// Gives a line its key: its own, or one that is made of what it says and of how many lines
+    /// before it say the same. So it is known again in whatever place of whatever file it stands.
+    ///
+    /// # Errors
+    /// A sentence where another line names the same key for something else.
+    pub(super) fn keyed(&mut self, said: Said, line: u64) -> Result<Keyed, String> {
+        let Said { usage, key, contents } = said;
+        let Some(key) = key else {
+            let count = self.lines.entry(contents).or_default();
+            *count += 1;
+            let key = Some(format!("periodd:line:{contents:032x}:{count}"));
+            return Ok(Keyed { line, usage: NewUsage { key, ..usage }, is_named: false });
+        };
+        let place = digest(&[usage.org.as_bytes(), key.as_str().as_bytes()]);
+        let (first, before) = self.keys.entry(place).or_insert((line, contents));
+        if *before != contents {
+            return Err(format!(
+                "the key `{key}` is in line {first}, too, and with other usage; each key stands \
+                 for one use"
+            ));
+        }
+        Ok(Keyed { line, usage: NewUsage { key: Some(key.to_string()), ..usage }, is_named: true })
+    }
+}
+
+/// The org and the key of usage whose key a line names.
+pub(super) fn place_of(keyed: &Keyed) -> Option<(Uuid, &str)> {
+    Some((keyed.usage.org, keyed.usage.key.as_deref()?)).filter(|_| keyed.is_named)
 }

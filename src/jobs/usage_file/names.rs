@@ -4,42 +4,51 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::lines::Line;
-use crate::store::{Connection, StoreError, usage_file as rows};
+use crate::billing::Zone;
+use crate::store::{Connection, StoreError, usage::usage_file as rows};
+use crate::tz::TzData;
+
+/// An org that a line names.
+pub(super) struct Org {
+    pub(super) id: Uuid,
+    /// Where its days begin; or why nobody knows.
+    pub(super) zone: Result<Zone, String>,
+}
 
 /// What the names in a file stand for, as far as they were looked up.
 pub(super) struct Names {
+    tz: TzData,
     features: HashSet<String>,
-    orgs: HashMap<String, Option<Uuid>>,
+    orgs: HashMap<String, Option<Org>>,
     users: HashMap<(Uuid, String), Option<Uuid>>,
 }
 
 impl Names {
-    pub(super) fn new(features: Vec<String>) -> Self {
+    pub(super) fn new(tz: TzData, features: Vec<String>) -> Self {
         let features = features.into_iter().collect();
-        Self { features, orgs: HashMap::new(), users: HashMap::new() }
+        Self { tz, features, orgs: HashMap::new(), users: HashMap::new() }
     }
 
-    /// Looks up what lines name and nobody has asked for before.
+    /// Looks up what nobody has asked for before: orgs, each with a user where a line names one.
     pub(super) async fn learn(
         &mut self,
         connection: &mut Connection,
-        lines: &[Line],
+        named: &[(&str, Option<&str>)],
     ) -> Result<(), StoreError> {
-        let unknown: HashSet<&str> = lines
-            .iter()
-            .filter_map(Line::org)
-            .filter(|org| !self.orgs.contains_key(*org))
-            .collect();
+        let orgs = named.iter().map(|(org, _)| *org);
+        let unknown: HashSet<&str> = orgs.filter(|org| !self.orgs.contains_key(*org)).collect();
         if !unknown.is_empty() {
-            let named: Vec<String> = unknown.into_iter().map(str::to_owned).collect();
-            let found = rows::orgs(connection, &named).await?;
-            self.orgs.extend(named.into_iter().map(|name| (name, None)));
-            self.orgs.extend(found.into_iter().map(|(name, id)| (name, Some(id))));
+            let names: Vec<String> = unknown.into_iter().map(str::to_owned).collect();
+            let found = rows::orgs(connection, &names).await?;
+            self.orgs.extend(names.into_iter().map(|name| (name, None)));
+            for (name, rows::NamedOrg { id, time_zone }) in found {
+                let zone = self.tz.zone(&time_zone).map_err(|why| why.to_string());
+                self.orgs.insert(name, Some(Org { id, zone }));
+            }
         }
-        let pairs = lines.iter().filter_map(|line| {
-            let org = self.org(line.org()?)?;
-            Some((org, line.user()?.to_lowercase()))
+        let pairs = named.iter().filter_map(|(org, user)| {
+            let org = self.org(org)?.id;
+            Some((org, user.as_ref()?.to_lowercase()))
         });
         let unknown: HashSet<(Uuid, String)> =
             pairs.filter(|pair| !self.users.contains_key(pair)).collect();
@@ -54,8 +63,8 @@ impl Names {
     }
 
     /// The org of that slug or id.
-    pub(super) fn org(&self, name: &str) -> Option<Uuid> {
-        self.orgs.get(name).copied().flatten()
+    pub(super) fn org(&self, name: &str) -> Option<&Org> {
+        self.orgs.get(name)?.as_ref()
     }
 
     /// The user of an org with that email.

@@ -5,23 +5,21 @@
 //! accepted from one that may have been.
 
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::{fmt, io, iter};
 
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::{Response, Severity};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::reply::{Fault, Step};
+use super::stream::{Bounded, Encrypted, LineByLine};
 use super::{Login, Sent, Tls};
 use crate::mail::email::Email;
 
@@ -160,11 +158,11 @@ async fn connect(server: &Server) -> Result<AsyncSmtpConnection, Fault> {
     let fault = |error| Fault::new(Step::Connect, &error);
     match (server.tls, &server.parameters) {
         (Tls::None, _) => {
-            let stream = Box::new(open(server).await?);
+            let stream = Box::new(Bounded::new(open(server).await?));
             AsyncSmtpConnection::connect_with_transport(stream, &server.hello).await.map_err(fault)
         }
         (Tls::Starttls, Some(tls)) => {
-            let stream = Box::new(LineByLine::new(open(server).await?));
+            let stream = Box::new(LineByLine::new(Bounded::new(open(server).await?)));
             let connection =
                 AsyncSmtpConnection::connect_with_transport(stream, &server.hello).await;
             let mut connection = connection.map_err(fault)?;
@@ -172,14 +170,12 @@ async fn connect(server: &Server) -> Result<AsyncSmtpConnection, Fault> {
             Ok(connection)
         }
         (Tls::Tls, Some(tls)) => {
-            let address = (server.host.as_str(), server.port);
-            let (each, tls) = (Some(server.timeout), Some(tls.clone()));
-            AsyncSmtpConnection::connect_tokio1(address, each, &server.hello, tls, None)
-                .await
-                .map_err(fault)
+            let stream = Bounded::new(open(server).await?);
+            let stream = Box::new(Encrypted::over(stream, tls.clone()).await.map_err(fault)?);
+            AsyncSmtpConnection::connect_with_transport(stream, &server.hello).await.map_err(fault)
         }
         (Tls::Starttls | Tls::Tls, None) => {
-            Err(Fault::other(Step::Connect, "TLS is wanted and not set up"))
+            Err(Fault::other(Step::Connect, "TLS is required and not set up"))
         }
     }
 }
@@ -204,77 +200,6 @@ async fn open(server: &Server) -> Result<TcpStream, Fault> {
         }
     }
     Err(last)
-}
-
-/// A stream that hands out at most one line at a time.
-///
-/// After STARTTLS nothing that was received in the clear may count. lettre's reader would keep
-/// what somebody between us and the server appended to the answer, and take it for the server's
-/// encrypted word. It never sees more than the line that it asked for; what was appended goes
-/// into the handshake, which fails.
-#[derive(Debug)]
-struct LineByLine {
-    stream: TcpStream,
-    received: Vec<u8>,
-    given: usize,
-}
-
-impl LineByLine {
-    const fn new(stream: TcpStream) -> Self {
-        Self { stream, received: Vec::new(), given: 0 }
-    }
-}
-
-/// What is read from the network at once.
-const READ_BYTES: usize = 16 * 1024;
-
-impl AsyncRead for LineByLine {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.given == this.received.len() {
-            this.received.resize(READ_BYTES, 0);
-            this.given = this.received.len();
-            let mut buffer = ReadBuf::new(&mut this.received);
-            ready!(Pin::new(&mut this.stream).poll_read(context, &mut buffer))?;
-            let length = buffer.filled().len();
-            this.received.truncate(length);
-            this.given = 0;
-        }
-        let rest = &this.received[this.given..];
-        let line = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
-        let length = line.min(out.remaining());
-        out.put_slice(&rest[..length]);
-        this.given += length;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for LineByLine {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
-    }
-}
-
-impl AsyncTokioStream for LineByLine {
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
-    }
 }
 
 /// Does the name mean this very machine, so that nobody can listen in?

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs::{File, OpenOptions, create_dir_all, remove_file, rename};
 use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
 
 use super::{SendError, Sent};
 use crate::mail::email::Email;
@@ -40,12 +41,13 @@ impl Directory {
 
     async fn write_to(&self, file: &Path, email: &Email) -> std::io::Result<()> {
         create_dir_all(&self.path).await?;
-        // Another process may be writing the same email, after its lease on it ran out.
-        let beside = self.path.join(format!(".{}.{}.tmp", email.file_stem, std::process::id()));
+        // Another process may be writing the same email, after its lease on it ran out. The name
+        // cannot be foreseen, and what bears it already, a link above all, is not written to.
+        let beside = self.path.join(format!(".{}.{}.tmp", email.file_stem, Uuid::new_v4()));
         let written = async {
             // Emails speak of customers: not for every user of the machine.
             let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(0o640);
+            options.write(true).create_new(true).mode(0o640);
             let mut out = options.open(&beside).await?;
             out.write_all(&email.message).await?;
             // The outbox will say that it was sent: it must survive what the database survives.

@@ -1,13 +1,20 @@
 //! How emails travel: to a mail server, into a directory, or nowhere.
+//!
+//! Never: a word before TLS where TLS is required; an outcome that is guessed.
 
 mod dialogue;
 mod directory;
 mod pool;
 mod reply;
+mod settings;
 mod smtp;
+mod stream;
+mod words;
 
 pub use directory::Directory;
-pub use smtp::{Login, Settings, Smtp, Tls, Unusable};
+pub use settings::{Login, Settings, Tls, Unusable};
+pub use smtp::Smtp;
+pub use words::alike;
 
 use std::path::PathBuf;
 
@@ -35,7 +42,6 @@ impl Transport {
     }
 
     /// A directory; made when the first email is written.
-    #[must_use]
     pub const fn directory(path: PathBuf) -> Self {
         Self::Directory(Directory::new(path))
     }
@@ -70,7 +76,6 @@ impl Transport {
     }
 
     /// How many emails can travel at once.
-    #[must_use]
     pub fn concurrency(&self) -> usize {
         match self {
             Self::Smtp(smtp) => smtp.concurrency(),
@@ -111,8 +116,18 @@ pub enum SendError {
     /// The server does not want this message, and never will; the address may be sound.
     #[error("{0}")]
     Rejected(String),
-    /// The server does not let us in: login, sender or relaying. The configuration has to be
-    /// mended, and no email is given up for it.
+    /// The server refuses the recipient for good, and does not say what for.
+    #[error("{0}")]
+    Declined(String),
+    /// The server takes no email of ours for this recipient: relaying, SPF, HELO, a block list. The
+    /// address is not to blame, and others may be taken.
+    #[error("{0}")]
+    Barred(String),
+    /// The server takes no email of this account or sender, whomever it is for.
+    #[error("{0}")]
+    Account(String),
+    /// The server does not accept the login. The configuration has to be mended, and no email is
+    /// given up for it.
     #[error("{0}")]
     Credentials(String),
     /// The connection ended after the whole email had been sent and before the server's word: it

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lettre::transport::smtp;
 
 use super::SendError;
+use super::words::{About, about};
 
 /// The steps of a conversation with a mail server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,22 +78,35 @@ impl Fault {
             _ if [530, 534, 535, 538].contains(&code) => {
                 SendError::Credentials(says("does not accept the login"))
             }
-            Step::Connect => SendError::Unreachable(says("turns us away")),
-            Step::Login if is_later => SendError::Unreachable(says("cannot log us in now")),
+            Step::Connect => SendError::Unreachable(says("refuses the connection")),
+            Step::Login if is_later => SendError::Unreachable(says("cannot log in now")),
             Step::Login => SendError::Credentials(says("does not accept the login")),
-            Step::From if is_later => SendError::Temporary(says("takes no email now")),
-            Step::From => SendError::Credentials(says("does not accept the sender")),
-            Step::To => match Recipient::of(code, &self.what) {
-                Recipient::Later => {
-                    SendError::Temporary(says("takes no email for the recipient now"))
-                }
-                Recipient::Unknown => SendError::Refused(says("refuses the recipient")),
-                Recipient::Misunderstood => SendError::Rejected(says("refuses the conversation")),
-            },
-            Step::Data | Step::Verdict if is_later => {
-                SendError::Temporary(says("does not take the email now"))
+            Step::From if is_later => SendError::Temporary(says("accepts no email now")),
+            Step::From => SendError::Account(says("does not accept the sender")),
+            Step::To if is_later => {
+                SendError::Temporary(says("accepts no email for the recipient now"))
             }
-            Step::Data | Step::Verdict => SendError::Rejected(says("rejects the email")),
+            Step::Data | Step::Verdict if is_later => {
+                SendError::Temporary(says("does not accept the email now"))
+            }
+            Step::To => match about(code, &self.what, true) {
+                About::Mailbox => SendError::Refused(says("refuses the recipient")),
+                About::Full => SendError::Temporary(says("accepts no email for the recipient now")),
+                About::Account => SendError::Account(says("does not accept the sender")),
+                About::Us => SendError::Barred(says("accepts no email from here")),
+                // The server did not understand us.
+                About::Unknown if (500..=504).contains(&code) => {
+                    SendError::Rejected(says("refuses the session"))
+                }
+                About::Unknown => SendError::Declined(says("refuses the recipient")),
+            },
+            Step::Data | Step::Verdict => match about(code, &self.what, false) {
+                About::Mailbox => SendError::Refused(says("refuses the recipient")),
+                About::Account => SendError::Account(says("does not accept the sender")),
+                About::Us => SendError::Barred(says("accepts no email from here")),
+                About::Full => SendError::Temporary(says("does not accept the email now")),
+                About::Unknown => SendError::Rejected(says("rejects the email")),
+            },
         }
     }
 
@@ -101,41 +115,15 @@ impl Fault {
         match self.step {
             Step::Connect => SendError::Unreachable(format!("{server} cannot be reached: {what}")),
             Step::Login if self.is_ours => {
-                SendError::Credentials(format!("{server} offers no login that we know: {what}"))
+                SendError::Credentials(format!("{server} offers no supported login method: {what}"))
             }
-            Step::Login => SendError::Unreachable(format!("{server} does not log us in: {what}")),
-            Step::From | Step::To | Step::Data => {
-                SendError::Temporary(format!("{server} broke off before it had the email: {what}"))
-            }
-            Step::Verdict => SendError::Ambiguous(format!(
-                "{server} broke off before it said whether it took the email: {what}"
+            Step::Login => SendError::Unreachable(format!("{server} refuses the login: {what}")),
+            Step::From | Step::To | Step::Data => SendError::Temporary(format!(
+                "{server} disconnected before it had the email: {what}"
             )),
-        }
-    }
-}
-
-/// What a reply to the recipient says about the address.
-enum Recipient {
-    /// Nothing for good.
-    Later,
-    /// There is no such mailbox.
-    Unknown,
-    /// Nothing: the server did not understand us.
-    Misunderstood,
-}
-
-impl Recipient {
-    fn of(code: u16, words: &str) -> Self {
-        if code < 500 {
-            return Self::Later;
-        }
-        let mut enhanced = words.split_whitespace().next().unwrap_or_default().split('.').skip(1);
-        match (code, enhanced.next(), enhanced.next()) {
-            // A policy, such as a blocklist or a relay's, and a full mailbox: an administrator or
-            // the recipient can change that, and the address is none the worse.
-            (_, Some("7"), _) | (552, _, _) | (_, Some("2"), Some("2")) => Self::Later,
-            (500..=504, _, _) => Self::Misunderstood,
-            _ => Self::Unknown,
+            Step::Verdict => SendError::Ambiguous(format!(
+                "{server} disconnected before it confirmed the email: {what}"
+            )),
         }
     }
 }
@@ -166,23 +154,39 @@ mod tests {
     #[test]
     fn only_an_unknown_mailbox_is_the_addresss_fault() {
         let to = |code, what| reply(Step::To, code, what);
-        for (code, what) in
-            [(550, "5.1.1 no such user"), (550, ""), (551, ""), (553, "no"), (556, "")]
+        for (code, what) in [(550, "5.1.1 no such user"), (550, "user unknown"), (553, "5.1.3 no")]
         {
             assert!(matches!(to(code, what), SendError::Refused(_)), "{code} {what}");
         }
         for (code, what) in [
             (450, "4.2.0 greylisted"),
+            (450, "5.1.1 no such user"),
             (421, ""),
-            (554, "5.7.1 relay access denied"),
-            (550, "5.7.26 unauthenticated"),
             (552, "quota"),
             (550, "5.2.2 mailbox full"),
         ] {
             assert!(matches!(to(code, what), SendError::Temporary(_)), "{code} {what}");
         }
+        for (code, what) in [(554, "5.7.1 relay access denied"), (550, "5.7.26 unauthenticated")] {
+            assert!(matches!(to(code, what), SendError::Barred(_)), "{code} {what}");
+        }
+        for (code, what) in [(550, ""), (551, ""), (553, "no"), (556, "")] {
+            assert!(matches!(to(code, what), SendError::Declined(_)), "{code} {what}");
+        }
         assert!(matches!(to(503, "bad sequence"), SendError::Rejected(_)));
         assert!(matches!(to(530, "5.7.0 log in first"), SendError::Credentials(_)));
+    }
+
+    #[test]
+    fn a_sender_is_refused_at_any_step_and_costs_no_email() {
+        for (step, what) in [
+            (Step::From, "who are you"),
+            (Step::To, "5.4.5 Daily user sending limit exceeded"),
+            (Step::Verdict, "does not match a verified Sender Identity"),
+        ] {
+            assert!(matches!(reply(step, 550, what), SendError::Account(_)), "{what}");
+        }
+        assert!(matches!(reply(Step::Verdict, 550, "relay not permitted"), SendError::Barred(_)));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
@@ -12,61 +11,10 @@ use tokio::time::timeout;
 use super::dialogue::{Dialogue, Progress, Server, is_loopback};
 use super::pool::{Pace, Waiting};
 use super::reply::{Fault, Step};
+use super::settings::{Settings, Tls, Unusable};
 use super::{SendError, Sent};
+use crate::files;
 use crate::mail::email::Email;
-
-/// Everything that decides how the mail server is spoken to.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Its name or address; its certificate must be for it.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// How the connection is kept private.
-    pub tls: Tls,
-    /// A file of certificates in PEM: the authorities that the server's certificate must come
-    /// from. None: the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Whom to log in as; none: nobody.
-    pub login: Option<Login>,
-    /// Connections at once, at most.
-    pub max_connections: u32,
-    /// Emails per second, at most.
-    pub rate_per_second: u32,
-    /// How long one email may take, from connecting to the server's word.
-    pub timeout: Duration,
-}
-
-/// How the connection is kept private.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tls {
-    /// Begins in the clear and must switch to TLS before anything is said.
-    Starttls,
-    /// TLS from the first byte.
-    Tls,
-    /// Not at all: on this very machine only.
-    None,
-}
-
-/// A name and a password, which nobody gets to see.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The name.
-    pub username: String,
-    /// The password.
-    pub password: String,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
-/// Settings that no email can be sent with; the sentence says why.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unusable(pub String);
 
 /// A mail server, with the connections that are open to it.
 pub struct Smtp {
@@ -190,10 +138,10 @@ fn trust(host: &str, ca_file: Option<PathBuf>) -> Result<TlsParameters, Unusable
         let unusable = |why: &dyn fmt::Display| {
             Unusable(format!("the certificates in {} cannot be used: {why}", file.display()))
         };
-        let pem = std::fs::read(&file).map_err(|why| unusable(&why))?;
+        let pem = files::read_limited(&file, files::TEXT_BYTES).map_err(|why| unusable(&why))?;
         // The parser skips what is no certificate, and finds nothing in a file without any.
         if !pem.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE) {
-            return Err(unusable(&"there is none in PEM format"));
+            return Err(unusable(&"it contains no certificate in PEM format"));
         }
         let authorities = Certificate::from_pem(&pem).map_err(|why| unusable(&why))?;
         trust = trust.certificate_store(CertificateStore::None).add_root_certificate(authorities);

@@ -8,13 +8,12 @@ use super::judged::Since;
 use crate::billing::quota::Included;
 use crate::billing::threshold::Judged;
 use crate::billing::{Instant, Period, Quantity};
-use crate::store::StoreError;
+use crate::store::{StoreError, Transaction};
 
 /// What is watched, as arrays for `unnest`: the features with thresholds or a basis of their own,
 /// and what holds for all others.
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
-    /// Features by name.
     pub features: Vec<String>,
     /// The lowest threshold of each; `None` has none.
     pub least: Vec<Option<i16>>,
@@ -30,36 +29,32 @@ pub struct Watch {
 /// judged before in this period.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// The org.
     pub org: Uuid,
-    /// The feature.
     pub feature: String,
-    /// The counter's period.
     pub period: Period,
-    /// Usage.
     pub used: Quantity,
-    /// What is included.
     pub included: Included,
     /// What was included when alerts looked before, as far as that is known.
     pub included_before: Option<Included>,
     /// What packs have paid for in the period.
     pub drawn: Quantity,
-    /// What usable packs hold, without what an ended period that is not closed yet will draw.
+    /// What usable packs hold, without what a rollover that is late will draw.
     pub usable: Quantity,
     /// What expired or was refunded of packs since alerts looked before.
     pub lost: Quantity,
     /// Thresholds of the org's own.
     pub thresholds: Option<Vec<i16>>,
-    /// `allowance` or `included`.
     pub basis: String,
     /// What an earlier pass found.
     pub then: Option<Then>,
+    /// The column with a quantity that cannot be counted with: nothing can be said about the
+    /// counter.
+    pub unreadable: Option<String>,
 }
 
 /// What an earlier pass found, with the place of that judgement in their row.
 #[derive(Debug, Clone)]
 pub struct Then {
-    /// The judgement.
     pub judged: Judged,
     /// The place: what is decided now is written only while it stands there.
     pub seq: i32,
@@ -83,6 +78,7 @@ struct Row {
     limit_then: Option<Quantity>,
     used_then: Option<Quantity>,
     seq: Option<i32>,
+    unreadable: Option<String>,
     told: Vec<i16>,
     waiting: Vec<i16>,
 }
@@ -113,24 +109,26 @@ impl From<Row> for Candidate {
             thresholds: row.thresholds,
             basis: row.basis,
             then,
+            unreadable: row.unreadable,
         }
     }
 }
 
 /// One text for two ways to come by counters: all of them, or those of some orgs.
 ///
-/// What is included is compared first: an allowance is never less, so packs are added up for the
-/// few counters that come through. The counter of an org whose period has ended unclosed is
-/// that of the period that contains now, as the functions count.
+/// What the org's tier includes is compared first: an allowance is never less while its period is
+/// open, so `periodd_limit` is asked for the few counters that come through, and for those of orgs
+/// whose period has ended unclosed. Their counter is that of the period that contains now, as the
+/// functions count.
 macro_rules! candidates {
     ($from:literal, $($argument:expr),*) => {
         sqlx::query_as!(
             Row,
             r#"with open as not materialized (
                    select c.org_id, c.feature, c.period_start, c.period_end, c.used,
-                          o.current_period_start as opened, o.current_period_end as ends,
+                          o.current_period_end <= $1 as is_late,
                           case when l.org_id is not null then l.included else t.included end
-                              as included,
+                              as granted,
                           case when l.judged then l.judged_included
                                when b.judged then b.judged_included else b.included end
                               as included_before,
@@ -167,55 +165,80 @@ macro_rules! candidates {
                    where c.period_start <= $1 and c.period_end > $1
                      and c.period_start >= o.current_period_start
                      and o.parked_at is null
-                     and (l.org_id is not null or t.tier is not null)),
+                     and (o.current_period_end <= $1 or l.org_id is not null
+                          or t.tier is not null)),
                over as materialized (
                    select * from open
                    where seq is not null
-                      or (used > 0 and used * 100 >= included * least)),
-               packed as (
+                      or (used > 0 and (is_late or used * 100 >= granted * least))),
+               limited as (
+                   select v.org_id, v.feature, v.period_start, v.period_end, v.used,
+                          v.included_before, v.knows_before, v.thresholds, v.basis, v.least,
+                          v.generation, v.limit_then, v.used_then, v.seq,
+                          a.included, a.drawn, a.usable, a.allowance
+                   from over v
+                   cross join lateral periodd_limit(v.org_id, v.feature, $1) a
+                   where a.is_granted and a.period_start = v.period_start),
+               packed as materialized (
                    select v.*,
-                          (select coalesce(sum(e.quantity), 0)
-                           from overage_entries e
-                           join overage_packs p on p.org_id = e.org_id and p.id = e.pack_id
-                           where e.org_id = v.org_id and e.period_start = v.period_start
-                             and e.kind = 'drawn' and p.feature = v.feature) as drawn,
-                          (select coalesce(sum(coalesce(p.remaining, p.quantity)), 0)
-                           from overage_packs p
-                           where p.org_id = v.org_id and p.feature = v.feature
-                             and p.purchased_at <= $1
-                             and (p.expires_at is null or p.expires_at > $1)
-                             and coalesce(p.remaining, p.quantity) > 0) as held,
-                          (select coalesce(sum(greatest(0, u.used - v.included - (
-                                      select coalesce(sum(e.quantity), 0)
-                                      from overage_entries e
-                                      join overage_packs p
-                                           on p.org_id = e.org_id and p.id = e.pack_id
-                                      where e.org_id = u.org_id
-                                        and e.period_start = u.period_start
-                                        and e.kind = 'drawn' and p.feature = u.feature))), 0)
-                           from usage_counters u
-                           where v.ends <= $1 and u.org_id = v.org_id and u.feature = v.feature
-                             and u.period_start >= v.opened and u.period_end <= $1) as owed,
                           (select coalesce(sum(e.quantity), 0)
                            from overage_entries e
                            join overage_packs p on p.org_id = e.org_id and p.id = e.pack_id
                            where e.org_id = v.org_id and p.feature = v.feature
                              and (e.kind = 'refunded' and e.recorded_at >= $3
                                   or e.kind = 'expired' and e.at > $2 and e.at <= $1))
-                          + (select coalesce(sum(p.remaining), 0) from overage_packs p
+                          -- Packs that have expired and are not settled yet, without what they will
+                          -- have paid for by then.
+                          + (select greatest(0, coalesce(sum(p.remaining), 0) - case
+                                 when v.drawn > 0 then v.drawn - (
+                                     select coalesce(sum(e.quantity), 0)
+                                     from overage_entries e
+                                     join overage_packs k
+                                         on k.org_id = e.org_id and k.id = e.pack_id
+                                     where e.org_id = v.org_id and e.period_start = v.period_start
+                                       and e.kind = 'drawn' and k.feature = v.feature)
+                                 else 0 end)
+                             from overage_packs p
                              where p.org_id = v.org_id and p.feature = v.feature
                                and p.expires_at > $2 and p.expires_at <= $1 and p.remaining > 0)
                               as lost
-                   from over v)
+                   from limited v),
+               -- A row with a quantity that no program counts with is shown without it.
+               checked as (
+                   select v.*,
+                          case when not (abs(v.used) < 1e22 and v.used = round(v.used, 6)) then
+                                   'usage_counters.used'
+                               when not coalesce(abs(v.included) < 1e22
+                                        and v.included = round(v.included, 6), true)
+                                    or not coalesce(abs(v.included_before) < 1e22
+                                        and v.included_before = round(v.included_before, 6), true)
+                                    then 'limit_overrides.included or tier_limits.included'
+                               when not (abs(v.drawn) < 1e22 and v.drawn = round(v.drawn, 6))
+                                    or not (abs(v.usable) < 1e22 and v.usable = round(v.usable, 6))
+                                    or not (abs(v.lost) < 1e22 and v.lost = round(v.lost, 6))
+                                    then 'overage_packs.remaining'
+                               when not coalesce(abs(v.limit_then) < 1e22
+                                        and v.limit_then = round(v.limit_then, 6), true)
+                                    or not coalesce(abs(v.used_then) < 1e22
+                                        and v.used_then = round(v.used_then, 6), true)
+                                    then 'periodd_alert_limits.quantity or used' end
+                              as unreadable
+                   from packed v)
                select v.org_id as "org_id!", v.feature as "feature!",
                       v.period_start as "period_start!", v.period_end as "period_end!",
-                      v.used as "used!", v.included as "included?",
-                      v.included_before as "included_before?",
-                      v.knows_before as "knows_before!", v.drawn as "drawn!",
-                      greatest(0, v.held - v.owed) as "usable!", v.lost as "lost!",
+                      case when v.unreadable is null then v.used else 0 end as "used!",
+                      case when v.unreadable is null then v.included end as "included?",
+                      case when v.unreadable is null then v.included_before end
+                          as "included_before?",
+                      v.knows_before as "knows_before!",
+                      case when v.unreadable is null then v.drawn else 0 end as "drawn!",
+                      case when v.unreadable is null then v.usable else 0 end as "usable!",
+                      case when v.unreadable is null then v.lost else 0 end as "lost!",
                       v.thresholds as "thresholds?", v.basis as "basis!",
-                      v.generation as "generation?", v.limit_then as "limit_then?",
-                      v.used_then as "used_then?", v.seq as "seq?",
+                      v.generation as "generation?",
+                      case when v.unreadable is null then v.limit_then end as "limit_then?",
+                      case when v.unreadable is null then v.used_then end as "used_then?",
+                      v.seq as "seq?", v.unreadable as "unreadable?",
                       case when v.seq is null then '{}' else array(
                           select t.threshold from periodd_alerts t
                           where t.org_id = v.org_id and t.period_start = v.period_start
@@ -226,14 +249,21 @@ macro_rules! candidates {
                           where t.org_id = v.org_id and t.period_start = v.period_start
                             and t.feature = v.feature and t.generation = v.generation
                             and t.state = 'waiting') end as "waiting!"
-               from packed v
-               where v.seq is not null
+               from checked v
+               where v.seq is not null or v.unreadable is not null
                   or v.used * 100 >= v.least * case v.basis
                          when 'included' then v.included
-                         else v.included + v.drawn + greatest(0, v.held - v.owed) end"#,
+                         else v.allowance end"#,
             $($argument),*
         )
     };
+}
+
+/// Begins the transaction that all counters are read in: tables as a whole, and not without end
+/// where somebody holds one of them.
+pub async fn begin_reading(connection: &mut PgConnection) -> Result<Transaction<'_>, StoreError> {
+    use sqlx::Connection;
+    Ok(connection.begin_with("begin; set local lock_timeout = '5s'").await?)
 }
 
 /// The candidates among all counters, one by one.
@@ -257,9 +287,6 @@ pub fn each<'a>(
 }
 
 /// The candidates among the counters of some orgs.
-///
-/// # Errors
-/// As every read.
 pub async fn of_orgs(
     connection: &mut PgConnection,
     watch: &Watch,
@@ -285,9 +312,6 @@ pub async fn of_orgs(
 
 /// The orgs of which something moved that alerts judge by, or for whose waiting alerts there may
 /// be a recipient now; in order.
-///
-/// # Errors
-/// As every read.
 pub async fn changed(
     connection: &mut PgConnection,
     since: &Since,

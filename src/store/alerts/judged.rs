@@ -1,24 +1,22 @@
 //! What alerts judged by last: how far the passes are, and the limits that moved since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures_util::TryStreamExt;
 use jiff::SignedDuration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::billing::Instant;
 use crate::billing::instant::OutOfRange;
-use crate::billing::{Instant, Quantity};
 use crate::store::StoreError;
 
 /// The fact that remembers how far the passes are.
 const FACT: &str = "alerts_judged";
 /// How far a pass looks back before the one before it. What moves a counter makes it pending, for
-/// as long as it takes; only syncing sets the time by which counters are found afterwards, in
-/// transactions of a page each, which are over long before this.
+/// as long as it takes, and whoever syncs it reads the clock after the counter: later than any pass
+/// that did not see it move. This is for clocks that are set meanwhile.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
-/// Orgs whose tiers are remembered together.
-const ORGS: usize = 1_000;
 /// Orgs that are remembered for the first time, per pass: the first pass over very many must not
 /// last for that alone.
 const NEW_ORGS: i64 = 100_000;
@@ -34,8 +32,9 @@ pub struct Since {
     pub real: Instant,
     /// Packs that expired after this are looked at, in business time.
     pub packs: Instant,
-    /// Everything is looked at.
     pub everything: bool,
+    /// Orgs that an earlier pass could not serve.
+    pub again: Vec<Uuid>,
     /// Real time of this pass.
     began: Instant,
     /// When everything was looked at last, in business time.
@@ -48,13 +47,12 @@ struct Remembered {
     now: Instant,
     everything_at: Instant,
     watch: String,
+    #[serde(default)]
+    again: Vec<Uuid>,
 }
 
 /// What a pass that begins now has to look at. `watch` stands for the configured thresholds: when
 /// they change, everything is looked at.
-///
-/// # Errors
-/// As every read.
 pub async fn since(
     connection: &mut PgConnection,
     now: Instant,
@@ -66,9 +64,8 @@ pub async fn since(
     let before: Option<Remembered> = fact.and_then(|value| serde_json::from_str(&value).ok());
     let Some(before) = before.filter(|before| before.watch == watch) else {
         let everything = true;
-        let nothing_before =
-            Since { now, real, packs: now, everything, began: real, everything_at: None };
-        return Ok(nothing_before);
+        let (packs, began, again, everything_at) = (now, real, Vec::new(), None);
+        return Ok(Since { now, real, packs, everything, again, began, everything_at });
     };
     // Who syncs with another business time than the real one may stamp either: the earlier counts.
     let from = before.began.min(before.now).min(now);
@@ -80,6 +77,7 @@ pub async fn since(
         real: back,
         packs: before.now.min(now),
         everything,
+        again: before.again,
         began: real,
         everything_at: Some(before.everything_at),
     })
@@ -89,21 +87,21 @@ fn beyond(error: OutOfRange) -> StoreError {
     StoreError::Invalid(error.to_string())
 }
 
-/// Remembers how far this pass got; to be called when it is through.
-///
-/// # Errors
-/// As every write.
+/// Remembers how far this pass got, and the orgs that it could not serve; to be called when it is
+/// through.
 pub async fn remember(
     connection: &mut PgConnection,
     since: &Since,
     watch: &str,
+    again: &[Uuid],
 ) -> Result<(), StoreError> {
     let everything_at = match since.everything_at {
         Some(at) if !since.everything => at,
         _ => since.now,
     };
     let (began, now) = (since.began, since.now);
-    let remembered = Remembered { began, now, everything_at, watch: watch.to_owned() };
+    let (watch, again) = (watch.to_owned(), again.to_vec());
+    let remembered = Remembered { began, now, everything_at, watch, again };
     let value = serde_json::to_string(&remembered)
         .map_err(|error| StoreError::Failed(error.to_string()))?;
     let written = sqlx::query!(
@@ -121,9 +119,11 @@ pub async fn remember(
 pub struct MovedLimits {
     /// The orgs that are on another tier than before, or were never looked at, by their tier.
     tiers: BTreeMap<String, Vec<Uuid>>,
-    overrides: Vec<(Uuid, String, Option<Quantity>)>,
+    /// Quantities as PostgreSQL writes them: they are compared and kept, and need not be such as
+    /// could be counted with.
+    overrides: Vec<(Uuid, String, Option<String>)>,
     settings: Vec<Settings>,
-    of_tiers: Vec<(String, String, Option<Quantity>)>,
+    of_tiers: Vec<(String, String, Option<String>)>,
 }
 
 /// Thresholds of an org's own, as they were read; the array as PostgreSQL writes it.
@@ -137,18 +137,27 @@ struct Settings {
 
 impl MovedLimits {
     /// Has what a tier includes changed? Any org may be on it.
-    #[must_use]
     pub fn concerns_everybody(&self) -> bool {
         !self.of_tiers.is_empty()
+    }
+
+    /// The orgs of which a limit moved, and those that were never looked at; in order.
+    pub fn orgs(&self) -> Vec<Uuid> {
+        let orgs: BTreeSet<Uuid> = self
+            .tiers
+            .values()
+            .flatten()
+            .chain(self.overrides.iter().map(|(org, ..)| org))
+            .chain(self.settings.iter().map(|settings| &settings.org_id))
+            .copied()
+            .collect();
+        orgs.into_iter().collect()
     }
 }
 
 /// The limits that moved, and the tiers of orgs that alerts have never looked at: how else would a
 /// later change be seen? To be read before the counters are: what moves in between is then judged
 /// by, and found once more by the next pass.
-///
-/// # Errors
-/// As every read.
 pub async fn moved_limits(connection: &mut PgConnection) -> Result<MovedLimits, StoreError> {
     let mut tiers: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
     let moved = sqlx::query!(
@@ -167,7 +176,7 @@ pub async fn moved_limits(connection: &mut PgConnection) -> Result<MovedLimits, 
     }
     drop(new);
     let overrides = sqlx::query!(
-        "select org_id, feature, included from limit_overrides
+        "select org_id, feature, included::text from limit_overrides
          where not judged or included is distinct from judged_included"
     );
     let overrides = overrides.fetch_all(&mut *connection).await?;
@@ -179,7 +188,7 @@ pub async fn moved_limits(connection: &mut PgConnection) -> Result<MovedLimits, 
     );
     let settings = settings.fetch_all(&mut *connection).await?;
     let of_tiers = sqlx::query!(
-        "select tier, feature, included from tier_limits
+        "select tier, feature, included::text from tier_limits
          where not judged or included is distinct from judged_included"
     );
     let of_tiers = of_tiers.fetch_all(&mut *connection).await?;
@@ -194,49 +203,49 @@ pub async fn moved_limits(connection: &mut PgConnection) -> Result<MovedLimits, 
     })
 }
 
-/// Remembers that these limits, as they were read, have been judged by.
-///
-/// # Errors
-/// As every write.
+/// Remembers that limits of some orgs, as they were read, have been judged by.
 pub async fn remember_limits(
     connection: &mut PgConnection,
     moved: &MovedLimits,
+    orgs: &[Uuid],
 ) -> Result<(), StoreError> {
+    let asked: HashSet<Uuid> = orgs.iter().copied().collect();
     for (tier, orgs) in &moved.tiers {
-        for page in orgs.chunks(ORGS) {
-            let written = sqlx::query!(
-                "update organizations set judged_tier = $1 where id = any($2)",
-                tier,
-                page
-            );
-            match written.execute(&mut *connection).await.map_err(StoreError::from) {
-                // Somebody else is at one of them: the next pass finds them all once more.
-                Ok(_) | Err(StoreError::Conflict(_)) => {}
-                Err(other) => return Err(other),
-            }
+        let page: Vec<Uuid> = orgs.iter().filter(|org| asked.contains(org)).copied().collect();
+        if page.is_empty() {
+            continue;
         }
-    }
-    if !moved.overrides.is_empty() {
-        let orgs: Vec<Uuid> = moved.overrides.iter().map(|(org, ..)| *org).collect();
-        let features: Vec<String> = moved.overrides.iter().map(|row| row.1.clone()).collect();
-        let included: Vec<Option<Quantity>> = moved.overrides.iter().map(|row| row.2).collect();
         let written = sqlx::query!(
-            "update limit_overrides l set judged = true, judged_included = m.included
-             from unnest($1::uuid[], $2::text[], $3::numeric[]) as m (org_id, feature, included)
-             where l.org_id = m.org_id and l.feature = m.feature",
-            &orgs,
-            &features,
-            &included as &[Option<Quantity>]
+            "update organizations set judged_tier = $1 where id = any($2)",
+            tier,
+            &page
         );
         written.execute(&mut *connection).await?;
     }
-    if !moved.settings.is_empty() {
-        let orgs: Vec<Uuid> = moved.settings.iter().map(|row| row.org_id).collect();
-        let features: Vec<String> = moved.settings.iter().map(|row| row.feature.clone()).collect();
-        let thresholds: Vec<Option<String>> =
-            moved.settings.iter().map(|row| row.thresholds.clone()).collect();
-        let bases: Vec<Option<String>> =
-            moved.settings.iter().map(|row| row.basis.clone()).collect();
+    let overrides: Vec<_> =
+        moved.overrides.iter().filter(|(org, ..)| asked.contains(org)).collect();
+    if !overrides.is_empty() {
+        let orgs: Vec<Uuid> = overrides.iter().map(|row| row.0).collect();
+        let features: Vec<&str> = overrides.iter().map(|row| row.1.as_str()).collect();
+        let included: Vec<Option<&str>> = overrides.iter().map(|row| row.2.as_deref()).collect();
+        let written = sqlx::query!(
+            "update limit_overrides l set judged = true, judged_included = m.included::numeric
+             from unnest($1::uuid[], $2::text[], $3::text[]) as m (org_id, feature, included)
+             where l.org_id = m.org_id and l.feature = m.feature",
+            &orgs,
+            &features as &[&str],
+            &included as &[Option<&str>]
+        );
+        written.execute(&mut *connection).await?;
+    }
+    let settings: Vec<&Settings> =
+        moved.settings.iter().filter(|row| asked.contains(&row.org_id)).collect();
+    if !settings.is_empty() {
+        let orgs: Vec<Uuid> = settings.iter().map(|row| row.org_id).collect();
+        let features: Vec<&str> = settings.iter().map(|row| row.feature.as_str()).collect();
+        let thresholds: Vec<Option<&str>> =
+            settings.iter().map(|row| row.thresholds.as_deref()).collect();
+        let bases: Vec<Option<&str>> = settings.iter().map(|row| row.basis.as_deref()).collect();
         let written = sqlx::query!(
             "update org_alert_settings s
              set judged = true, judged_thresholds = m.thresholds::smallint[],
@@ -245,39 +254,61 @@ pub async fn remember_limits(
                       as m (org_id, feature, thresholds, basis)
              where s.org_id = m.org_id and s.feature = m.feature",
             &orgs,
-            &features,
-            &thresholds as &[Option<String>],
-            &bases as &[Option<String>]
-        );
-        written.execute(&mut *connection).await?;
-    }
-    if !moved.of_tiers.is_empty() {
-        let tiers: Vec<String> = moved.of_tiers.iter().map(|row| row.0.clone()).collect();
-        let features: Vec<String> = moved.of_tiers.iter().map(|row| row.1.clone()).collect();
-        let included: Vec<Option<Quantity>> = moved.of_tiers.iter().map(|row| row.2).collect();
-        let written = sqlx::query!(
-            "update tier_limits t set judged = true, judged_included = m.included
-             from unnest($1::text[], $2::text[], $3::numeric[]) as m (tier, feature, included)
-             where t.tier = m.tier and t.feature = m.feature",
-            &tiers,
-            &features,
-            &included as &[Option<Quantity>]
+            &features as &[&str],
+            &thresholds as &[Option<&str>],
+            &bases as &[Option<&str>]
         );
         written.execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// Ends the wait of alerts whose period is over, and returns how many there were.
-///
-/// # Errors
-/// As every write.
+/// The same of what tiers include, which concerns no org in particular.
+pub async fn remember_tier_limits(
+    connection: &mut PgConnection,
+    moved: &MovedLimits,
+) -> Result<(), StoreError> {
+    if moved.of_tiers.is_empty() {
+        return Ok(());
+    }
+    let tiers: Vec<&str> = moved.of_tiers.iter().map(|row| row.0.as_str()).collect();
+    let features: Vec<&str> = moved.of_tiers.iter().map(|row| row.1.as_str()).collect();
+    let included: Vec<Option<&str>> = moved.of_tiers.iter().map(|row| row.2.as_deref()).collect();
+    let written = sqlx::query!(
+        "update tier_limits t set judged = true, judged_included = m.included::numeric
+         from unnest($1::text[], $2::text[], $3::text[]) as m (tier, feature, included)
+         where t.tier = m.tier and t.feature = m.feature",
+        &tiers as &[&str],
+        &features as &[&str],
+        &included as &[Option<&str>]
+    );
+    written.execute(connection).await?;
+    Ok(())
+}
+
+/// Orgs with alerts that wait although their period is over; in order.
+pub async fn waiting_in_vain(
+    connection: &mut PgConnection,
+    now: Instant,
+) -> Result<Vec<Uuid>, StoreError> {
+    let orgs = sqlx::query_scalar!(
+        "select distinct org_id from periodd_alerts
+         where state = 'waiting' and period_end <= $1 order by org_id",
+        now
+    );
+    Ok(orgs.fetch_all(connection).await?)
+}
+
+/// Ends the wait of some orgs' alerts whose period is over, and returns how many there were.
 pub async fn expire_waiting(
     connection: &mut PgConnection,
+    orgs: &[Uuid],
     now: Instant,
 ) -> Result<u64, StoreError> {
     let expired = sqlx::query!(
-        "update periodd_alerts set state = 'expired' where state = 'waiting' and period_end <= $1",
+        "update periodd_alerts set state = 'expired'
+         where org_id = any($1) and state = 'waiting' and period_end <= $2",
+        orgs,
         now
     );
     Ok(expired.execute(connection).await?.rows_affected())

@@ -6,13 +6,18 @@
 //! becomes `pending` and stands in a small index until it is synced, and from then on in the index
 //! of when it was. Limits stand beside what alerts judged by last, and partial indexes hold the
 //! rows in which the two differ. Once a day everything is looked at.
+//!
+//! Never: an index on when a counter moved; an email without its alert.
+
+pub mod late_emails;
 
 mod candidates;
 mod judged;
 mod record;
 
-pub use candidates::{Candidate, Then, Watch, changed, each, of_orgs};
+pub use candidates::{Candidate, Then, Watch, begin_reading, changed, each, of_orgs};
 pub use judged::{
-    MovedLimits, Since, expire_waiting, moved_limits, remember, remember_limits, since,
+    MovedLimits, Since, expire_waiting, moved_limits, remember, remember_limits,
+    remember_tier_limits, since, waiting_in_vain,
 };
 pub use record::{AlertRow, AlertState, Facts, Judgement, NewEmail, people, record};

@@ -12,11 +12,8 @@ use crate::store::StoreError;
 /// What has been decided about a counter.
 #[derive(Debug, Clone)]
 pub struct Judgement {
-    /// The org.
     pub org: Uuid,
-    /// The feature.
     pub feature: String,
-    /// The counter's period.
     pub period: Period,
     /// The place of the judgement before it; 0 for the first.
     pub expected_seq: i32,
@@ -26,7 +23,6 @@ pub struct Judgement {
     pub limit: Option<Quantity>,
     /// What the counter stood at.
     pub facts: Facts,
-    /// The alerts.
     pub alerts: Vec<AlertRow>,
     /// The emails about the one that is notified.
     pub emails: Vec<NewEmail>,
@@ -37,15 +33,12 @@ pub struct Judgement {
 /// What a counter stood at when an alert was decided.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// `allowance` or `included`.
     pub basis: String,
-    /// Usage.
     pub used: Quantity,
     /// What is included; `None` is unlimited.
     pub included: Option<Quantity>,
     /// What packs have paid for in the period.
     pub drawn: Quantity,
-    /// What usable packs hold.
     pub purchased: Quantity,
 }
 
@@ -54,7 +47,6 @@ pub struct Facts {
 pub struct AlertRow {
     /// The percentage.
     pub threshold: u8,
-    /// What becomes of it.
     pub state: AlertState,
     /// Was it crossed because the limit fell?
     pub limit_change: bool,
@@ -87,18 +79,13 @@ impl AlertState {
 /// An email to be queued.
 #[derive(Debug, Clone)]
 pub struct NewEmail {
-    /// Its id.
     pub id: Uuid,
-    /// The percentage that it tells of.
+    /// The percentage that was reached.
     pub threshold: u8,
-    /// To whom.
     pub recipient: String,
 }
 
 /// Whom orgs could be reached at.
-///
-/// # Errors
-/// As every read.
 pub async fn people(
     connection: &mut PgConnection,
     orgs: &[Uuid],
@@ -113,7 +100,7 @@ pub async fn people(
                  select u.organization_id, u.email, true, false
                  from users u where u.organization_id = any($1)) p
            left join periodd_suppressions x
-                on x.org_id = p.org_id and x.email = lower(p.email)
+                on x.org_id = p.org_id and x.email = lower(btrim(p.email, E' \t\r\n'))
            order by p.org_id, p.email"#,
         orgs
     );
@@ -127,9 +114,6 @@ pub async fn people(
 
 /// Records judgements within a transaction, and returns those that were let through, by org and
 /// feature: of two passes that judge a counter at once, the first one.
-///
-/// # Errors
-/// As every write.
 pub async fn record(
     connection: &mut PgConnection,
     judgements: &[Judgement],

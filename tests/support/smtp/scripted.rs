@@ -33,6 +33,8 @@ pub enum Act {
     Reply(&'static str),
     /// Closes the connection, without a word.
     Cut,
+    /// Goes on saying something without a line break, for as long as the client stays.
+    Flood,
     /// Says nothing, for as long as the client stays.
     Silence,
     /// After the final dot: keeps the email, and closes the connection before it says so.
@@ -247,6 +249,10 @@ impl ScriptedServer {
                 Ok(!text.starts_with("421"))
             }
             Act::Cut | Act::KeepAndCut | Act::CutAfterBytes(_) => Ok(false),
+            Act::Flood => {
+                while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+                Ok(false)
+            }
             Act::Silence => {
                 let mut ignored = String::new();
                 while stream.read_line(&mut ignored).await? > 0 {

@@ -32,6 +32,8 @@ class Keep:
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("unknown"):
             return "550 5.1.1 no such mailbox"
+        if address.startswith("flood"):
+            return "250 " + "x" * 20_000_000
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 

@@ -1,0 +1,34 @@
+-- Whoever has the token of an address's link acts for that address: no other right is asked for.
+create or replace function periodd_unsubscribe(
+    p_token text, p_at timestamptz default now()
+) returns boolean
+language plpgsql security definer
+set search_path from current
+as $$
+declare
+    v_org uuid;
+    v_token uuid;
+    v_email text;
+begin
+    if p_token !~ '^[0-9a-f]{64}$' is not false then
+        return false;
+    end if;
+    v_org := left(p_token, 32)::uuid;
+    v_token := right(p_token, 32)::uuid;
+    select coalesce((select c.email from org_contacts c
+                     where c.org_id = t.org_id
+                       and lower(btrim(c.email, E' \t\r\n')) = t.email
+                     order by c.email limit 1), t.email)
+      into v_email
+    from periodd_unsubscribe_tokens t
+    where t.org_id = v_org and t.token = v_token;
+    if v_email is null then
+        return false;
+    end if;
+    insert into org_contacts as c (org_id, email, opted_out_at) values (v_org, v_email, p_at)
+    on conflict (org_id, email) do update
+        set opted_out_at = coalesce(c.opted_out_at, excluded.opted_out_at);
+    return true;
+end
+$$;
+comment on function periodd_unsubscribe is 'Opts an address out of warnings, by the token of its unsubscribe link; false for a token that names none. A second time changes nothing.';

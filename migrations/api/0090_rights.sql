@@ -1,0 +1,79 @@
+-- Functions are executable by everybody unless that is taken back; `db migrate --with-roles` gives
+-- them to the two roles. The policies need the two that say who is asking.
+revoke execute on function
+    periodd_period_at, periodd_speaks_for, periodd_included, periodd_foreseen, periodd_allowances,
+    periodd_limit, periodd_standing, periodd_held, periodd_refuse_period, increment_feature_usage,
+    increment_usage_if_allowed, get_current_usage_stats, record_usage, grant_overage_pack,
+    get_current_usage_period, periodd_percent, periodd_folded, periodd_ended_tier,
+    periodd_is_inclusive, periodd_first_month, periodd_opened, periodd_unsubscribe,
+    periodd_is_key, periodd_refuse_key, periodd_keyed, periodd_refuse_reuse
+from public;
+
+do $$
+declare
+    v_text text;
+begin
+    -- Whoever may call a function, or read the view, may call what that calls with the caller's
+    -- rights: so that what has been granted before goes on working.
+    for v_text in
+        select distinct format('grant execute on function %s to %I', needed.oid::regprocedure,
+                               pg_get_userbyid(a.grantee))
+        from (values ('record_usage', 'periodd_folded'), ('record_usage', 'periodd_period_at'),
+                     ('record_usage', 'periodd_is_key'), ('record_usage', 'periodd_refuse_key'),
+                     ('record_usage', 'periodd_keyed'), ('record_usage', 'periodd_refuse_reuse'),
+                     ('grant_overage_pack', 'periodd_folded'),
+                     ('get_current_usage_period', 'periodd_folded'),
+                     ('get_current_usage_period', 'periodd_period_at'),
+                     ('periodd_percent', 'periodd_standing'), ('periodd_percent', 'periodd_held'),
+                     ('periodd_percent', 'periodd_allowances'),
+                     ('periodd_percent', 'periodd_included'), ('periodd_percent', 'periodd_limit'),
+                     ('periodd_percent', 'periodd_period_at'),
+                     ('periodd_percent', 'periodd_foreseen'),
+                     ('periodd_percent', 'periodd_folded'),
+                     ('periodd_percent', 'periodd_ended_tier')) as n (caller, called)
+        join pg_proc caller on caller.proname = n.caller
+                           and caller.pronamespace = quote_ident(current_schema())::regnamespace
+        join pg_proc needed on needed.proname = n.called
+                           and needed.pronamespace = quote_ident(current_schema())::regnamespace
+        cross join lateral aclexplode(caller.proacl) a
+        where a.privilege_type = 'EXECUTE' and a.grantee not in (0, caller.proowner)
+          and not exists (select from aclexplode(needed.proacl) h
+                          where h.privilege_type = 'EXECUTE' and h.grantee = a.grantee)
+    loop
+        execute v_text;
+    end loop;
+    for v_text in
+        select distinct format('grant select on periodd_usage_keys to %I', pg_get_userbyid(a.grantee))
+        from pg_proc caller
+        cross join lateral aclexplode(caller.proacl) a
+        where caller.proname = 'record_usage'
+          and caller.pronamespace = quote_ident(current_schema())::regnamespace
+          and a.privilege_type = 'EXECUTE' and a.grantee not in (0, caller.proowner)
+          and not has_table_privilege(a.grantee, 'periodd_usage_keys', 'select')
+    loop
+        execute v_text;
+    end loop;
+
+    -- Row-level security does not hold these, and nobody but the owner needs them. Default
+    -- privileges may have given them; migrations run this again after they have made a table.
+    for v_text in
+        select format('revoke truncate, references, trigger on %s from %s', c.oid::regclass,
+                      case when a.grantee = 0 then 'public'
+                           else quote_ident(pg_get_userbyid(a.grantee)) end)
+        from pg_class c
+        cross join lateral aclexplode(c.relacl) a
+        where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind in ('r', 'p', 'v')
+          and (c.relname like 'periodd\_%' or c.relname in (
+              'billing_adjustments', 'billing_period_usage', 'billing_periods', 'feature_usage',
+              'features', 'limit_overrides', 'org_alert_settings', 'org_contacts',
+              'organisations', 'organizations', 'overage_entries', 'overage_packs', 'pack_offers',
+              'subscription_tiers', 'tier_limits', 'usage_alerts_view', 'usage_counters',
+              'usage_events', 'usage_metrics', 'users'))
+          and a.privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER')
+          and a.grantee <> c.relowner
+        group by c.oid, a.grantee
+    loop
+        execute v_text;
+    end loop;
+end
+$$;

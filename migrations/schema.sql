@@ -1,0 +1,953 @@
+-- The schema as the migrations leave it, for reviewers; nothing reads it. Columns stand in
+-- the order of their names. Written by tests/schema/dump.rs.
+
+create table billing_adjustments (
+    decided_at timestamp with time zone not null default now(),
+    drawn numeric not null default 0,
+    feature text not null,
+    kind text not null,
+    org_id uuid not null,
+    period_start timestamp with time zone not null,
+    reason text,
+    recorded_at timestamp with time zone not null default now(),
+    seq integer not null,
+    uncovered numeric not null default 0,
+    used numeric not null default 0
+);
+alter table billing_adjustments add constraint billing_adjustments_decided_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> decided_at));
+alter table billing_adjustments add constraint billing_adjustments_drawn_range CHECK (((abs(drawn) < '10000000000000000000000'::numeric) AND (drawn = round(drawn, 6))));
+alter table billing_adjustments add constraint billing_adjustments_kind_check CHECK ((kind = ANY (ARRAY['late'::text, 'set_aside'::text])));
+alter table billing_adjustments add constraint billing_adjustments_org_id_period_start_fkey FOREIGN KEY (org_id, period_start) REFERENCES billing_periods(org_id, period_start);
+alter table billing_adjustments add constraint billing_adjustments_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table billing_adjustments add constraint billing_adjustments_pkey PRIMARY KEY (org_id, period_start, feature, seq);
+alter table billing_adjustments add constraint billing_adjustments_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table billing_adjustments add constraint billing_adjustments_seq_check CHECK ((seq > 0));
+alter table billing_adjustments add constraint billing_adjustments_uncovered_range CHECK (((abs(uncovered) < '10000000000000000000000'::numeric) AND (uncovered = round(uncovered, 6))));
+alter table billing_adjustments add constraint billing_adjustments_used_range CHECK (((abs(used) < '10000000000000000000000'::numeric) AND (used = round(used, 6))));
+alter table billing_adjustments enable row level security;
+create policy of_the_callers_org on billing_adjustments for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table billing_period_usage (
+    drawn numeric not null default 0,
+    feature text not null,
+    included numeric,
+    org_id uuid not null,
+    period_start timestamp with time zone not null,
+    uncovered numeric not null default 0,
+    used numeric not null default 0
+);
+alter table billing_period_usage add constraint billing_period_usage_check CHECK (((drawn + uncovered) = GREATEST((0)::numeric, (used - COALESCE(included, used)))));
+alter table billing_period_usage add constraint billing_period_usage_drawn_check CHECK ((drawn >= (0)::numeric));
+alter table billing_period_usage add constraint billing_period_usage_drawn_range CHECK (((abs(drawn) < '10000000000000000000000'::numeric) AND (drawn = round(drawn, 6))));
+alter table billing_period_usage add constraint billing_period_usage_included_check CHECK ((included >= (0)::numeric));
+alter table billing_period_usage add constraint billing_period_usage_included_range CHECK (((abs(included) < '10000000000000000000000'::numeric) AND (included = round(included, 6))));
+alter table billing_period_usage add constraint billing_period_usage_org_id_period_start_fkey FOREIGN KEY (org_id, period_start) REFERENCES billing_periods(org_id, period_start);
+alter table billing_period_usage add constraint billing_period_usage_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table billing_period_usage add constraint billing_period_usage_pkey PRIMARY KEY (org_id, period_start, feature);
+alter table billing_period_usage add constraint billing_period_usage_uncovered_check CHECK ((uncovered >= (0)::numeric));
+alter table billing_period_usage add constraint billing_period_usage_uncovered_range CHECK (((abs(uncovered) < '10000000000000000000000'::numeric) AND (uncovered = round(uncovered, 6))));
+alter table billing_period_usage add constraint billing_period_usage_used_range CHECK (((abs(used) < '10000000000000000000000'::numeric) AND (used = round(used, 6))));
+alter table billing_period_usage enable row level security;
+create policy of_the_callers_org on billing_period_usage for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table billing_periods (
+    closed_at timestamp with time zone not null default now(),
+    follows timestamp with time zone,
+    org_id uuid not null,
+    period_end timestamp with time zone not null,
+    period_start timestamp with time zone not null,
+    recorded_at timestamp with time zone not null default now(),
+    tier text not null default 'free'::text,
+    time_zone text,
+    tzdb_version text
+);
+alter table billing_periods add constraint billing_periods_check CHECK ((period_end > period_start));
+alter table billing_periods add constraint billing_periods_check1 CHECK ((follows = period_start));
+alter table billing_periods add constraint billing_periods_closed_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> closed_at));
+alter table billing_periods add constraint billing_periods_first UNIQUE NULLS NOT DISTINCT (org_id, follows);
+alter table billing_periods add constraint billing_periods_follows_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> follows));
+alter table billing_periods add constraint billing_periods_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table billing_periods add constraint billing_periods_org_id_follows_fkey FOREIGN KEY (org_id, follows) REFERENCES billing_periods(org_id, period_end);
+alter table billing_periods add constraint billing_periods_org_id_period_end_key UNIQUE (org_id, period_end);
+alter table billing_periods add constraint billing_periods_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
+alter table billing_periods add constraint billing_periods_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table billing_periods add constraint billing_periods_pkey PRIMARY KEY (org_id, period_start);
+alter table billing_periods add constraint billing_periods_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table billing_periods enable row level security;
+create policy of_the_callers_org on billing_periods for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table feature_usage (
+    discrepancy_count integer not null default 0,
+    feature text not null,
+    last_synced_at timestamp with time zone,
+    organization_id uuid not null,
+    period_end timestamp with time zone not null,
+    period_start timestamp with time zone not null,
+    sync_status text not null default 'pending'::text,
+    updated_at timestamp with time zone not null default now(),
+    usage_count numeric not null default 0,
+    user_id uuid not null
+);
+alter table feature_usage add constraint feature_usage_check CHECK ((period_end > period_start));
+alter table feature_usage add constraint feature_usage_discrepancy_count_check CHECK ((discrepancy_count >= 0));
+alter table feature_usage add constraint feature_usage_last_synced_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> last_synced_at));
+alter table feature_usage add constraint feature_usage_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id);
+alter table feature_usage add constraint feature_usage_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
+alter table feature_usage add constraint feature_usage_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table feature_usage add constraint feature_usage_pkey PRIMARY KEY (organization_id, user_id, period_start, feature);
+alter table feature_usage add constraint feature_usage_sync_status_check CHECK ((sync_status = ANY (ARRAY['pending'::text, 'synced'::text])));
+alter table feature_usage add constraint feature_usage_updated_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> updated_at));
+alter table feature_usage add constraint feature_usage_usage_count_range CHECK (((abs(usage_count) < '10000000000000000000000'::numeric) AND (usage_count = round(usage_count, 6))));
+CREATE INDEX feature_usage_pending ON feature_usage USING btree (organization_id) WHERE (sync_status = 'pending'::text);
+alter table feature_usage enable row level security;
+create policy of_the_caller on feature_usage for select using (((organization_id = ( SELECT periodd_caller_org() AS periodd_caller_org)) AND (user_id = ( SELECT periodd_caller() AS periodd_caller))));
+
+create table features (
+    feature text not null,
+    unit text not null default 'units'::text
+);
+alter table features add constraint features_feature_check CHECK (((feature = lower(feature)) AND (feature <> ''::text)));
+alter table features add constraint features_pkey PRIMARY KEY (feature);
+alter table features enable row level security;
+create policy of_everybody on features for select using (true);
+
+create table limit_overrides (
+    feature text not null,
+    included numeric,
+    judged boolean not null default false,
+    judged_included numeric,
+    org_id uuid not null
+);
+alter table limit_overrides add constraint limit_overrides_feature_fkey FOREIGN KEY (feature) REFERENCES features(feature);
+alter table limit_overrides add constraint limit_overrides_included_check CHECK ((included >= (0)::numeric));
+alter table limit_overrides add constraint limit_overrides_included_range CHECK (((abs(included) < '10000000000000000000000'::numeric) AND (included = round(included, 6))));
+alter table limit_overrides add constraint limit_overrides_judged_included_check CHECK ((judged_included >= (0)::numeric));
+alter table limit_overrides add constraint limit_overrides_judged_included_range CHECK (((abs(judged_included) < '10000000000000000000000'::numeric) AND (judged_included = round(judged_included, 6))));
+alter table limit_overrides add constraint limit_overrides_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table limit_overrides add constraint limit_overrides_pkey PRIMARY KEY (org_id, feature);
+CREATE INDEX limit_overrides_moved ON limit_overrides USING btree (org_id) INCLUDE (feature, included) WHERE ((NOT judged) OR (included IS DISTINCT FROM judged_included));
+alter table limit_overrides enable row level security;
+create policy of_the_callers_org on limit_overrides for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table org_alert_settings (
+    basis text,
+    feature text not null default '*'::text,
+    judged boolean not null default false,
+    judged_basis text,
+    judged_thresholds smallint[],
+    org_id uuid not null,
+    thresholds smallint[]
+);
+alter table org_alert_settings add constraint org_alert_settings_basis_check CHECK ((basis = ANY (ARRAY['allowance'::text, 'included'::text])));
+alter table org_alert_settings add constraint org_alert_settings_feature_check CHECK ((feature <> ''::text));
+alter table org_alert_settings add constraint org_alert_settings_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table org_alert_settings add constraint org_alert_settings_pkey PRIMARY KEY (org_id, feature);
+alter table org_alert_settings add constraint org_alert_settings_thresholds_check CHECK (((1 <= ALL (thresholds)) AND (100 >= ALL (thresholds)) AND (cardinality(thresholds) <= 10) AND (array_position(thresholds, NULL::smallint) IS NULL)));
+CREATE INDEX org_alert_settings_moved ON org_alert_settings USING btree (org_id) WHERE ((NOT judged) OR ((thresholds IS DISTINCT FROM judged_thresholds) OR (basis IS DISTINCT FROM judged_basis)));
+alter table org_alert_settings enable row level security;
+create policy of_the_callers_org on org_alert_settings for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table org_contacts (
+    email text not null,
+    opted_out_at timestamp with time zone,
+    org_id uuid not null
+);
+alter table org_contacts add constraint org_contacts_email_check CHECK (((length(email) <= 254) AND (email ~ '^[A-Za-z0-9.!#$%&''*+/=?^_\u0060{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$'::text)));
+alter table org_contacts add constraint org_contacts_opted_out_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> opted_out_at));
+alter table org_contacts add constraint org_contacts_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table org_contacts add constraint org_contacts_pkey PRIMARY KEY (org_id, email);
+CREATE INDEX org_contacts_email ON org_contacts USING btree (lower(email));
+alter table org_contacts enable row level security;
+create policy of_the_callers_org on org_contacts for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table organizations (
+    anchor_day smallint not null default 1,
+    anchor_month smallint not null default 1,
+    created_at timestamp with time zone not null default now(),
+    current_period_end timestamp with time zone,
+    current_period_end_date date,
+    current_period_start timestamp with time zone,
+    cycle text not null default 'monthly'::text,
+    ends_anchor_day smallint,
+    ends_anchor_month smallint,
+    ends_cycle text,
+    ends_time_zone text,
+    ends_tzdb_version text,
+    has_stale_ends boolean not null generated always as (((next_period_ends IS NULL) OR ((((time_zone IS DISTINCT FROM ends_time_zone) OR (cycle IS DISTINCT FROM ends_cycle)) OR (anchor_day IS DISTINCT FROM ends_anchor_day)) OR (anchor_month IS DISTINCT FROM ends_anchor_month)))) stored,
+    id uuid not null default gen_random_uuid(),
+    judged_tier text,
+    locale text,
+    name text not null,
+    next_period_ends timestamp with time zone[],
+    next_subscription_tier text,
+    next_subscription_tier_at timestamp with time zone,
+    overage_minutes numeric not null default 0,
+    overage_minutes_granted numeric not null default 0,
+    overage_minutes_written numeric,
+    parked_at timestamp with time zone,
+    parked_code text,
+    parked_reason text,
+    revision bigint not null default 0,
+    slug text not null,
+    subscription_ends_at timestamp with time zone,
+    subscription_status text,
+    subscription_tier text not null default 'free'::text,
+    time_zone text not null,
+    used_minutes numeric not null default 0
+);
+alter table organizations add constraint organizations_anchor_day_check CHECK (((anchor_day >= 1) AND (anchor_day <= 31)));
+alter table organizations add constraint organizations_anchor_month_check CHECK (((anchor_month >= 1) AND (anchor_month <= 12)));
+alter table organizations add constraint organizations_created_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> created_at));
+alter table organizations add constraint organizations_current_period_end_date_range CHECK (((current_period_end_date >= '0001-01-01'::date) AND (current_period_end_date <= '9999-12-31'::date)));
+alter table organizations add constraint organizations_current_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> current_period_end));
+alter table organizations add constraint organizations_current_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> current_period_start));
+alter table organizations add constraint organizations_cycle_check CHECK ((cycle = ANY (ARRAY['monthly'::text, 'yearly'::text, 'weekly'::text, 'daily'::text])));
+alter table organizations add constraint organizations_locale_check CHECK ((locale ~ '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$'::text));
+alter table organizations add constraint organizations_next_period_ends_range CHECK (
+CASE
+    WHEN (cardinality(next_period_ends) = 0) THEN true
+    WHEN (array_ndims(next_period_ends) > 1) THEN false
+    ELSE ((array_position(next_period_ends, NULL::timestamp with time zone) IS NULL) AND ('0001-01-01 00:00:00+00'::timestamp with time zone <= ALL (next_period_ends)) AND ('9999-12-31 23:59:59.999999+00'::timestamp with time zone >= ALL (next_period_ends)))
+END);
+alter table organizations add constraint organizations_next_subscription_tier_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> next_subscription_tier_at));
+alter table organizations add constraint organizations_next_subscription_tier_fkey FOREIGN KEY (next_subscription_tier) REFERENCES subscription_tiers(code);
+alter table organizations add constraint organizations_overage_minutes_check CHECK ((overage_minutes >= (0)::numeric));
+alter table organizations add constraint organizations_overage_minutes_granted_check CHECK ((overage_minutes_granted >= (0)::numeric));
+alter table organizations add constraint organizations_overage_minutes_granted_range CHECK (((abs(overage_minutes_granted) < '10000000000000000000000'::numeric) AND (overage_minutes_granted = round(overage_minutes_granted, 6))));
+alter table organizations add constraint organizations_overage_minutes_range CHECK (((abs(overage_minutes) < '10000000000000000000000'::numeric) AND (overage_minutes = round(overage_minutes, 6))));
+alter table organizations add constraint organizations_overage_minutes_written_check CHECK ((overage_minutes_written >= (0)::numeric));
+alter table organizations add constraint organizations_overage_minutes_written_range CHECK (((abs(overage_minutes_written) < '10000000000000000000000'::numeric) AND (overage_minutes_written = round(overage_minutes_written, 6))));
+alter table organizations add constraint organizations_parked_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> parked_at));
+alter table organizations add constraint organizations_parked_code_check CHECK ((parked_code = ANY (ARRAY['by_hand'::text, 'gap'::text, 'halted'::text, 'invalid_cycle'::text, 'inverted_period'::text, 'negative_pack'::text, 'out_of_range'::text, 'plan_fault'::text, 'refused_by_database'::text, 'unknown_zone'::text, 'unprocessable'::text, 'unreadable_row'::text])));
+alter table organizations add constraint organizations_pkey PRIMARY KEY (id);
+alter table organizations add constraint organizations_slug_check CHECK ((slug <> ''::text));
+alter table organizations add constraint organizations_slug_key UNIQUE (slug);
+alter table organizations add constraint organizations_subscription_ends_at_range CHECK ((('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> subscription_ends_at) OR (subscription_ends_at = 'infinity'::timestamp with time zone)));
+alter table organizations add constraint organizations_subscription_tier_fkey FOREIGN KEY (subscription_tier) REFERENCES subscription_tiers(code);
+alter table organizations add constraint organizations_used_minutes_range CHECK (((abs(used_minutes) < '10000000000000000000000'::numeric) AND (used_minutes = round(used_minutes, 6))));
+CREATE INDEX organizations_due ON organizations USING btree (current_period_end, id) WHERE (parked_at IS NULL);
+CREATE INDEX organizations_parked ON organizations USING btree (id) WHERE (parked_at IS NOT NULL);
+CREATE INDEX organizations_parked_by_hand ON organizations USING btree (id) WHERE ((parked_at IS NOT NULL) AND (parked_code = 'by_hand'::text));
+CREATE INDEX organizations_parked_by_periodd ON organizations USING btree (id) WHERE ((parked_at IS NOT NULL) AND (parked_code IS DISTINCT FROM 'by_hand'::text));
+CREATE INDEX organizations_stale_ends ON organizations USING btree (id) WHERE ((parked_at IS NULL) AND has_stale_ends);
+CREATE INDEX organizations_tier_moved ON organizations USING btree (id) INCLUDE (subscription_tier) WHERE (judged_tier <> subscription_tier);
+CREATE INDEX organizations_tier_unjudged ON organizations USING btree (id) WHERE (judged_tier IS NULL);
+CREATE INDEX organizations_unopened ON organizations USING btree (id) WHERE ((parked_at IS NULL) AND ((current_period_start IS NULL) OR (current_period_end IS NULL)));
+alter table organizations enable row level security;
+create policy of_the_callers_org on organizations for select using ((id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table overage_entries (
+    at timestamp with time zone not null default now(),
+    kind text not null,
+    org_id uuid not null,
+    pack_id uuid not null,
+    period_start timestamp with time zone,
+    quantity numeric not null default 0,
+    recorded_at timestamp with time zone not null default now(),
+    remaining numeric not null default 0,
+    seq integer not null
+);
+alter table overage_entries add constraint overage_entries_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> at));
+alter table overage_entries add constraint overage_entries_kind_check CHECK ((kind = ANY (ARRAY['granted'::text, 'drawn'::text, 'expired'::text, 'refunded'::text])));
+alter table overage_entries add constraint overage_entries_org_id_pack_id_fkey FOREIGN KEY (org_id, pack_id) REFERENCES overage_packs(org_id, id);
+alter table overage_entries add constraint overage_entries_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table overage_entries add constraint overage_entries_pkey PRIMARY KEY (org_id, pack_id, seq);
+alter table overage_entries add constraint overage_entries_quantity_range CHECK (((abs(quantity) < '10000000000000000000000'::numeric) AND (quantity = round(quantity, 6))));
+alter table overage_entries add constraint overage_entries_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table overage_entries add constraint overage_entries_remaining_check CHECK ((remaining >= (0)::numeric));
+alter table overage_entries add constraint overage_entries_remaining_range CHECK (((abs(remaining) < '10000000000000000000000'::numeric) AND (remaining = round(remaining, 6))));
+alter table overage_entries add constraint overage_entries_seq_check CHECK ((seq > 0));
+CREATE INDEX overage_entries_drawn ON overage_entries USING btree (org_id, period_start) WHERE (kind = 'drawn'::text);
+CREATE INDEX overage_entries_refunded ON overage_entries USING btree (recorded_at, org_id) WHERE (kind = 'refunded'::text);
+alter table overage_entries enable row level security;
+create policy of_the_callers_org on overage_entries for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table overage_packs (
+    entries integer not null default 0,
+    expires_at timestamp with time zone,
+    feature text not null,
+    id uuid not null default gen_random_uuid(),
+    org_id uuid not null,
+    purchased_at timestamp with time zone not null default now(),
+    quantity numeric not null default 0,
+    reference text,
+    remaining numeric
+);
+alter table overage_packs add constraint overage_packs_check CHECK ((expires_at > purchased_at));
+alter table overage_packs add constraint overage_packs_entries_check CHECK ((entries >= 0));
+alter table overage_packs add constraint overage_packs_expires_at_range CHECK ((('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> expires_at) OR (expires_at = 'infinity'::timestamp with time zone)));
+alter table overage_packs add constraint overage_packs_feature_fkey FOREIGN KEY (feature) REFERENCES features(feature);
+alter table overage_packs add constraint overage_packs_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table overage_packs add constraint overage_packs_org_id_reference_key UNIQUE (org_id, reference);
+alter table overage_packs add constraint overage_packs_pkey PRIMARY KEY (org_id, id);
+alter table overage_packs add constraint overage_packs_purchased_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> purchased_at));
+alter table overage_packs add constraint overage_packs_quantity_check CHECK ((quantity >= (0)::numeric));
+alter table overage_packs add constraint overage_packs_quantity_range CHECK (((abs(quantity) < '10000000000000000000000'::numeric) AND (quantity = round(quantity, 6))));
+alter table overage_packs add constraint overage_packs_remaining_range CHECK (((abs(remaining) < '10000000000000000000000'::numeric) AND (remaining = round(remaining, 6))));
+CREATE INDEX overage_packs_ending ON overage_packs USING btree (expires_at, org_id) WHERE (expires_at IS NOT NULL);
+CREATE INDEX overage_packs_expiring ON overage_packs USING btree (expires_at, org_id) WHERE ((remaining > (0)::numeric) AND (expires_at IS NOT NULL));
+CREATE INDEX overage_packs_holding ON overage_packs USING btree (org_id) WHERE (remaining <> (0)::numeric);
+CREATE INDEX overage_packs_unseen ON overage_packs USING btree (org_id) WHERE (entries = 0);
+alter table overage_packs enable row level security;
+create policy of_the_callers_org on overage_packs for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table pack_offers (
+    code text not null,
+    currency text not null default 'USD'::text,
+    feature text not null,
+    price_cents bigint not null default 0,
+    quantity numeric not null
+);
+alter table pack_offers add constraint pack_offers_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text));
+alter table pack_offers add constraint pack_offers_feature_fkey FOREIGN KEY (feature) REFERENCES features(feature);
+alter table pack_offers add constraint pack_offers_pkey PRIMARY KEY (code);
+alter table pack_offers add constraint pack_offers_price_cents_check CHECK ((price_cents >= 0));
+alter table pack_offers add constraint pack_offers_quantity_check CHECK ((quantity > (0)::numeric));
+alter table pack_offers add constraint pack_offers_quantity_range CHECK (((abs(quantity) < '10000000000000000000000'::numeric) AND (quantity = round(quantity, 6))));
+alter table pack_offers enable row level security;
+create policy of_everybody on pack_offers for select using (true);
+
+create table periodd_alert_limits (
+    feature text not null,
+    generation integer not null default 1,
+    judged_at timestamp with time zone not null default now(),
+    org_id uuid not null,
+    period_end timestamp with time zone not null,
+    period_start timestamp with time zone not null,
+    quantity numeric,
+    seq integer not null default 1,
+    used numeric not null default 0
+);
+alter table periodd_alert_limits add constraint periodd_alert_limits_check CHECK ((period_end > period_start));
+alter table periodd_alert_limits add constraint periodd_alert_limits_generation_check CHECK ((generation > 0));
+alter table periodd_alert_limits add constraint periodd_alert_limits_judged_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> judged_at));
+alter table periodd_alert_limits add constraint periodd_alert_limits_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_alert_limits add constraint periodd_alert_limits_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
+alter table periodd_alert_limits add constraint periodd_alert_limits_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table periodd_alert_limits add constraint periodd_alert_limits_pkey PRIMARY KEY (org_id, period_start, feature);
+alter table periodd_alert_limits add constraint periodd_alert_limits_quantity_check CHECK ((quantity >= (0)::numeric));
+alter table periodd_alert_limits add constraint periodd_alert_limits_quantity_range CHECK (((abs(quantity) < '10000000000000000000000'::numeric) AND (quantity = round(quantity, 6))));
+alter table periodd_alert_limits add constraint periodd_alert_limits_seq_check CHECK ((seq > 0));
+alter table periodd_alert_limits add constraint periodd_alert_limits_used_range CHECK (((abs(used) < '10000000000000000000000'::numeric) AND (used = round(used, 6))));
+alter table periodd_alert_limits enable row level security;
+
+create table periodd_alerts (
+    basis text not null default 'allowance'::text,
+    decided_at timestamp with time zone not null default now(),
+    drawn numeric not null default 0,
+    feature text not null,
+    generation integer not null default 1,
+    included numeric,
+    limit_change boolean not null default false,
+    org_id uuid not null,
+    period_end timestamp with time zone not null,
+    period_start timestamp with time zone not null,
+    purchased numeric not null default 0,
+    recorded_at timestamp with time zone not null default now(),
+    state text not null default 'notified'::text,
+    threshold smallint not null,
+    used numeric not null default 0
+);
+alter table periodd_alerts add constraint periodd_alerts_basis_check CHECK ((basis = ANY (ARRAY['allowance'::text, 'included'::text])));
+alter table periodd_alerts add constraint periodd_alerts_check CHECK ((period_end > period_start));
+alter table periodd_alerts add constraint periodd_alerts_decided_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> decided_at));
+alter table periodd_alerts add constraint periodd_alerts_drawn_check CHECK ((drawn >= (0)::numeric));
+alter table periodd_alerts add constraint periodd_alerts_drawn_range CHECK (((abs(drawn) < '10000000000000000000000'::numeric) AND (drawn = round(drawn, 6))));
+alter table periodd_alerts add constraint periodd_alerts_generation_check CHECK ((generation > 0));
+alter table periodd_alerts add constraint periodd_alerts_included_check CHECK ((included >= (0)::numeric));
+alter table periodd_alerts add constraint periodd_alerts_included_range CHECK (((abs(included) < '10000000000000000000000'::numeric) AND (included = round(included, 6))));
+alter table periodd_alerts add constraint periodd_alerts_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_alerts add constraint periodd_alerts_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
+alter table periodd_alerts add constraint periodd_alerts_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table periodd_alerts add constraint periodd_alerts_pkey PRIMARY KEY (org_id, period_start, feature, generation, threshold);
+alter table periodd_alerts add constraint periodd_alerts_purchased_check CHECK ((purchased >= (0)::numeric));
+alter table periodd_alerts add constraint periodd_alerts_purchased_range CHECK (((abs(purchased) < '10000000000000000000000'::numeric) AND (purchased = round(purchased, 6))));
+alter table periodd_alerts add constraint periodd_alerts_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_alerts add constraint periodd_alerts_state_check CHECK ((state = ANY (ARRAY['notified'::text, 'covered'::text, 'waiting'::text, 'recorded'::text, 'expired'::text])));
+alter table periodd_alerts add constraint periodd_alerts_threshold_check CHECK (((threshold >= 1) AND (threshold <= 100)));
+alter table periodd_alerts add constraint periodd_alerts_used_range CHECK (((abs(used) < '10000000000000000000000'::numeric) AND (used = round(used, 6))));
+CREATE INDEX periodd_alerts_waiting ON periodd_alerts USING btree (period_end, org_id) WHERE (state = 'waiting'::text);
+alter table periodd_alerts enable row level security;
+
+create table periodd_api (
+    applied_at timestamp with time zone not null default now(),
+    checksum bytea not null,
+    name text not null
+);
+alter table periodd_api add constraint periodd_api_applied_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> applied_at));
+alter table periodd_api add constraint periodd_api_pkey PRIMARY KEY (name);
+alter table periodd_api enable row level security;
+
+create table periodd_audited (
+    audit uuid not null,
+    ends timestamp with time zone[] not null,
+    first_org uuid not null,
+    is_complete boolean not null default false,
+    last_org uuid not null,
+    metrics bigint[] not null,
+    orgs uuid[] not null,
+    starts timestamp with time zone[] not null
+);
+alter table periodd_audited add constraint periodd_audited_ends_range CHECK (
+CASE
+    WHEN (cardinality(ends) = 0) THEN true
+    WHEN (array_ndims(ends) > 1) THEN false
+    ELSE ((array_position(ends, NULL::timestamp with time zone) IS NULL) AND ('0001-01-01 00:00:00+00'::timestamp with time zone <= ALL (ends)) AND ('9999-12-31 23:59:59.999999+00'::timestamp with time zone >= ALL (ends)))
+END);
+alter table periodd_audited add constraint periodd_audited_pkey PRIMARY KEY (audit, first_org);
+alter table periodd_audited add constraint periodd_audited_starts_range CHECK (
+CASE
+    WHEN (cardinality(starts) = 0) THEN true
+    WHEN (array_ndims(starts) > 1) THEN false
+    ELSE ((array_position(starts, NULL::timestamp with time zone) IS NULL) AND ('0001-01-01 00:00:00+00'::timestamp with time zone <= ALL (starts)) AND ('9999-12-31 23:59:59.999999+00'::timestamp with time zone >= ALL (starts)))
+END);
+alter table periodd_audited enable row level security;
+
+create table periodd_clocks (
+    awake_us bigint not null,
+    boot text not null,
+    database_at timestamp with time zone not null,
+    expected_at timestamp with time zone,
+    machine text not null,
+    machine_at timestamp with time zone not null
+);
+alter table periodd_clocks add constraint periodd_clocks_database_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> database_at));
+alter table periodd_clocks add constraint periodd_clocks_expected_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> expected_at));
+alter table periodd_clocks add constraint periodd_clocks_machine_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> machine_at));
+alter table periodd_clocks add constraint periodd_clocks_pkey PRIMARY KEY (boot);
+alter table periodd_clocks enable row level security;
+
+create table periodd_daemons (
+    config_digest text,
+    config_file text,
+    replica text not null,
+    seen_at timestamp with time zone not null,
+    started_at timestamp with time zone not null,
+    stopped_at timestamp with time zone,
+    version text not null
+);
+alter table periodd_daemons add constraint periodd_daemons_pkey PRIMARY KEY (replica);
+alter table periodd_daemons add constraint periodd_daemons_seen_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> seen_at));
+alter table periodd_daemons add constraint periodd_daemons_started_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> started_at));
+alter table periodd_daemons add constraint periodd_daemons_stopped_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> stopped_at));
+alter table periodd_daemons enable row level security;
+
+create table periodd_derived (
+    granted numeric not null default 0,
+    key uuid not null,
+    org_id uuid not null,
+    target text not null,
+    written numeric not null default 0
+);
+alter table periodd_derived add constraint periodd_derived_granted_check CHECK ((granted >= (0)::numeric));
+alter table periodd_derived add constraint periodd_derived_granted_range CHECK (((abs(granted) < '10000000000000000000000'::numeric) AND (granted = round(granted, 6))));
+alter table periodd_derived add constraint periodd_derived_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_derived add constraint periodd_derived_pkey PRIMARY KEY (org_id, target, key);
+alter table periodd_derived add constraint periodd_derived_written_range CHECK (((abs(written) < '10000000000000000000000'::numeric) AND (written = round(written, 6))));
+alter table periodd_derived enable row level security;
+
+create table periodd_drift (
+    after numeric not null,
+    before numeric,
+    difference numeric not null,
+    feature text not null,
+    found_at timestamp with time zone not null default now(),
+    id uuid not null default gen_random_uuid(),
+    org_id uuid not null,
+    period_start timestamp with time zone not null,
+    place text not null,
+    reason text not null,
+    recorded_at timestamp with time zone not null default now(),
+    run bigint,
+    subject uuid
+);
+alter table periodd_drift add constraint periodd_drift_after_range CHECK (((abs(after) < '10000000000000000000000'::numeric) AND (after = round(after, 6))));
+alter table periodd_drift add constraint periodd_drift_before_range CHECK (((abs(before) < '10000000000000000000000'::numeric) AND (before = round(before, 6))));
+alter table periodd_drift add constraint periodd_drift_difference_range CHECK (((abs(difference) < '10000000000000000000000'::numeric) AND (difference = round(difference, 6))));
+alter table periodd_drift add constraint periodd_drift_found_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> found_at));
+alter table periodd_drift add constraint periodd_drift_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_drift add constraint periodd_drift_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table periodd_drift add constraint periodd_drift_pkey PRIMARY KEY (org_id, id);
+alter table periodd_drift add constraint periodd_drift_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+CREATE INDEX periodd_drift_age ON periodd_drift USING btree (found_at);
+alter table periodd_drift enable row level security;
+
+create table periodd_facts (
+    name text not null,
+    value text not null
+);
+alter table periodd_facts add constraint periodd_facts_pkey PRIMARY KEY (name);
+alter table periodd_facts enable row level security;
+
+create table periodd_import_ids (
+    former_id text not null,
+    id uuid not null,
+    kind text not null
+);
+alter table periodd_import_ids add constraint periodd_import_ids_pkey PRIMARY KEY (kind, former_id);
+CREATE INDEX periodd_import_ids_id ON periodd_import_ids USING btree (id);
+alter table periodd_import_ids enable row level security;
+
+create table periodd_import_sums (
+    amount numeric not null default 0,
+    feature text not null,
+    import integer not null,
+    is_period boolean not null,
+    org_id uuid not null,
+    since timestamp with time zone not null
+);
+alter table periodd_import_sums add constraint periodd_import_sums_amount_range CHECK (((abs(amount) < '10000000000000000000000'::numeric) AND (amount = round(amount, 6))));
+alter table periodd_import_sums add constraint periodd_import_sums_pkey PRIMARY KEY (import, org_id, feature, is_period, since);
+alter table periodd_import_sums add constraint periodd_import_sums_since_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> since));
+alter table periodd_import_sums enable row level security;
+
+create table periodd_imports (
+    after_sql text,
+    applied_at timestamp with time zone not null default now(),
+    foreign_keys text[] not null default '{}'::text[],
+    id integer not null,
+    indexes text[] not null default '{}'::text[],
+    legacy_dropped_at timestamp with time zone,
+    tables text[] not null default '{}'::text[],
+    views text[] not null default '{}'::text[]
+);
+alter table periodd_imports add constraint periodd_imports_applied_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> applied_at));
+alter table periodd_imports add constraint periodd_imports_legacy_dropped_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> legacy_dropped_at));
+alter table periodd_imports add constraint periodd_imports_pkey PRIMARY KEY (id);
+alter table periodd_imports enable row level security;
+
+create table periodd_migrations (
+    applied_at timestamp with time zone not null default now(),
+    checksum bytea not null,
+    description text not null,
+    version bigint not null
+);
+alter table periodd_migrations add constraint periodd_migrations_applied_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> applied_at));
+alter table periodd_migrations add constraint periodd_migrations_pkey PRIMARY KEY (version);
+alter table periodd_migrations enable row level security;
+
+create table periodd_moved_ends (
+    after timestamp with time zone not null,
+    before timestamp with time zone not null,
+    moved_at timestamp with time zone not null default now(),
+    org_id uuid not null,
+    tzdb_after text not null,
+    tzdb_before text
+);
+alter table periodd_moved_ends add constraint periodd_moved_ends_after_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> after));
+alter table periodd_moved_ends add constraint periodd_moved_ends_before_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> before));
+alter table periodd_moved_ends add constraint periodd_moved_ends_moved_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> moved_at));
+alter table periodd_moved_ends add constraint periodd_moved_ends_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_moved_ends add constraint periodd_moved_ends_pkey PRIMARY KEY (org_id, moved_at);
+alter table periodd_moved_ends enable row level security;
+
+create table periodd_outbox (
+    answer text,
+    attempts integer not null default 0,
+    dated timestamp with time zone,
+    fault text,
+    feature text not null,
+    generation integer not null default 1,
+    id uuid not null default gen_random_uuid(),
+    lease uuid,
+    leased_until timestamp with time zone,
+    letter text,
+    message_id text,
+    next_attempt_at timestamp with time zone not null default now(),
+    org_id uuid not null,
+    period_end timestamp with time zone not null,
+    period_start timestamp with time zone not null,
+    recipient text not null,
+    recorded_at timestamp with time zone not null default now(),
+    settled_at timestamp with time zone,
+    state text not null default 'due'::text,
+    threshold smallint not null
+);
+alter table periodd_outbox add constraint periodd_outbox_attempts_check CHECK ((attempts >= 0));
+alter table periodd_outbox add constraint periodd_outbox_check CHECK ((period_end > period_start));
+alter table periodd_outbox add constraint periodd_outbox_check1 CHECK ((((message_id IS NULL) = (letter IS NULL)) AND ((dated IS NULL) = (letter IS NULL))));
+alter table periodd_outbox add constraint periodd_outbox_check2 CHECK (((state = 'due'::text) = (settled_at IS NULL)));
+alter table periodd_outbox add constraint periodd_outbox_dated_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> dated));
+alter table periodd_outbox add constraint periodd_outbox_fault_check CHECK ((fault = ANY (ARRAY['login'::text, 'server'::text, 'refused'::text])));
+alter table periodd_outbox add constraint periodd_outbox_generation_check CHECK ((generation > 0));
+alter table periodd_outbox add constraint periodd_outbox_leased_until_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> leased_until));
+alter table periodd_outbox add constraint periodd_outbox_next_attempt_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> next_attempt_at));
+alter table periodd_outbox add constraint periodd_outbox_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_outbox add constraint periodd_outbox_org_id_period_start_feature_generation_thres_key UNIQUE (org_id, period_start, feature, generation, threshold, recipient);
+alter table periodd_outbox add constraint periodd_outbox_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
+alter table periodd_outbox add constraint periodd_outbox_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table periodd_outbox add constraint periodd_outbox_pkey PRIMARY KEY (org_id, id);
+alter table periodd_outbox add constraint periodd_outbox_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_outbox add constraint periodd_outbox_settled_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> settled_at));
+alter table periodd_outbox add constraint periodd_outbox_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sent'::text, 'given_up'::text, 'suppressed'::text])));
+alter table periodd_outbox add constraint periodd_outbox_threshold_check CHECK (((threshold >= 1) AND (threshold <= 100)));
+CREATE INDEX periodd_outbox_due ON periodd_outbox USING btree (next_attempt_at, org_id, id) WHERE (state = 'due'::text);
+CREATE INDEX periodd_outbox_ending ON periodd_outbox USING btree (period_end) WHERE (state = 'due'::text);
+CREATE INDEX periodd_outbox_settled ON periodd_outbox USING btree (settled_at) WHERE (settled_at IS NOT NULL);
+CREATE INDEX periodd_outbox_waiting ON periodd_outbox USING btree (recorded_at, org_id, id) WHERE (state = 'due'::text);
+alter table periodd_outbox enable row level security;
+
+create table periodd_refund_keys (
+    asked numeric,
+    idempotency_key text not null,
+    org_id uuid not null,
+    pack_id uuid not null,
+    seq integer not null
+);
+alter table periodd_refund_keys add constraint periodd_refund_keys_asked_check CHECK (((asked >= (0)::numeric) AND (asked < 'Infinity'::numeric) AND (asked = round(asked, 6))));
+alter table periodd_refund_keys add constraint periodd_refund_keys_asked_range CHECK (((abs(asked) < '10000000000000000000000'::numeric) AND (asked = round(asked, 6))));
+alter table periodd_refund_keys add constraint periodd_refund_keys_idempotency_key_check CHECK ((idempotency_key <> ''::text));
+alter table periodd_refund_keys add constraint periodd_refund_keys_org_id_pack_id_seq_fkey FOREIGN KEY (org_id, pack_id, seq) REFERENCES overage_entries(org_id, pack_id, seq);
+alter table periodd_refund_keys add constraint periodd_refund_keys_pkey PRIMARY KEY (org_id, idempotency_key);
+alter table periodd_refund_keys enable row level security;
+
+create table periodd_removed (
+    before timestamp with time zone not null,
+    org_id uuid not null
+);
+alter table periodd_removed add constraint periodd_removed_before_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> before));
+alter table periodd_removed add constraint periodd_removed_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_removed add constraint periodd_removed_pkey PRIMARY KEY (org_id);
+alter table periodd_removed enable row level security;
+
+create table periodd_runs (
+    attempts integer not null default 1,
+    counts jsonb,
+    error text,
+    finished_at timestamp with time zone,
+    id bigint not null,
+    job text not null,
+    last_occurrence timestamp with time zone,
+    lateness_ms bigint,
+    occurrence timestamp with time zone,
+    occurrences bigint not null default 1,
+    outcome text not null,
+    reason text,
+    replica text not null,
+    started_at timestamp with time zone,
+    token bigint,
+    trigger text not null
+);
+alter table periodd_runs add constraint periodd_runs_attempts_check CHECK ((attempts > 0));
+alter table periodd_runs add constraint periodd_runs_check CHECK (((trigger = 'command'::text) = (occurrence IS NULL)));
+alter table periodd_runs add constraint periodd_runs_check1 CHECK (((outcome = 'skipped'::text) = (reason IS NOT NULL)));
+alter table periodd_runs add constraint periodd_runs_check2 CHECK (((outcome = 'running'::text) = (finished_at IS NULL)));
+alter table periodd_runs add constraint periodd_runs_check3 CHECK ((last_occurrence >= occurrence));
+alter table periodd_runs add constraint periodd_runs_finished_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> finished_at));
+alter table periodd_runs add constraint periodd_runs_last_occurrence_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> last_occurrence));
+alter table periodd_runs add constraint periodd_runs_occurrence_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> occurrence));
+alter table periodd_runs add constraint periodd_runs_occurrences_check CHECK ((occurrences > 0));
+alter table periodd_runs add constraint periodd_runs_outcome_check CHECK ((outcome = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'skipped'::text])));
+alter table periodd_runs add constraint periodd_runs_pkey PRIMARY KEY (id);
+alter table periodd_runs add constraint periodd_runs_reason_check CHECK ((reason = ANY (ARRAY['paused'::text, 'overlapped'::text, 'too late'::text, 'clock'::text])));
+alter table periodd_runs add constraint periodd_runs_started_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> started_at));
+alter table periodd_runs add constraint periodd_runs_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'boundary'::text, 'command'::text])));
+CREATE INDEX periodd_runs_finished ON periodd_runs USING btree (finished_at);
+CREATE INDEX periodd_runs_job ON periodd_runs USING btree (job, id);
+CREATE UNIQUE INDEX periodd_runs_occurrence ON periodd_runs USING btree (job, trigger, occurrence) WHERE (occurrence IS NOT NULL);
+alter table periodd_runs enable row level security;
+
+create table periodd_schedules (
+    job text not null,
+    lease_until timestamp with time zone,
+    line text,
+    pause_reason text,
+    paused_at timestamp with time zone,
+    replica text,
+    run_token bigint,
+    running timestamp with time zone,
+    seed bigint not null,
+    settled timestamp with time zone not null,
+    token bigint not null default 0,
+    trigger text not null
+);
+alter table periodd_schedules add constraint periodd_schedules_check CHECK (((paused_at IS NULL) = (pause_reason IS NULL)));
+alter table periodd_schedules add constraint periodd_schedules_check1 CHECK (((running IS NULL) = (lease_until IS NULL)));
+alter table periodd_schedules add constraint periodd_schedules_check2 CHECK (((running IS NULL) = (replica IS NULL)));
+alter table periodd_schedules add constraint periodd_schedules_check3 CHECK (((running IS NULL) = (run_token IS NULL)));
+alter table periodd_schedules add constraint periodd_schedules_lease_until_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> lease_until));
+alter table periodd_schedules add constraint periodd_schedules_paused_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> paused_at));
+alter table periodd_schedules add constraint periodd_schedules_pkey PRIMARY KEY (job, trigger);
+alter table periodd_schedules add constraint periodd_schedules_running_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> running));
+alter table periodd_schedules add constraint periodd_schedules_settled_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> settled));
+alter table periodd_schedules add constraint periodd_schedules_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'boundary'::text])));
+alter table periodd_schedules enable row level security;
+
+create table periodd_suppressions (
+    email text not null,
+    org_id uuid not null,
+    reason text not null default 'unknown'::text,
+    suppressed_at timestamp with time zone not null default now()
+);
+alter table periodd_suppressions add constraint periodd_suppressions_email_check CHECK ((email = lower(email)));
+alter table periodd_suppressions add constraint periodd_suppressions_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_suppressions add constraint periodd_suppressions_pkey PRIMARY KEY (org_id, email);
+alter table periodd_suppressions add constraint periodd_suppressions_suppressed_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> suppressed_at));
+alter table periodd_suppressions enable row level security;
+
+create table periodd_unsubscribe_tokens (
+    email text not null,
+    org_id uuid not null,
+    recorded_at timestamp with time zone not null default now(),
+    token uuid not null default gen_random_uuid()
+);
+alter table periodd_unsubscribe_tokens add constraint periodd_unsubscribe_tokens_email_check CHECK ((email = lower(email)));
+alter table periodd_unsubscribe_tokens add constraint periodd_unsubscribe_tokens_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_unsubscribe_tokens add constraint periodd_unsubscribe_tokens_pkey PRIMARY KEY (org_id, email);
+alter table periodd_unsubscribe_tokens add constraint periodd_unsubscribe_tokens_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_unsubscribe_tokens enable row level security;
+
+create table periodd_usage_keys (
+    feature text not null,
+    idempotency_key text not null,
+    metric_id uuid not null,
+    org_id uuid not null,
+    quantity numeric not null,
+    recorded_at timestamp with time zone not null,
+    used_at timestamp with time zone not null,
+    user_id uuid
+);
+alter table periodd_usage_keys add constraint periodd_usage_keys_idempotency_key_check CHECK ((idempotency_key <> ''::text));
+alter table periodd_usage_keys add constraint periodd_usage_keys_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_usage_keys add constraint periodd_usage_keys_pkey PRIMARY KEY (org_id, idempotency_key);
+alter table periodd_usage_keys add constraint periodd_usage_keys_quantity_check CHECK (((quantity > '-Infinity'::numeric) AND (quantity < 'Infinity'::numeric) AND (quantity = round(quantity, 6))));
+alter table periodd_usage_keys add constraint periodd_usage_keys_quantity_range CHECK (((abs(quantity) < '10000000000000000000000'::numeric) AND (quantity = round(quantity, 6))));
+alter table periodd_usage_keys add constraint periodd_usage_keys_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_usage_keys add constraint periodd_usage_keys_used_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> used_at));
+alter table periodd_usage_keys enable row level security;
+create policy of_the_caller on periodd_usage_keys for select using (((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)) AND (user_id = ( SELECT periodd_caller() AS periodd_caller))));
+
+create table periodd_zone_months (
+    starts timestamp with time zone[] not null,
+    time_zone text not null,
+    tzdb_version text not null
+);
+alter table periodd_zone_months add constraint periodd_zone_months_pkey PRIMARY KEY (time_zone);
+alter table periodd_zone_months add constraint periodd_zone_months_starts_range CHECK (
+CASE
+    WHEN (cardinality(starts) = 0) THEN true
+    WHEN (array_ndims(starts) > 1) THEN false
+    ELSE ((array_position(starts, NULL::timestamp with time zone) IS NULL) AND ('0001-01-01 00:00:00+00'::timestamp with time zone <= ALL (starts)) AND ('9999-12-31 23:59:59.999999+00'::timestamp with time zone >= ALL (starts)))
+END);
+alter table periodd_zone_months enable row level security;
+create policy of_everybody on periodd_zone_months for select using (true);
+
+create table subscription_tiers (
+    code text not null,
+    currency text not null default 'USD'::text,
+    monthly_price_cents bigint not null default 0,
+    name text
+);
+alter table subscription_tiers add constraint subscription_tiers_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text));
+alter table subscription_tiers add constraint subscription_tiers_monthly_price_cents_check CHECK ((monthly_price_cents >= 0));
+alter table subscription_tiers add constraint subscription_tiers_pkey PRIMARY KEY (code);
+alter table subscription_tiers enable row level security;
+create policy of_everybody on subscription_tiers for select using (true);
+
+create table tier_limits (
+    feature text not null,
+    included numeric,
+    judged boolean not null default false,
+    judged_included numeric,
+    tier text not null
+);
+alter table tier_limits add constraint tier_limits_feature_fkey FOREIGN KEY (feature) REFERENCES features(feature);
+alter table tier_limits add constraint tier_limits_included_check CHECK ((included >= (0)::numeric));
+alter table tier_limits add constraint tier_limits_included_range CHECK (((abs(included) < '10000000000000000000000'::numeric) AND (included = round(included, 6))));
+alter table tier_limits add constraint tier_limits_judged_included_check CHECK ((judged_included >= (0)::numeric));
+alter table tier_limits add constraint tier_limits_judged_included_range CHECK (((abs(judged_included) < '10000000000000000000000'::numeric) AND (judged_included = round(judged_included, 6))));
+alter table tier_limits add constraint tier_limits_pkey PRIMARY KEY (tier, feature);
+alter table tier_limits add constraint tier_limits_tier_fkey FOREIGN KEY (tier) REFERENCES subscription_tiers(code);
+alter table tier_limits enable row level security;
+create policy of_everybody on tier_limits for select using (true);
+
+create table usage_counters (
+    discrepancy_count integer not null default 0,
+    feature text not null,
+    last_synced_at timestamp with time zone,
+    org_id uuid not null,
+    period_end timestamp with time zone not null,
+    period_start timestamp with time zone not null,
+    revision bigint not null default 0,
+    sync_status text not null default 'pending'::text,
+    updated_at timestamp with time zone not null default now(),
+    used numeric not null default 0
+);
+alter table usage_counters add constraint usage_counters_check CHECK ((period_end > period_start));
+alter table usage_counters add constraint usage_counters_discrepancy_count_check CHECK ((discrepancy_count >= 0));
+alter table usage_counters add constraint usage_counters_last_synced_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> last_synced_at));
+alter table usage_counters add constraint usage_counters_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table usage_counters add constraint usage_counters_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
+alter table usage_counters add constraint usage_counters_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
+alter table usage_counters add constraint usage_counters_pkey PRIMARY KEY (org_id, period_start, feature);
+alter table usage_counters add constraint usage_counters_sync_status_check CHECK ((sync_status = ANY (ARRAY['pending'::text, 'synced'::text])));
+alter table usage_counters add constraint usage_counters_updated_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> updated_at));
+alter table usage_counters add constraint usage_counters_used_range CHECK (((abs(used) < '10000000000000000000000'::numeric) AND (used = round(used, 6))));
+CREATE INDEX usage_counters_pending ON usage_counters USING btree (org_id) WHERE (sync_status = 'pending'::text);
+CREATE INDEX usage_counters_synced ON usage_counters USING btree (last_synced_at);
+alter table usage_counters enable row level security;
+create policy of_the_callers_org on usage_counters for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
+
+create table usage_metrics (
+    counted_at timestamp with time zone,
+    created_at timestamp with time zone not null default now(),
+    id uuid not null default gen_random_uuid(),
+    idempotency_key text,
+    metric_type text not null,
+    metric_value numeric not null,
+    organization_id uuid not null,
+    recorded_at timestamp with time zone not null default now(),
+    user_id uuid
+);
+alter table usage_metrics add constraint usage_metrics_counted_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> counted_at));
+alter table usage_metrics add constraint usage_metrics_created_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> created_at));
+alter table usage_metrics add constraint usage_metrics_idempotency_key_check CHECK ((idempotency_key <> ''::text));
+alter table usage_metrics add constraint usage_metrics_metric_type_check CHECK ((metric_type <> ''::text));
+alter table usage_metrics add constraint usage_metrics_metric_value_range CHECK (((abs(metric_value) < '10000000000000000000000'::numeric) AND (metric_value = round(metric_value, 6))));
+alter table usage_metrics add constraint usage_metrics_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id);
+alter table usage_metrics add constraint usage_metrics_pkey PRIMARY KEY (organization_id, id);
+alter table usage_metrics add constraint usage_metrics_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+CREATE INDEX usage_metrics_time ON usage_metrics USING btree (organization_id, created_at) INCLUDE (metric_type, metric_value, user_id, counted_at);
+CREATE INDEX usage_metrics_uncounted ON usage_metrics USING btree (organization_id, created_at) WHERE (counted_at IS NULL);
+CREATE UNIQUE INDEX usage_metrics_key ON usage_metrics USING btree (organization_id, idempotency_key);
+alter table usage_metrics enable row level security;
+create policy of_the_caller on usage_metrics for select using (((organization_id = ( SELECT periodd_caller_org() AS periodd_caller_org)) AND (user_id = ( SELECT periodd_caller() AS periodd_caller))));
+
+create table users (
+    created_at timestamp with time zone not null default now(),
+    email text not null,
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    plan text,
+    plan_limits_scrapes numeric,
+    subscription_status text,
+    usage_this_month numeric not null default 0
+);
+alter table users add constraint users_created_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> created_at));
+alter table users add constraint users_id_key UNIQUE (id);
+alter table users add constraint users_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id);
+alter table users add constraint users_pkey PRIMARY KEY (organization_id, id);
+alter table users add constraint users_plan_limits_scrapes_check CHECK ((plan_limits_scrapes >= (0)::numeric));
+alter table users add constraint users_plan_limits_scrapes_range CHECK (((abs(plan_limits_scrapes) < '10000000000000000000000'::numeric) AND (plan_limits_scrapes = round(plan_limits_scrapes, 6))));
+alter table users add constraint users_usage_this_month_range CHECK (((abs(usage_this_month) < '10000000000000000000000'::numeric) AND (usage_this_month = round(usage_this_month, 6))));
+CREATE INDEX users_email ON users USING btree (lower(email));
+alter table users enable row level security;
+create policy of_the_caller on users for select using ((id = ( SELECT periodd_caller() AS periodd_caller)));
+
+-- view organisations (id uuid, slug text, name text, time_zone text, cycle text, anchor_day smallint, anchor_month smallint, subscription_tier text, next_subscription_tier text, next_subscription_tier_at timestamp with time zone, subscription_status text, subscription_ends_at timestamp with time zone, current_period_start timestamp with time zone, current_period_end timestamp with time zone, current_period_end_date date, next_period_ends timestamp with time zone[], ends_time_zone text, ends_cycle text, ends_anchor_day smallint, ends_anchor_month smallint, ends_tzdb_version text, has_stale_ends boolean, used_minutes numeric, overage_minutes numeric, overage_minutes_written numeric, parked_at timestamp with time zone, parked_reason text, revision bigint, created_at timestamp with time zone, overage_minutes_granted numeric, judged_tier text, locale text, parked_code text)
+
+-- view usage_alerts_view (org_id uuid, slug text, name text, feature text, used numeric, allowance numeric, percent numeric, level integer, period_start timestamp with time zone, period_end timestamp with time zone)
+
+-- view usage_events (id uuid, organization_id uuid, user_id uuid, metric_type text, metric_value numeric, created_at timestamp with time zone, recorded_at timestamp with time zone, counted_at timestamp with time zone, idempotency_key text)
+
+-- function get_current_usage_period(p_timezone text DEFAULT 'UTC'::text)
+--     returns TABLE(period_start timestamp with time zone, period_end timestamp with time zone)
+--     plpgsql stable set search_path=public, pg_temp
+
+-- function get_current_usage_stats(p_user_id uuid)
+--     returns TABLE(feature text, used numeric, included numeric, purchased_remaining numeric, effective_limit numeric, percent numeric, period_start timestamp with time zone, period_end timestamp with time zone)
+--     plpgsql stable security definer set search_path=public, pg_temp
+
+-- function grant_overage_pack(p_org_id uuid, p_feature text, p_quantity numeric, p_reference text, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_purchased_at timestamp with time zone DEFAULT now())
+--     returns uuid
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function increment_feature_usage(p_user_id uuid, p_feature text, p_amount numeric DEFAULT 1, p_idempotency_key text DEFAULT NULL::text)
+--     returns TABLE(allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text)
+--     plpgsql volatile security definer set search_path=public, pg_temp
+
+-- function increment_usage_if_allowed(p_user_id uuid)
+--     returns TABLE(allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text)
+--     plpgsql volatile security definer set search_path=public, pg_temp
+
+-- function periodd_allowances(p_org_id uuid, p_at timestamp with time zone, p_feature text DEFAULT NULL::text)
+--     returns TABLE(feature text, at timestamp with time zone, period_start timestamp with time zone, period_end timestamp with time zone, used numeric, included numeric, is_granted boolean, drawn numeric, usable numeric, owed numeric, allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric, why_not text, tier text, subscription_status text, open_start timestamp with time zone, open_end timestamp with time zone, revision bigint)
+--     plpgsql stable set search_path=public, pg_temp
+
+-- function periodd_caller()
+--     returns uuid
+--     plpgsql stable set search_path=pg_catalog, pg_temp
+
+-- function periodd_caller_org()
+--     returns uuid
+--     plpgsql stable set search_path=public, pg_temp
+
+-- function periodd_ended_tier()
+--     returns text
+--     sql stable security definer
+
+-- function periodd_first_month(p_org_id uuid, p_at timestamp with time zone)
+--     returns TABLE(period_start timestamp with time zone, period_end timestamp with time zone, next_ends timestamp with time zone[])
+--     sql stable
+
+-- function periodd_folded(p_name text)
+--     returns text
+--     sql immutable
+
+-- function periodd_foreseen(p_org_id uuid, p_feature text, p_at timestamp with time zone, OUT included numeric, OUT is_granted boolean, OUT drawn numeric, OUT usable numeric, OUT owed numeric, OUT tier text, OUT subscription_status text)
+--     returns record
+--     plpgsql stable set search_path=public, pg_temp
+
+-- function periodd_held(p_org_id uuid, p_feature text, p_at timestamp with time zone, p_period_start timestamp with time zone)
+--     returns TABLE(usable numeric, drawn numeric, holds_expired boolean)
+--     sql stable
+
+-- function periodd_included(p_org_id uuid, p_feature text, p_tier text)
+--     returns TABLE(included numeric, is_granted boolean)
+--     sql stable
+
+-- function periodd_is_inclusive(p_end timestamp with time zone)
+--     returns boolean
+--     sql immutable
+
+-- function periodd_is_key(p_key text)
+--     returns boolean
+--     sql immutable
+
+-- function periodd_keyed(p_org_id uuid, p_key text)
+--     returns TABLE(metric_id uuid, user_id uuid, feature text, quantity numeric, used_at timestamp with time zone, recorded_at timestamp with time zone)
+--     sql stable
+
+-- function periodd_limit(p_org_id uuid, p_feature text, p_at timestamp with time zone)
+--     returns TABLE(period_start timestamp with time zone, included numeric, is_granted boolean, drawn numeric, usable numeric, allowance numeric)
+--     sql stable
+
+-- function periodd_opened(p_org_id uuid, p_at timestamp with time zone)
+--     returns boolean
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function periodd_percent(p_used numeric, p_allowance numeric)
+--     returns numeric
+--     sql immutable
+
+-- function periodd_period_at(p_start timestamp with time zone, p_end timestamp with time zone, p_next_ends timestamp with time zone[], p_at timestamp with time zone)
+--     returns TABLE(period_start timestamp with time zone, period_end timestamp with time zone)
+--     sql immutable
+
+-- function periodd_refuse_key(p_key text)
+--     returns void
+--     plpgsql immutable set search_path=pg_catalog, pg_temp
+
+-- function periodd_refuse_period(p_open_start timestamp with time zone, p_open_end timestamp with time zone)
+--     returns void
+--     plpgsql immutable set search_path=pg_catalog, pg_temp
+
+-- function periodd_refuse_reuse(p_org_id uuid, p_key text, p_user_id uuid)
+--     returns void
+--     plpgsql stable set search_path=public, pg_temp
+
+-- function periodd_speaks_for(p_user_id uuid)
+--     returns boolean
+--     sql stable
+
+-- function periodd_standing(p_org_id uuid, p_feature text, p_at timestamp with time zone)
+--     returns TABLE(at timestamp with time zone, included numeric, usable numeric, is_granted boolean, tier text, subscription_status text, open_start timestamp with time zone, open_end timestamp with time zone, next_ends timestamp with time zone[], revision bigint, is_all boolean)
+--     sql stable
+
+-- function periodd_unsubscribe(p_token text, p_at timestamp with time zone DEFAULT now())
+--     returns boolean
+--     plpgsql volatile security definer set search_path=public, pg_temp
+
+-- function record_usage(p_org_id uuid, p_feature text, p_amount numeric, p_user_id uuid DEFAULT NULL::uuid, p_used_at timestamp with time zone DEFAULT now(), p_idempotency_key text DEFAULT NULL::text)
+--     returns uuid
+--     plpgsql volatile set search_path=public, pg_temp

@@ -1,0 +1,176 @@
+//! An org as its row has it, what it subscribes to, and why it cannot be processed.
+
+use uuid::Uuid;
+
+use super::instant::{Instant, LocalDate, OutOfRange};
+use super::parking::ParkedCode;
+use super::period::{InvalidCycle, Period, Zone};
+use super::quantity::{Overflow, Quantity};
+
+/// The row of an org, as far as a rollover reads it.
+#[derive(Clone, Debug)]
+pub struct OrgState {
+    pub id: Uuid,
+    pub slug: String,
+    /// Moves with every change that a plan must not overlook (packs granted, refunded, …).
+    pub revision: i64,
+    /// The zone's name, as stored; it may be wrong.
+    pub time_zone: String,
+    /// The cycle's name, as stored.
+    pub cycle: String,
+    /// Day of the month or ISO weekday, as stored.
+    pub anchor_day: i16,
+    /// Month of a yearly cycle, as stored.
+    pub anchor_month: i16,
+    /// The open period; `None` when either end is missing.
+    pub period: Option<StoredPeriod>,
+    /// The stored following ends; empty when unknown.
+    pub next_period_ends: Vec<Instant>,
+    /// The zone that the stored end came from.
+    pub ends_time_zone: Option<String>,
+    /// The tz database release that the stored end came from.
+    pub ends_tzdb: Option<String>,
+    /// The end of the last closed period.
+    pub last_closed_end: Option<Instant>,
+    pub subscription: Subscription,
+    pub overage_minutes: Quantity,
+    /// What periodd wrote to `overage_minutes` last, without what others had added.
+    pub overage_minutes_written: Option<Quantity>,
+    /// Minutes granted in packs since then.
+    pub overage_minutes_granted: Quantity,
+}
+
+/// An open period as stored.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredPeriod {
+    /// The stored ends; possibly inverted.
+    pub period: Period,
+    /// The nominal date of the end; unknown for rows that others inserted.
+    pub end_date: Option<LocalDate>,
+    /// The end as stored, where newer zone rules have moved it: see [`StoredPeriod::under`].
+    pub moved_from: Option<Instant>,
+}
+
+impl StoredPeriod {
+    /// This period under newer zone rules: its end moves with the midnight that it stands for,
+    /// if both lie in the future. What has ended never moves.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn under(self, zone: &Zone, now: Instant) -> Result<Self, OutOfRange> {
+        let Some(date) = self.end_date else { return Ok(self) };
+        let Period { start, end: stored } = self.period;
+        let end = zone.first_instant(date)?;
+        if end == stored || end <= now || stored <= now || end <= start {
+            return Ok(self);
+        }
+        Ok(Self { period: Period { start, end }, moved_from: Some(stored), ..self })
+    }
+
+    /// The end as stored.
+    pub fn stored_end(self) -> Instant {
+        self.moved_from.unwrap_or(self.period.end)
+    }
+}
+
+/// Tier and subscription of an org.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct Subscription {
+    /// The tier that grants now.
+    pub tier: String,
+    /// The tier to come.
+    pub next_tier: Option<String>,
+    /// From when; `None` is the next boundary.
+    pub next_tier_at: Option<Instant>,
+    /// Status from the payment provider; reported, never interpreted.
+    pub status: Option<String>,
+    /// When the subscription ends.
+    pub ends_at: Option<Instant>,
+}
+
+impl Subscription {
+    /// What applies from `boundary` on: an ended subscription, else a tier to come. A tier to come
+    /// that is due at the same boundary goes with the subscription; a later one was sold for then.
+    pub(super) fn at_boundary(&mut self, boundary: Instant, ended_tier: &str) {
+        let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= boundary);
+        if self.ends_at.is_some() && is_due(self.ends_at) {
+            ended_tier.clone_into(&mut self.tier);
+            self.status = Some("canceled".to_owned());
+            self.ends_at = None;
+            if is_due(self.next_tier_at) {
+                self.next_tier = None;
+                self.next_tier_at = None;
+            }
+        } else if is_due(self.next_tier_at)
+            && let Some(next) = self.next_tier.take()
+        {
+            self.tier = next;
+            self.next_tier_at = None;
+        }
+    }
+}
+
+/// A change of tier or subscription.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct SubscriptionChange {
+    /// As it stood; the change applies only while it still does.
+    pub before: Subscription,
+    /// As it stands afterwards.
+    pub after: Subscription,
+}
+
+/// Why an org cannot be processed; the sentence that it is parked with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The zone is unknown.
+    #[error("{0}")]
+    Zone(String),
+    /// The cycle or an anchor is unknown.
+    #[error("{0}")]
+    Cycle(#[from] InvalidCycle),
+    /// The stored period does not end after it starts.
+    #[error("the period {0} does not end after it starts")]
+    Inverted(Period),
+    /// There would be a gap or an overlap.
+    #[error("the open period starts at {start}, but the last closed one ended at {closed}")]
+    DoesNotTouch {
+        /// End of the last closed period.
+        closed: Instant,
+        /// Start of the open one.
+        start: Instant,
+    },
+    /// More than one period is due, and `catch_up = "halt"`.
+    #[error("more than one period is due (the first since {since}) and catch_up is \"halt\"")]
+    Halted {
+        /// When the oldest period ended.
+        since: Instant,
+    },
+    /// A quantity does not fit.
+    #[error("{0}")]
+    Overflow(#[from] Overflow),
+    /// A date does not fit.
+    #[error("{0}")]
+    OutOfRange(#[from] OutOfRange),
+    /// A pack holds less than nothing.
+    #[error("pack {0} has a negative quantity")]
+    NegativePack(Uuid),
+    /// The database's own words about a row that it refused or could not read.
+    #[error("{0}")]
+    Unprocessable(String),
+}
+
+impl Reason {
+    /// The kind of reason, as a code.
+    pub fn code(&self) -> ParkedCode {
+        match self {
+            Self::Zone(_) => ParkedCode::UnknownZone,
+            Self::Cycle(_) => ParkedCode::InvalidCycle,
+            Self::Inverted(_) => ParkedCode::InvertedPeriod,
+            Self::DoesNotTouch { .. } => ParkedCode::Gap,
+            Self::Halted { .. } => ParkedCode::Halted,
+            Self::Overflow(_) | Self::OutOfRange(_) => ParkedCode::OutOfRange,
+            Self::NegativePack(_) => ParkedCode::NegativePack,
+            Self::Unprocessable(_) => ParkedCode::Unprocessable,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Times as people read them: one notation in every command.
+//!
+//! A time of an org is local to the org, with the abbreviation of its zone: `2026-12-01 00:00 CET`.
+//! What belongs to no org, and everything with `--utc`, is in UTC. Seconds are shown where there
+//! are any.
+
+use jiff::SignedDuration;
+
+use crate::billing::{Instant, Zone};
+use crate::tz::TzData;
+
+/// How a command writes times.
+#[derive(Clone, Debug)]
+pub(crate) struct Times {
+    tz: TzData,
+    utc: bool,
+    now: Instant,
+}
+
+impl Times {
+    /// In UTC alone with `utc`; `now` is what relative times are relative to.
+    pub(crate) fn new(tz: TzData, utc: bool, now: Instant) -> Self {
+        Self { tz, utc, now }
+    }
+
+    /// Times in a zone by its name; in UTC if nobody knows it.
+    pub(crate) fn local(&self, zone: &str) -> Local {
+        let zone = if self.utc { None } else { self.tz.zone(zone).ok() };
+        Local { zone: zone.unwrap_or_else(Zone::utc), now: self.now }
+    }
+
+    /// Times of what belongs to no org.
+    pub(crate) fn utc(&self) -> Local {
+        Local { zone: Zone::utc(), now: self.now }
+    }
+}
+
+/// Times in one zone.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    zone: Zone,
+    now: Instant,
+}
+
+impl Local {
+    /// `2026-12-01 00:00 CET`.
+    pub(crate) fn at(&self, at: Instant) -> String {
+        written(&self.zone, at)
+    }
+
+    /// The same with the time relative to now beside it: `2026-12-01 00:00 CET (in 3 d)`.
+    pub(crate) fn beside(&self, at: Instant) -> String {
+        format!("{} ({})", self.at(at), self.relative(at))
+    }
+
+    /// The time relative to now: `in 3 d 4 h`, `12 min ago`.
+    pub(crate) fn relative(&self, at: Instant) -> String {
+        relative(at.since(self.now))
+    }
+}
+
+/// An instant on a zone's wall clock: to the minute, or to the second where it is not a full one.
+pub(crate) fn written(zone: &Zone, at: Instant) -> String {
+    let is_full = at.microseconds().rem_euclid(60_000_000) < 1_000_000;
+    zone.local_as(at, if is_full { "%Y-%m-%d %H:%M %Z" } else { "%Y-%m-%d %H:%M:%S %Z" })
+}
+
+fn relative(span: SignedDuration) -> String {
+    let amount = match span.unsigned_abs().as_secs() {
+        0 => return "now".to_owned(),
+        seconds => amount(seconds),
+    };
+    if span.is_negative() { format!("{amount} ago") } else { format!("in {amount}") }
+}
+
+/// The two largest units of so many seconds: `45 s`, `12 min`, `3 h 20 min`, `41 d`.
+fn amount(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    let two = |large: u64, unit: &str, small: u64, smaller: &str| match small {
+        0 => format!("{large} {unit}"),
+        small => format!("{large} {unit} {small} {smaller}"),
+    };
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => two(hours, "h", minutes % 60, "min"),
+        (1..10, hours, _) => two(days, "d", hours % 24, "h"),
+        _ => format!("{days} d"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    // By its whole name: what is used of the room above would need this file, too.
+    use crate::billing::Instant;
+    use crate::cli::times::{Times, relative};
+    use crate::tz::TzData;
+
+    #[test]
+    fn a_time_is_local_to_its_zone_or_in_utc() {
+        let now: Instant = "2026-11-30T12:00:00Z".parse().unwrap();
+        let end: Instant = "2026-11-30T22:00:00Z".parse().unwrap();
+        let odd: Instant = "2026-11-30T11:58:07.123456Z".parse().unwrap();
+        let times = |utc| Times::new(TzData::bundled(), utc, now);
+        let beirut = times(false).local("Asia/Beirut");
+        assert_eq!(beirut.beside(end), "2026-12-01 00:00 EET (in 10 h)");
+        assert_eq!(beirut.beside(odd), "2026-11-30 13:58:07 EET (1 min ago)");
+        assert_eq!(times(true).local("Asia/Beirut").at(end), "2026-11-30 22:00 UTC");
+        assert_eq!(times(false).local("No/Such").at(end), "2026-11-30 22:00 UTC");
+        assert_eq!(times(false).utc().at(end), "2026-11-30 22:00 UTC");
+    }
+
+    #[test]
+    fn a_relative_time_has_its_two_largest_units() {
+        for (seconds, text) in [
+            (0, "now"),
+            (45, "in 45 s"),
+            (-60, "1 min ago"),
+            (-3_599, "59 min ago"),
+            (3_600, "in 1 h"),
+            (12_000, "in 3 h 20 min"),
+            (-86_400, "1 d ago"),
+            (273_600, "in 3 d 4 h"),
+            (-41 * 86_400 - 7_200, "41 d ago"),
+        ] {
+            assert_eq!(relative(SignedDuration::from_secs(seconds)), text);
+        }
+    }
+}

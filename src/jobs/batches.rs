@@ -1,0 +1,411 @@
+//! Orgs that are worked on together, and what to do when that fails: one policy for every job that
+//! goes over pages of orgs.
+//!
+//! A page that fails is tried in halves, until what fails stands alone. An org whose rows somebody
+//! else holds, or changes without a pause, is left to the next run; one whose rows cannot be
+//! processed is parked; everybody else is served. What the server refuses for every org alike is
+//! nobody's fault among them: then the run fails, and nobody is parked.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::billing::parking::ParkedCode;
+use crate::store::{Connection, LockTimeout, StoreError, answers};
+
+/// Conflicts in a row on the same page before it is taken apart: many orgs at once are fast, few
+/// at once get through.
+pub(super) const CONFLICTS_PER_PAGE: u32 = 2;
+/// Conflicts in a row on a single org before it is left to the next run.
+pub(super) const CONFLICTS_PER_ORG: u32 = 20;
+/// Waits for rows that somebody holds, on one page, before what is left of the orgs that were
+/// waited for together is left to the next run. Most of a page's are short ones: to find one org
+/// among a thousand takes eleven.
+pub(super) const WAITS_PER_PAGE: usize = 40;
+/// The longest pause after a conflict with a single org; each is drawn at random below it, so that
+/// two that collide do not collide in step.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// Orgs that are tried one by one, from all over a page, once the server has refused the first of
+/// them: where it refuses all of these in the same way, it refuses everybody.
+pub(super) const PROBES: usize = 8;
+
+/// Orgs that are tried together.
+#[derive(Debug, Clone)]
+pub(super) struct Batch {
+    pub(super) ids: Vec<Uuid>,
+    /// How long they wait for what somebody else holds.
+    pub(super) wait: LockTimeout,
+    /// Conflicts so far.
+    conflicts: u32,
+}
+
+/// An org that a run skipped; the next run tries again.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct Left {
+    /// The org.
+    pub org: Uuid,
+    /// Its name for people.
+    pub slug: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// An org that a run does not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stuck {
+    /// Its rows cannot be processed, and why: it is parked.
+    Faulty(Uuid, ParkedCode, String),
+    /// Somebody else is at its rows: it is left to the next run.
+    Left(Uuid, String),
+}
+
+impl Stuck {
+    /// Which org it is.
+    pub(super) const fn org(&self) -> Uuid {
+        let (Self::Faulty(org, ..) | Self::Left(org, _)) = self;
+        *org
+    }
+}
+
+/// Whom the server refused, as long as it is open who is to blame: these orgs, or something that
+/// all orgs share.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    others_pass: bool,
+    has_probed: bool,
+    alone: Vec<(Uuid, StoreError)>,
+}
+
+impl Refusals {
+    /// Others got through: what the server refuses is not what all orgs share.
+    pub(super) fn passed(&mut self) {
+        self.others_pass = true;
+    }
+
+    /// Notes an org that was refused while it stood alone.
+    ///
+    /// # Errors
+    /// The error, where as many as it takes were refused in the same way and nobody got through.
+    pub(super) fn note(&mut self, org: Uuid, error: StoreError) -> Result<(), StoreError> {
+        self.alone.push((org, error));
+        if !self.others_pass && self.alone.len() > PROBES {
+            self.unless_all_alike()?;
+        }
+        Ok(())
+    }
+
+    /// Should orgs from all over the page be tried next, each alone? Once, and unless it is known
+    /// already that others get through.
+    pub(super) fn wants_probes(&mut self) -> bool {
+        let wants = !self.others_pass && !self.alone.is_empty() && !self.has_probed;
+        self.has_probed |= wants;
+        wants
+    }
+
+    /// Orgs that can be told to be at fault by now.
+    pub(super) fn guilty(&mut self) -> Vec<Stuck> {
+        if !self.others_pass {
+            return Vec::new();
+        }
+        self.alone.drain(..).map(|(org, error)| stuck(org, &error)).collect()
+    }
+
+    /// What is left to decide when everybody has been tried.
+    ///
+    /// # Errors
+    /// The error, where all were refused in the same way; of a single org, where no rule about its
+    /// rows did it.
+    pub(super) fn decide(&mut self) -> Result<Vec<Stuck>, StoreError> {
+        if !self.others_pass {
+            self.unless_all_alike()?;
+            if let [(_, error)] = &self.alone[..]
+                && !is_by_rule(error)
+                && let Some((_, error)) = self.alone.pop()
+            {
+                return Err(error);
+            }
+        }
+        self.others_pass = true;
+        Ok(self.guilty())
+    }
+
+    fn unless_all_alike(&mut self) -> Result<(), StoreError> {
+        let (first, rest) = match &self.alone[..] {
+            [(_, first), rest @ ..] if !rest.is_empty() => (first, rest),
+            _ => return Ok(()),
+        };
+        if rest.iter().all(|(_, error)| is_alike(first, error))
+            && let Some((_, error)) = self.alone.pop()
+        {
+            return Err(error);
+        }
+        Ok(())
+    }
+}
+
+/// What an org is parked with after this error, where that is its fault.
+pub(super) const fn fault(error: &StoreError) -> Option<ParkedCode> {
+    match error {
+        StoreError::Refused { .. } => Some(ParkedCode::RefusedByDatabase),
+        StoreError::Unprocessable(_) => Some(ParkedCode::Unprocessable),
+        _ => None,
+    }
+}
+
+fn stuck(org: Uuid, error: &StoreError) -> Stuck {
+    match fault(error) {
+        Some(code) => Stuck::Faulty(org, code, error.to_string()),
+        None => Stuck::Left(org, error.to_string()),
+    }
+}
+
+fn is_by_rule(error: &StoreError) -> bool {
+    matches!(error, StoreError::Refused { by_rule: true, .. })
+}
+
+fn is_alike(a: &StoreError, b: &StoreError) -> bool {
+    match (a, b) {
+        (StoreError::Refused { code: a, .. }, StoreError::Refused { code: b, .. }) => a == b,
+        _ => std::mem::discriminant(a) == std::mem::discriminant(b),
+    }
+}
+
+/// What is still to be tried of a page.
+#[derive(Debug)]
+pub(super) struct Batches {
+    waiting: Vec<Batch>,
+    refusals: Refusals,
+    waits: usize,
+    conflicts: usize,
+    stuck: Vec<Stuck>,
+}
+
+impl Batches {
+    /// A page of orgs, to be tried together at first. `wait` is how long they wait for what
+    /// somebody holds: see [`Self::met_holder`].
+    pub(super) fn of(ids: Vec<Uuid>, wait: LockTimeout) -> Self {
+        let batch = Batch { ids, wait, conflicts: 0 };
+        Self {
+            waiting: if batch.ids.is_empty() { vec![] } else { vec![batch] },
+            refusals: Refusals::default(),
+            waits: 0,
+            conflicts: 0,
+            stuck: Vec::new(),
+        }
+    }
+
+    /// The same with every org tried by itself.
+    pub(super) fn one_by_one(mut self) -> Self {
+        let alone = self.waiting.drain(..).flat_map(|batch| {
+            let wait = batch.wait;
+            batch.ids.into_iter().map(move |org| Batch { ids: vec![org], wait, conflicts: 0 })
+        });
+        self.waiting = alone.collect();
+        self
+    }
+
+    /// The next orgs to be tried.
+    pub(super) fn next(&mut self) -> Option<Batch> {
+        self.waiting.pop()
+    }
+
+    /// Takes the result of a batch: what was done, or `None` when it failed. What failed is tried
+    /// again: as it is, then in halves, a single org after a pause.
+    ///
+    /// # Errors
+    /// The error itself, where trying again is of no use.
+    pub(super) async fn outcome<T>(
+        &mut self,
+        connection: &mut Connection,
+        batch: Batch,
+        result: Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let error = match result {
+            Ok(done) => {
+                self.refusals.passed();
+                self.stuck.extend(self.refusals.guilty());
+                return Ok(Some(done));
+            }
+            Err(error) => error,
+        };
+        let alone = if let [org] = batch.ids[..] { Some(org) } else { None };
+        match (error, alone) {
+            (error, _) if error.is_conflict() => {
+                self.after_conflict(batch, alone, error).await?;
+            }
+            (error @ (StoreError::Held(_) | StoreError::Cancelled(_)), _) => {
+                self.after_wait(batch.ids, &error.to_string());
+            }
+            (StoreError::Unprocessable(why), Some(org)) => {
+                self.stuck.push(Stuck::Faulty(org, ParkedCode::Unprocessable, why));
+            }
+            (StoreError::Unprocessable(_), None) => self.halve(batch.ids, batch.wait),
+            // A server that answers lacked something for these rows only: room for one table, say.
+            (error @ StoreError::Unavailable(_), _) if !answers(connection).await => {
+                return Err(error);
+            }
+            (error @ (StoreError::Refused { .. } | StoreError::Unavailable(_)), Some(org)) => {
+                self.refused(org, error)?;
+            }
+            (StoreError::Refused { .. } | StoreError::Unavailable(_), None) => {
+                self.halve(batch.ids, batch.wait);
+            }
+            (other, _) => return Err(other),
+        }
+        Ok(None)
+    }
+
+    /// The orgs that this page does not serve, once everybody has been tried.
+    ///
+    /// # Errors
+    /// What the server refused for every org alike.
+    pub(super) fn stuck(&mut self) -> Result<Vec<Stuck>, StoreError> {
+        self.stuck.extend(self.refusals.decide()?);
+        Ok(std::mem::take(&mut self.stuck))
+    }
+
+    /// How often somebody else was at the same rows.
+    pub(super) fn conflicts(&self) -> usize {
+        self.conflicts
+    }
+
+    /// Did somebody hold rows for longer than this page waited? The next page then waits less.
+    pub(super) fn met_holder(&self) -> bool {
+        self.waits > 0
+    }
+
+    /// Did somebody hold what everybody on this page needs, a whole table maybe?
+    pub(super) fn was_held_up(&self) -> bool {
+        self.waits > 1 && !self.refusals.others_pass
+    }
+
+    /// Notes an org that was refused while it stood alone, and finds out whose fault that is.
+    fn refused(&mut self, org: Uuid, error: StoreError) -> Result<(), StoreError> {
+        self.refusals.note(org, error)?;
+        self.stuck.extend(self.refusals.guilty());
+        self.probe();
+        Ok(())
+    }
+
+    async fn after_conflict(
+        &mut self,
+        batch: Batch,
+        alone: Option<Uuid>,
+        error: StoreError,
+    ) -> Result<(), StoreError> {
+        self.conflicts += 1;
+        let Batch { ids, wait, conflicts } = batch;
+        let conflicts = conflicts + 1;
+        match alone {
+            Some(org) if conflicts == CONFLICTS_PER_ORG => match error.insisted_upon() {
+                refusal @ StoreError::Refused { .. } => self.refused(org, refusal)?,
+                why => {
+                    let why = format!("it is changed constantly by others: {why}");
+                    self.stuck.push(Stuck::Left(org, why));
+                }
+            },
+            Some(_) => {
+                tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
+                self.waiting.push(Batch { ids, wait, conflicts });
+            }
+            None if conflicts < CONFLICTS_PER_PAGE => {
+                self.waiting.push(Batch { ids, wait, conflicts });
+            }
+            None => self.halve(ids, wait),
+        }
+        Ok(())
+    }
+
+    /// The halves wait less, until the org that is held stands alone. It is left at once: to wait
+    /// again would keep the others waiting.
+    fn after_wait(&mut self, ids: Vec<Uuid>, why: &str) {
+        self.conflicts += 1;
+        self.waits += 1;
+        if ids.len() > 1 && self.waits < WAITS_PER_PAGE {
+            self.halve(ids, LockTimeout::Short);
+        } else {
+            self.stuck.extend(ids.into_iter().map(|org| Stuck::Left(org, why.to_owned())));
+        }
+    }
+
+    fn halve(&mut self, mut ids: Vec<Uuid>, wait: LockTimeout) {
+        let rest = ids.split_off(ids.len() / 2);
+        self.waiting.extend([rest, ids].map(|ids| Batch { ids, wait, conflicts: 0 }));
+    }
+
+    /// Has orgs from all over the page tried next, where that tells whose fault it is.
+    fn probe(&mut self) {
+        if !self.refusals.wants_probes() {
+            return;
+        }
+        let probes = probes(self.waiting.iter_mut().map(|batch| &mut batch.ids).collect());
+        self.waiting.retain(|batch| !batch.ids.is_empty());
+        let probe = |org| Batch { ids: vec![org], wait: LockTimeout::Long, conflicts: 0 };
+        self.waiting.extend(probes.into_iter().map(probe));
+    }
+}
+
+/// Takes [`PROBES`] orgs out of these, spread evenly.
+pub(super) fn probes(waiting: Vec<&mut Vec<Uuid>>) -> Vec<Uuid> {
+    let total: usize = waiting.iter().map(|ids| ids.len()).sum();
+    let stride = total.div_ceil(PROBES).max(1);
+    let (mut place, mut probes) = (0, Vec::new());
+    for ids in waiting {
+        ids.retain(|org| {
+            let is_probe = place % stride == 0;
+            place += 1;
+            if is_probe {
+                probes.push(*org);
+            }
+            !is_probe
+        });
+    }
+    probes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str, by_rule: bool) -> StoreError {
+        StoreError::Refused { code: code.to_owned(), message: "no".to_owned(), by_rule }
+    }
+
+    #[test]
+    fn what_everybody_is_refused_is_nobodys_fault() {
+        let mut refusals = Refusals::default();
+        for org in 0..2 {
+            refusals.note(Uuid::from_u128(org), refused("42501", true)).unwrap();
+        }
+        assert!(refusals.guilty().is_empty());
+        assert!(matches!(refusals.decide(), Err(StoreError::Refused { .. })));
+        let mut many = Refusals::default();
+        let noted: Result<Vec<()>, StoreError> =
+            (0..20).map(|org| many.note(Uuid::from_u128(org), refused("P0001", true))).collect();
+        assert!(noted.is_err(), "it does not take everybody to find out");
+    }
+
+    #[test]
+    fn an_org_that_is_refused_beside_others_is_at_fault() {
+        let org = Uuid::from_u128(1);
+        let mut refusals = Refusals::default();
+        refusals.note(org, refused("XX000", false)).unwrap();
+        refusals.passed();
+        assert_eq!(
+            refusals.guilty(),
+            [Stuck::Faulty(org, ParkedCode::RefusedByDatabase, "no".to_owned())]
+        );
+        assert_eq!(refusals.decide().unwrap(), []);
+    }
+
+    #[test]
+    fn of_a_single_org_only_a_rule_about_its_rows_tells() {
+        let org = Uuid::from_u128(1);
+        let mut refusals = Refusals::default();
+        refusals.note(org, refused("P0001", true)).unwrap();
+        assert_eq!(refusals.decide().unwrap().len(), 1);
+        refusals = Refusals::default();
+        refusals.note(org, refused("42501", false)).unwrap();
+        assert!(refusals.decide().is_err());
+    }
+}

@@ -1,0 +1,185 @@
+//! Adjustments of closed periods: what late usage is decided by, and writing what was decided.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::billing::late::{Adjustment, Closed};
+use crate::billing::quota::Feature;
+use crate::billing::{Instant, Period, Quantity};
+use crate::store::db::error::StoreError;
+use crate::store::orgs::packs;
+use crate::store::usage::pending::{self, Pending};
+
+/// One feature of a closed period whose counter has moved.
+#[derive(Debug, Clone)]
+pub struct LateCounter {
+    pub org: Uuid,
+    pub slug: String,
+    pub feature: Feature,
+    /// The books, and the counter as it was read with them.
+    pub closed: Closed,
+    /// The period's metrics are all still there.
+    pub has_its_metrics: bool,
+}
+
+/// Reads the books of closed periods beside their counters, in one snapshot.
+///
+/// A feature that was not used by the close has no line in the books; what the period's tier
+/// includes now is taken for it.
+pub async fn closed(
+    connection: &mut PgConnection,
+    counters: &[&Pending],
+) -> Result<Vec<LateCounter>, StoreError> {
+    let orgs: Vec<Uuid> = counters.iter().map(|counter| counter.org).collect();
+    let features: Vec<&str> = counters.iter().map(|counter| counter.feature.as_str()).collect();
+    let starts: Vec<Instant> = counters.iter().map(|counter| counter.period_start).collect();
+    let rows = sqlx::query!(
+        r#"select p.org_id as "org!", o.slug, p.feature as "feature!", b.period_start,
+                  b.period_end, b.closed_at, c.used as counted,
+                  coalesce(u.used, 0) as "used!", coalesce(u.drawn, 0) as "drawn!",
+                  coalesce(u.uncovered, 0) as "uncovered!",
+                  case when u.org_id is not null then u.included else i.included end as included,
+                  a.late as "late!", a.set_aside as "set_aside!", a.drawn as "late_drawn!",
+                  a.uncovered as "late_uncovered!", a.adjustments as "adjustments!",
+                  (r.before is null or b.period_start >= r.before) as "has_its_metrics!"
+           from unnest($1::uuid[], $2::text[], $3::timestamptz[])
+                    as p (org_id, feature, period_start)
+           join organizations o on o.id = p.org_id
+           join usage_counters c on c.org_id = p.org_id and c.feature = p.feature
+                and c.period_start = p.period_start
+           join billing_periods b on b.org_id = p.org_id and b.period_start = p.period_start
+           left join billing_period_usage u on u.org_id = p.org_id and u.feature = p.feature
+                and u.period_start = p.period_start
+           cross join lateral periodd_included(p.org_id, p.feature, b.tier) i
+           left join periodd_removed r on r.org_id = p.org_id
+           cross join lateral (
+               select coalesce(sum(x.used) filter (where x.kind = 'late'), 0) as late,
+                      coalesce(sum(x.used) filter (where x.kind = 'set_aside'), 0) as set_aside,
+                      coalesce(sum(x.drawn), 0) as drawn,
+                      coalesce(sum(x.uncovered), 0) as uncovered,
+                      coalesce(max(x.seq), 0) as adjustments
+               from billing_adjustments x
+               where x.org_id = p.org_id and x.period_start = p.period_start
+                 and x.feature = p.feature) a
+           order by p.org_id, p.period_start, p.feature"#,
+        &orgs,
+        &features as &[&str],
+        &starts
+    );
+    let rows = rows.fetch_all(connection).await?;
+    let late = rows.into_iter().map(|row| {
+        let sum = |a: Quantity, b: Quantity| {
+            a.plus(b).map_err(|overflow| StoreError::Unprocessable(overflow.to_string()))
+        };
+        Ok(LateCounter {
+            org: row.org,
+            slug: row.slug,
+            feature: row.feature.as_str().into(),
+            closed: Closed {
+                period: Period { start: row.period_start, end: row.period_end },
+                closed_at: row.closed_at,
+                included: row.included.into(),
+                charged: sum(row.used, row.late)?,
+                set_aside: row.set_aside,
+                drawn: sum(row.drawn, row.late_drawn)?,
+                uncovered: sum(row.uncovered, row.late_uncovered)?,
+                adjustments: row.adjustments,
+                counted: row.counted,
+            },
+            has_its_metrics: row.has_its_metrics,
+        })
+    });
+    late.collect()
+}
+
+/// Locks the row of an org whose packs are about to move, so that no rollover plans with them
+/// meanwhile: one planned before is planned again. Packs that an application inserted by itself are
+/// entered in the ledger: what comes late is charged once, and has to find them.
+pub async fn begin(connection: &mut PgConnection, org: Uuid) -> Result<(), StoreError> {
+    packs::enter_in_ledger(connection, &[org]).await
+}
+
+/// Writes one adjustment with everything that belongs to it.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when somebody else adjusted the same feature, or a pack does not hold
+/// any more what was read: the transaction has to be dropped then.
+pub async fn write(
+    connection: &mut PgConnection,
+    late: &LateCounter,
+    adjustment: &Adjustment,
+    now: Instant,
+) -> Result<(), StoreError> {
+    let start = late.closed.period.start;
+    sqlx::query!(
+        "insert into billing_adjustments
+             (org_id, feature, period_start, seq, kind, used, drawn, uncovered, reason, decided_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        late.org,
+        &*late.feature,
+        start,
+        adjustment.seq,
+        adjustment.kind.name(),
+        adjustment.used,
+        adjustment.drawn,
+        adjustment.uncovered,
+        adjustment.reason,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    if !adjustment.entries.is_empty() {
+        packs::lock_intent(connection, late.org, &late.feature).await?;
+    }
+    for &(pack, before) in &adjustment.packs_before {
+        let last = adjustment.entries.iter().rfind(|entry| entry.pack == pack);
+        let Some(last) = last else { continue };
+        let moved = sqlx::query!(
+            "update overage_packs p set remaining = $3, entries = $4
+             where p.org_id = $1 and p.id = $2 and p.remaining = $5",
+            late.org,
+            pack,
+            last.remaining,
+            last.seq,
+            before
+        );
+        if moved.execute(&mut *connection).await?.rows_affected() != 1 {
+            return Err(StoreError::Conflict("a pack changed meanwhile".to_owned()));
+        }
+    }
+    for entry in &adjustment.entries {
+        sqlx::query!(
+            "insert into overage_entries
+                 (org_id, pack_id, seq, kind, quantity, at, period_start, remaining)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            late.org,
+            entry.pack,
+            entry.seq,
+            entry.kind.name(),
+            entry.quantity,
+            entry.at,
+            entry.period_start,
+            entry.remaining
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    if !adjustment.entries.is_empty() {
+        pending::mark(connection, &[(late.org, &*late.feature)], now).await?;
+    }
+    if adjustment.in_open_period {
+        // Once, because the adjustment above is written once: without a key, for any key could be
+        // somebody else's already.
+        sqlx::query!(
+            "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+             values ($1, $2, $3, $4)",
+            late.org,
+            &*late.feature,
+            adjustment.used,
+            now
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! Reads for people: what `explain`, `status`, `doctor` and histories show.
+//!
+//! They read in one snapshot, lock nothing and write nothing.
+//!
+//! Never: a lock, a write.
+
+pub mod doctor;
+pub mod explain;
+pub mod history;
+pub mod status;

@@ -1,0 +1,514 @@
+//! Applying plans: one transaction per page, one idea per statement, every write guarded.
+//!
+//! The org's row goes first. It moves only while it still stands as the plan expects, and only
+//! what it lets through is written after it. Anything else that does not move as planned means
+//! that someone else was faster: the page is rolled back, read again and planned anew.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::guards;
+use super::planned::{EndsSource, Planned, closes};
+use super::snapshot::{OrgUsage, Window};
+use crate::billing::org::SubscriptionChange;
+use crate::billing::parking::ParkedCode;
+use crate::billing::rollover::Plan;
+use crate::billing::{Instant, Quantity};
+use crate::store::db::error::StoreError;
+use crate::store::usage;
+
+/// An org to park, with the revision that was read.
+#[derive(Debug, Clone)]
+pub struct Parking {
+    pub org: Uuid,
+    /// The revision that the reason was found at; `None` for a row that cannot be read.
+    pub revision: Option<i64>,
+    pub code: ParkedCode,
+    pub reason: String,
+}
+
+/// When plans are applied, and by which rules.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp<'a> {
+    pub now: Instant,
+    /// Real time: when metrics are counted.
+    pub counted_at: Instant,
+    /// The tz database release that the ends come from.
+    pub tzdb: &'a str,
+}
+
+/// Applies a page of plans within its transaction, and returns the orgs that moved. An org that
+/// does not stand as its plan expects is left alone.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when something but an org's row did not move as planned: the
+/// transaction has to be dropped then.
+pub async fn apply(
+    connection: &mut PgConnection,
+    page: &[Planned],
+    stamp: Stamp<'_>,
+) -> Result<HashSet<Uuid>, StoreError> {
+    let moved = move_orgs(connection, page, stamp).await?;
+    let page: Vec<&Planned> = page.iter().filter(|p| moved.contains(&p.plan.org)).collect();
+    guards::hold(connection, &page, stamp.counted_at).await?;
+    move_ends(connection, &page, stamp).await?;
+    count(connection, &page, stamp.counted_at).await?;
+    close_periods(connection, &page, stamp).await?;
+    write_usage(connection, &page).await?;
+    move_packs(connection, &page).await?;
+    write_entries(connection, &page).await?;
+    change_subscription(connection, &page).await?;
+    reset_users(connection, &page).await?;
+    guards::drop_unused(connection, &page, stamp.counted_at).await?;
+    // Last, for what comes after it is late usage.
+    guards::compare(connection, &page).await?;
+    Ok(moved)
+}
+
+/// Moves the orgs' rows on: the compare-and-set that everything else hangs on.
+async fn move_orgs(
+    connection: &mut PgConnection,
+    page: &[Planned],
+    stamp: Stamp<'_>,
+) -> Result<HashSet<Uuid>, StoreError> {
+    let mut cohorts = Cohorts::default();
+    let rows: Vec<i32> = page.iter().map(|planned| cohorts.place(planned)).collect();
+    let column = |of: fn(&Plan) -> Quantity| -> Vec<Quantity> {
+        page.iter().map(|planned| of(&planned.plan)).collect()
+    };
+    let ids: Vec<Uuid> = page.iter().map(|planned| planned.plan.org).collect();
+    let starts: Vec<Instant> = page.iter().map(|planned| planned.plan.open.start).collect();
+    let expected_ends: Vec<Option<Instant>> =
+        page.iter().map(|planned| planned.plan.expected.period_end).collect();
+    let revisions: Vec<i64> = page.iter().map(|planned| planned.plan.expected.revision).collect();
+    let moved = sqlx::query_scalar!(
+        r#"update organizations o set
+               current_period_start = p.opens,
+               current_period_end = c.ends,
+               current_period_end_date = c.end_date,
+               next_period_ends = ($17::timestamptz[])[c.next_from : c.next_upto],
+               ends_time_zone = c.time_zone,
+               ends_cycle = c.cycle,
+               ends_anchor_day = c.anchor_day,
+               ends_anchor_month = c.anchor_month,
+               ends_tzdb_version = $18,
+               used_minutes = p.used_minutes,
+               overage_minutes = p.overage_minutes,
+               overage_minutes_written = p.overage_written,
+               overage_minutes_granted = 0
+           -- In the order of their ids, as everybody locks the rows of several orgs.
+           from (select * from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::timestamptz[],
+                                      $5::bigint[], $6::numeric[], $7::numeric[], $8::numeric[],
+                                      $9::numeric[])
+                    as p (id, cohort, opens, expected_end, revision,
+                          used_minutes, overage_minutes, overage_written, overage_expected)
+                 order by id) p
+           join unnest($10::timestamptz[], $11::date[], $12::text[], $13::text[],
+                       $14::smallint[], $15::smallint[], $16::int[], $19::int[])
+                    with ordinality
+                    as c (ends, end_date, time_zone, cycle, anchor_day, anchor_month,
+                          next_from, next_upto, cohort)
+             on c.cohort = p.cohort
+           where o.id = p.id
+             and (o.current_period_end is not distinct from p.expected_end
+                  or (o.current_period_start is null and p.expected_end is null))
+             and o.revision = p.revision
+             and o.overage_minutes = p.overage_expected
+             and o.parked_at is null
+             and o.time_zone = c.time_zone and o.cycle = c.cycle
+             and o.anchor_day = c.anchor_day and o.anchor_month = c.anchor_month
+           returning o.id"#,
+        &ids,
+        &rows,
+        &starts,
+        &expected_ends as &[Option<Instant>],
+        &revisions,
+        &column(|plan| plan.derived.used_minutes),
+        &column(|plan| plan.derived.overage_minutes),
+        &column(|plan| plan.derived.overage_minutes_written),
+        &column(|plan| plan.expected.overage_minutes),
+        &cohorts.ends,
+        &cohorts.end_dates,
+        &cohorts.time_zones,
+        &cohorts.cycles,
+        &cohorts.anchor_days,
+        &cohorts.anchor_months,
+        &cohorts.next_from,
+        &cohorts.next_ends,
+        stamp.tzdb,
+        &cohorts.next_upto
+    );
+    Ok(moved.fetch_all(connection).await?.into_iter().collect())
+}
+
+/// Orgs of a page that end alike share a row: most of a page do, and their following ends are
+/// sent once.
+#[derive(Default)]
+struct Cohorts {
+    places: HashMap<(EndsSource, Instant), i32>,
+    ends: Vec<Instant>,
+    end_dates: Vec<crate::billing::LocalDate>,
+    time_zones: Vec<String>,
+    cycles: Vec<String>,
+    anchor_days: Vec<i16>,
+    anchor_months: Vec<i16>,
+    next_from: Vec<i32>,
+    next_upto: Vec<i32>,
+    next_ends: Vec<Instant>,
+}
+
+impl Cohorts {
+    /// The place of a plan's cohort, counted from 1 as PostgreSQL counts.
+    fn place(&mut self, planned: &Planned) -> i32 {
+        let key = (planned.source.clone(), planned.plan.open.end);
+        if let Some(place) = self.places.get(&key) {
+            return *place;
+        }
+        let count = |length: usize| i32::try_from(length).unwrap_or(i32::MAX);
+        self.ends.push(planned.plan.open.end);
+        self.end_dates.push(planned.plan.open_end_date);
+        self.time_zones.push(planned.source.time_zone.clone());
+        self.cycles.push(planned.source.cycle.clone());
+        self.anchor_days.push(planned.source.anchor_day);
+        self.anchor_months.push(planned.source.anchor_month);
+        self.next_from.push(count(self.next_ends.len()) + 1);
+        self.next_ends.extend(&planned.plan.next_ends);
+        self.next_upto.push(count(self.next_ends.len()));
+        let place = count(self.ends.len());
+        self.places.insert(key, place);
+        place
+    }
+}
+
+/// Ends that newer zone rules moved: a line in their log, and counters that end there too.
+async fn move_ends(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+    stamp: Stamp<'_>,
+) -> Result<(), StoreError> {
+    for planned in page {
+        let plan = &planned.plan;
+        let Some(before) = plan.moved_from else { continue };
+        sqlx::query!(
+            "with counters as (
+                 update usage_counters set period_end = $3
+                 where org_id = $1 and period_start = $4 and period_end = $2),
+             user_counters as (
+                 update feature_usage set period_end = $3
+                 where organization_id = $1 and period_start = $4 and period_end = $2)
+             insert into periodd_moved_ends
+                 (org_id, moved_at, before, after, tzdb_before, tzdb_after)
+             values ($1, $5, $2, $3, $6, $7)",
+            plan.org,
+            before,
+            plan.open.end,
+            plan.open.start,
+            stamp.now,
+            planned.source.tzdb,
+            stamp.tzdb
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Counts the metrics that the plans took into account, and makes sure that they are the same.
+async fn count(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+    now: Instant,
+) -> Result<(), StoreError> {
+    let recounts: Vec<(Uuid, Instant)> =
+        page.iter().filter_map(|p| Some((p.plan.org, p.plan.recount_from?))).collect();
+    if !recounts.is_empty() {
+        usage::uncount(connection, &recounts, now).await?;
+    }
+    let windows: Vec<Window> = page.iter().flat_map(|p| p.counting.iter().copied()).collect();
+    if windows.is_empty() {
+        return Ok(());
+    }
+    let mut counted = usage::count(connection, &windows, now).await?.usage;
+    let mut expected: Vec<OrgUsage> =
+        page.iter().flat_map(|p| p.expects_to_count.iter().cloned()).collect();
+    let order = |(org, usage): &OrgUsage| (*org, usage.period_start, usage.feature.clone());
+    counted.sort_by_key(order);
+    expected.sort_by_key(order);
+    if counted != expected {
+        return Err(StoreError::Conflict("metrics were written or counted meanwhile".to_owned()));
+    }
+    // Uses that wait for what was counted again decide anew.
+    for planned in page {
+        let Some(from) = planned.plan.recount_from else { continue };
+        sqlx::query!(
+            "update usage_counters c set revision = $3
+             where c.org_id = $1 and c.period_start >= $2",
+            planned.plan.org,
+            from,
+            planned.plan.expected.revision
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn close_periods(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+    stamp: Stamp<'_>,
+) -> Result<(), StoreError> {
+    let (mut orgs, mut starts, mut ends, mut follows) = (vec![], vec![], vec![], vec![]);
+    let (mut zones, mut tiers) = (Vec::<&str>::new(), Vec::<&str>::new());
+    for (planned, close) in closes(page) {
+        orgs.push(planned.plan.org);
+        starts.push(close.period.start);
+        ends.push(close.period.end);
+        follows.push(close.follows);
+        zones.push(&planned.source.time_zone);
+        tiers.push(&close.tier);
+    }
+    if orgs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into billing_periods (org_id, period_start, period_end, follows, time_zone, tier,
+                                      tzdb_version, closed_at)
+         select u.*, $7, $8
+         from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[],
+                     $5::text[], $6::text[]) as u",
+        &orgs,
+        &starts,
+        &ends,
+        &follows as &[Option<Instant>],
+        &zones as &[&str],
+        &tiers as &[&str],
+        stamp.tzdb,
+        stamp.now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_usage(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
+    let (mut orgs, mut features, mut starts) = (vec![], Vec::<&str>::new(), vec![]);
+    let (mut used, mut included, mut drawn, mut uncovered) = (vec![], vec![], vec![], vec![]);
+    for (planned, close) in closes(page) {
+        for usage in &close.features {
+            orgs.push(planned.plan.org);
+            features.push(&usage.feature);
+            starts.push(close.period.start);
+            used.push(usage.used);
+            included.push(usage.included.column());
+            drawn.push(usage.drawn);
+            uncovered.push(usage.uncovered);
+        }
+    }
+    if orgs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into billing_period_usage
+             (org_id, feature, period_start, used, included, drawn, uncovered)
+         select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::numeric[],
+                              $5::numeric[], $6::numeric[], $7::numeric[])",
+        &orgs,
+        &features as &[&str],
+        &starts,
+        &used,
+        &included as &[Option<Quantity>],
+        &drawn,
+        &uncovered
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn move_packs(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
+    let (mut orgs, mut packs, mut before) = (vec![], vec![], vec![]);
+    let (mut after, mut entries) = (vec![], vec![]);
+    for planned in page {
+        for &(pack, held) in &planned.plan.packs_before {
+            let last = planned.plan.entries.iter().rfind(|entry| entry.pack == pack);
+            let Some(last) = last else { continue };
+            orgs.push(planned.plan.org);
+            packs.push(pack);
+            before.push(held);
+            after.push(last.remaining);
+            entries.push(last.seq);
+        }
+    }
+    if packs.is_empty() {
+        return Ok(());
+    }
+    let moved = sqlx::query!(
+        "update overage_packs p set remaining = u.after, entries = u.entries
+         from (select * from unnest($1::uuid[], $2::uuid[], $3::numeric[], $4::numeric[],
+                                    $5::int[]) as u (org_id, id, before, after, entries)
+               order by org_id, id) u
+         where p.org_id = u.org_id and p.id = u.id and p.remaining = u.before",
+        &orgs,
+        &packs,
+        &before,
+        &after,
+        &entries
+    )
+    .execute(connection)
+    .await?;
+    if moved.rows_affected() == packs.len() as u64 {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict("a pack changed meanwhile".to_owned()))
+    }
+}
+
+async fn write_entries(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
+    let (mut orgs, mut packs, mut seqs) = (vec![], vec![], vec![]);
+    let (mut kinds, mut quantities, mut ats) = (Vec::<&str>::new(), vec![], vec![]);
+    let (mut starts, mut remaining) = (vec![], vec![]);
+    for planned in page {
+        for entry in &planned.plan.entries {
+            orgs.push(planned.plan.org);
+            packs.push(entry.pack);
+            seqs.push(entry.seq);
+            kinds.push(entry.kind.name());
+            quantities.push(entry.quantity);
+            ats.push(entry.at);
+            starts.push(entry.period_start);
+            remaining.push(entry.remaining);
+        }
+    }
+    if orgs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into overage_entries
+             (org_id, pack_id, seq, kind, quantity, at, period_start, remaining)
+         select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::numeric[],
+                              $6::timestamptz[], $7::timestamptz[], $8::numeric[])",
+        &orgs,
+        &packs,
+        &seqs,
+        &kinds as &[&str],
+        &quantities,
+        &ats,
+        &starts,
+        &remaining
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Tier changes and ended subscriptions; rare, so a statement per org.
+async fn change_subscription(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+) -> Result<(), StoreError> {
+    for plan in page.iter().map(|planned| &planned.plan) {
+        let Some(SubscriptionChange { before, after }) = &plan.subscription else { continue };
+        let moved = sqlx::query!(
+            "update organizations o set
+                 subscription_tier = $2, next_subscription_tier = $3,
+                 next_subscription_tier_at = $4, subscription_status = $5,
+                 subscription_ends_at = $6
+             where o.id = $1
+               and o.subscription_tier = $7
+               and o.next_subscription_tier is not distinct from $8
+               and o.next_subscription_tier_at is not distinct from $9
+               and o.subscription_status is not distinct from $10
+               and nullif(o.subscription_ends_at, 'infinity') is not distinct from $11",
+            plan.org,
+            after.tier,
+            after.next_tier,
+            after.next_tier_at,
+            after.status,
+            after.ends_at,
+            before.tier,
+            before.next_tier,
+            before.next_tier_at,
+            before.status,
+            before.ends_at
+        )
+        .execute(&mut *connection)
+        .await?;
+        if moved.rows_affected() != 1 {
+            return Err(StoreError::Conflict("a subscription changed meanwhile".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// How often users' rows are read that somebody else had changed before they were written.
+const READS_OF_USERS: usize = 3;
+
+/// What users used in the period that is open now, and what is included in it for their org; only
+/// rows that show something else change, in the order of their keys. A row that somebody else has
+/// changed meanwhile is read again, with its counter: a statement does not see what it waited for.
+async fn reset_users(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
+    let orgs: Vec<Uuid> = page.iter().map(|planned| planned.plan.org).collect();
+    let starts: Vec<Instant> = page.iter().map(|planned| planned.plan.open.start).collect();
+    for _ in 0..READS_OF_USERS {
+        let missed = sqlx::query_scalar!(
+            r#"with n as materialized (
+                   select x.organization_id, x.id, coalesce(f.usage_count, 0) as used, i.included,
+                          x.usage_this_month as used_before,
+                          x.plan_limits_scrapes as included_before
+                   from unnest($1::uuid[], $2::timestamptz[]) as p (org_id, period_start)
+                   join organizations o on o.id = p.org_id
+                   cross join lateral periodd_included(o.id, 'scrapes', o.subscription_tier) i
+                   join users x on x.organization_id = o.id
+                   left join feature_usage f on f.organization_id = x.organization_id
+                        and f.user_id = x.id and f.period_start = p.period_start
+                        and f.feature = 'scrapes'
+                   where (x.usage_this_month, x.plan_limits_scrapes)
+                         is distinct from (coalesce(f.usage_count, 0), i.included)
+                   order by x.organization_id, x.id),
+               moved as (
+                   update users u set usage_this_month = n.used, plan_limits_scrapes = n.included
+                   from n
+                   where u.organization_id = n.organization_id and u.id = n.id
+                     and (u.usage_this_month, u.plan_limits_scrapes)
+                         is not distinct from (n.used_before, n.included_before)
+                   returning u.id)
+               select (select count(*) from n) - (select count(*) from moved) as "missed!""#,
+            &orgs,
+            &starts
+        );
+        if missed.fetch_one(&mut *connection).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Parks orgs, each unless it changed since its reason was found. Returns those parked.
+pub async fn park(
+    connection: &mut PgConnection,
+    parkings: &[Parking],
+    now: Instant,
+) -> Result<HashSet<Uuid>, StoreError> {
+    let orgs: Vec<Uuid> = parkings.iter().map(|parking| parking.org).collect();
+    let reasons: Vec<String> = parkings.iter().map(|parking| parking.reason.clone()).collect();
+    let revisions: Vec<Option<i64>> = parkings.iter().map(|parking| parking.revision).collect();
+    let codes: Vec<&str> = parkings.iter().map(|parking| parking.code.name()).collect();
+    let parked = sqlx::query_scalar!(
+        "update organizations o set parked_at = $4, parked_reason = p.reason, parked_code = p.code
+         from (select * from unnest($1::uuid[], $2::text[], $3::bigint[], $5::text[])
+                                 as p (id, reason, revision, code)
+               order by id) p
+         where o.id = p.id and o.revision = coalesce(p.revision, o.revision)
+           and o.parked_at is null
+         returning o.id",
+        &orgs,
+        &reasons,
+        &revisions as &[Option<i64>],
+        now,
+        &codes as &[&str]
+    );
+    Ok(parked.fetch_all(connection).await?.into_iter().collect())
+}

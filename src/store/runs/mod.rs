@@ -1,0 +1,214 @@
+//! The ledger of runs: what commands write into it, and what is read from it.
+//!
+//! What schedules write is in [`schedules`], because a run and the schedule that it belongs
+//! to move together.
+//!
+//! Never: a run that is ended by a process that has lost it.
+
+pub mod daemons;
+pub mod schedules;
+
+use sqlx::PgConnection;
+
+use crate::billing::Instant;
+use crate::store::db::error::StoreError;
+use schedules::Ended;
+
+/// What set a run off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type, serde::Serialize, schemars::JsonSchema)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A cron line.
+    Schedule,
+    /// The end of a period.
+    Boundary,
+    /// Somebody's command.
+    Command,
+}
+
+impl Origin {
+    /// As the ledger has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Boundary => "boundary",
+            Self::Command => "command",
+        }
+    }
+}
+
+/// What became of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type, serde::Serialize, schemars::JsonSchema)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It has begun, and has not ended.
+    Running,
+    /// It has done its work.
+    Done,
+    /// It has failed, or was given up.
+    Failed,
+    /// It never began.
+    Skipped,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Done, Self::Failed, Self::Skipped];
+
+    /// As the ledger has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A row of the ledger.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct Run {
+    /// Its number.
+    pub id: i64,
+    /// The job.
+    pub job: String,
+    /// What set it off.
+    pub trigger: Origin,
+    /// When it was due; `None` for a command.
+    pub occurrence: Option<Instant>,
+    /// For skips in a row: the last of them.
+    pub last_occurrence: Option<Instant>,
+    /// How many occurrences the row stands for.
+    pub occurrences: i64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why it was skipped: `paused`, `overlapped`, `too late` or `clock`.
+    pub reason: Option<String>,
+    /// Which process ran or skipped it.
+    pub replica: String,
+    /// How often it was begun.
+    pub attempts: i32,
+    /// When it began first.
+    pub started_at: Option<Instant>,
+    /// When it ended, or was skipped.
+    pub finished_at: Option<Instant>,
+    /// Milliseconds from when it was due to when it began.
+    pub lateness_ms: Option<i64>,
+    /// What it did.
+    #[serde(serialize_with = "as_json")]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub counts: Option<String>,
+    /// Why it failed, or more about why it was skipped.
+    pub error: Option<String>,
+}
+
+/// Counts are kept as text here, and are JSON for whoever reads them.
+#[expect(clippy::ref_option, reason = "serde hands the field over like this")]
+fn as_json<S: serde::Serializer>(counts: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    let value: Option<serde_json::Value> = counts
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(serde::ser::Error::custom)?;
+    serde::Serialize::serialize(&value, to)
+}
+
+/// Which rows are listed.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub job: Option<String>,
+    /// With this outcome.
+    pub outcome: Option<Outcome>,
+    pub id: Option<i64>,
+    /// That began, or were skipped, at this instant or later.
+    pub since: Option<Instant>,
+    /// With a lower number.
+    pub before: Option<i64>,
+}
+
+/// The newest rows, newest first.
+pub async fn list(
+    connection: &mut PgConnection,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Run>, StoreError> {
+    let rows = sqlx::query_as!(
+        Run,
+        r#"select id, job, trigger as "trigger: Origin", occurrence, last_occurrence, occurrences,
+                  outcome as "outcome: Outcome", reason, replica, attempts, started_at,
+                  finished_at, lateness_ms, counts::text, error
+           from periodd_runs
+           where ($1::text is null or job = $1) and ($2::text is null or outcome = $2)
+             and ($3::bigint is null or id = $3)
+             and ($4::timestamptz is null or coalesce(started_at, finished_at) >= $4)
+             and ($5::bigint is null or id < $5)
+           order by id desc limit $6"#,
+        filter.job,
+        filter.outcome.map(Outcome::name),
+        filter.id,
+        filter.since,
+        filter.before,
+        limit
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// Enters a command that begins, and returns its number. It takes no lease and waits for none.
+pub async fn begin_command(
+    connection: &mut PgConnection,
+    job: &str,
+    replica: &str,
+) -> Result<i64, StoreError> {
+    let id = sqlx::query_scalar!(
+        "insert into periodd_runs (job, trigger, outcome, replica, started_at)
+         values ($1, 'command', 'running', $2, now()) returning id",
+        job,
+        replica
+    );
+    Ok(id.fetch_one(connection).await?)
+}
+
+/// Enters how a command ended.
+pub async fn finish_command(
+    connection: &mut PgConnection,
+    id: i64,
+    ended: &Ended,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with clock as (select now() as now)
+         update periodd_runs r
+         set outcome = $2, finished_at = clock.now, counts = $3::text::jsonb, error = $4
+         from clock
+         where r.id = $1 and r.trigger = 'command' and r.outcome = 'running'",
+        id,
+        if ended.error.is_some() { "failed" } else { "done" },
+        ended.counts,
+        ended.error
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a page of rows that ended before an instant, the oldest first, and says how many they
+/// were; with fewer than `limit` nothing that old is left. A command that never told its end, for
+/// it was killed, goes when it is that old; what schedules still run stays.
+pub async fn delete_before(
+    connection: &mut PgConnection,
+    before: Instant,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let deleted = sqlx::query!(
+        "delete from periodd_runs
+         where id in (select id from periodd_runs
+                      where finished_at < $1
+                         or trigger = 'command' and finished_at is null and started_at < $1
+                      order by id limit $2)",
+        before,
+        limit
+    );
+    Ok(deleted.execute(connection).await?.rows_affected())
+}

@@ -1,0 +1,96 @@
+//! Text that somebody else chose, shown to a person: names, keys, words of a server.
+//!
+//! A terminal obeys control characters, and invisible ones turn writing around or hide what stands
+//! beside them. Both are shown as escapes.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Is this a character that a reader does not see, or that changes what stands around it?
+///
+/// Control characters (general category Cc), the line and paragraph separators, and characters of
+/// format (Cf) that have no place in a name: bidirectional controls (Unicode Standard Annex #9),
+/// zero-width space and word joiners, the soft hyphen, tags. The zero-width joiners stay: Persian
+/// and many scripts of India cannot be written without them.
+pub fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The same text with every invisible character written out: `\u{1b}`, `\n`.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_invisible) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_invisible(c) {
+            // Writing to a string does not fail.
+            let _ = write!(shown, "{}", c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The same for text of several lines, whose line breaks are meant.
+pub fn visible_lines(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+}
+
+/// A part of a URL: everything but unreserved characters percent-encoded (RFC 3986).
+pub fn url_part(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut part, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            part.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(part, "%{byte:02X}");
+        }
+        part
+    })
+}
+
+/// Text in lines of at most `width` characters, where it has spaces to break at.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut columns = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if let Some(line) = lines.last_mut().filter(|_| columns + 1 + length <= width) {
+            line.push(' ');
+            line.push_str(word);
+            columns += 1 + length;
+        } else {
+            lines.push(word.to_owned());
+            columns = length;
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{visible, visible_lines};
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        for (text, shown) in [
+            ("Ünïcode, ñame 名前", "Ünïcode, ñame 名前"),
+            ("\x1b]0;pwned\x07", "\\u{1b}]0;pwned\\u{7}"),
+            ("a\nb\tc\r", "a\\nb\\tc\\r"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("abc\u{202e}cba", "abc\\u{202e}cba"),
+            ("a\u{200b}b\u{feff}\u{ad}", "a\\u{200b}b\\u{feff}\\u{ad}"),
+            ("\u{e0041}x", "\\u{e0041}x"),
+            ("می\u{200c}خواهم", "می\u{200c}خواهم"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+        assert_eq!(visible_lines("a\nb\x1b"), "a\nb\\u{1b}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Three processes roll over 2,000 orgs that each missed twelve periods, and a random one of them
+//! is killed again and again, in the middle of its work, until everything is done.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Answer, TestDatabase, url_of};
+
+const AT: &str = "2026-01-15T12:00:00Z";
+const ORGS: usize = 2_000;
+const MISSED: usize = 12;
+/// How often a process has to be killed at its work.
+const KILLS: usize = 100;
+/// Processes at work.
+const PROCESSES: usize = 3;
+/// Nothing here takes that long, unless something hangs.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// 2,000 orgs in many zones whose open period ended with January 2025, with metrics that nobody
+/// has counted, more of them than is included; and packs, half of which expire.
+async fn two_thousand_orgs() -> TestDatabase {
+    let test = TestDatabase::new().await;
+    test.sql(&format!(
+        "insert into tier_limits values ('pro', 'minutes_transcribed', 500);
+         insert into organizations
+             (id, slug, name, time_zone, subscription_tier, current_period_start,
+              current_period_end)
+         select md5('org ' || i)::uuid, 'org-' || i, 'Org', z.zone, 'pro',
+                timestamp '2025-01-01' at time zone z.zone,
+                timestamp '2025-02-01' at time zone z.zone
+         from generate_series(1, {ORGS}) i,
+              lateral (select (array['UTC', 'Europe/Berlin', 'Asia/Tokyo', 'Asia/Kathmandu',
+                                     'America/New_York', 'Pacific/Auckland'])[1 + i % 6] as zone) z;
+         insert into users (id, organization_id, email)
+         select md5('user ' || slug)::uuid, id, slug || '@example.org' from organizations
+         where slug like '%0';
+         insert into usage_metrics
+             (organization_id, user_id, metric_type, metric_value, created_at)
+         select o.id, u.id, case when u.id is null then 'minutes_transcribed' else 'scrapes' end,
+                500 + 10 * (abs(hashtext(o.slug)) % 7), m
+         from organizations o left join users u on u.organization_id = o.id,
+              generate_series(timestamptz '2025-01-10', '2026-01-10', interval '1 month') m;
+         insert into overage_packs
+             (id, org_id, feature, quantity, remaining, purchased_at, expires_at, entries)
+         select md5('pack ' || n || o.slug)::uuid, o.id, 'minutes_transcribed', n, n,
+                '2025-01-05', case when n = 90 then timestamptz '2025-06-15' end, 1
+         from organizations o, (values (90), (200)) p (n);
+         insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
+         select org_id, id, 1, 'granted', quantity, purchased_at, quantity from overage_packs;
+         analyze"
+    ))
+    .await;
+    test
+}
+
+/// A process at work, under a role of its own, by which the server's view of it is found.
+struct Worker {
+    role: String,
+    child: Child,
+    exits: Vec<Answer>,
+}
+
+impl Worker {
+    async fn start(test: &TestDatabase, number: usize) -> Self {
+        let role = format!("worker_{number}_{}", test.name);
+        test.sql(&format!("create role {role} login superuser")).await;
+        let child = spawn(test, &role);
+        Self { role, child, exits: Vec::new() }
+    }
+
+    /// Starts it again at once if it has ended, and remembers how it ended.
+    fn see_to(&mut self, test: &TestDatabase) {
+        if self.child.try_wait().expect("a child").is_some() {
+            let ended = std::mem::replace(&mut self.child, spawn(test, &self.role));
+            self.exits.push(Answer::from(ended.wait_with_output().expect("its output")));
+        }
+    }
+
+    /// SIGKILL, by its pid. False when it had ended by itself.
+    fn kill(&mut self, test: &TestDatabase) -> bool {
+        if self.child.try_wait().expect("a child").is_some() {
+            return false;
+        }
+        self.child.kill().expect("it can be killed");
+        let mut ended = std::mem::replace(&mut self.child, spawn(test, &self.role));
+        // No exit code: it ended by the signal, and not by itself in the last instant.
+        ended.wait().expect("it ended").code().is_none()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Only a failed test leaves a process behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(test: &TestDatabase, role: &str) -> Child {
+    let mut command = test.command(&["--at", AT, "--format", "json", "rollover"]);
+    let url = url_of(&test.name).replace("user=postgres", &format!("user={role}"));
+    command.env("PERIODD__DATABASE__URL", url);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
+}
+
+#[tokio::test]
+async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
+    let undisturbed = two_thousand_orgs().await;
+    let test = undisturbed.copy().await;
+    // Small pages, and few periods in each pass: many transactions to be torn.
+    test.configure("[rollover]\nbatch_size = 20\nmax_periods_per_pass = 2\nconnections = 1\n");
+    undisturbed.periodd(&["--at", AT, "rollover"]).exits(0);
+
+    let mut workers = Vec::new();
+    for number in 0..PROCESSES {
+        workers.push(Worker::start(&test, number).await);
+    }
+    let mut watch = Watch::on(&test).await;
+    let started = Instant::now();
+    let (mut kills, mut torn) = (0, 0);
+    while watch.is_anything_due().await {
+        assert!(started.elapsed() < PATIENCE, "{kills} kills, and still something due");
+        for worker in &mut workers {
+            worker.see_to(&test);
+        }
+        let worker = &mut workers[fastrand::usize(..PROCESSES)];
+        if !watch.is_writing(&worker.role).await {
+            continue;
+        }
+        // At a random instant of the page that it writes or of the next ones; later once there
+        // were enough kills, so that the work gets done on a slow machine too.
+        let longest = if kills < KILLS { 20 } else { 1_000 };
+        tokio::time::sleep(Duration::from_micros(fastrand::u64(..longest * 1_000))).await;
+        let writes = watch.is_writing(&worker.role).await;
+        if worker.kill(&test) && watch.is_anything_due().await {
+            kills += 1;
+            torn += usize::from(writes);
+        }
+    }
+    eprintln!("{kills} kills in {:?}, {torn} of them in an open transaction", started.elapsed());
+    assert!(kills >= KILLS, "only {kills} processes were killed at their work");
+    assert!(torn >= KILLS / 10, "only {torn} were in the middle of a transaction");
+    for worker in &mut workers {
+        let status = worker.child.wait().expect("it ends by itself");
+        assert_eq!(status.code(), Some(0), "nothing is left to do");
+        assert!(worker.exits.iter().all(|exit| exit.code == 0), "{:?}", worker.exits);
+    }
+
+    let periods =
+        format!("select count(*) from billing_periods having count(*) = {ORGS} * {MISSED}");
+    assert_eq!(test.rows(&periods).await, [(ORGS * MISSED).to_string()]);
+    let units = "select sum(quantity) filter (where kind = 'granted') as granted,
+                        sum(quantity) filter (where kind <> 'granted')
+                            + (select sum(remaining) from overage_packs) as accounted_for
+                 from overage_entries";
+    assert_eq!(test.rows(units).await, [format!("{0} {0}", ORGS * 290)]);
+    test.check_invariants().await;
+    // The same, row for row, as if nobody had been killed.
+    assert_eq!(test.digests().await, undisturbed.digests().await);
+    drop(workers);
+    for number in 0..PROCESSES {
+        test.sql(&format!("drop role worker_{number}_{}", test.name)).await;
+    }
+}
+
+/// Looks at the work from the side, on one connection.
+struct Watch(sqlx::PgConnection);
+
+impl Watch {
+    async fn on(test: &TestDatabase) -> Self {
+        Self(test.connect().await)
+    }
+
+    async fn is_anything_due(&mut self) -> bool {
+        let due =
+            format!("select exists (select from organizations where current_period_end <= '{AT}')");
+        self.ask(&due).await
+    }
+
+    /// Has a process written something that it has not committed yet?
+    async fn is_writing(&mut self, role: &str) -> bool {
+        let writing = format!(
+            "select exists (select from pg_stat_activity
+                            where usename = '{role}' and backend_xid is not null)"
+        );
+        self.ask(&writing).await
+    }
+
+    async fn ask(&mut self, question: &str) -> bool {
+        let question = sqlx::AssertSqlSafe(question.to_owned());
+        sqlx::query_scalar(question).fetch_one(&mut self.0).await.expect("an answer")
+    }
+}

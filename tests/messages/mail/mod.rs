@@ -1,0 +1,11 @@
+//! Emails: what they say, what they look like, and how they travel.
+#![allow(clippy::unwrap_used, reason = "a helper that fails, fails its test")]
+
+mod content;
+mod directory;
+mod faults;
+mod headers;
+mod overrides;
+mod pictures;
+mod real;
+mod support;

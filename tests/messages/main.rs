@@ -1,0 +1,11 @@
+//! Warnings on their way: which alerts there are, what their emails say, and how they are
+//! delivered.
+
+mod alerts;
+mod deliver;
+mod mail;
+
+#[path = "../support/smtp/mod.rs"]
+mod smtp;
+#[path = "../support/mod.rs"]
+mod support;
