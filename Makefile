@@ -25,8 +25,8 @@ rust:
 	@command -v $(firstword $(CARGO)) >/dev/null || { echo \
 		'this needs Rust 1.95 or newer: https://rustup.rs installs it' >&2; exit 1; }
 
-# After every edit: format, lints, and the tests that need no database.
-check: lint
+# After every edit: format, lints, documentation, and the tests that need no database.
+check: lint docs
 	$(CARGO) test --locked --quiet --lib --test rules
 
 # One test by (a part of) its name, with PostgreSQL: make t T=crowd. The binary is found by the name.

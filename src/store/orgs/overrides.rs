@@ -9,7 +9,7 @@ use crate::store::db::error::StoreError;
 
 /// The override of an org for a feature; `None`: the tier's limit applies. The org's revision rises
 /// and its row stays locked until the transaction ends: a rollover that was planned by the old
-/// limit is planned again, and what is read here is what [`write`] replaces.
+/// limit is planned again, and what is read here is what [`write()`] replaces.
 pub async fn lock(
     connection: &mut PgConnection,
     org: Uuid,
