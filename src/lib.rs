@@ -9,6 +9,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod files;
+pub mod http;
 pub mod import;
 pub mod jobs;
 pub mod mail;

@@ -95,7 +95,8 @@ begin
                 if not periodd_is_key(p_idempotency_key) then
                     perform periodd_refuse_key(p_idempotency_key);
                 end if;
-                select k.feature = v_feature and k.quantity = p_amount and k.user_id = p_user_id
+                select k.feature = v_feature and k.quantity = p_amount
+                       and k.user_id is not distinct from p_user_id
                   into v_is_same
                 from periodd_keyed(v_org, p_idempotency_key) k;
                 if found then
@@ -143,29 +144,31 @@ begin
                     continue;
                 end if;
             end if;
-            update feature_usage c
-            set usage_count = c.usage_count + p_amount, sync_status = 'pending', updated_at = v_now
-            where c.organization_id = v_org and c.user_id = p_user_id
-              and c.period_start = v_start and c.feature = v_feature
-              and c.usage_count + p_amount < 1e22
-            returning c.usage_count into v_count;
-            if not found then
-                insert into feature_usage as c (organization_id, user_id, feature, period_start,
-                                                period_end, usage_count, updated_at)
-                values (v_org, p_user_id, v_feature, v_start, v_end, p_amount, v_now)
-                on conflict (organization_id, user_id, period_start, feature) do update
-                    set usage_count = c.usage_count + excluded.usage_count,
-                        sync_status = 'pending', updated_at = excluded.updated_at
-                    where c.usage_count + excluded.usage_count < 1e22
+            if p_user_id is not null then
+                update feature_usage c
+                set usage_count = c.usage_count + p_amount, sync_status = 'pending', updated_at = v_now
+                where c.organization_id = v_org and c.user_id = p_user_id
+                  and c.period_start = v_start and c.feature = v_feature
+                  and c.usage_count + p_amount < 1e22
                 returning c.usage_count into v_count;
                 if not found then
-                    raise exception 'the amount % cannot be used: user % would have used 1e22 of % or more in the period from %', p_amount, p_user_id, v_feature, v_start
-                        using errcode = '22003';
+                    insert into feature_usage as c (organization_id, user_id, feature, period_start,
+                                                    period_end, usage_count, updated_at)
+                    values (v_org, p_user_id, v_feature, v_start, v_end, p_amount, v_now)
+                    on conflict (organization_id, user_id, period_start, feature) do update
+                        set usage_count = c.usage_count + excluded.usage_count,
+                            sync_status = 'pending', updated_at = excluded.updated_at
+                        where c.usage_count + excluded.usage_count < 1e22
+                    returning c.usage_count into v_count;
+                    if not found then
+                        raise exception 'the amount % cannot be used: user % would have used 1e22 of % or more in the period from %', p_amount, p_user_id, v_feature, v_start
+                            using errcode = '22003';
+                    end if;
                 end if;
-            end if;
-            if v_feature = 'scrapes' then
-                update users u set usage_this_month = v_count
-                where u.organization_id = v_org and u.id = p_user_id;
+                if v_feature = 'scrapes' then
+                    update users u set usage_this_month = v_count
+                    where u.organization_id = v_org and u.id = p_user_id;
+                end if;
             end if;
             -- It may have been closed since it was read, if it has ended. Where periods before it
             -- are not closed yet, usage of theirs may have taken from the packs since then.
@@ -189,11 +192,13 @@ begin
             -- As if nothing had been done, and decided anew.
             update usage_counters c set used = c.used - p_amount
             where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
-            update feature_usage c set usage_count = c.usage_count - p_amount
-            where c.organization_id = v_org and c.user_id = p_user_id
-              and c.period_start = v_start and c.feature = v_feature;
-            update users u set usage_this_month = u.usage_this_month - p_amount
-            where v_feature = 'scrapes' and u.organization_id = v_org and u.id = p_user_id;
+            if p_user_id is not null then
+                update feature_usage c set usage_count = c.usage_count - p_amount
+                where c.organization_id = v_org and c.user_id = p_user_id
+                  and c.period_start = v_start and c.feature = v_feature;
+                update users u set usage_this_month = u.usage_this_month - p_amount
+                where v_feature = 'scrapes' and u.organization_id = v_org and u.id = p_user_id;
+            end if;
             delete from usage_metrics m where m.organization_id = v_org and m.id = v_metric;
         else
             -- Used up; or the first use of a period; or packs or the period are others than was read.
@@ -264,3 +269,31 @@ end
 $do$;
 comment on function increment_feature_usage is 'Uses a quantity of a feature if the org''s allowance permits, all or nothing, and returns whether it did. A repeated key returns allowed and changes nothing; used for another feature, amount or user it is an error (PB004).';
 comment on function increment_usage_if_allowed is 'Uses one scrape if the org''s allowance permits, and returns whether it did.';
+
+-- The same for an org as a whole, without a user: who calls is an application.
+do $do$
+declare
+    v_body text := (select p.prosrc from pg_catalog.pg_proc p
+                    where p.oid = 'increment_feature_usage(uuid, text, numeric, text)'::regprocedure);
+begin
+    v_body := replace(v_body, 'from users u', 'from (select p_org_id as organization_id, '
+        'null::text as plan, null::text as subscription_status) u');
+    v_body := replace(v_body, E'\n        where u.id = p_user_id;', ';');
+    v_body := replace(v_body, E'\n                where u.id = p_user_id;', ';');
+    v_body := replace(v_body, '''unknown user %'', p_user_id', '''unknown organization %'', p_org_id');
+    v_body := replace(v_body, 'p_user_id', 'null::uuid');
+    execute format('create or replace function increment_org_usage(
+    p_org_id uuid,
+    p_feature text,
+    p_amount numeric default 1,
+    p_idempotency_key text default null
+)
+returns table (
+    allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text
+)
+language plpgsql security definer rows 1
+set search_path from current
+as %L', v_body);
+end
+$do$;
+comment on function increment_org_usage is 'Like increment_feature_usage, for the organization as a whole instead of one of its users; for the owner and members of periodd_app.';

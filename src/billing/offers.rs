@@ -50,6 +50,14 @@ pub fn cheapest(offers: &[Offer], currency: &str, need: Quantity) -> Vec<(u32, O
     chosen
 }
 
+/// What to buy: the cheapest in the currency that a customer pays in; where nothing is on sale in
+/// that, in the first one in which there is.
+pub fn recommended(offers: &[Offer], paid_in: &str, need: Quantity) -> Vec<(u32, Offer)> {
+    let currencies = offers.iter().map(|offer| offer.currency.as_str());
+    let currency = currencies.min_by_key(|currency| (*currency != paid_in, *currency));
+    currency.map(|currency| cheapest(offers, currency, need)).unwrap_or_default()
+}
+
 /// A combination that covers the need.
 struct Best {
     cost: i128,

@@ -42,6 +42,7 @@ mod status;
 pub(crate) mod sync;
 mod tiers;
 pub(crate) mod times;
+mod tokens;
 mod usage;
 mod users;
 mod watch;
@@ -100,6 +101,8 @@ pub enum Command {
     Status(status::Args),
     /// Check schema, periods, books, zones, clocks, files and mail in depth; read-only
     Doctor(doctor::Args),
+    /// Make, list and revoke tokens for the HTTP API
+    Tokens(tokens::Args),
     /// Create, check and show the configuration
     Config(config::Args),
     /// List and show runs and skipped occurrences
@@ -161,6 +164,7 @@ impl Cli {
             Command::Doctor(args) => doctor::run(&args, &global),
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Users(args) => users::run(&args, &global),
+            Command::Tokens(args) => tokens::run(&args, &global),
             Command::Limits(args) => limits::run(&args, &global),
             Command::Drift(args) => drift::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
@@ -190,6 +194,7 @@ impl Command {
             Self::Alerts(args) => args.answers_with_a_list(),
             Self::Drift(_) | Self::Periods(_) => true,
             Self::Users(args) => args.answers_with_a_list(),
+            Self::Tokens(args) => args.answers_with_a_list(),
             Self::Run(_)
             | Self::Rollover(_)
             | Self::Sync(_)

@@ -23,6 +23,7 @@
 pub mod catalogue;
 mod checks;
 pub mod duration;
+pub mod http;
 mod keys;
 mod layers;
 mod problem;
@@ -47,6 +48,7 @@ pub use problem::{ConfigError, Fault, Source};
 use sections::{Alerts, Daemon, Database, Log, Mail, Retention, Rollover, Schedules, Sync};
 pub use show::{Format, Setting, Shown};
 
+use http::Http;
 use layers::{Environment, Layers};
 
 /// periodd's configuration.
@@ -67,6 +69,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// How emails travel.
     pub mail: Mail,
+    /// The HTTP server.
+    pub http: Http,
     /// How long things are kept.
     pub retention: Retention,
     /// What the daemon says.

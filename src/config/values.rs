@@ -19,6 +19,7 @@ use crate::mail::{address, vendor};
 use crate::tz::TzData;
 
 use super::duration::{Keep, Wait};
+use super::http::{HostName, Listen, Network, PublicUrl, WebOrigin};
 
 /// Gives kinds of text their `Deserialize` and their schema, and lists them by format.
 macro_rules! kinds {
@@ -67,6 +68,11 @@ kinds! {
     Currency = "currency", "string";
     Amount = "quantity", ["integer", "string"];
     Limit = "limit", ["integer", "string"];
+    Listen = "listen-address", "string";
+    PublicUrl = "public-url", "string";
+    HostName = "host-name", "string";
+    Network = "network", "string";
+    WebOrigin = "web-origin", "string";
 }
 
 /// When a job runs: a cron line with the seconds first; five fields mean second 0.

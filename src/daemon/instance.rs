@@ -18,6 +18,11 @@ const LEDGER_CONNECTIONS: u32 = 2;
 /// How long they may be silent: all they say is short, and answered at once.
 const LEDGER_SILENCE: Duration = Duration::from_secs(30);
 
+/// The longest that a statement for an HTTP request may take.
+const HTTP_STATEMENT: Duration = Duration::from_secs(5);
+/// Connections of a forced sync.
+const SYNC_CONNECTIONS: u32 = 3;
+
 /// Between two looks whether the schema was migrated.
 const SCHEMA_LOOK: Duration = Duration::from_secs(2);
 /// How long the service manager is asked to be patient, each time.
@@ -28,6 +33,8 @@ const SCHEMA_PATIENCE: Duration = Duration::from_mins(2);
 pub(super) struct Instance {
     pub(super) database: Database,
     pub(super) ledger: Database,
+    /// For the HTTP server, so that no load there keeps jobs from a connection.
+    pub(super) http: Option<Database>,
     cluster: Option<Arc<Cluster>>,
     /// As at the start: where the URL is read from.
     config: Config,
@@ -61,7 +68,16 @@ impl Instance {
         let bounds = Bounds { silence: Some(LEDGER_SILENCE), ..bounds };
         let ledger = Database::connect_to_stay_within(address, LEDGER_CONNECTIONS, bounds).await?;
         let ledger = ledger.with_clock_of(&database);
-        for database in [&database, &ledger] {
+        let http = if config.http.enabled {
+            // What a forced sync takes is beside the turns of requests.
+            let most = config.http.connections + SYNC_CONNECTIONS;
+            let bounds = Bounds::of(HTTP_STATEMENT);
+            let http = Database::connect_to_stay_within(address, most, bounds).await?;
+            Some(http.with_clock_of(&database))
+        } else {
+            None
+        };
+        for database in [&database, &ledger].into_iter().chain(&http) {
             let config = config.clone();
             database.read_again(move || {
                 let url = config.database_url().ok().flatten()?;
@@ -69,7 +85,7 @@ impl Instance {
             });
         }
         let cluster = cluster.map(Arc::new);
-        Ok(Some(Self { database, ledger, cluster, config: config.clone() }))
+        Ok(Some(Self { database, ledger, http, cluster, config: config.clone() }))
     }
 
     /// Reads the database's URL again: its password may be another by now.
@@ -82,7 +98,7 @@ impl Instance {
                 return;
             }
         };
-        for database in [&self.database, &self.ledger] {
+        for database in [&self.database, &self.ledger].into_iter().chain(&self.http) {
             match database.point_to(url.reveal()) {
                 Ok(true) => {}
                 Ok(false) => {

@@ -10,6 +10,7 @@
 
 mod database_health;
 mod heartbeat;
+mod http;
 mod instance;
 mod maintenance;
 pub mod notify;

@@ -19,9 +19,10 @@ use super::scheduler_setup::{ConfigHandle, Surroundings, setting};
 use super::signals::{ControlRequests, Shutdown};
 use super::tick::Tick;
 use super::time::DatabaseClock;
-use super::{Error, status};
+use super::{Error, http, status};
 use crate::billing;
 use crate::config::Config;
+use crate::http::Running;
 use crate::jobs::catalogue::Job;
 use crate::jobs::finding::{Finding, Severity};
 use crate::jobs::instance::{self, replica};
@@ -104,6 +105,9 @@ struct Daemon {
     let_go: Vec<JoinHandle<()>>,
     said: Option<billing::Instant>,
     newer: Arc<std::sync::atomic::AtomicBool>,
+    http: Option<Running>,
+    /// The schedules are in force.
+    is_ready: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Daemon {
@@ -131,6 +135,10 @@ impl Daemon {
         let tick = Tick::start(Arc::clone(&ring)).await;
         let tick = tick.map_err(|error| failed("the timer cannot be started", &error))?;
         let runs = scheduler.runner().runs().clone();
+        let (heartbeat, renewing) = (Heartbeat::new(), Heartbeat::new());
+        let is_ready = Arc::default();
+        let heartbeats = [heartbeat.clone(), renewing.clone()];
+        let http = http::start(&home, &config, &tz, heartbeats, Arc::clone(&is_ready)).await?;
         let loaded = Arc::new(Mutex::new(instance::loaded(config.get().file())));
         tokio::spawn(warn_of_mismatches(home.ledger.clone(), config.clone()));
         let mut daemon = Self {
@@ -146,12 +154,14 @@ impl Daemon {
             scheduler: Some(scheduler),
             outage: DatabaseHealth::default(),
             loaded,
-            heartbeat: Heartbeat::new(),
-            renewing: Heartbeat::new(),
+            heartbeat,
+            renewing,
             beside: Vec::new(),
             let_go: Vec::new(),
             said: None,
             newer: Arc::default(),
+            http,
+            is_ready,
         };
         daemon.start_beside();
         Ok(daemon)
@@ -214,6 +224,7 @@ impl Daemon {
         let (jobs, replica) = (self.jobs(), replica());
         tracing::info!(jobs, replica, "started");
         self.notifier.ready("checking what is due");
+        self.is_ready.store(true, std::sync::atomic::Ordering::Release);
         while !self.asked.stop() {
             self.heartbeat.beat();
             if self.asked.take_reload() {
@@ -423,7 +434,15 @@ impl Daemon {
         tracing::info!(under_way, bound_secs = bound.as_secs_f64(), "stopping");
         self.runs.stop_all(Why::Draining);
         let (runs, let_go) = (self.runs.clone(), std::mem::take(&mut self.let_go));
+        // Its connections to the database are those of `home`, and go with it.
+        let served = self.http.take().map(|http| tokio::spawn(http.drain()));
         let ended = async move {
+            if let Some(Err(error)) = match served {
+                Some(served) => Some(served.await),
+                None => None,
+            } {
+                tracing::error!(%error, "the HTTP server failed while stopping");
+            }
             // A step may have begun something: that is given back, and under way until then.
             futures_util::future::join_all(let_go).await;
             runs.idle().await;
@@ -532,6 +551,7 @@ fn needing_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.daemon.state_dir != new.daemon.state_dir
                 || old.daemon.socket_dir != new.daemon.socket_dir,
         ),
+        ("http", old.http != new.http),
         ("log", old.log != new.log),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()

@@ -29,6 +29,7 @@ pub mod status;
 pub mod stop;
 pub mod sync;
 pub mod tiers;
+pub mod tokens;
 pub mod usage_file;
 pub mod zones;
 

@@ -16,6 +16,7 @@ pub mod reports;
 pub mod rollover;
 pub mod runs;
 pub mod sample;
+pub mod tokens;
 pub mod usage;
 
 pub use db::database::{Address, Bounds, Database};

@@ -160,8 +160,7 @@ impl Composer<'_> {
         })
     }
 
-    /// What to buy, in the currency of the org's tier; where nothing is on sale in that, in the
-    /// first one in which there is.
+    /// What to buy, preferably in the currency of the org's tier.
     fn recommended(
         &self,
         facts: &Facts,
@@ -170,11 +169,7 @@ impl Composer<'_> {
     ) -> Vec<Recommended> {
         let of_feature = on_sale.iter().filter(|(feature, _)| *feature == facts.feature);
         let offers: Vec<Offer> = of_feature.map(|(_, offer)| offer.clone()).collect();
-        let mut currencies: Vec<&str> =
-            offers.iter().map(|offer| offer.currency.as_str()).collect();
-        currencies.sort_by_key(|currency| (*currency != facts.currency, *currency));
-        let Some(currency) = currencies.first() else { return Vec::new() };
-        let chosen = offers::cheapest(&offers, currency, need).into_iter();
+        let chosen = offers::recommended(&offers, &facts.currency, need).into_iter();
         let chosen = chosen.map(|(count, offer)| Recommended {
             name: self.labels.packs.get(&offer.code).cloned(),
             code: offer.code,

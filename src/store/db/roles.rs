@@ -159,6 +159,7 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 7] = [
         APP,
         &[EXECUTE],
         &[
+            "increment_org_usage",
             "record_usage",
             "grant_overage_pack",
             "periodd_is_key",

@@ -2,6 +2,7 @@
 //!
 //! Never: a metric that is counted twice; a rounded quantity.
 
+pub mod asked;
 pub mod counting;
 pub mod limits;
 pub mod pending;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the rooms that it may name; `*` for all of them.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("account", &[]),
     ("billing", &[]),
     ("tz", &["billing"]),
@@ -26,6 +26,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("mail", &["billing", "files", "text"]),
     ("jobs", &["billing", "store", "mail", "clock", "cluster", "config", "tz", "files"]),
     ("import", &["billing", "store", "jobs", "tz"]),
+    ("http", &["billing", "store", "jobs", "config", "clock", "tz", "text"]),
     ("schedule", &["billing", "store", "jobs", "config", "clock", "tz"]),
     ("daemon", &["*"]),
     ("demo", &["*"]),

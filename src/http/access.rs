@@ -1,0 +1,232 @@
+//! Who may come in: tokens and their scopes, and bounds on how often.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, header};
+use tokio::time::Instant;
+
+use super::problem::{Code, Problem};
+use super::turns::Turns;
+use crate::jobs::tokens::Secret;
+use crate::store::tokens::{self, Token};
+
+/// How long what is known of a token is believed: a revocation counts within that time.
+const BELIEVED: Duration = Duration::from_secs(4);
+/// Wrong tokens from one address within a minute.
+const MOST_WRONG: u32 = 20;
+const WRONG_WITHIN: Duration = Duration::from_mins(1);
+/// Tokens and addresses that are remembered: strangers cannot fill the memory.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// A SHA-256.
+type Digest = [u8; 32];
+
+/// Who shows which token how often.
+pub(super) struct Access {
+    known: Mutex<HashMap<Digest, Known>>,
+    wrong: Mutex<HashMap<Option<IpAddr>, Wrong>>,
+    rates: Mutex<HashMap<Digest, Rate>>,
+    per_second: f64,
+}
+
+#[derive(Clone)]
+struct Known {
+    token: Option<Arc<Token>>,
+    until: Instant,
+}
+
+#[derive(Clone, Copy)]
+struct Wrong {
+    since: Instant,
+    count: u32,
+}
+
+/// A bucket that fills with time.
+#[derive(Clone, Copy)]
+struct Rate {
+    left: f64,
+    at: Instant,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whole after every step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes room when there is none, by forgetting what says nothing any more; or everything.
+fn make_room<K: Hash + Eq, V>(map: &mut HashMap<K, V>, is_stale: impl Fn(&V) -> bool) {
+    if map.len() >= MOST_REMEMBERED {
+        map.retain(|_, value| !is_stale(value));
+        if map.len() >= MOST_REMEMBERED {
+            map.clear();
+        }
+    }
+}
+
+impl Access {
+    pub(super) fn new(per_second: u32) -> Self {
+        Self {
+            known: Mutex::default(),
+            wrong: Mutex::default(),
+            rates: Mutex::default(),
+            per_second: f64::from(per_second),
+        }
+    }
+
+    /// The token of a request. Asks the database at most every few seconds for each.
+    ///
+    /// # Errors
+    /// [`Code::Unauthorized`], the same for none, a wrong, an expired and a revoked one;
+    /// [`Code::RateLimited`].
+    pub(super) async fn admit(
+        &self,
+        turns: &Turns,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<Arc<Token>, Problem> {
+        let now = Instant::now();
+        self.refuse_guesses(peer, now)?;
+        let Some(secret) = bearer(headers) else {
+            // None at all is no guess.
+            if headers.contains_key(header::AUTHORIZATION) {
+                self.note_guess(peer, now);
+            }
+            return Err(unauthorized());
+        };
+        let digest = secret.digest();
+        let known = lock(&self.known).get(&digest).filter(|known| now < known.until).cloned();
+        let token = match known {
+            Some(known) => known.token,
+            None => self.look_up(turns, digest, now).await?,
+        };
+        let Some(token) = token else {
+            self.note_guess(peer, now);
+            return Err(unauthorized());
+        };
+        self.take(digest, now)?;
+        Ok(token)
+    }
+
+    async fn look_up(
+        &self,
+        turns: &Turns,
+        digest: Digest,
+        now: Instant,
+    ) -> Result<Option<Arc<Token>>, Problem> {
+        let mut connection = turns.take().await?;
+        let token = tokens::find(&mut connection, &digest).await?.map(Arc::new);
+        if let Some(token) = token.as_ref().filter(|token| !token.is_noted) {
+            tokens::note_use(&mut connection, &token.name).await?;
+        }
+        let expires_in = token.as_ref().and_then(|token| token.expires_in);
+        let left = expires_in.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        let until = now + left.unwrap_or(BELIEVED).min(BELIEVED);
+        let mut known = lock(&self.known);
+        make_room(&mut known, |known| known.until <= now);
+        known.insert(digest, Known { token: token.clone(), until });
+        Ok(token)
+    }
+
+    fn refuse_guesses(&self, peer: Option<IpAddr>, now: Instant) -> Result<(), Problem> {
+        let wrong = lock(&self.wrong).get(&peer).copied();
+        match wrong {
+            Some(Wrong { since, count })
+                if count >= MOST_WRONG && now < since + WRONG_WITHIN =>
+            {
+                let wait = since + WRONG_WITHIN - now;
+                Err(Problem {
+                    retry_after: Some(wait.max(Duration::from_secs(1))),
+                    ..Problem::new(Code::RateLimited, "too many wrong tokens from this address")
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_guess(&self, peer: Option<IpAddr>, now: Instant) {
+        let mut wrong = lock(&self.wrong);
+        make_room(&mut wrong, |wrong| now >= wrong.since + WRONG_WITHIN);
+        let entry = wrong.entry(peer).or_insert(Wrong { since: now, count: 0 });
+        if now >= entry.since + WRONG_WITHIN {
+            *entry = Wrong { since: now, count: 0 };
+        }
+        entry.count += 1;
+    }
+
+    /// Takes one request from the token's bucket, which holds twice a second's worth.
+    fn take(&self, digest: Digest, now: Instant) -> Result<(), Problem> {
+        let (full, per_second) = (2.0 * self.per_second, self.per_second);
+        let mut rates = lock(&self.rates);
+        make_room(&mut rates, |rate| now >= rate.at + Duration::from_secs(2));
+        let rate = rates.entry(digest).or_insert(Rate { left: full, at: now });
+        let gained = now.saturating_duration_since(rate.at).as_secs_f64() * per_second;
+        *rate = Rate { left: (rate.left + gained).min(full), at: now };
+        if rate.left < 1.0 {
+            let detail = format!("more than {per_second} requests per second with this token");
+            return Err(Problem {
+                retry_after: Some(Duration::from_secs(1)),
+                ..Problem::new(Code::RateLimited, detail)
+            });
+        }
+        rate.left -= 1.0;
+        Ok(())
+    }
+}
+
+fn unauthorized() -> Problem {
+    Problem::new(Code::Unauthorized, "send a valid token in the header Authorization: Bearer")
+}
+
+/// The token of `Authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (one, none) = (all.next()?, all.next());
+    let (scheme, token) = one.to_str().ok()?.split_once(' ')?;
+    let is_bearer = none.is_none() && scheme.eq_ignore_ascii_case("bearer");
+    if is_bearer { Secret::read(token.trim()) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_holds_two_seconds_and_fills_with_time() {
+        let access = Access::new(10);
+        let now = Instant::now();
+        let taken = (0..40).filter(|_| access.take([7; 32], now).is_ok()).count();
+        assert_eq!(taken, 20);
+        let later = now + Duration::from_millis(500);
+        let taken = (0..40).filter(|_| access.take([7; 32], later).is_ok()).count();
+        assert_eq!(taken, 5);
+        assert!(access.take([8; 32], later).is_ok(), "another token has a bucket of its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn twenty_wrong_tokens_are_enough_for_a_minute() {
+        let access = Access::new(10);
+        let (peer, other) = (Some(IpAddr::from([10, 0, 0, 1])), Some(IpAddr::from([10, 0, 0, 2])));
+        let now = Instant::now();
+        for _ in 0..MOST_WRONG {
+            assert!(access.refuse_guesses(peer, now).is_ok());
+            access.note_guess(peer, now);
+        }
+        assert!(access.refuse_guesses(peer, now).is_err());
+        assert!(access.refuse_guesses(other, now).is_ok());
+        assert!(access.refuse_guesses(peer, now + WRONG_WITHIN).is_ok());
+    }
+
+    #[test]
+    fn strangers_cannot_fill_the_memory() {
+        let access = Access::new(10);
+        let now = Instant::now();
+        for number in 0..30_000_u32 {
+            access.note_guess(Some(IpAddr::from(number.to_be_bytes())), now);
+        }
+        assert!(lock(&access.wrong).len() <= MOST_REMEMBERED);
+    }
+}

@@ -1,0 +1,267 @@
+//! One request at work: who asks, what for; and the task of its own that it is worked on in.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use schemars::{Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::answer::Answer;
+use super::guard::{Client, RequestId, TokenName};
+use super::problem::{Code, Problem};
+use super::shared::Shared;
+use super::turns::Turn;
+use crate::store::tokens::{Scope, Token};
+use crate::text::visible;
+
+/// One path with one method: the router and the description are made from these.
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) access: Access,
+    /// A sentence that says what it does.
+    pub(super) summary: &'static str,
+    pub(super) parameters: &'static [Parameter],
+    /// The shape of the body, where there is one.
+    pub(super) body: Option<fn(&mut SchemaGenerator) -> Schema>,
+    /// The shape of the answer; `None`: it is no JSON.
+    pub(super) answer: Option<fn(&mut SchemaGenerator) -> Schema>,
+    /// The media type of the answer.
+    pub(super) media_type: &'static str,
+    /// The problems that it may answer, beside those of every path.
+    pub(super) problems: &'static [Code],
+    pub(super) handler: Handler,
+}
+
+/// What works on a call.
+pub(super) type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
+
+/// Who may call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Access {
+    /// Everybody.
+    Open,
+    /// Everybody, also during a drain.
+    Health,
+    /// Everybody where only this machine can; else a token with the scope for metrics.
+    Metrics,
+    /// A token with that scope.
+    Needs(Scope),
+}
+
+/// A parameter of the query.
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) meaning: &'static str,
+    /// A value, as an example.
+    pub(super) example: &'static str,
+    pub(super) is_required: bool,
+}
+
+/// A request that may be worked on.
+pub(super) struct Call {
+    pub(super) shared: Arc<Shared>,
+    /// Whose token it came with; `None` where none is needed.
+    pub(super) token: Option<Arc<Token>>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) request_id: Arc<str>,
+    path: HashMap<String, String>,
+    query: Vec<(String, String)>,
+}
+
+/// Works on a request, in a task of its own: hyper drops what it does for a client that hangs up,
+/// and nothing that speaks to the database may be dropped on its way.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    route: &'static Route,
+    path: HashMap<String, String>,
+    request: Request,
+) -> Answer {
+    let id = request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0));
+    let id = id.unwrap_or_else(|| "-".into());
+    let Ok(place) = Arc::clone(&shared.requests).try_acquire_owned() else {
+        return Problem::new(Code::Overloaded, "too many requests are at work").response(&id);
+    };
+    if shared.is_draining() && route.access != Access::Health {
+        return Problem::new(Code::Draining, "the server is stopping").response(&id);
+    }
+    let own_id = Arc::clone(&id);
+    let task = tokio::spawn(async move {
+        let answer = work(shared, route, path, request, &own_id).await;
+        drop(place);
+        answer
+    });
+    task.await.unwrap_or_else(|error| {
+        tracing::error!(request_id = %id, %error, "internal error, please report it");
+        Problem::new(Code::Internal, "internal error; the log says more").response(&id)
+    })
+}
+
+async fn work(
+    shared: Arc<Shared>,
+    route: &'static Route,
+    path: HashMap<String, String>,
+    request: Request,
+    id: &Arc<str>,
+) -> Answer {
+    let (parts, body) = request.into_parts();
+    let client = parts.extensions.get::<Client>().and_then(|client| client.0);
+    let token = match admit(&shared, route, &parts.headers, client).await {
+        Ok(token) => token,
+        Err(problem) => return problem.response(id),
+    };
+    let name = token.as_ref().map(|token| TokenName(token.name.as_str().into()));
+    let answered = async {
+        let query = query(route, parts.uri.query())?;
+        let body = match route.body {
+            Some(_) => read(&shared, body).await?,
+            None => Bytes::new(),
+        };
+        let (headers, request_id) = (parts.headers, Arc::clone(id));
+        (route.handler)(Call { shared, token, headers, body, request_id, path, query }).await
+    };
+    let mut answer = answered.await.unwrap_or_else(|problem| problem.response(id));
+    if let Some(name) = name {
+        answer.extensions_mut().insert(name);
+    }
+    answer
+}
+
+async fn admit(
+    shared: &Shared,
+    route: &Route,
+    headers: &HeaderMap,
+    client: Option<std::net::IpAddr>,
+) -> Result<Option<Arc<Token>>, Problem> {
+    let scope = match route.access {
+        Access::Open | Access::Health => return Ok(None),
+        // Whoever is on this machine sees as much elsewhere.
+        Access::Metrics if shared.address.is_none_or(|at| at.ip().is_loopback()) => {
+            return Ok(None);
+        }
+        Access::Metrics => Scope::Metrics,
+        Access::Needs(scope) => scope,
+    };
+    let token = shared.access.admit(&shared.turns, headers, client).await?;
+    if token.scopes.contains(&scope) {
+        return Ok(Some(token));
+    }
+    let (name, scope) = (&token.name, scope.name());
+    Err(Problem::new(Code::Forbidden, format!("the token {name} lacks the scope {scope}")))
+}
+
+async fn read(shared: &Shared, body: Body) -> Result<Bytes, Problem> {
+    let most = shared.settings.body_bytes;
+    let limited = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX));
+    // Nothing of the database is in here, so it may be dropped.
+    match timeout(shared.settings.body_timeout.0, limited.collect()).await {
+        Err(_) => Err(Problem::new(Code::TooSlow, "the body did not arrive in time")),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Problem::new(Code::TooLarge, format!("the body has more than {most} bytes")))
+        }
+        Ok(Err(_)) => Err(Problem::new(Code::Malformed, "the body ended early")),
+    }
+}
+
+/// The query's parameters; those that the route has, each once.
+fn query(route: &Route, query: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+    let malformed = |_| Problem::new(Code::Malformed, "the query cannot be read");
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(query.unwrap_or_default()).map_err(malformed)?;
+    let known: Vec<&str> = route.parameters.iter().map(|known| known.name).collect();
+    for (at, (name, _)) in pairs.iter().enumerate() {
+        if !known.contains(&name.as_str()) {
+            let known = match known.as_slice() {
+                [] => "this path takes none".to_owned(),
+                names => format!("this path takes {}", names.join(", ")),
+            };
+            let detail = format!("unknown parameter `{name}`; {known}");
+            return Err(Problem::new(Code::Invalid, detail));
+        }
+        if pairs[..at].iter().any(|(other, _)| other == name) {
+            return Err(Problem::new(Code::Invalid, format!("`{name}` is given twice")));
+        }
+    }
+    Ok(pairs)
+}
+
+impl Call {
+    /// A part of the path.
+    pub(super) fn part(&self, name: &str) -> &str {
+        self.path.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    /// A parameter of the query.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of the query, read.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] with the type's own sentence.
+    pub(super) fn parsed<T>(&self, name: &str) -> Result<Option<T>, Problem>
+    where
+        T: std::str::FromStr<Err: std::fmt::Display>,
+    {
+        let Some(text) = self.parameter(name) else { return Ok(None) };
+        let value = text.parse().map_err(|error| {
+            Problem::new(Code::Invalid, format!("the parameter `{name}`: {error}"))
+        })?;
+        Ok(Some(value))
+    }
+
+    /// The body as JSON of that shape: unknown and repeated fields are refused.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let media_type = self.headers.get(header::CONTENT_TYPE).map(|value| value.to_str());
+        let is_json = |text: &str| {
+            let essence = text.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        };
+        if !media_type.is_some_and(|text| text.is_ok_and(is_json)) {
+            return Err(Problem {
+                allow: Some("application/json".to_owned()),
+                ..Problem::new(Code::UnsupportedMediaType, "send JSON: application/json")
+            });
+        }
+        from_json(&self.body)
+    }
+
+    /// A turn at the database, with a connection.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when others keep all of them; [`Code::Unavailable`].
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, Problem> {
+        self.shared.turns.take().await
+    }
+
+    /// Does the token permit that org? One that it does not is as unknown as one that is not there.
+    pub(super) fn permits(&self, org: uuid::Uuid) -> bool {
+        self.token.as_ref().is_none_or(|token| token.org.is_none_or(|own| own == org))
+    }
+
+    /// The answer to an org that is not there, or not the token's.
+    pub(super) fn unknown_org(&self) -> Problem {
+        let named = visible(self.part("org"));
+        Problem::new(Code::UnknownOrg, format!("unknown organization `{named}`"))
+    }
+}
+
+/// Reads JSON of that shape.
+pub(super) fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(text).map_err(|error| {
+        let detail = error.to_string();
+        match error.classify() {
+            serde_json::error::Category::Data => Problem::invalid("", detail),
+            _ => Problem::new(Code::Malformed, format!("the JSON cannot be read: {detail}")),
+        }
+    })
+}

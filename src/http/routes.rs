@@ -1,0 +1,64 @@
+//! The one table of what there is: the router is made from it, and the description.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use axum::Router;
+use axum::extract::{RawPathParams, Request, rejection::RawPathParamsRejection};
+use axum::middleware;
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::call::{Route, answer};
+use super::guard::{self, RequestId};
+use super::problem::{Code, Problem};
+use super::shared::Shared;
+use super::{health, increment, limits};
+
+/// Every route, by path.
+pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    let mut routes = Vec::new();
+    routes.extend(limits::ROUTES);
+    routes.extend(increment::ROUTES);
+    routes.extend(health::ROUTES);
+    routes
+});
+
+/// The router of the table.
+pub(super) fn router(shared: &Arc<Shared>) -> Router {
+    let mut paths: HashMap<&str, MethodRouter> = HashMap::new();
+    for route in ROUTES.iter() {
+        let shared = Arc::clone(shared);
+        let handler = async move |path: Result<RawPathParams, RawPathParamsRejection>,
+                                  request: Request| {
+            match path {
+                Ok(path) => {
+                    let parts = path.iter().map(|(name, part)| (name.to_owned(), part.to_owned()));
+                    answer(shared, route, parts.collect(), request).await
+                }
+                Err(_) => refuse(&request, Code::Malformed, "the path is not valid UTF-8"),
+            }
+        };
+        let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::GET);
+        let path = paths.remove(route.path).unwrap_or_default();
+        paths.insert(route.path, path.merge(on(filter, handler)));
+    }
+    let mut router = Router::new();
+    for (path, methods) in paths {
+        router = router.route(path, methods.fallback(not_allowed));
+    }
+    let guarded = middleware::from_fn_with_state(Arc::clone(shared), guard::guard);
+    router.fallback(not_found).layer(guarded)
+}
+
+async fn not_found(request: Request) -> super::answer::Answer {
+    refuse(&request, Code::NotFound, "nothing is at this path; /api lists every path")
+}
+
+async fn not_allowed(request: Request) -> super::answer::Answer {
+    refuse(&request, Code::MethodNotAllowed, "this path does not take that method")
+}
+
+fn refuse(request: &Request, code: Code, detail: &str) -> super::answer::Answer {
+    let id = request.extensions().get::<RequestId>().map_or("-", |id| &id.0);
+    Problem::new(code, detail).response(id)
+}

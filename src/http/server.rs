@@ -1,0 +1,100 @@
+//! The server: its start and its drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use super::access::Access;
+use super::listen::{self, Listeners, Open};
+use super::routes;
+use super::seen::Seen;
+use super::shared::{Shared, Surroundings};
+use super::together::Together;
+use super::turns::Turns;
+use crate::config::http::Http;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A port or a socket that cannot be listened on.
+    #[error("{0}")]
+    Listen(String),
+}
+
+/// A server that listens, and does not answer yet.
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Listeners,
+}
+
+impl Server {
+    /// Listens where the configuration says.
+    ///
+    /// # Errors
+    /// [`ServerError::Listen`] for a port or socket that is taken.
+    pub async fn bind(settings: &Http, around: Surroundings) -> Result<Self, ServerError> {
+        let listeners = listen::bind(settings).await.map_err(ServerError::Listen)?;
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX >> 3);
+        let turns = Arc::new(Turns::new(around.database.clone(), settings.connections));
+        let shared = Shared {
+            seen: Seen::default(),
+            access: Access::new(settings.requests_per_second),
+            together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
+            requests: Arc::new(Semaphore::new(count(settings.max_requests))),
+            turns,
+            address: listeners.address,
+            draining: watch::Sender::new(false),
+            settings: settings.clone(),
+            around,
+        };
+        Ok(Self { shared: Arc::new(shared), listeners })
+    }
+
+    /// The address of its port, if it has one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listeners.address
+    }
+
+    /// Begins to answer.
+    pub fn start(self) -> Running {
+        let Self { shared, listeners } = self;
+        let router = routes::router(&shared);
+        let (stop, stopped) = watch::channel(false);
+        let open = Arc::new(Open::default());
+        let accepting = listeners.accept(&shared, &router, &stopped, &open);
+        Running { shared, stop, accepting, open }
+    }
+}
+
+/// A server that answers.
+pub struct Running {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    accepting: Vec<JoinHandle<()>>,
+    open: Arc<Open>,
+}
+
+impl Running {
+    /// The address of its port, if it has one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.shared.address
+    }
+
+    /// Is not ready any more, accepts nothing any more, and ends when every request has. Whoever
+    /// has no patience drops this: what is at work at the database goes on to its end.
+    pub async fn drain(mut self) {
+        self.shared.draining.send_replace(true);
+        self.stop.send_replace(true);
+        for task in self.accepting.drain(..) {
+            // It ends at once; a panic there ended it before.
+            let _ended = task.await;
+        }
+        self.open.wait_for_none().await;
+        // Of clients that hung up: their work goes on to its end.
+        let all = self.shared.settings.max_requests;
+        let _all = self.shared.requests.acquire_many(all).await;
+        self.shared.around.database.close().await;
+    }
+}

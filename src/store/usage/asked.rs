@@ -1,0 +1,230 @@
+//! Limits of several orgs at once, for whoever asks by name.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::billing::offers::Offer;
+use crate::billing::{Instant, Quantity};
+use crate::store::db::error::StoreError;
+use crate::store::usage::limits::{Limit, WhyNot};
+
+/// What is asked: about one feature of an org, or all that it has.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// The org, by its slug or id.
+    pub org: String,
+    pub feature: Option<String>,
+}
+
+/// What is answered. The org is as it was at the same instant.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub org: Uuid,
+    pub slug: String,
+    pub time_zone: String,
+    pub tier: String,
+    pub subscription_status: Option<String>,
+    /// When it was read.
+    pub as_of: Instant,
+    /// Is there a feature of the name that was asked for?
+    pub is_known_feature: bool,
+    /// By feature; of a feature that was asked for, it alone.
+    pub limits: Vec<Limit>,
+}
+
+/// Answers all questions in one statement; `None` for an org that is not there.
+pub async fn standings(
+    connection: &mut PgConnection,
+    questions: &[Question],
+) -> Result<Vec<Option<Standing>>, StoreError> {
+    let named: Vec<&str> = questions.iter().map(|question| question.org.as_str()).collect();
+    let ids: Vec<Option<Uuid>> = named.iter().map(|named| Uuid::try_parse(named).ok()).collect();
+    let features: Vec<Option<&str>> = questions.iter().map(|q| q.feature.as_deref()).collect();
+    let rows = sqlx::query!(
+        r#"select q.place as "place!", o.id as "org!", o.slug as "slug!",
+                  o.time_zone as "time_zone!", o.subscription_tier as "tier!",
+                  o.subscription_status, now() as "as_of!",
+                  (q.feature is null or exists (
+                      select from features f where f.feature = periodd_folded(q.feature)))
+                      as "is_known_feature!",
+                  a.feature as "feature?", a.used as "used?", a.included,
+                  a.is_granted as "is_granted?", a.drawn as "drawn?", a.usable as "usable?",
+                  a.owed as "owed?", a.purchased_remaining as "purchased_remaining?",
+                  a.allowance as effective_limit, a.remaining, a.percent,
+                  a.why_not as "why_not: WhyNot", a.period_start, a.period_end
+           from unnest($1::text[], $2::uuid[], $3::text[]) with ordinality
+                as q (named, id, feature, place)
+           cross join lateral (
+               select coalesce((select s.id from organizations s where s.slug = q.named),
+                               (select i.id from organizations i where i.id = q.id)) as id) n
+           join organizations o on o.id = n.id
+           left join lateral periodd_allowances(o.id, now(), periodd_folded(q.feature)) a on true
+           order by q.place, a.feature"#,
+        &named as &[&str],
+        &ids as &[Option<Uuid>],
+        &features as &[Option<&str>]
+    );
+    let mut standings: Vec<Option<Standing>> = vec![None; questions.len()];
+    for row in rows.fetch_all(connection).await? {
+        let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
+        let Some(standing) = standings.get_mut(place) else { continue };
+        let standing = standing.get_or_insert_with(|| Standing {
+            org: row.org,
+            slug: row.slug,
+            time_zone: row.time_zone,
+            tier: row.tier,
+            subscription_status: row.subscription_status,
+            as_of: row.as_of,
+            is_known_feature: row.is_known_feature,
+            limits: Vec::new(),
+        });
+        let Some(feature) = row.feature else { continue };
+        standing.limits.push(Limit {
+            feature,
+            used: row.used.unwrap_or_default(),
+            included: row.included,
+            is_granted: row.is_granted.unwrap_or_default(),
+            drawn: row.drawn.unwrap_or_default(),
+            usable: row.usable.unwrap_or_default(),
+            owed: row.owed.unwrap_or_default(),
+            purchased_remaining: row.purchased_remaining.unwrap_or_default(),
+            effective_limit: row.effective_limit,
+            remaining: row.remaining,
+            percent: row.percent,
+            why_not: row.why_not,
+            period_start: row.period_start,
+            period_end: row.period_end,
+        });
+    }
+    Ok(standings)
+}
+
+/// The features that there are.
+pub async fn features(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let known = sqlx::query_scalar!("select feature from features order by feature");
+    Ok(known.fetch_all(connection).await?)
+}
+
+/// What became of a use.
+#[derive(Debug, Clone)]
+pub struct Used {
+    pub allowed: bool,
+    pub new_usage: Quantity,
+    /// `None`: unlimited.
+    pub effective_limit: Option<Quantity>,
+    pub plan: Option<String>,
+    pub subscription_status: Option<String>,
+}
+
+/// A use to be made, all or nothing.
+#[derive(Debug, Clone)]
+pub struct Use {
+    /// Who pays for it.
+    pub by: By,
+    pub feature: String,
+    pub amount: Quantity,
+    /// A repeated key counts once.
+    pub key: Option<String>,
+}
+
+/// Whose use it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// An org's, as a whole.
+    Org(Uuid),
+    /// A user's, and so the user's org's.
+    User(Uuid),
+}
+
+/// Uses a quantity if the allowance permits; tries again by itself where others were at the same
+/// rows.
+///
+/// # Errors
+/// [`StoreError::Refused`] with the SQLSTATE by which the function refuses.
+pub async fn increment(connection: &mut PgConnection, used: &Use) -> Result<Used, StoreError> {
+    let mut attempts = 1;
+    loop {
+        match increment_once(connection, used).await {
+            Err(error) if error.is_conflict() && attempts < MOST_ATTEMPTS => attempts += 1,
+            result => return result,
+        }
+    }
+}
+
+/// How often a use is tried when others are at the same rows.
+const MOST_ATTEMPTS: u32 = 5;
+
+async fn increment_once(connection: &mut PgConnection, used: &Use) -> Result<Used, StoreError> {
+    let Use { by, feature, amount, key } = used;
+    let made = match by {
+        By::Org(org) => {
+            sqlx::query_as!(
+                Used,
+                r#"select allowed as "allowed!", new_usage as "new_usage!", effective_limit, plan,
+                          subscription_status
+                   from increment_org_usage($1, $2, $3, $4)"#,
+                org,
+                feature,
+                amount,
+                key.as_deref()
+            )
+            .fetch_one(connection)
+            .await?
+        }
+        By::User(user) => {
+            sqlx::query_as!(
+                Used,
+                r#"select allowed as "allowed!", new_usage as "new_usage!", effective_limit, plan,
+                          subscription_status
+                   from increment_feature_usage($1, $2, $3, $4)"#,
+                user,
+                feature,
+                amount,
+                key.as_deref()
+            )
+            .fetch_one(connection)
+            .await?
+        }
+    };
+    Ok(made)
+}
+
+/// The org of a user, by slug or id for other questions; `None`: there is no such user.
+pub async fn org_of(connection: &mut PgConnection, user: Uuid) -> Result<Option<Uuid>, StoreError> {
+    let org = sqlx::query_scalar!("select organization_id from users where id = $1", user);
+    Ok(org.fetch_optional(connection).await?)
+}
+
+/// What is on sale for a feature, and the currency of a tier.
+pub async fn on_sale(
+    connection: &mut PgConnection,
+    feature: &str,
+    tier: &str,
+) -> Result<(Vec<Offer>, String), StoreError> {
+    let rows = sqlx::query_as!(
+        Offer,
+        "select code, quantity, price_cents, currency from pack_offers
+         where feature = periodd_folded($1) and abs(quantity) < 1e22
+           and quantity = round(quantity, 6)
+         order by code",
+        feature
+    );
+    let offers = rows.fetch_all(&mut *connection).await?;
+    let currency = sqlx::query_scalar!(
+        "select currency from subscription_tiers where code = $1",
+        tier
+    );
+    let currency = currency.fetch_optional(connection).await?;
+    Ok((offers, currency.unwrap_or_default()))
+}
+
+/// The org of a slug or id.
+pub async fn org_named(connection: &mut PgConnection, named: &str) -> Result<Option<Uuid>, StoreError> {
+    let org = sqlx::query_scalar!(
+        "select coalesce((select id from organizations where slug = $1),
+                         (select id from organizations where id = $2))",
+        named,
+        Uuid::try_parse(named).ok()
+    );
+    Ok(org.fetch_one(connection).await?)
+}
