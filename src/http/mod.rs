@@ -13,19 +13,26 @@
 mod access;
 mod answer;
 mod call;
+mod events;
 mod guard;
 mod health;
 mod increment;
 mod limits;
 mod listen;
+mod openapi;
+mod page;
 mod problem;
 mod quantity;
 mod routes;
 mod seen;
+mod settings;
 mod server;
 mod shared;
+mod sync;
+mod syncs;
 mod together;
 mod turns;
+mod unsubscribe;
 
 pub use server::{Running, Server, ServerError};
 pub use shared::Surroundings;

@@ -11,6 +11,7 @@ use super::listen::{self, Listeners, Open};
 use super::routes;
 use super::seen::Seen;
 use super::shared::{Shared, Surroundings};
+use super::syncs::Syncs;
 use super::together::Together;
 use super::turns::Turns;
 use crate::config::http::Http;
@@ -39,6 +40,7 @@ impl Server {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX >> 3);
         let turns = Arc::new(Turns::new(around.database.clone(), settings.connections));
         let shared = Shared {
+            syncs: Syncs::default(),
             seen: Seen::default(),
             access: Access::new(settings.requests_per_second),
             together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),

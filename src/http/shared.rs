@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::access::Access;
 use super::seen::Seen;
+use super::syncs::Syncs;
 use super::together::Together;
 use super::turns::Turns;
 use crate::config::Config;
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) settings: Http,
     pub(super) access: Access,
     pub(super) together: Arc<Together>,
+    /// Syncs that were forced.
+    pub(super) syncs: Syncs,
     /// What readiness has seen of the database.
     pub(super) seen: Seen,
     /// Requests that are at work.

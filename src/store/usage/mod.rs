@@ -4,6 +4,7 @@
 
 pub mod asked;
 pub mod counting;
+pub mod events;
 pub mod limits;
 pub mod pending;
 pub mod ranges;
