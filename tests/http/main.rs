@@ -1,6 +1,5 @@
 //! The HTTP server, over real sockets: what clients ask, and what strangers try.
 
-mod client;
 mod events;
 mod guests;
 mod increments;
@@ -12,8 +11,7 @@ mod sync;
 mod tokens;
 mod unsubscribe;
 
-#[path = "../support/story.rs"]
-#[allow(dead_code, reason = "the sentences that are needed here")]
-mod story;
+#[path = "../support/client.rs"]
+mod client;
 #[path = "../support/mod.rs"]
 mod support;

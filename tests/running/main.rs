@@ -7,5 +7,8 @@ mod pooler;
 mod schedule;
 mod service;
 
+#[path = "../support/client.rs"]
+#[allow(dead_code, reason = "what the server's own tests need")]
+mod client;
 #[path = "../support/mod.rs"]
 mod support;

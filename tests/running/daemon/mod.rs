@@ -7,6 +7,7 @@ mod drain;
 mod embedded;
 mod faketime;
 mod frozen;
+mod http;
 mod kills;
 mod life;
 mod outage;
