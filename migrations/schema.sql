@@ -611,6 +611,7 @@ alter table periodd_removed add constraint periodd_removed_pkey PRIMARY KEY (org
 alter table periodd_removed enable row level security;
 
 create table periodd_runs (
+    asked_by text,
     attempts integer not null default 1,
     counts jsonb,
     error text,
@@ -684,6 +685,28 @@ alter table periodd_suppressions add constraint periodd_suppressions_org_id_fkey
 alter table periodd_suppressions add constraint periodd_suppressions_pkey PRIMARY KEY (org_id, email);
 alter table periodd_suppressions add constraint periodd_suppressions_suppressed_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> suppressed_at));
 alter table periodd_suppressions enable row level security;
+
+create table periodd_tokens (
+    created_at timestamp with time zone not null default now(),
+    digest bytea not null,
+    expires_at timestamp with time zone,
+    last_used_on date,
+    name text not null,
+    org_id uuid,
+    revoked_at timestamp with time zone,
+    scopes text[] not null
+);
+alter table periodd_tokens add constraint periodd_tokens_created_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> created_at));
+alter table periodd_tokens add constraint periodd_tokens_digest_check CHECK ((octet_length(digest) = 32));
+alter table periodd_tokens add constraint periodd_tokens_digest_key UNIQUE (digest);
+alter table periodd_tokens add constraint periodd_tokens_expires_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> expires_at));
+alter table periodd_tokens add constraint periodd_tokens_last_used_on_range CHECK (((last_used_on >= '0001-01-01'::date) AND (last_used_on <= '9999-12-31'::date)));
+alter table periodd_tokens add constraint periodd_tokens_name_check CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'::text));
+alter table periodd_tokens add constraint periodd_tokens_pkey PRIMARY KEY (name);
+alter table periodd_tokens add constraint periodd_tokens_revoked_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> revoked_at));
+alter table periodd_tokens add constraint periodd_tokens_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['read'::text, 'record'::text, 'sync'::text, 'admin'::text, 'metrics'::text])));
+CREATE INDEX periodd_tokens_expired ON periodd_tokens USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+alter table periodd_tokens enable row level security;
 
 create table periodd_unsubscribe_tokens (
     email text not null,
@@ -853,6 +876,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     plpgsql volatile set search_path=public, pg_temp
 
 -- function increment_feature_usage(p_user_id uuid, p_feature text, p_amount numeric DEFAULT 1, p_idempotency_key text DEFAULT NULL::text)
+--     returns TABLE(allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text)
+--     plpgsql volatile security definer set search_path=public, pg_temp
+
+-- function increment_org_usage(p_org_id uuid, p_feature text, p_amount numeric DEFAULT 1, p_idempotency_key text DEFAULT NULL::text)
 --     returns TABLE(allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text)
 --     plpgsql volatile security definer set search_path=public, pg_temp
 
