@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::answer::{Answer, json};
 use super::call::{Access, Call, Route};
 use super::limits::{Checked, checked, unknown_feature};
+use super::metrics::Event;
 use super::problem::{Code, Problem};
 use super::quantity::Amount;
 use crate::billing::Quantity;
@@ -143,6 +144,8 @@ async fn increment(call: &Call, org: Uuid, used: Use) -> Result<Answer, Problem>
         }
         made => made?,
     };
+    let event = if made.allowed { Event::Recorded } else { Event::Refused };
+    call.shared.metrics.events(event, 1);
     let refusal = if made.allowed {
         None
     } else {

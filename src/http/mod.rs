@@ -13,11 +13,13 @@
 mod access;
 mod answer;
 mod call;
+mod facts;
 mod guard;
 mod health;
 mod increment;
 mod limits;
 mod listen;
+mod metrics;
 mod problem;
 mod quantity;
 mod routes;

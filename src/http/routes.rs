@@ -12,7 +12,7 @@ use super::call::{Route, answer};
 use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
-use super::{health, increment, limits};
+use super::{health, increment, limits, metrics};
 
 /// Every route, by path.
 pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
@@ -20,6 +20,7 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes.extend(limits::ROUTES);
     routes.extend(increment::ROUTES);
     routes.extend(health::ROUTES);
+    routes.extend(metrics::ROUTES);
     routes
 });
 

@@ -7,7 +7,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::access::Access;
+use super::facts;
 use super::listen::{self, Listeners, Open};
+use super::metrics::Metrics;
 use super::routes;
 use super::seen::Seen;
 use super::shared::{Shared, Surroundings};
@@ -43,6 +45,7 @@ impl Server {
             access: Access::new(settings.requests_per_second),
             together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
             requests: Arc::new(Semaphore::new(count(settings.max_requests))),
+            metrics: Metrics::new(),
             turns,
             address: listeners.address,
             draining: watch::Sender::new(false),
@@ -61,6 +64,7 @@ impl Server {
     pub fn start(self) -> Running {
         let Self { shared, listeners } = self;
         let router = routes::router(&shared);
+        facts::keep(&shared);
         let (stop, stopped) = watch::channel(false);
         let open = Arc::new(Open::default());
         let accepting = listeners.accept(&shared, &router, &stopped, &open);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 use super::access::Access;
+use super::metrics::Metrics;
 use super::seen::Seen;
 use super::together::Together;
 use super::turns::Turns;
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     pub(super) seen: Seen,
     /// Requests that are at work.
     pub(super) requests: Arc<Semaphore>,
+    pub(super) metrics: Metrics,
     /// Turns at the database.
     pub(super) turns: Arc<Turns>,
     /// Where it listens.
