@@ -29,3 +29,6 @@ alter table periodd_tokens
     add constraint periodd_tokens_revoked_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> revoked_at) not valid,
     add constraint periodd_tokens_last_used_on_range check (last_used_on between '0001-01-01' and '9999-12-31') not valid;
 alter table periodd_tokens enable row level security;
+
+alter table periodd_runs add column asked_by text;
+comment on column periodd_runs.asked_by is 'Name of the token with which a run was requested over HTTP. Null: a schedule or a command.';

@@ -199,6 +199,8 @@ async fn the_first_hour_goes_as_the_readme_says() {
     // and the database has a name of its own.
     let mut script = format!(
         "periodd() {{ command periodd --at {NOW} \"$@\"; }}
+         date() {{ case \" $*\" in *\" -d \"*) command date \"$@\";; \
+             *) command date -d {NOW} \"$@\";; esac; }}
          export HOME=/home/ann NO_COLOR=1 PERIODD__DATABASE__SANDBOX=true
          unset DATABASE_URL
          mkdir -p $HOME; cd $HOME; exec 2>&1\n"

@@ -277,7 +277,7 @@ impl Session {
 
     async fn begin_record(&self, job: Job) -> Result<i64, StoreError> {
         let mut connection = self.database.connection().await?;
-        let run = runs::begin_command(&mut connection, job.name(), &replica()).await?;
+        let run = runs::begin_command(&mut connection, job.name(), &replica(), None).await?;
         self.recording.set(Some(run));
         Ok(run)
     }

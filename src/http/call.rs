@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::{Schema, SchemaGenerator};
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned};
 use tokio::time::timeout;
 
 use super::answer::Answer;
@@ -232,7 +232,7 @@ impl Call {
                 ..Problem::new(Code::UnsupportedMediaType, "send JSON: application/json")
             });
         }
-        from_json(&self.body)
+        from_json_slice(&self.body)
     }
 
     /// A turn at the database, with a connection.
@@ -256,7 +256,7 @@ impl Call {
 }
 
 /// Reads JSON of that shape.
-pub(super) fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+pub(super) fn from_json_slice<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_slice(text).map_err(|error| {
         let detail = error.to_string();
         match error.classify() {

@@ -57,13 +57,14 @@ struct OfState {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRun {
-    job: &'static str,
+    /// (Prometheus has a label `job` of its own.)
+    job_name: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfJob {
-    job: &'static str,
+    job_name: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -222,11 +223,11 @@ impl Ledger {
 
     /// What has not happened yet is 0, so that the first time is seen as an increase.
     fn begin(&self) {
-        for job in Job::ALL.map(Job::name) {
+        for job_name in Job::ALL.map(Job::name) {
             for outcome in [Outcome::Done, Outcome::Failed, Outcome::Skipped].map(Outcome::name) {
-                drop(self.runs.get_or_create(&OfRun { job, outcome }));
+                drop(self.runs.get_or_create(&OfRun { job_name, outcome }));
             }
-            drop(self.durations.0.get_or_create(&OfJob { job }));
+            drop(self.durations.0.get_or_create(&OfJob { job_name }));
         }
         self.add_alerts(&AlertCounts::default());
         self.add_emails(&DeliverCounts::default());
@@ -247,13 +248,13 @@ impl Ledger {
             return;
         };
         let found = Job::from_str(&run.job).ok();
-        let (job, outcome) = (found.map_or("other", Job::name), run.outcome.name());
-        self.runs.get_or_create(&OfRun { job, outcome }).inc_by(further);
+        let (job_name, outcome) = (found.map_or("other", Job::name), run.outcome.name());
+        self.runs.get_or_create(&OfRun { job_name, outcome }).inc_by(further);
         let Some(started_at) = run.started_at.filter(|_| run.outcome != Outcome::Skipped) else {
             return;
         };
         let took = run.finished_at.since(started_at).as_secs_f64().max(0.0);
-        self.durations.0.get_or_create(&OfJob { job }).observe(took);
+        self.durations.0.get_or_create(&OfJob { job_name }).observe(took);
         let counts = run.counts.as_deref();
         if let Some(counts) = found.zip(counts).and_then(|(job, json)| RunCounts::read(job, json)) {
             self.add(&counts);

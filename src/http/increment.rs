@@ -146,6 +146,9 @@ async fn increment(call: &Call, org: Uuid, used: Use) -> Result<Answer, Problem>
     };
     let event = if made.allowed { Event::Recorded } else { Event::Refused };
     call.shared.metrics.events(event, 1);
+    if made.allowed {
+        call.shared.streams.moved(org);
+    }
     let refusal = if made.allowed {
         None
     } else {

@@ -131,6 +131,13 @@ pub(super) struct Offered {
     currency: String,
 }
 
+impl From<Standing> for Limits {
+    fn from(standing: Standing) -> Self {
+        let Standing { slug: org, as_of, time_zone, limits, .. } = standing;
+        Self { org, as_of, time_zone, limits }
+    }
+}
+
 async fn ask(call: &Call, feature: Option<&str>) -> Result<Standing, Problem> {
     let question =
         Question { org: call.part("org").to_owned(), feature: feature.map(str::to_owned) };
@@ -152,9 +159,7 @@ pub(super) async fn unknown_feature(call: &Call, feature: &str) -> Result<Proble
 }
 
 async fn limits(call: Call) -> Result<Answer, Problem> {
-    let Standing { slug, as_of, time_zone, limits, .. } =
-        ask(&call, call.parameter("feature")).await?;
-    Ok(json(&Limits { org: slug, as_of, time_zone, limits }))
+    Ok(json(&Limits::from(ask(&call, call.parameter("feature")).await?)))
 }
 
 async fn check(call: Call) -> Result<Answer, Problem> {

@@ -4,7 +4,6 @@
 //! Never a label per org or feature: there may be a million.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 

@@ -12,17 +12,27 @@ use super::call::{Route, answer};
 use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
-use super::{health, increment, limits, metrics};
+use super::{events, health, increment, limits, metrics, openapi, stream, sync, unsubscribe};
 
-/// Every route, by path.
-pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+/// Every route.
+static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     let mut routes = Vec::new();
     routes.extend(limits::ROUTES);
     routes.extend(increment::ROUTES);
+    routes.extend(events::ROUTES);
+    routes.extend(sync::ROUTES);
+    routes.extend(stream::ROUTES);
+    routes.extend(unsubscribe::ROUTES);
     routes.extend(health::ROUTES);
     routes.extend(metrics::ROUTES);
+    routes.extend(openapi::ROUTES);
     routes
 });
+
+/// All of them.
+pub(super) fn all() -> &'static [Route] {
+    &ROUTES
+}
 
 /// The router of the table.
 pub(super) fn router(shared: &Arc<Shared>) -> Router {

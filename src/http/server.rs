@@ -13,6 +13,8 @@ use super::metrics::Metrics;
 use super::routes;
 use super::seen::Seen;
 use super::shared::{Shared, Surroundings};
+use super::streams::Streams;
+use super::syncs::Syncs;
 use super::together::Together;
 use super::turns::Turns;
 use crate::config::http::Http;
@@ -41,11 +43,13 @@ impl Server {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX >> 3);
         let turns = Arc::new(Turns::new(around.database.clone(), settings.connections));
         let shared = Shared {
+            syncs: Syncs::default(),
             seen: Seen::default(),
             access: Access::new(settings.requests_per_second),
             together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
             requests: Arc::new(Semaphore::new(count(settings.max_requests))),
             metrics: Metrics::new(),
+            streams: Streams::new(count(settings.max_streams)),
             turns,
             address: listeners.address,
             draining: watch::Sender::new(false),

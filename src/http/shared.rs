@@ -8,6 +8,8 @@ use tokio::sync::{Semaphore, watch};
 use super::access::Access;
 use super::metrics::Metrics;
 use super::seen::Seen;
+use super::streams::Streams;
+use super::syncs::Syncs;
 use super::together::Together;
 use super::turns::Turns;
 use crate::config::Config;
@@ -38,11 +40,15 @@ pub(super) struct Shared {
     pub(super) settings: Http,
     pub(super) access: Access,
     pub(super) together: Arc<Together>,
+    /// Syncs that were forced.
+    pub(super) syncs: Syncs,
     /// What readiness has seen of the database.
     pub(super) seen: Seen,
     /// Requests that are at work.
     pub(super) requests: Arc<Semaphore>,
     pub(super) metrics: Metrics,
+    /// Streams that are open, and who feeds them.
+    pub(super) streams: Streams,
     /// Turns at the database.
     pub(super) turns: Arc<Turns>,
     /// Where it listens.

@@ -41,11 +41,16 @@ impl Turns {
     /// # Errors
     /// [`Code::Overloaded`] when others keep all of them; [`Code::Unavailable`].
     pub(super) async fn take(&self) -> Result<Turn<'_>, Problem> {
+        let turn = self.pass().await?;
+        Ok(Turn { connection: self.database.connection().await?, _turn: turn })
+    }
+
+    /// The same for a job that takes its connections by itself.
+    pub(super) async fn pass(&self) -> Result<SemaphorePermit<'_>, Problem> {
         let busy = || Problem::new(Code::Overloaded, "all connections to the database are in use");
         // Nothing of the database is in here, so it may be dropped.
         let turn = timeout(WITHIN, self.free.acquire()).await;
-        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
-        Ok(Turn { connection: self.database.connection().await?, _turn: turn })
+        turn.map_err(|_| busy())?.map_err(|_| busy())
     }
 }
 

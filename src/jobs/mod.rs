@@ -11,6 +11,7 @@ pub mod columns;
 pub mod counts;
 pub mod deliver;
 pub mod doctor;
+pub mod events;
 pub mod explain;
 pub mod finding;
 pub mod instance;

@@ -684,9 +684,7 @@ async fn make(case: &Case, made: &Made) -> Option<Held> {
             let command = format!("periodd --config {} run", case.test.config().display());
             let daemon = Daemon::start(&case.directory(), &command);
             let alive = "select count(*) from periodd_daemons";
-            while case.test.rows(alive).await != ["1"] {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            }
+            case.test.until(alive, "1").await;
             case.test.configure("[log]\nlevel = \"warn\"\n");
             return Some(Held::Daemon { _daemon: daemon });
         }
@@ -710,9 +708,7 @@ async fn make(case: &Case, made: &Made) -> Option<Held> {
             let long = "select count(*) from pg_stat_activity
                         where datname = current_database() and wait_event_type = 'Lock'
                           and query_start < now() - interval '31 seconds'";
-            while case.test.rows(long).await != ["1"] {
-                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-            }
+            case.test.until(long, "1").await;
             return Some(Held::Sessions { _holder: Box::new(holder), _waiting: waiting });
         }
         Made::Around(_) | Made::Value(_) => {}

@@ -160,9 +160,7 @@ async fn a_run_over_its_time_is_named_with_the_session_that_keeps_it_waiting() {
     });
     let seen = "select count(*) from pg_stat_activity
                 where datname = current_database() and wait_event_type = 'Lock'";
-    while test.rows(seen).await != ["1"] {
-        assert!(!waiting.is_finished());
-    }
+    test.until(seen, "1").await;
     // `usage_metrics` itself is locked, so only what does not read it can be asked.
     let database = test.url();
     let database = periodd::store::Database::connect(&database, 1).await.expect("a connection");

@@ -208,6 +208,20 @@ impl TestDatabase {
         tables.map(table).join(" union all ")
     }
 
+    /// Waits until a query has that answer. Fails when it never does: a test that waits for ever
+    /// says nothing.
+    pub async fn until(&self, query: &str, answer: &str) {
+        let began = std::time::Instant::now();
+        loop {
+            let rows = self.rows(query).await;
+            if rows == [answer] {
+                return;
+            }
+            assert!(began.elapsed().as_secs() < 120, "{query}: still {rows:?}, not {answer}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// Waits until somebody waits for a lock. One connection asks, again and again.
     pub async fn until_somebody_waits(&self) {
         let mut connection = self.connect().await;

@@ -128,3 +128,22 @@ pub async fn unsubscribe(
         sqlx::query_scalar!(r#"select periodd_unsubscribe($1, $2) as "is_known!""#, token, at);
     Ok(done.fetch_one(&mut *database.connection().await?).await?)
 }
+
+/// Takes an unsubscription back, by the same token; nothing happens where it names nobody.
+pub async fn subscribe_again(connection: &mut PgConnection, token: &str) -> Result<(), StoreError> {
+    let halves = token.split_at_checked(32).filter(|_| token.len() == 64);
+    let ids = halves.and_then(|(org, address)| {
+        Some((Uuid::try_parse(org).ok()?, Uuid::try_parse(address).ok()?))
+    });
+    let Some((org, address)) = ids else { return Ok(()) };
+    let again = sqlx::query!(
+        "update org_contacts c set opted_out_at = null
+         from periodd_unsubscribe_tokens t
+         where t.org_id = $1 and t.token = $2 and c.org_id = t.org_id
+           and lower(btrim(c.email, E' \\t\\r\\n')) = t.email",
+        org,
+        address
+    );
+    again.execute(connection).await?;
+    Ok(())
+}

@@ -161,12 +161,14 @@ pub async fn begin_command(
     connection: &mut PgConnection,
     job: &str,
     replica: &str,
+    asked_by: Option<&str>,
 ) -> Result<i64, StoreError> {
     let id = sqlx::query_scalar!(
-        "insert into periodd_runs (job, trigger, outcome, replica, started_at)
-         values ($1, 'command', 'running', $2, now()) returning id",
+        "insert into periodd_runs (job, trigger, outcome, replica, asked_by, started_at)
+         values ($1, 'command', 'running', $2, $3, now()) returning id",
         job,
-        replica
+        replica,
+        asked_by
     );
     Ok(id.fetch_one(connection).await?)
 }

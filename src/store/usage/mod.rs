@@ -4,10 +4,12 @@
 
 pub mod asked;
 pub mod counting;
+pub mod events;
 pub mod limits;
 pub mod pending;
 pub mod ranges;
 pub mod usage_file;
+pub mod watched;
 
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;

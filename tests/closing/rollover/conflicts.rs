@@ -29,9 +29,7 @@ async fn until_it_waits(test: &TestDatabase) {
     let waiting = "select count(*) > 0 from pg_stat_activity
                    where datname = current_database() and application_name = 'periodd'
                      and wait_event_type = 'Lock'";
-    while test.rows(waiting).await != ["true"] {
-        tokio::task::yield_now().await;
-    }
+    test.until(waiting, "true").await;
 }
 
 #[tokio::test]

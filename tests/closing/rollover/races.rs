@@ -2,7 +2,6 @@
 //! is in the books. One of the two is stopped in its transaction, and the other one comes by.
 
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
@@ -39,9 +38,7 @@ async fn until_it_waits(test: &TestDatabase, statement: &str) {
          where datname = current_database() and application_name = 'periodd'
            and wait_event_type = 'Lock' and query ~ '{statement}'"
     );
-    while test.rows(&waiting).await != ["true"] {
-        tokio::task::yield_now().await;
-    }
+    test.until(&waiting, "true").await;
 }
 
 /// All counters: feature, start, end, used.
@@ -133,9 +130,7 @@ async fn until_somebody_waits_for_it(test: &TestDatabase) {
     let waiting = "select count(*) > 0 from pg_stat_activity
                    where datname = current_database() and application_name <> 'periodd'
                      and wait_event_type = 'Lock'";
-    while test.rows(waiting).await != ["true"] {
-        tokio::task::yield_now().await;
-    }
+    test.until(waiting, "true").await;
 }
 
 #[tokio::test]
@@ -305,23 +300,16 @@ async fn late_usage_draws_on_a_pack_that_nobody_has_entered_in_the_ledger() {
     used(&test, "acme", "20", "2026-05-01T11:00:00Z").await;
     add(&test, "other", "2026-05-01T00:00:00Z", &["--zone", "UTC"]);
     test.sql(PLAIN_PACK).await;
-    // The entry of all together does not get through.
-    let sync = {
-        let mut holder = test.connect().await;
-        test.sql(
-            "insert into overage_packs (org_id, feature, quantity)
-             select id, 'sms_sent', 1 from organizations where slug = 'other'",
-        )
-        .await;
-        execute(&mut holder, "begin; update organizations set name = 'x' where slug = 'other'")
-            .await;
-        let mut command = test.command(&["--at", "2026-05-02T06:00:00Z", "sync", "--org", "acme"]);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        until_it_waits(&test, "unseen").await;
-        execute(&mut holder, "rollback").await;
-        end(child)
-    };
-    sync.exits(0);
+    // Another org, whose packs nobody can enter meanwhile, keeps this one's from nothing.
+    test.sql(
+        "insert into overage_packs (org_id, feature, quantity)
+         select id, 'sms_sent', 1 from organizations where slug = 'other'",
+    )
+    .await;
+    let mut holder = test.connect().await;
+    execute(&mut holder, "begin; update organizations set name = 'x' where slug = 'other'").await;
+    test.periodd(&["--at", "2026-05-02T06:00:00Z", "sync", "--org", "acme"]).exits(0);
+    execute(&mut holder, "rollback").await;
     let late = "select used, drawn, uncovered from billing_adjustments";
     assert_eq!(test.rows(late).await, ["20 20 0"]);
     test.check_invariants().await;
@@ -385,9 +373,7 @@ async fn a_use_that_waits_while_its_pack_expires_decides_anew() {
     let other = spawn(waiting, "select increment_feature_usage(id, 'scrapes', 30) from users");
     until_somebody_waits_for_it(&test).await;
     let expired = "select count(*) > 0 from overage_packs where expires_at < clock_timestamp()";
-    while test.rows(expired).await != ["true"] {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    test.until(expired, "true").await;
     let mut sweep = test.command(&["rollover"]);
     let sweep = sweep.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     until_it_waits(&test, "usage_counters").await;

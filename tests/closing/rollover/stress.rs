@@ -198,7 +198,9 @@ async fn clients_at_work_while_their_pack_expires_or_their_period_ends() {
             .await;
             let clients = Clients::start(&test, Duration::from_millis(20));
             let unsettled = "select count(*) > 0 from overage_packs where remaining > 0";
+            let began = Instant::now();
             while test.rows(unsettled).await == ["true"] {
+                assert!(began.elapsed() < Duration::from_mins(2), "{what}: a pack stays");
                 let (answer, _) = periodd(&test, &["rollover"]).await;
                 answer.exits(0);
             }

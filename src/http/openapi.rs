@@ -1,0 +1,242 @@
+//! The description of the API: made from the table of routes, so that nothing exists that it does not
+//! describe.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use schemars::generate::SchemaSettings;
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, json as answer_json};
+use super::call::{Access, Call, Route};
+use super::page::{escaped, page};
+use super::problem::{Code, Document, Problem};
+
+/// The routes of this file.
+pub(super) const ROUTES: [Route; 3] = [
+    Route {
+        method: axum::http::Method::GET,
+        path: "/api/openapi.json",
+        access: Access::Open,
+        summary: "The description of this API, as OpenAPI 3.1.",
+        parameters: &[],
+        body: None,
+        answer: Some(|_| schemars::json_schema!({ "type": "object" })),
+        media_type: "application/json",
+        problems: &[],
+        handler: |_| Box::pin(async { Ok(answer_json(&document(super::routes::all()))) }),
+    },
+    Route {
+        method: axum::http::Method::GET,
+        path: "/api",
+        access: Access::Open,
+        summary: "The same as a page.",
+        parameters: &[],
+        body: None,
+        answer: None,
+        media_type: "text/html",
+        problems: &[],
+        handler: |_| Box::pin(async { Ok(overview(super::routes::all())) }),
+    },
+    Route {
+        method: axum::http::Method::GET,
+        path: "/problems/{code}",
+        access: Access::Open,
+        summary: "What a code of a problem means, and what to do.",
+        parameters: &[],
+        body: None,
+        answer: None,
+        media_type: "text/html",
+        problems: &[],
+        handler: |call| Box::pin(async move { explained(&call) }),
+    },
+];
+
+/// What every path may answer.
+const OF_EVERY_PATH: [Code; 9] = [
+    Code::Malformed,
+    Code::Invalid,
+    Code::WrongHost,
+    Code::TargetTooLong,
+    Code::Internal,
+    Code::Overloaded,
+    Code::Unavailable,
+    Code::Draining,
+    Code::MethodNotAllowed,
+];
+/// What a path with a token may answer, too.
+const OF_TOKENS: [Code; 3] = [Code::Unauthorized, Code::Forbidden, Code::RateLimited];
+/// What a path with a body may answer, too.
+const OF_BODIES: [Code; 3] = [Code::TooLarge, Code::TooSlow, Code::UnsupportedMediaType];
+
+/// The description.
+pub(super) fn document(routes: &[Route]) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+    });
+    let mut generator = settings.into_generator();
+    let problem = generator.subschema_for::<Document<'static>>();
+    let mut paths = Map::new();
+    for route in routes {
+        let operation = operation(route, &mut generator, &problem.clone().into());
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method.as_str().to_lowercase()] = operation;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "periodd",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Usage, limits and events of metered plans. Quantities are exact JSON \
+                            numbers; in requests they may also be text. Every problem is a document \
+                            of RFC 9457 with a `code`.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token that `periodd tokens add` printed.",
+                },
+            },
+        },
+    })
+}
+
+fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) -> Value {
+    let mut parameters: Vec<Value> = placeholders(route.path)
+        .map(|name| {
+            json!({
+                "name": name, "in": "path", "required": true,
+                "schema": { "type": "string", "minLength": 1 },
+            })
+        })
+        .collect();
+    parameters.extend(route.parameters.iter().map(|parameter| {
+        json!({
+            "name": parameter.name, "in": "query", "required": parameter.is_required,
+            "description": parameter.meaning, "example": parameter.example,
+            "schema": { "type": "string" },
+        })
+    }));
+    let good = match route.answer {
+        Some(schema) => json!({ "schema": schema(generator) }),
+        None => json!({ "schema": { "type": "string" } }),
+    };
+    let mut responses = Map::new();
+    let described = json!({ "description": "Done.", "content": { route.media_type: good } });
+    responses.insert("200".to_owned(), described);
+    for (status, codes) in statuses(route) {
+        let names = codes.iter().map(|code| format!("`{}`", code.name()));
+        let description = names.collect::<Vec<_>>().join(", ");
+        let content = json!({ "application/problem+json": { "schema": problem } });
+        let response = json!({ "description": description, "content": content });
+        responses.insert(status.to_string(), response);
+    }
+    if route.path == "/readyz" || route.path == "/healthz" {
+        responses.insert("503".to_owned(), json!({
+            "description": "Not so; with the reasons.",
+            "content": { route.media_type: responses["200"]["content"][route.media_type].clone() },
+        }));
+    }
+    let mut operation = json!({
+        "summary": route.summary,
+        "operationId": operation_id(route),
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if let Some(body) = route.body {
+        operation["requestBody"] = json!({
+            "required": true,
+            "content": { "application/json": { "schema": body(generator) } },
+        });
+    }
+    if let Access::Needs(scope) = route.access {
+        operation["security"] = json!([{ "token": [] }]);
+        let summary = format!("{} Needs the scope `{}`.", route.summary, scope.name());
+        operation["description"] = Value::String(summary);
+    }
+    operation
+}
+
+/// The problems of a route, by their status.
+fn statuses(route: &Route) -> Vec<(u16, BTreeSet<Code>)> {
+    let mut codes: BTreeSet<Code> = OF_EVERY_PATH.into_iter().collect();
+    codes.extend(route.problems);
+    if matches!(route.access, Access::Needs(_) | Access::Metrics) {
+        codes.extend(OF_TOKENS);
+    }
+    if route.body.is_some() {
+        codes.extend(OF_BODIES);
+    }
+    let mut statuses: Vec<(u16, BTreeSet<Code>)> = Vec::new();
+    for code in codes {
+        let status = code.status().as_u16();
+        match statuses.iter_mut().find(|(known, _)| *known == status) {
+            Some((_, codes)) => drop(codes.insert(code)),
+            None => statuses.push((status, BTreeSet::from([code]))),
+        }
+    }
+    statuses.sort_by_key(|(status, _)| *status);
+    statuses
+}
+
+fn placeholders(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn operation_id(route: &Route) -> String {
+    let words = route.path.split(['/', '.', '{', '}']).filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.collect();
+    format!("{}_{}", route.method.as_str().to_lowercase(), words.join("_"))
+}
+
+fn overview(routes: &[Route]) -> Answer {
+    let mut rows = String::new();
+    for route in routes {
+        let scope = match route.access {
+            Access::Needs(scope) => scope.name(),
+            Access::Metrics => "metrics",
+            Access::Open | Access::Health => "",
+        };
+        let (method, path) = (route.method.as_str(), escaped(route.path));
+        let summary = escaped(route.summary);
+        // Writing to a string does not fail.
+        let _ = write!(
+            rows,
+            "<tr><td>{method} <code>{path}</code></td><td>{scope}</td><td>{summary}</td></tr>"
+        );
+    }
+    let mut codes = String::new();
+    for code in Code::ALL {
+        let name = code.name();
+        let _ = write!(codes, "<li><a href=\"/problems/{name}\"><code>{name}</code></a></li>");
+    }
+    page(
+        "The API of periodd",
+        &format!(
+            "<p>For programs: <a href=\"/api/openapi.json\">OpenAPI 3.1</a>. Send a token as \
+             <code>Authorization: Bearer TOKEN</code>; <code>periodd tokens add</code> makes one.\
+             </p><table><thead><tr><th>Path</th><th>Scope</th><th>What it does</th></tr></thead>\
+             <tbody>{rows}</tbody></table><h2>Problems</h2><ul>{codes}</ul>"
+        ),
+    )
+}
+
+fn explained(call: &Call) -> Result<Answer, Problem> {
+    let code = Code::ALL.iter().find(|code| code.name() == call.part("code"));
+    let code =
+        code.ok_or_else(|| Problem::new(Code::NotFound, "no problem has that code; see /api"))?;
+    let meaning = escaped(code.meaning());
+    Ok(page(
+        &escaped(code.title()),
+        &format!(
+            "<p>Code <code>{}</code>, status {}.</p><p>{meaning}</p>",
+            code.name(),
+            code.status().as_u16()
+        ),
+    ))
+}

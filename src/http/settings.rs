@@ -1,0 +1,29 @@
+//! What the configuration in force says about the work that requests begin.
+
+use super::problem::Problem;
+use super::shared::Shared;
+use crate::jobs::sync;
+
+/// How usage is counted, and an org audited.
+pub(super) async fn sync_request(shared: &Shared) -> Result<sync::Request, Problem> {
+    let config = (shared.around.config)();
+    let columns = sync::targets(&shared.around.database, &config.sync).await;
+    let columns = columns.map_err(of_sync)?;
+    Ok(sync::Request::standing(&config.sync, columns))
+}
+
+/// What a sync refuses.
+pub(super) fn of_sync(error: sync::Error) -> Problem {
+    use super::problem::Code;
+    match error {
+        sync::Error::Store(error) => error.into(),
+        error @ sync::Error::Refused(_) => Problem::new(
+            Code::Refused,
+            format!("{error}; check usage_metrics, and if it is right, run `periodd sync --force`"),
+        ),
+        error @ sync::Error::Derived { .. } => {
+            tracing::error!(%error, "a derived column of the configuration cannot be used");
+            Problem::new(Code::Internal, "internal error; the log says more")
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A sync of one org at once: what `periodd sync --org` does, entered in the ledger of runs with the
+//! token's name. Who asks while it runs gets the same result.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::answer::{Answer, json};
+use super::call::{Access, Call, Parameter, Route, from_json_slice};
+use super::limits::Limits;
+use super::problem::{Code, Problem};
+use super::settings::{of_sync, sync_request};
+use super::shared::Shared;
+use super::syncs::Done;
+use crate::jobs::catalogue::Job;
+use crate::jobs::counts::RunCounts;
+use crate::jobs::sync::{self, Scope, SyncReport};
+use crate::store::runs::{self, schedules::Ended};
+use crate::store::tokens::Scope as TokenScope;
+use crate::store::usage::asked::{self, Question};
+
+const PROBLEMS: &[Code] = &[Code::UnknownOrg, Code::Refused];
+const ORG: Parameter = Parameter {
+    name: "organizationId",
+    meaning: "Id or slug of the organization.",
+    example: "acme",
+    is_required: true,
+};
+const FORCE: Parameter = Parameter {
+    name: "forceSync",
+    meaning: "`true` audits first; otherwise what waits is counted first.",
+    example: "true",
+    is_required: false,
+};
+
+/// The routes of this file.
+pub(super) const ROUTES: [Route; 3] = [
+    Route {
+        method: axum::http::Method::POST,
+        path: "/api/v1/usage/{org}/sync",
+        access: Access::Needs(TokenScope::Sync),
+        summary: "Counts what waits for an organization, and finds and repairs drift, at once.",
+        parameters: &[],
+        body: None,
+        answer: Some(|generator| generator.subschema_for::<SyncReport>()),
+        media_type: "application/json",
+        problems: PROBLEMS,
+        handler: |call| Box::pin(of_path(call)),
+    },
+    Route {
+        method: axum::http::Method::GET,
+        path: "/api/usage/v2",
+        access: Access::Needs(TokenScope::Sync),
+        summary: "The limits of an organization, after what waits was counted.",
+        parameters: &[ORG, FORCE],
+        body: None,
+        answer: Some(|generator| generator.subschema_for::<Limits>()),
+        media_type: "application/json",
+        problems: PROBLEMS,
+        handler: |call| Box::pin(get_v2(call)),
+    },
+    Route {
+        method: axum::http::Method::POST,
+        path: "/api/usage/v2",
+        access: Access::Needs(TokenScope::Sync),
+        summary: "Counts, audits and answers the limits; the body may come with any content type.",
+        parameters: &[],
+        body: Some(|generator| generator.subschema_for::<V2>()),
+        answer: Some(|generator| generator.subschema_for::<Limits>()),
+        media_type: "application/json",
+        problems: PROBLEMS,
+        handler: |call| Box::pin(post_v2(call)),
+    },
+];
+
+/// Which organization is synced.
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct V2 {
+    /// Its id or slug.
+    #[serde(rename = "organizationId")]
+    organization_id: String,
+}
+
+async fn of_path(call: Call) -> Result<Answer, Problem> {
+    let named = call.part("org").to_owned();
+    let org = find(&call, &named).await?;
+    Ok(json(&*sync(&call, org, true).await?))
+}
+
+async fn get_v2(call: Call) -> Result<Answer, Problem> {
+    let Some(named) = call.parameter("organizationId").map(str::to_owned) else {
+        return Err(Problem::new(Code::Invalid, "the parameter `organizationId` is missing"));
+    };
+    let audits = call.parsed::<bool>("forceSync")?.unwrap_or(false);
+    answer_v2(&call, &named, audits).await
+}
+
+async fn post_v2(call: Call) -> Result<Answer, Problem> {
+    // curl -d sends JSON with a form's content type.
+    let V2 { organization_id } = match call.body.first() {
+        Some(b'{') => from_json_slice(&call.body)?,
+        _ => serde_urlencoded::from_bytes(&call.body).map_err(|_| {
+            Problem::new(Code::Malformed, "send {\"organizationId\": \"…\"}")
+        })?,
+    };
+    answer_v2(&call, &organization_id, true).await
+}
+
+async fn answer_v2(call: &Call, named: &str, audits: bool) -> Result<Answer, Problem> {
+    let org = find(call, named).await?;
+    sync(call, org, audits).await?;
+    let question = Question { org: org.to_string(), feature: None };
+    let standing = call.shared.together.ask(question).await?;
+    let standing = standing.ok_or_else(|| call.unknown_org())?;
+    Ok(json(&Limits::from(standing)))
+}
+
+async fn find(call: &Call, named: &str) -> Result<Uuid, Problem> {
+    let org = asked::org_named(&mut *call.turn().await?, named).await?;
+    org.filter(|org| call.permits(*org)).ok_or_else(|| {
+        let named = crate::text::visible(named);
+        Problem::new(Code::UnknownOrg, format!("unknown organization `{named}`"))
+    })
+}
+
+/// Syncs an org, or waits for whoever does.
+async fn sync(call: &Call, org: Uuid, audits: bool) -> Done {
+    let by = call.token.as_ref().map(|token| token.name.as_str());
+    let shared = &call.shared;
+    shared.syncs.once((org, audits), async || run(shared, org, audits, by).await).await
+}
+
+async fn run(
+    shared: &Shared,
+    org: Uuid,
+    audits: bool,
+    by: Option<&str>,
+) -> Result<SyncReport, Problem> {
+    let _alone = shared.syncs.alone().await;
+    let database = &shared.around.database;
+    let request = sync::Request { scope: Scope::Orgs(vec![org]), ..sync_request(shared).await? };
+    let job = if audits { Job::Audit } else { Job::Sync };
+    let run = {
+        let mut connection = database.connection().await?;
+        runs::begin_command(&mut connection, job.name(), &shared.around.replica, by).await?
+    };
+    let request = sync::Request { run: Some(run), ..request };
+    let silent: sync::Observer = Arc::new(|_| {});
+    let report = if audits {
+        sync::audit(database, &request, silent).await
+    } else {
+        sync::count(database, &request, silent).await
+    };
+    let ended = match &report {
+        Ok(report) => {
+            let counts = RunCounts::from(report);
+            Ended { counts: Some(counts.json()), error: counts.failure().map(str::to_owned) }
+        }
+        Err(error) => Ended { counts: None, error: Some(error.to_string()) },
+    };
+    runs::finish_command(&mut *database.connection().await?, run, &ended).await?;
+    report.map_err(of_sync)
+}
