@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,9 +20,6 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant as Tick;
 
-use super::metrics::Fraction;
-use super::problem::Problem;
-use super::shared::Shared;
 use crate::billing::Instant;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::{AlertCounts, DeliverCounts, RunCounts};
@@ -32,8 +30,6 @@ use crate::store::runs::Outcome;
 use crate::store::{Connection, StoreError, server_now};
 use crate::tz::TzData;
 
-/// Between two readings.
-const EVERY: Duration = Duration::from_secs(15);
 /// Facts that are older are absent.
 const GOOD_FOR: Duration = Duration::from_secs(60);
 /// Rows of the ledger that are read at once.
@@ -73,6 +69,9 @@ struct Releases {
     newest_used: String,
 }
 
+/// A gauge with a fraction.
+pub(super) type Fraction = Gauge<f64, AtomicU64>;
+
 /// What was read last.
 pub(super) struct Facts(Mutex<Known>);
 
@@ -101,48 +100,19 @@ impl Facts {
         let age = known.read_at.elapsed();
         (age, known.registry.as_ref().filter(|_| age <= GOOD_FOR).map(Arc::clone))
     }
-}
 
-/// Reads the facts now and then, until the drain begins.
-pub(super) fn keep(shared: &Arc<Shared>) {
-    let mut draining = shared.draining.subscribe();
-    let shared = Arc::downgrade(shared);
-    tokio::spawn(async move {
-        let mut ledger = Ledger::default();
-        loop {
-            let Some(server) = shared.upgrade() else { return };
-            let read = read(&server, &mut ledger).await;
-            {
-                let mut known = server.metrics.facts.known();
-                match read {
-                    Ok(registry) => {
-                        *known = Known { read_at: Tick::now(), registry: Some(Arc::new(registry)) };
-                    }
-                    Err(problem) => {
-                        known.registry = None;
-                        tracing::debug!(problem = problem.detail, "the facts cannot be read");
-                    }
-                }
-            }
-            drop(server);
-            // Nothing of the database is in here, so it may be dropped.
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                _ended = draining.wait_for(|draining| *draining) => return,
-            }
+    /// They were read, or could not be.
+    pub(super) fn are(&self, read: Option<Registry>) {
+        let mut known = self.known();
+        if read.is_some() {
+            known.read_at = Tick::now();
         }
-    });
-}
-
-async fn read(shared: &Shared, ledger: &mut Ledger) -> Result<Registry, Problem> {
-    let mut turn = shared.turns.take().await?;
-    let seen = see(&mut turn, ledger).await?;
-    drop(turn);
-    Ok(seen.registry(&(shared.around.tz)(), ledger))
+        known.registry = read.map(Arc::new);
+    }
 }
 
 /// What one reading saw.
-struct Seen {
+pub(super) struct Seen {
     now: Instant,
     queues: Queues,
     parked: Parked,
@@ -151,7 +121,11 @@ struct Seen {
     zones: ZoneFacts,
 }
 
-async fn see(connection: &mut Connection, ledger: &mut Ledger) -> Result<Seen, StoreError> {
+/// Reads.
+pub(super) async fn see(
+    connection: &mut Connection,
+    ledger: &mut Ledger,
+) -> Result<Seen, StoreError> {
     let now = server_now(connection).await?;
     ledger.follow(connection, now).await?;
     Ok(Seen {
@@ -170,7 +144,7 @@ fn before(now: Instant, span: SignedDuration) -> Instant {
 
 /// Finished runs: counted since the process began, each once.
 #[derive(Default)]
-struct Ledger {
+pub(super) struct Ledger {
     /// Rows that ended at this instant or later are read next.
     from: Option<Instant>,
     /// Rows that are counted and may be read again, with when they ended and how many occurrences
@@ -324,7 +298,8 @@ fn number(count: usize) -> u64 {
 }
 
 impl Seen {
-    fn registry(&self, tz: &TzData, ledger: &Ledger) -> Registry {
+    /// As it is shown.
+    pub(super) fn registry(&self, tz: &TzData, ledger: &Ledger) -> Registry {
         let mut registry = Registry::with_prefix("periodd");
         ledger.register(&mut registry);
         self.register_orgs(&mut registry, tz);

@@ -1,14 +1,11 @@
-//! `/metrics`: what this process counts itself, and what [`facts`](super::facts) reads of the
-//! database. A scrape waits for nothing and asks nobody.
+//! What this process counts itself, for `/metrics`.
 //!
 //! Never a label per org or feature: there may be a million.
 
-use std::fmt;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
+use axum::http::{Method, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,33 +13,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::answer::{Answer, of};
-use super::call::{Access, Call, Route};
-use super::facts::Facts;
-use super::problem::{Code, Problem};
+use super::facts::{Facts, Fraction};
 
-/// OpenMetrics, and what Prometheus had before it. Prometheus 3 refuses a wrong media type.
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const PROMETHEUS: &str = prometheus_text::CONTENT_TYPE;
 /// Seconds; most requests take a few milliseconds.
 const REQUEST_BOUNDS: [f64; 11] =
     [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
-
-/// The route of this file.
-pub(super) const ROUTES: [Route; 1] = [Route {
-    method: Method::GET,
-    path: "/metrics",
-    access: Access::Metrics,
-    summary: "Figures for Prometheus, as OpenMetrics where `Accept` asks for it. Never by \
-              organization or feature. Asks no database: what comes from there is up to 15 seconds \
-              old, and absent where it could not be read.",
-    parameters: &[],
-    body: None,
-    answer: None,
-    media_type: "text/plain",
-    problems: &[],
-    handler: |call| Box::pin(async move { scrape(&call) }),
-}];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
@@ -58,7 +33,7 @@ struct Timed {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Result {
+struct OfResult {
     result: &'static str,
 }
 
@@ -66,9 +41,6 @@ struct Result {
 struct Build {
     version: &'static str,
 }
-
-/// A gauge with a fraction.
-pub(super) type Fraction = Gauge<f64, AtomicU64>;
 
 /// What became of a use that came this way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,23 +52,23 @@ pub(super) enum Event {
 
 /// What this process counts itself.
 pub(super) struct Metrics {
-    registry: Registry,
+    pub(super) registry: Registry,
     pub(super) facts: Facts,
-    facts_age: Fraction,
+    pub(super) facts_age: Fraction,
     requests: Family<Request, Counter>,
     durations: Family<Timed, Histogram, fn() -> Histogram>,
-    at_work: Gauge,
-    connections: Gauge,
-    connections_in_use: Gauge,
+    pub(super) at_work: Gauge,
+    pub(super) connections: Gauge,
+    pub(super) connections_in_use: Gauge,
     rate_limited: Counter,
     tokens_refused: Counter,
-    events: Family<Result, Counter>,
+    events: Family<OfResult, Counter>,
     /// Streams that are open.
     pub(super) streams: Gauge,
     /// Messages that streams were sent.
     pub(super) stream_messages: Counter,
-    /// Streams whose reader did not read.
-    pub(super) streams_let_go: Counter,
+    /// Connections that were closed because the client did not read.
+    pub(super) slow_readers: Counter,
 }
 
 impl Metrics {
@@ -116,7 +88,7 @@ impl Metrics {
             events: Family::default(),
             streams: Gauge::default(),
             stream_messages: Counter::default(),
-            streams_let_go: Counter::default(),
+            slow_readers: Counter::default(),
         };
         metrics.register();
         // What did not happen yet is 0, so that the first time is seen as an increase.
@@ -156,8 +128,8 @@ impl Metrics {
         registry.register("http_streams", "Open streams of this process", self.streams.clone());
         let help = "Messages sent to streams";
         registry.register("http_stream_messages", help, self.stream_messages.clone());
-        let help = "Streams closed because the reader did not read";
-        registry.register("http_streams_let_go", help, self.streams_let_go.clone());
+        let help = "Connections closed because the client did not read for 30 seconds";
+        registry.register("http_slow_readers", help, self.slow_readers.clone());
     }
 
     /// A request was answered.
@@ -186,7 +158,7 @@ impl Metrics {
             Event::Duplicate => "duplicate",
             Event::Refused => "refused",
         };
-        self.events.get_or_create(&Result { result }).inc_by(count);
+        self.events.get_or_create(&OfResult { result }).inc_by(count);
     }
 }
 
@@ -201,82 +173,5 @@ fn known(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         _ => "other",
-    }
-}
-
-fn scrape(call: &Call) -> std::result::Result<Answer, Problem> {
-    let shared = &call.shared;
-    let metrics = &shared.metrics;
-    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let free = shared.requests.available_permits();
-    metrics.at_work.set(i64::from(shared.settings.max_requests) - count(free));
-    metrics.connections.set(shared.settings.connections.into());
-    metrics.connections_in_use.set(count(shared.turns.in_use()));
-    let (age, facts) = metrics.facts.now();
-    metrics.facts_age.set(age.as_secs_f64());
-    let registries = [Some(&metrics.registry), facts.as_deref()];
-    let is_open = wants_openmetrics(&call.headers);
-    let mut page = String::new();
-    let written = write(&mut page, registries.into_iter().flatten(), is_open);
-    written.map_err(|_| Problem::new(Code::Internal, "internal error; the log says more"))?;
-    Ok(of(if is_open { OPENMETRICS } else { PROMETHEUS }, page))
-}
-
-fn write<'a>(
-    page: &mut String,
-    registries: impl Iterator<Item = &'a Registry>,
-    is_open: bool,
-) -> fmt::Result {
-    for registry in registries {
-        if is_open {
-            text::encode_registry(page, registry)?;
-        } else {
-            prometheus_text::encode(page, registry)?;
-        }
-    }
-    if is_open { text::encode_eof(page) } else { Ok(()) }
-}
-
-/// Does the client prefer OpenMetrics? Who says nothing gets what has always been there.
-fn wants_openmetrics(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut weights = [0.0, 0.0];
-    for item in accepted.flat_map(|list| list.split(',')) {
-        let mut parts = item.split(';').map(str::trim);
-        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
-        let place = match essence.as_str() {
-            "application/openmetrics-text" => 0,
-            "text/plain" | "text/*" => 1,
-            _ => continue,
-        };
-        weights[place] = f64::max(weights[place], weight);
-    }
-    let [openmetrics, plain] = weights;
-    openmetrics > 0.0 && openmetrics >= plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn openmetrics_is_for_whoever_prefers_it() {
-        let wants = |accept: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, accept.parse().expect("a header"));
-            wants_openmetrics(&headers)
-        };
-        // As Prometheus 3 and 2 ask.
-        assert!(wants(
-            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-             application/openmetrics-text;version=0.0.1;q=0.5,\
-             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,*/*;q=0.2"
-        ));
-        assert!(wants("application/openmetrics-text"));
-        assert!(!wants("text/plain;version=0.0.4;q=0.5,application/openmetrics-text;q=0.3"));
-        assert!(!wants("application/openmetrics-text;q=0"));
-        assert!(!wants("*/*"));
-        assert!(!wants_openmetrics(&HeaderMap::new()));
     }
 }

@@ -12,7 +12,7 @@ use super::call::{Route, answer};
 use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
-use super::{events, health, increment, limits, metrics, openapi, stream, sync, unsubscribe};
+use super::{events, health, increment, limits, openapi, scrape, stream, sync, unsubscribe};
 
 /// Every route.
 static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
@@ -24,7 +24,7 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes.extend(stream::ROUTES);
     routes.extend(unsubscribe::ROUTES);
     routes.extend(health::ROUTES);
-    routes.extend(metrics::ROUTES);
+    routes.extend(scrape::ROUTES);
     routes.extend(openapi::ROUTES);
     routes
 });

@@ -48,7 +48,7 @@ pub(super) struct Shared {
     pub(super) requests: Arc<Semaphore>,
     pub(super) metrics: Metrics,
     /// Streams that are open, and who feeds them.
-    pub(super) streams: Streams,
+    pub(super) streams: Arc<Streams>,
     /// Turns at the database.
     pub(super) turns: Arc<Turns>,
     /// Where it listens.

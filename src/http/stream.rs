@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use futures_util::stream;
+use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -18,12 +19,13 @@ use tokio::time::{Instant as Tick, sleep_until};
 
 use super::answer::{Answer, of};
 use super::call::{Access, Call, Route};
+use super::poller::poll;
 use super::problem::{Code, Problem};
-use super::streams::{Listening, View, listen};
+use super::streams::{Listening, View};
 use crate::billing::Instant;
 use crate::store::tokens::Scope;
 use crate::store::usage::asked::Question;
-use crate::store::usage::watched::Crossing;
+use crate::store::usage::watched::{self, Crossing};
 
 const EVENTS: &str = "text/event-stream";
 const LINES: &str = "application/x-ndjson";
@@ -165,6 +167,7 @@ async fn open(call: Call) -> Result<Answer, Problem> {
     let found = call.shared.together.ask(question).await?;
     let standing = found.filter(|standing| call.permits(standing.org));
     let standing = standing.ok_or_else(|| call.unknown_org())?;
+    let crossings = watched::crossings(&mut *call.turn().await?, &[standing.org]).await?;
     let Some(token) = call.token.as_deref() else { return Err(call.unknown_org()) };
     let accepts = |media_type: &str| {
         let accepted = call.headers.get_all(header::ACCEPT).iter();
@@ -172,6 +175,10 @@ async fn open(call: Call) -> Result<Answer, Problem> {
     };
     let format = if accepts(LINES) { Format::Lines } else { Format::Events };
     let known = call.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let (listening, begins) = call.shared.streams.listen(place, &standing, crossings, token);
+    if begins {
+        tokio::spawn(poll(Arc::clone(&call.shared)));
+    }
     let stream = Stream {
         draining: call.shared.draining.subscribe(),
         format,
@@ -179,7 +186,8 @@ async fn open(call: Call) -> Result<Answer, Problem> {
         sent: None,
         wrote_at: Tick::now(),
         is_over: false,
-        listening: listen(&call.shared, place, &standing, token),
+        listening,
+        messages: call.shared.metrics.stream_messages.clone(),
     };
     let media_type = if format == Format::Events { EVENTS } else { LINES };
     let mut answer = of(media_type, Body::from_stream(stream::unfold(stream, Stream::next)));
@@ -202,6 +210,8 @@ struct Stream {
     sent: Option<Arc<View>>,
     wrote_at: Tick,
     is_over: bool,
+    /// Counts them.
+    messages: Counter,
 }
 
 impl Stream {
@@ -241,7 +251,7 @@ impl Stream {
             }
         }
         self.wrote_at = Tick::now();
-        self.listening.shared().metrics.stream_messages.inc_by(batch.messages);
+        self.messages.inc_by(batch.messages);
         Some((Ok(Bytes::from(batch.text)), self))
     }
 
@@ -290,10 +300,8 @@ fn tell(sent: &View, view: &View, batch: &mut Batch) {
             view.features.iter().filter(|feature| !sent.features.contains(feature)).collect();
         standings(view, &news, batch);
     }
-    if let (Some(known), Some(crossings)) = (&sent.crossings, &view.crossings) {
-        for crossing in crossings.iter().filter(|crossing| !known.contains(crossing)) {
-            batch.add(&Message::Alert { org, crossing }, None);
-        }
+    for crossing in view.crossings.iter().filter(|crossing| !sent.crossings.contains(crossing)) {
+        batch.add(&Message::Alert { org, crossing }, None);
     }
 }
 

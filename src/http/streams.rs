@@ -1,39 +1,23 @@
-//! Streams that are open, and the one poller that feeds them.
-//!
-//! It works only while somebody listens: each second one statement over primary keys says which
-//! orgs have moved, and only of those the standing is read. What came through this process is read
-//! at once. No LISTEN, which a pooler breaks, and nothing on the write path.
+//! Streams that are open: the orgs that are listened to, how each stands, and who listens.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant as Tick;
 use uuid::Uuid;
 
 use super::problem::{Code, Problem};
-use super::shared::Shared;
 use crate::billing::Instant;
-use crate::store::tokens::{self, Token};
-use crate::store::usage::asked::{self, Question, Standing};
-use crate::store::usage::watched::{self, Crossing, Mark};
+use crate::store::tokens::Token;
+use crate::store::usage::asked::Standing;
+use crate::store::usage::watched::{Crossing, Mark};
 
-/// Between two looks at everybody who is listened to …
-const EVERY: Duration = Duration::from_secs(1);
-/// … or so many times what a look takes, if that is longer: the database has other work.
-const TIMES: u32 = 10;
-const SLOWEST: Duration = Duration::from_secs(15);
-/// Between two looks of any kind: what moves without end is sent, not chased.
-const GAP: Duration = Duration::from_millis(100);
 /// What no mark tells is read anew after this: limits of tiers, packs that expire.
 const READ_AGAIN: Duration = Duration::from_secs(15);
-/// Between two looks at tokens (a revocation counts within 5 seconds), and at alerts.
-const TOKENS_EVERY: Duration = Duration::from_secs(3);
-const ALERTS_EVERY: Duration = Duration::from_secs(3);
-/// Standings that are read by one statement.
-const MOST: usize = 64;
 
 /// How an org stands, as streams say it. Two are alike when their `id` is.
 pub(super) struct View {
@@ -46,8 +30,7 @@ pub(super) struct View {
     /// By feature, what `limits` says of it, as JSON.
     pub(super) features: Vec<(String, String)>,
     pub(super) period: Option<(Instant, Instant)>,
-    /// `None`: not read yet.
-    pub(super) crossings: Option<Arc<Vec<Crossing>>>,
+    pub(super) crossings: Arc<Vec<Crossing>>,
     /// Could it be read the last time?
     pub(super) is_reachable: bool,
     /// It does not exist any more.
@@ -55,7 +38,7 @@ pub(super) struct View {
 }
 
 impl View {
-    fn of(standing: &Standing, crossings: Option<Arc<Vec<Crossing>>>) -> Self {
+    fn of(standing: &Standing, crossings: Arc<Vec<Crossing>>) -> Self {
         let mut hash = Sha256::new();
         let mut features = Vec::new();
         for limit in &standing.limits {
@@ -89,7 +72,7 @@ impl View {
             id: self.id.clone(),
             features: self.features.clone(),
             period: self.period,
-            crossings: self.crossings.clone(),
+            crossings: Arc::clone(&self.crossings),
             is_reachable: self.is_reachable,
             is_gone: self.is_gone,
         };
@@ -117,7 +100,7 @@ impl Feed {
                 *view = view.with(|view| view.is_gone = true);
                 return !was_gone;
             };
-            let new = View::of(standing, view.crossings.clone());
+            let new = View::of(standing, Arc::clone(&view.crossings));
             // Two that ask at once may be answered in either order.
             let is_new = new.as_of >= view.as_of && (new.id != view.id || !view.is_reachable);
             if is_new {
@@ -143,6 +126,8 @@ struct State {
 
 /// The streams that are open.
 pub(super) struct Streams {
+    /// How many are open.
+    open: Gauge,
     places: Arc<Semaphore>,
     state: Mutex<State>,
     moved: Notify,
@@ -153,28 +138,21 @@ pub(super) struct Listening {
     pub(super) view: watch::Receiver<Arc<View>>,
     /// Does its token still hold?
     pub(super) holds: watch::Receiver<bool>,
-    left: Left,
+    _left: Left,
 }
 
 /// What is to be done when it has gone: fields are dropped in their order, receivers first.
 struct Left {
-    shared: Arc<Shared>,
+    streams: Arc<Streams>,
     org: Uuid,
     token: String,
     _place: OwnedSemaphorePermit,
 }
 
-impl Listening {
-    /// The server that it listens to.
-    pub(super) fn shared(&self) -> &Shared {
-        &self.left.shared
-    }
-}
-
 impl Drop for Left {
     fn drop(&mut self) {
-        self.shared.metrics.streams.dec();
-        let mut state = self.shared.streams.state();
+        self.streams.open.dec();
+        let mut state = self.streams.state();
         if state.feeds.get(&self.org).is_some_and(|feed| feed.view.receiver_count() == 0) {
             state.feeds.remove(&self.org);
         }
@@ -185,8 +163,9 @@ impl Drop for Left {
 }
 
 impl Streams {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize, open: Gauge) -> Self {
         Self {
+            open,
             places: Arc::new(Semaphore::new(most)),
             state: Mutex::default(),
             moved: Notify::new(),
@@ -216,7 +195,7 @@ impl Streams {
     }
 
     /// Orgs that are listened to, and whether each has moved; `None` ends the poller.
-    fn asked(&self) -> Option<Vec<(Uuid, bool)>> {
+    pub(super) fn asked(&self) -> Option<Vec<(Uuid, bool)>> {
         let mut state = self.state();
         if state.feeds.is_empty() {
             state.is_polled = false;
@@ -226,8 +205,8 @@ impl Streams {
         Some(orgs.map(|(org, feed)| (*org, std::mem::take(&mut feed.has_moved))).collect())
     }
 
-    /// Those that have to be read: what moved, what was not read for long, what has ended.
-    fn stale(&self, marks: Vec<Mark>, orgs: &[Uuid]) -> Vec<Uuid> {
+    /// Those that have to be read: what moved, what was not read for long, what was away.
+    pub(super) fn stale(&self, marks: Vec<Mark>, orgs: &[Uuid]) -> Vec<Uuid> {
         let mut marks: HashMap<Uuid, Mark> =
             marks.into_iter().map(|mark| (mark.org, mark)).collect();
         let mut state = self.state();
@@ -245,7 +224,7 @@ impl Streams {
         stale
     }
 
-    fn show(&self, orgs: &[Uuid], standings: &[Option<Standing>]) {
+    pub(super) fn show(&self, orgs: &[Uuid], standings: &[Option<Standing>]) {
         let mut state = self.state();
         for (org, standing) in orgs.iter().zip(standings) {
             if let Some(feed) = state.feeds.get_mut(org) {
@@ -254,7 +233,7 @@ impl Streams {
         }
     }
 
-    fn show_crossings(&self, orgs: &[Uuid], crossings: Vec<Crossing>) {
+    pub(super) fn show_crossings(&self, orgs: &[Uuid], crossings: Vec<Crossing>) {
         let mut by_org: HashMap<Uuid, Vec<Crossing>> = HashMap::new();
         for crossing in crossings {
             by_org.entry(crossing.org).or_default().push(crossing);
@@ -264,169 +243,84 @@ impl Streams {
             let Some(feed) = state.feeds.get_mut(org) else { continue };
             let found = by_org.remove(org).unwrap_or_default();
             feed.view.send_if_modified(|view| {
-                let known = view.crossings.as_deref();
-                let is_new = known.is_some_and(|known| *known != found);
-                if known.is_none() || is_new {
-                    *view = view.with(|view| view.crossings = Some(Arc::new(found)));
+                let is_new = *view.crossings != found;
+                if is_new {
+                    *view = view.with(|view| view.crossings = Arc::new(found));
                 }
                 is_new
             });
         }
     }
 
-    fn lose_touch(&self) {
+    /// What may have been missed is read anew; and where the database is away, streams say so.
+    pub(super) fn lose_touch(&self, is_away: bool) {
         let mut state = self.state();
         for feed in state.feeds.values_mut() {
+            feed.mark = None;
             feed.view.send_if_modified(|view| {
-                let was_reachable = view.is_reachable;
-                if was_reachable {
+                let is_news = is_away && view.is_reachable;
+                if is_news {
                     *view = view.with(|view| view.is_reachable = false);
                 }
-                was_reachable
+                is_news
             });
         }
     }
-}
 
-/// Listens to an org, beginning with how it stands.
-pub(super) fn listen(
-    shared: &Arc<Shared>,
-    place: OwnedSemaphorePermit,
-    standing: &Standing,
-    token: &Token,
-) -> Listening {
-    let mut state = shared.streams.state();
-    let feed = state.feeds.entry(standing.org).or_insert_with(|| Feed {
-        view: watch::Sender::new(Arc::new(View::of(standing, None))),
-        mark: None,
-        read_at: Tick::now(),
-        has_moved: false,
-    });
-    feed.show(Some(standing));
-    let view = feed.view.subscribe();
-    let shown = state
-        .tokens
-        .entry(token.name.clone())
-        .or_insert_with(|| Shown { org: token.org, holds: watch::Sender::new(true) });
-    let holds = shown.holds.subscribe();
-    let begins = !std::mem::replace(&mut state.is_polled, true);
-    drop(state);
-    if begins {
-        tokio::spawn(poll(Arc::clone(shared)));
+    /// Listens to an org, beginning with how it stands and which thresholds it has crossed. The
+    /// first that listens begins the poller.
+    pub(super) fn listen(
+        self: &Arc<Self>,
+        place: OwnedSemaphorePermit,
+        standing: &Standing,
+        crossings: Vec<Crossing>,
+        token: &Token,
+    ) -> (Listening, bool) {
+        let mut state = self.state();
+        let feed = state.feeds.entry(standing.org).or_insert_with(|| Feed {
+            view: watch::Sender::new(Arc::new(View::of(standing, Arc::new(crossings)))),
+            mark: None,
+            read_at: Tick::now(),
+            has_moved: false,
+        });
+        feed.show(Some(standing));
+        let view = feed.view.subscribe();
+        let shown = state
+            .tokens
+            .entry(token.name.clone())
+            .or_insert_with(|| Shown { org: token.org, holds: watch::Sender::new(true) });
+        let holds = shown.holds.subscribe();
+        let begins = !std::mem::replace(&mut state.is_polled, true);
+        drop(state);
+        self.open.inc();
+        let (streams, org, token) = (Arc::clone(self), standing.org, token.name.clone());
+        let left = Left { streams, org, token, _place: place };
+        (Listening { view, holds, _left: left }, begins)
     }
-    shared.metrics.streams.inc();
-    let (shared, org, token) = (Arc::clone(shared), standing.org, token.name.clone());
-    Listening { view, holds, left: Left { shared, org, token, _place: place } }
-}
 
-/// When the poller looked at what is not looked at each time.
-struct Looked {
-    tokens: Tick,
-    alerts: Option<Tick>,
-}
-
-/// Works while somebody listens. What it asks of the database runs to its end.
-async fn poll(shared: Arc<Shared>) {
-    // Should it ever panic, the next that listens begins another.
-    let _ends = Ends(Arc::clone(&shared));
-    let mut draining = shared.draining.subscribe();
-    let mut looked = Looked { tokens: Tick::now(), alerts: None };
-    let mut next = Tick::now();
-    while let Some(asked) = shared.streams.asked() {
-        if shared.is_draining() {
-            return;
-        }
-        let began = Tick::now();
-        let is_round = began >= next;
-        let looked_at = match is_round {
-            true => look_at_all(&shared, &asked, &mut looked).await,
-            false => {
-                let moved: Vec<Uuid> =
-                    asked.iter().filter(|(_, moved)| *moved).map(|(org, _)| *org).collect();
-                read(&shared, &moved).await
-            }
-        };
-        match looked_at {
-            Err(problem) if problem.code != Code::Overloaded => shared.streams.lose_touch(),
-            _ => {}
-        }
-        if is_round {
-            next = began + (began.elapsed() * TIMES).clamp(EVERY, SLOWEST);
-        }
-        // Nothing of the database is in here, so it may be dropped.
-        tokio::select! {
-            () = async {
-                tokio::time::sleep(GAP).await;
-                tokio::select! {
-                    () = tokio::time::sleep_until(next) => {}
-                    () = shared.streams.moved.notified() => {}
-                }
-            } => {}
-            _ended = draining.wait_for(|draining| *draining) => return,
-        }
+    /// The tokens that streams were opened with.
+    pub(super) fn tokens(&self) -> Vec<String> {
+        self.state().tokens.keys().cloned().collect()
     }
-}
 
-/// Says that the poller has ended.
-struct Ends(Arc<Shared>);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let mut state = self.0.streams.state();
-        // One that ends in good order has said so, and another may be at work.
-        if std::thread::panicking() {
-            state.is_polled = false;
-        }
-    }
-}
-
-async fn look_at_all(
-    shared: &Shared,
-    asked: &[(Uuid, bool)],
-    looked: &mut Looked,
-) -> Result<(), Problem> {
-    let streams = &shared.streams;
-    let orgs: Vec<Uuid> = asked.iter().map(|(org, _)| *org).collect();
-    let mut turn = shared.turns.take().await?;
-    let marks = watched::marks(&mut turn, &orgs).await?;
-    if looked.alerts.is_none_or(|at| at.elapsed() >= ALERTS_EVERY) {
-        let crossings = watched::crossings(&mut turn, &orgs).await?;
-        streams.show_crossings(&orgs, crossings);
-        looked.alerts = Some(Tick::now());
-    }
-    if looked.tokens.elapsed() >= TOKENS_EVERY {
-        let names: Vec<String> = streams.state().tokens.keys().cloned().collect();
-        let hold: HashMap<String, Option<Uuid>> =
-            tokens::readers(&mut turn, &names).await?.into_iter().collect();
-        let state = streams.state();
-        for name in &names {
+    /// Ends the streams of tokens that do not hold any more.
+    pub(super) fn hold(&self, asked: &[String], holding: &HashMap<String, Option<Uuid>>) {
+        let state = self.state();
+        for name in asked {
             let Some(shown) = state.tokens.get(name) else { continue };
-            if hold.get(name) != Some(&shown.org) {
+            if holding.get(name) != Some(&shown.org) {
                 shown.holds.send_replace(false);
             }
         }
-        drop(state);
-        looked.tokens = Tick::now();
     }
-    drop(turn);
-    let mut stale = streams.stale(marks, &orgs);
-    let moved = asked.iter().filter(|(_, moved)| *moved).map(|(org, _)| *org);
-    stale.extend(moved);
-    stale.sort_unstable();
-    stale.dedup();
-    read(shared, &stale).await
-}
 
-/// Reads how these orgs stand, and hands it on.
-async fn read(shared: &Shared, orgs: &[Uuid]) -> Result<(), Problem> {
-    for page in orgs.chunks(MOST) {
-        let questions: Vec<Question> =
-            page.iter().map(|org| Question { org: org.to_string(), feature: None }).collect();
-        // Others may have a turn in between.
-        let mut turn = shared.turns.take().await?;
-        let standings = asked::standings(&mut turn, &questions).await?;
-        drop(turn);
-        shared.streams.show(page, &standings);
+    /// Waits until something has moved.
+    pub(super) async fn have_moved(&self) {
+        self.moved.notified().await;
     }
-    Ok(())
+
+    /// The poller is gone; the next that listens begins another.
+    pub(super) fn are_left(&self) {
+        self.state().is_polled = false;
+    }
 }
