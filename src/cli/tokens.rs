@@ -210,7 +210,9 @@ impl Output for List {
                 Cell::text(token.org.as_deref().unwrap_or("all")),
                 Cell::whole(at(token.created_at)),
                 Cell::whole(token.expires_at.map_or_else(|| "never".to_owned(), at)),
-                Cell::whole(token.last_used_on.map_or_else(|| "never".to_owned(), |day| day.to_string())),
+                Cell::whole(
+                    token.last_used_on.map_or_else(|| "never".to_owned(), |day| day.to_string()),
+                ),
                 state,
             ]);
         }

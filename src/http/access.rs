@@ -134,9 +134,7 @@ impl Access {
     fn refuse_guesses(&self, peer: Option<IpAddr>, now: Instant) -> Result<(), Problem> {
         let wrong = lock(&self.wrong).get(&peer).copied();
         match wrong {
-            Some(Wrong { since, count })
-                if count >= MOST_WRONG && now < since + WRONG_WITHIN =>
-            {
+            Some(Wrong { since, count }) if count >= MOST_WRONG && now < since + WRONG_WITHIN => {
                 let wait = since + WRONG_WITHIN - now;
                 Err(Problem {
                     retry_after: Some(wait.max(Duration::from_secs(1))),

@@ -71,7 +71,6 @@ pub(super) struct Call {
     pub(super) token: Option<Arc<Token>>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    pub(super) request_id: Arc<str>,
     path: HashMap<String, String>,
     query: Vec<(String, String)>,
 }
@@ -124,8 +123,8 @@ async fn work(
             Some(_) => read(&shared, body).await?,
             None => Bytes::new(),
         };
-        let (headers, request_id) = (parts.headers, Arc::clone(id));
-        (route.handler)(Call { shared, token, headers, body, request_id, path, query }).await
+        let headers = parts.headers;
+        (route.handler)(Call { shared, token, headers, body, path, query }).await
     };
     let mut answer = answered.await.unwrap_or_else(|problem| problem.response(id));
     if let Some(name) = name {

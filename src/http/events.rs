@@ -1,7 +1,7 @@
-//! Usage by the batch: plain events, or CloudEvents.
+//! Usage by the batch: plain events, or those of `CloudEvents`.
 
 use axum::http::header;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -39,8 +39,8 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "Records usage: one event, or up to 1,000 in a list, also as CloudEvents. All or \
                   none; a repeated key is a duplicate, and a success.",
         parameters: &[PARTIAL],
-        body: Some(|generator| generator.subschema_for::<OneOrMany>()),
-        answer: Some(|generator| generator.subschema_for::<Recorded>()),
+        body: Some(SchemaGenerator::subschema_for::<OneOrMany>),
+        answer: Some(SchemaGenerator::subschema_for::<Recorded>),
         media_type: "application/json",
         problems: PROBLEMS,
         handler: |call| Box::pin(record(call)),
@@ -51,8 +51,8 @@ pub(super) const ROUTES: [Route; 2] = [
         access: Access::Needs(Scope::Record),
         summary: "The same for one organization, which the events need not name.",
         parameters: &[PARTIAL],
-        body: Some(|generator| generator.subschema_for::<OneOrMany>()),
-        answer: Some(|generator| generator.subschema_for::<Recorded>()),
+        body: Some(SchemaGenerator::subschema_for::<OneOrMany>),
+        answer: Some(SchemaGenerator::subschema_for::<Recorded>),
         media_type: "application/json",
         problems: PROBLEMS,
         handler: |call| Box::pin(record(call)),
@@ -80,7 +80,8 @@ pub(super) struct Plain {
     correction: bool,
 }
 
-/// Usage as a CloudEvent 1.0: `subject` is the organization, `type` the feature, `source/id` the key.
+/// Usage as a `CloudEvent` 1.0: `subject` is the organization, `type` the feature, `source/id` the
+/// key.
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Cloud {
     specversion: String,
@@ -93,7 +94,7 @@ pub(super) struct Cloud {
     data: CloudData,
 }
 
-/// What a CloudEvent carries.
+/// What a `CloudEvent` carries.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CloudData {
@@ -121,7 +122,8 @@ pub(super) enum OneOrMany {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Recorded {
     /// Events that were recorded.
-    recorded: usize,
+    #[serde(rename = "recorded")]
+    new: usize,
     /// Events that were known already.
     duplicates: usize,
     /// Events that were refused.
@@ -214,7 +216,7 @@ async fn record(call: Call) -> Result<Answer, Problem> {
     let events: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     let count = |status| events.iter().filter(|event| event.status == status).count();
     Ok(json(&Recorded {
-        recorded: count(Status::Recorded),
+        new: count(Status::Recorded),
         duplicates: count(Status::Duplicate),
         refused: count(Status::Refused),
         counted: report.counted,

@@ -4,7 +4,7 @@
 //! longer. Ready does, at most once a second, whoever asks.
 
 use axum::http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 
 use super::answer::{Answer, json};
@@ -21,7 +21,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "200 while the process works; asks no database.",
         parameters: &[],
         body: None,
-        answer: Some(|generator| generator.subschema_for::<Health>()),
+        answer: Some(SchemaGenerator::subschema_for::<Health>),
         media_type: "application/json",
         problems: &[],
         handler: |call| Box::pin(async move { Ok(health(&call.shared)) }),
@@ -33,7 +33,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "200 when requests can be answered; otherwise 503 with every reason.",
         parameters: &[],
         body: None,
-        answer: Some(|generator| generator.subschema_for::<Health>()),
+        answer: Some(SchemaGenerator::subschema_for::<Health>),
         media_type: "application/json",
         problems: &[],
         handler: |call| Box::pin(ready(call)),

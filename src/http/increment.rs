@@ -1,6 +1,6 @@
 //! Check and use in one act, by the database's own functions.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -33,8 +33,8 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "Uses a quantity of a feature if the allowance permits, all or nothing. A refusal \
                   is an answer with `allowed: false`; send a key to be able to repeat the request.",
         parameters: &[],
-        body: Some(|generator| generator.subschema_for::<OfOrg>()),
-        answer: Some(|generator| generator.subschema_for::<Incremented>()),
+        body: Some(SchemaGenerator::subschema_for::<OfOrg>),
+        answer: Some(SchemaGenerator::subschema_for::<Incremented>),
         media_type: "application/json",
         problems: PROBLEMS,
         handler: |call| Box::pin(of_org(call)),
@@ -45,8 +45,8 @@ pub(super) const ROUTES: [Route; 2] = [
         access: Access::Needs(Scope::Record),
         summary: "The same for a user, whose organization pays.",
         parameters: &[],
-        body: Some(|generator| generator.subschema_for::<OfUser>()),
-        answer: Some(|generator| generator.subschema_for::<Incremented>()),
+        body: Some(SchemaGenerator::subschema_for::<OfUser>),
+        answer: Some(SchemaGenerator::subschema_for::<Incremented>),
         media_type: "application/json",
         problems: PROBLEMS,
         handler: |call| Box::pin(of_user(call)),

@@ -1,6 +1,6 @@
 //! What an org may use: limits, and whether a use would be allowed.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 
 use super::answer::{Answer, json};
@@ -34,7 +34,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "What an organization has used and may still use, per feature.",
         parameters: &[FEATURE],
         body: None,
-        answer: Some(|generator| generator.subschema_for::<Limits>()),
+        answer: Some(SchemaGenerator::subschema_for::<Limits>),
         media_type: "application/json",
         problems: &[Code::UnknownOrg, Code::UnknownFeature],
         handler: |call| Box::pin(limits(call)),
@@ -46,7 +46,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "Whether a use would be allowed now, and if not, why. Nothing is reserved.",
         parameters: &[AMOUNT],
         body: None,
-        answer: Some(|generator| generator.subschema_for::<Checked>()),
+        answer: Some(SchemaGenerator::subschema_for::<Checked>),
         media_type: "application/json",
         problems: &[Code::UnknownOrg, Code::UnknownFeature],
         handler: |call| Box::pin(check(call)),
@@ -61,7 +61,8 @@ pub(super) struct Limits {
     /// When this was so.
     as_of: Instant,
     time_zone: String,
-    limits: Vec<Limit>,
+    #[serde(rename = "limits")]
+    features: Vec<Limit>,
 }
 
 /// Whether a use would be allowed.
@@ -134,7 +135,7 @@ pub(super) struct Offered {
 impl From<Standing> for Limits {
     fn from(standing: Standing) -> Self {
         let Standing { slug: org, as_of, time_zone, limits, .. } = standing;
-        Self { org, as_of, time_zone, limits }
+        Self { org, as_of, time_zone, features: limits }
     }
 }
 
@@ -203,7 +204,8 @@ pub(super) async fn checked(
         }
         None => Vec::new(),
     };
-    let standing = describe(limit, amount, reason, short_by, zone.as_ref(), offers, time_zone, as_of);
+    let standing =
+        describe(limit, amount, reason, short_by, zone.as_ref(), offers, time_zone, as_of);
     let message = message(&slug, &standing);
     Ok(Checked { allowed, message, standing })
 }

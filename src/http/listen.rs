@@ -316,7 +316,8 @@ impl Head {
     fn bytes_came(&self) {
         if !self.at_work.load(Ordering::Relaxed) {
             // The first byte alone counts.
-            let _ = self.began.compare_exchange(0, Self::now(), Ordering::Relaxed, Ordering::Relaxed);
+            let _ =
+                self.began.compare_exchange(0, Self::now(), Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

@@ -49,7 +49,7 @@ fn digest(text: &str) -> String {
             encoded.push(char::from(DIGITS[usize::try_from(digit).unwrap_or_default()]));
         }
     }
-    while encoded.len() % 4 > 0 {
+    while !encoded.len().is_multiple_of(4) {
         encoded.push('=');
     }
     encoded

@@ -155,8 +155,11 @@ impl Problem {
     /// A value that cannot be used, with its place in the body.
     pub(super) fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        let errors =
-            vec![Fault { pointer: pointer.to_owned(), code: Code::Invalid, detail: detail.clone() }];
+        let errors = vec![Fault {
+            pointer: pointer.to_owned(),
+            code: Code::Invalid,
+            detail: detail.clone(),
+        }];
         Self { errors, ..Self::new(Code::Invalid, detail) }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ pub(super) const ROUTES: [Route; 3] = [
         summary: "Counts what waits for an organization, and finds and repairs drift, at once.",
         parameters: &[],
         body: None,
-        answer: Some(|generator| generator.subschema_for::<SyncReport>()),
+        answer: Some(SchemaGenerator::subschema_for::<SyncReport>),
         media_type: "application/json",
         problems: PROBLEMS,
         handler: |call| Box::pin(of_path(call)),
@@ -56,7 +56,7 @@ pub(super) const ROUTES: [Route; 3] = [
         summary: "The limits of an organization, after what waits was counted.",
         parameters: &[ORG, FORCE],
         body: None,
-        answer: Some(|generator| generator.subschema_for::<Limits>()),
+        answer: Some(SchemaGenerator::subschema_for::<Limits>),
         media_type: "application/json",
         problems: PROBLEMS,
         handler: |call| Box::pin(get_v2(call)),
@@ -67,8 +67,8 @@ pub(super) const ROUTES: [Route; 3] = [
         access: Access::Needs(TokenScope::Sync),
         summary: "Counts, audits and answers the limits; the body may come with any content type.",
         parameters: &[],
-        body: Some(|generator| generator.subschema_for::<V2>()),
-        answer: Some(|generator| generator.subschema_for::<Limits>()),
+        body: Some(SchemaGenerator::subschema_for::<V2>),
+        answer: Some(SchemaGenerator::subschema_for::<Limits>),
         media_type: "application/json",
         problems: PROBLEMS,
         handler: |call| Box::pin(post_v2(call)),
@@ -102,9 +102,8 @@ async fn post_v2(call: Call) -> Result<Answer, Problem> {
     // curl -d sends JSON with a form's content type.
     let V2 { organization_id } = match call.body.first() {
         Some(b'{') => from_json_slice(&call.body)?,
-        _ => serde_urlencoded::from_bytes(&call.body).map_err(|_| {
-            Problem::new(Code::Malformed, "send {\"organizationId\": \"…\"}")
-        })?,
+        _ => serde_urlencoded::from_bytes(&call.body)
+            .map_err(|_| Problem::new(Code::Malformed, "send {\"organizationId\": \"…\"}"))?,
     };
     answer_v2(&call, &organization_id, true).await
 }

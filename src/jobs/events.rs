@@ -226,12 +226,11 @@ impl Names {
         let (now, orgs) = rows::orgs(connection, &named).await?;
         let features = usage_file::features(connection).await?;
         let users: HashSet<Uuid> = events.iter().filter_map(|event| event.user).collect();
-        let users = match users.is_empty() {
-            true => HashSet::new(),
-            false => {
-                let users: Vec<Uuid> = users.into_iter().collect();
-                rows::users(connection, &users).await?.into_iter().collect()
-            }
+        let users: Vec<Uuid> = users.into_iter().collect();
+        let users = if users.is_empty() {
+            HashSet::new()
+        } else {
+            rows::users(connection, &users).await?.into_iter().collect()
         };
         Ok(Self { now, orgs: orgs.into_iter().collect(), features, users })
     }

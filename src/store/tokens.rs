@@ -12,9 +12,7 @@ use crate::store::db::error::StoreError;
 const LISTED_DAYS: i32 = 30;
 
 /// What a token permits.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, serde::Serialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, serde::Serialize, schemars::JsonSchema)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -32,8 +30,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Read, Self::Record, Self::Sync, Self::Admin, Self::Metrics];
+    pub const ALL: [Self; 5] = [Self::Read, Self::Record, Self::Sync, Self::Admin, Self::Metrics];
 
     /// Its name in commands and answers.
     pub const fn name(self) -> &'static str {

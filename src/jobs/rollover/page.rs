@@ -15,6 +15,7 @@ use crate::jobs::batches::{
 use crate::jobs::stop::Stop;
 use crate::jobs::{parking, sync};
 use crate::store::audit::derived::Target;
+use crate::store::orgs::packs;
 use crate::store::rollover::apply::{self, Parking, Stamp};
 use crate::store::{
     Connection, LockTimeout, StoreError, Transaction, answers, begin_within,
@@ -97,7 +98,7 @@ impl PagePlan {
 impl<'a> Worker<'a> {
     /// `real` is the database's clock when the pass began.
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
-        let stamp = Stamp { now, counted_at: real, tzdb: tz.release() };
+        let stamp = Stamp { now, counted_at: real, tzdb: tz.release(), raises: 0 };
         let planner = Planner::new(tz, policy, now);
         Self { planner, stamp, derived: &[], wait: LockTimeout::Long, stop: Stop::default() }
     }
@@ -340,15 +341,24 @@ impl<'a> Worker<'a> {
         batch: &Batch,
         tally: &mut Tally,
     ) -> Result<Written, StoreError> {
-        let mut transaction = begin_within(connection, batch.wait).await?;
         let (&[org], true) = (batch.ids.as_slice(), batch.alone) else {
+            let mut transaction = begin_within(connection, batch.wait).await?;
             let decision = self.read_and_plan(&mut transaction, &batch.ids).await?;
             return self.carry_out(transaction, decision, tally).await;
         };
+        // By itself, for an org's row is best written once in a transaction: see `claim::raise`.
+        // Packs that come meanwhile are entered under the lock.
+        if !snapshot::orgs_with_unseen_packs(connection, &[org]).await?.is_empty() {
+            let mut transaction = begin_within(connection, batch.wait).await?;
+            packs::enter_in_ledger(&mut transaction, &[org]).await?;
+            transaction.commit().await?;
+        }
+        let mut transaction = begin_within(connection, batch.wait).await?;
         let real = self.stamp.counted_at;
         let read = self.planner.read_locked(&mut transaction, org, real).await?;
+        let revision = read.revision();
         let decision = self.planner.plan(read).await?;
-        self.carry_out_locked(transaction, org, decision, tally).await
+        self.carry_out_locked(transaction, (org, revision), decision, tally).await
     }
 
     /// Writes what was decided. Returns the orgs that did not move.
@@ -368,7 +378,7 @@ impl<'a> Worker<'a> {
         decision: Decision,
         tally: &mut Tally,
     ) -> Result<Written, StoreError> {
-        let moved = self.apply(&mut transaction, &decision).await?;
+        let moved = self.apply(&mut transaction, &decision, self.stamp).await?;
         let parked = self.park(&mut transaction, &decision.parkings).await?;
         transaction.commit().await?;
         Ok(told(decision, &moved, parked, self.stamp.now, tally))
@@ -379,12 +389,16 @@ impl<'a> Worker<'a> {
     async fn carry_out_locked(
         &self,
         mut transaction: Transaction<'_>,
-        org: Uuid,
+        (org, revision): (Uuid, Option<i64>),
         decision: Decision,
         tally: &mut Tally,
     ) -> Result<Written, StoreError> {
-        let moved = self.apply(&mut transaction, &decision).await?;
+        let stamp = Stamp { raises: 1, ..self.stamp };
+        let moved = self.apply(&mut transaction, &decision, stamp).await?;
         let parked = self.park(&mut transaction, &decision.parkings).await?;
+        if let Some(revision) = revision {
+            claim::raise(&mut transaction, org, revision).await?;
+        }
         claim::drop_unused(&mut transaction, org, self.stamp.counted_at).await?;
         transaction.commit().await?;
         Ok(told(decision, &moved, parked, self.stamp.now, tally))
@@ -394,11 +408,12 @@ impl<'a> Worker<'a> {
         &self,
         connection: &mut Connection,
         decision: &Decision,
+        stamp: Stamp<'_>,
     ) -> Result<HashSet<Uuid>, StoreError> {
         if decision.planned.is_empty() {
             return Ok(HashSet::new());
         }
-        let moved = apply::apply(connection, &decision.planned, self.stamp).await?;
+        let moved = apply::apply(connection, &decision.planned, stamp).await?;
         if !self.derived.is_empty() && !moved.is_empty() {
             let moved: Vec<Uuid> = moved.iter().copied().collect();
             sync::follow(connection, self.derived, &moved, self.stamp.now).await?;

@@ -53,6 +53,11 @@ impl Read {
     fn recounts(&self) -> bool {
         self.drafts.iter().any(|(_, timeline)| timeline.recount.is_some())
     }
+
+    /// The revision of the first org; the only one that is locked.
+    pub(super) fn revision(&self) -> Option<i64> {
+        self.drafts.first().map(|(row, _)| row.state.revision)
+    }
 }
 
 /// What a page should become.
@@ -129,6 +134,7 @@ impl<'a> Planner<'a> {
         org: Uuid,
         real: Instant,
     ) -> Result<Read, StoreError> {
+        claim::lock(connection, org).await?;
         packs::enter_in_ledger(connection, &[org]).await?;
         let mut read = self.rows(connection, &[org]).await?;
         read.is_locked = true;

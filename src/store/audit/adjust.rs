@@ -96,7 +96,11 @@ pub async fn closed(
 /// meanwhile: one planned before is planned again. Packs that an application inserted by itself are
 /// entered in the ledger: what comes late is charged once, and has to find them.
 pub async fn begin(connection: &mut PgConnection, org: Uuid) -> Result<(), StoreError> {
-    packs::enter_in_ledger(connection, &[org]).await
+    packs::enter_in_ledger(connection, &[org]).await?;
+    sqlx::query!("update organizations set revision = revision + 1 where id = $1", org)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Writes one adjustment with everything that belongs to it.

@@ -221,13 +221,13 @@ pub async fn orgs_without_entries(
 }
 
 /// Enters packs of these orgs that applications inserted plainly in the ledger: granted in full,
-/// and drawn by as much as the row says is gone. The orgs are taken first, in the order of their
-/// ids, as everybody takes several.
+/// and drawn by as much as the row says is gone. The orgs are locked first, in the order of their
+/// ids, as everybody locks several.
 pub async fn enter_in_ledger(
     connection: &mut PgConnection,
     orgs: &[Uuid],
 ) -> Result<(), StoreError> {
-    claim::take(connection, orgs).await?;
+    claim::lock_all(connection, orgs).await?;
     sqlx::query!(
         r#"with unseen as (
                select p.org_id, p.id, p.feature, p.quantity, p.purchased_at,

@@ -11,6 +11,7 @@ use crate::billing::refund::{Claim, Refund};
 use crate::billing::rollover::MINUTES;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
+use crate::store::rollover::claim;
 
 /// Which pack is meant.
 #[derive(Debug, Clone)]
@@ -140,10 +141,7 @@ pub async fn keyed(
 
 /// Locks an org's row against everybody who plans something for it.
 pub async fn hold(connection: &mut PgConnection, org: Uuid) -> Result<(), StoreError> {
-    sqlx::query!("update organizations set revision = revision + 1 where id = $1", org)
-        .execute(connection)
-        .await?;
-    Ok(())
+    claim::lock(connection, org).await
 }
 
 /// Keeps the key of a refund, within the transaction that writes the refund.

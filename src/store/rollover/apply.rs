@@ -37,6 +37,8 @@ pub struct Stamp<'a> {
     pub counted_at: Instant,
     /// The tz database release that the ends come from.
     pub tzdb: &'a str,
+    /// By how much the orgs' revisions rise: 1 where they were locked before they were read.
+    pub raises: i64,
 }
 
 /// Applies a page of plans within its transaction, and returns the orgs that moved. An org that
@@ -54,7 +56,7 @@ pub async fn apply(
     let page: Vec<&Planned> = page.iter().filter(|p| moved.contains(&p.plan.org)).collect();
     guards::hold(connection, &page, stamp.counted_at).await?;
     move_ends(connection, &page, stamp).await?;
-    count(connection, &page, stamp.counted_at).await?;
+    count(connection, &page, stamp).await?;
     close_periods(connection, &page, stamp).await?;
     write_usage(connection, &page).await?;
     move_packs(connection, &page).await?;
@@ -97,7 +99,8 @@ async fn move_orgs(
                used_minutes = p.used_minutes,
                overage_minutes = p.overage_minutes,
                overage_minutes_written = p.overage_written,
-               overage_minutes_granted = 0
+               overage_minutes_granted = 0,
+               revision = o.revision + $20
            -- In the order of their ids, as everybody locks the rows of several orgs.
            from (select * from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::timestamptz[],
                                       $5::bigint[], $6::numeric[], $7::numeric[], $8::numeric[],
@@ -138,7 +141,8 @@ async fn move_orgs(
         &cohorts.next_from,
         &cohorts.next_ends,
         stamp.tzdb,
-        &cohorts.next_upto
+        &cohorts.next_upto,
+        stamp.raises
     );
     Ok(moved.fetch_all(connection).await?.into_iter().collect())
 }
@@ -219,8 +223,9 @@ async fn move_ends(
 async fn count(
     connection: &mut PgConnection,
     page: &[&Planned],
-    now: Instant,
+    stamp: Stamp<'_>,
 ) -> Result<(), StoreError> {
+    let now = stamp.counted_at;
     let recounts: Vec<(Uuid, Instant)> =
         page.iter().filter_map(|p| Some((p.plan.org, p.plan.recount_from?))).collect();
     if !recounts.is_empty() {
@@ -247,7 +252,7 @@ async fn count(
              where c.org_id = $1 and c.period_start >= $2",
             planned.plan.org,
             from,
-            planned.plan.expected.revision
+            planned.plan.expected.revision + stamp.raises
         )
         .execute(&mut *connection)
         .await?;

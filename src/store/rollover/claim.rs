@@ -265,17 +265,13 @@ pub async fn lock(connection: &mut PgConnection, org: Uuid) -> Result<(), StoreE
     Ok(())
 }
 
-/// Takes orgs until the transaction ends: locks their rows in the order of their ids, and raises
-/// their revision, so that every plan that was made before is made again, and so is every
-/// increment's decision once the revision is in its counter: see [`hold_counters`].
+/// Locks the rows of orgs until the transaction ends, in the order of their ids.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when a lock cannot be had.
-pub async fn take(connection: &mut PgConnection, orgs: &[Uuid]) -> Result<(), StoreError> {
+pub async fn lock_all(connection: &mut PgConnection, orgs: &[Uuid]) -> Result<(), StoreError> {
     sqlx::query!(
-        "update organizations o set revision = o.revision + 1
-         from (select u.id from unnest($1::uuid[]) as u (id) order by u.id) u
-         where o.id = u.id",
+        "select from organizations where id = any($1) order by id for no key update",
         orgs
     )
     .execute(connection)
@@ -283,10 +279,26 @@ pub async fn take(connection: &mut PgConnection, orgs: &[Uuid]) -> Result<(), St
     Ok(())
 }
 
-/// Locks the counters of one org that was [taken](take), from its open period on: the org's own in
+/// Raises the revision of an org that was locked before it was read, so that every plan that was
+/// made before is made again; where it is still `read`, for whoever moves the org does so as well.
+///
+/// An org's row is written once in a transaction: PostgreSQL checks the foreign keys of a row that
+/// the same transaction has written before, and somebody may hold the tier's row.
+pub async fn raise(connection: &mut PgConnection, org: Uuid, read: i64) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update organizations set revision = revision + 1 where id = $1 and revision = $2",
+        org,
+        read
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Locks the counters of one org that is [locked](lock), from its open period on: the org's own in
 /// the order of their keys, then its users', as everybody locks them. Uses under way are waited
 /// for; what is read in a later statement holds them. Uses that wait here decide anew afterwards,
-/// by the revision.
+/// by the revision that the org has once the transaction ends.
 ///
 /// A use that is the first of a period has no counter to be locked yet, so those that are missing
 /// are made, for the features of packs or for all; [`drop_unused`] takes them away again.
@@ -303,7 +315,7 @@ pub async fn hold_counters(
     sqlx::query!(
         "insert into usage_counters as c
              (org_id, feature, period_start, period_end, revision, updated_at)
-         select o.id, f.feature, e.bounds[i], e.bounds[i + 1], o.revision, $3
+         select o.id, f.feature, e.bounds[i], e.bounds[i + 1], o.revision + 1, $3
          from organizations o
          cross join lateral (select array[o.current_period_start, o.current_period_end]
                                     || o.next_period_ends as bounds) e

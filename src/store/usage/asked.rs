@@ -156,9 +156,9 @@ const MOST_ATTEMPTS: u32 = 5;
 
 async fn increment_once(connection: &mut PgConnection, used: &Use) -> Result<Used, StoreError> {
     let Use { by, feature, amount, key } = used;
-    let made = match by {
-        By::Org(org) => {
-            sqlx::query_as!(
+    let made =
+        match by {
+            By::Org(org) => sqlx::query_as!(
                 Used,
                 r#"select allowed as "allowed!", new_usage as "new_usage!", effective_limit, plan,
                           subscription_status
@@ -169,10 +169,8 @@ async fn increment_once(connection: &mut PgConnection, used: &Use) -> Result<Use
                 key.as_deref()
             )
             .fetch_one(connection)
-            .await?
-        }
-        By::User(user) => {
-            sqlx::query_as!(
+            .await?,
+            By::User(user) => sqlx::query_as!(
                 Used,
                 r#"select allowed as "allowed!", new_usage as "new_usage!", effective_limit, plan,
                           subscription_status
@@ -183,9 +181,8 @@ async fn increment_once(connection: &mut PgConnection, used: &Use) -> Result<Use
                 key.as_deref()
             )
             .fetch_one(connection)
-            .await?
-        }
-    };
+            .await?,
+        };
     Ok(made)
 }
 
@@ -210,16 +207,17 @@ pub async fn on_sale(
         feature
     );
     let offers = rows.fetch_all(&mut *connection).await?;
-    let currency = sqlx::query_scalar!(
-        "select currency from subscription_tiers where code = $1",
-        tier
-    );
+    let currency =
+        sqlx::query_scalar!("select currency from subscription_tiers where code = $1", tier);
     let currency = currency.fetch_optional(connection).await?;
     Ok((offers, currency.unwrap_or_default()))
 }
 
 /// The org of a slug or id.
-pub async fn org_named(connection: &mut PgConnection, named: &str) -> Result<Option<Uuid>, StoreError> {
+pub async fn org_named(
+    connection: &mut PgConnection,
+    named: &str,
+) -> Result<Option<Uuid>, StoreError> {
     let org = sqlx::query_scalar!(
         "select coalesce((select id from organizations where slug = $1),
                          (select id from organizations where id = $2))",

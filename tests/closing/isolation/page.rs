@@ -129,7 +129,7 @@ pub(crate) async fn apply(
     planned: &Planned,
 ) -> Result<HashSet<Uuid>, StoreError> {
     let tz = TzData::newest();
-    let stamp = Stamp { now: now(), counted_at: now(), tzdb: tz.release() };
+    let stamp = Stamp { now: now(), counted_at: now(), tzdb: tz.release(), raises: 0 };
     apply::apply(connection, std::slice::from_ref(planned), stamp).await
 }
 

@@ -206,7 +206,7 @@ async fn the_rows_of_several_orgs_are_locked_in_the_order_of_their_ids() {
             if writes_parking {
                 apply::park(&mut transaction, &parkings, now()).await.map(|parked| parked.len())
             } else {
-                claim::take(&mut transaction, &backwards).await.map(|()| 3)
+                claim::lock_all(&mut transaction, &backwards).await.map(|()| 3)
             }
         };
         let looking = async {

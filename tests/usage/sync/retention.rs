@@ -158,6 +158,7 @@ async fn a_key_outlives_its_metric() {
 
     // A trusted server that is not the owner knows it, too.
     test.periodd(&["db", "migrate", "--with-roles"]).exits(0);
+    let before = test.contents().await;
     let as_app = format!("set role periodd_app; {}", record("12.5"));
     test.sql(&as_app).await;
     assert_eq!(test.contents().await, before);

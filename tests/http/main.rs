@@ -1,0 +1,19 @@
+//! The HTTP server, over real sockets: what clients ask, and what strangers try.
+
+mod client;
+mod events;
+mod guests;
+mod increments;
+mod limits;
+mod own_task;
+mod problems;
+mod served;
+mod sync;
+mod tokens;
+mod unsubscribe;
+
+#[path = "../support/story.rs"]
+#[allow(dead_code, reason = "the sentences that are needed here")]
+mod story;
+#[path = "../support/mod.rs"]
+mod support;
