@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::client::Request;
 use crate::served::{Served, token};
-use crate::support::TestDatabase;
+use crate::support::{TestDatabase, url_of};
 
 /// Nothing here takes that long, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -369,17 +370,17 @@ async fn streams_outlive_a_database_that_is_away() {
     let mut listener = Listener::open(&served, Request::get(PATH)).await;
     listener.until_used("sms_sent", "0").await;
     let name = &served.test.name;
-    let mut server = sqlx::Connection::connect(&crate::support::url_of("postgres")).await;
-    let server: &mut sqlx::PgConnection = server.as_mut().expect("the test server answers");
+    let maintenance = url_of("postgres");
+    let mut server = PgConnection::connect(&maintenance).await.expect("the test server answers");
     let away = format!(
         "alter database {name} allow_connections false;
          select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
     );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(away)).execute(&mut *server).await.expect("it is away");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(away)).execute(&mut server).await.expect("it is away");
     let away = listener.until("unavailable").await;
     assert_eq!(away.data["org"], "acme");
     let back = format!("alter database {name} allow_connections true");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(back)).execute(&mut *server).await.expect("it is back");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(back)).execute(&mut server).await.expect("it is back");
     record(&served.test, "sms_sent", "4").await;
     // It says so, and goes on with the truth.
     assert_eq!(listener.next().await.expect("a message").kind(), "available");
