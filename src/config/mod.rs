@@ -154,6 +154,13 @@ impl Config {
         layers::own_file(&environment.collect())
     }
 
+    /// Where emails lead whoever wants no more warnings: the configured address, or this server's.
+    pub fn unsubscribe_url(&self) -> Option<String> {
+        let own = self.http.public_url.as_ref().filter(|_| self.http.enabled);
+        let own = || own.map(|url| format!("{url}/unsubscribe/{{token}}"));
+        self.mail.unsubscribe_url.clone().or_else(own)
+    }
+
     /// The file that was read, if there was one.
     pub fn file(&self) -> Option<&Path> {
         self.provenance.file.as_deref()

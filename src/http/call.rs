@@ -118,6 +118,9 @@ async fn work(
     };
     let name = token.as_ref().map(|token| TokenName(token.name.as_str().into()));
     let answered = async {
+        if path.values().any(|part| part.contains('\0')) {
+            return Err(Problem::new(Code::Malformed, "the path contains a NUL character"));
+        }
         let query = query(route, parts.uri.query())?;
         let body = match route.body {
             Some(_) => read(&shared, body).await?,

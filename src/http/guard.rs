@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
@@ -52,10 +53,18 @@ pub(super) async fn guard(
     let trace = trace.filter(|text| text.len() <= LONGEST_ID).map(str::to_owned);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     request.extensions_mut().insert(Client(client));
+    let origin = allowed_origin(&shared.settings, request.headers());
     let mut response = match refuse(&shared, &request) {
         Some(problem) => problem.response(&id),
+        None if origin.is_some() && is_preflight(&request) => preflight(),
         None => next.run(request).await,
     };
+    if let Some(origin) = origin {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    if !shared.settings.allowed_origins.is_empty() {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -93,6 +102,31 @@ fn say(said: &Said<'_>) {
     } else {
         tracing::debug!(request_id, method, route, status, took_ms, token, traceparent, "answered");
     }
+}
+
+/// The origin of a page that may call, as the page's browser has to be told.
+fn allowed_origin(settings: &Http, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let text = origin.to_str().ok()?;
+    settings.allowed_origins.iter().any(|known| known.as_str() == text).then(|| origin.clone())
+}
+
+/// Does a browser ask whether a page may call?
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Pages read, with a token; they do not write.
+fn preflight() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    let fields = HeaderValue::from_static("authorization, last-event-id");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, fields);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
 }
 
 fn refuse(shared: &Shared, request: &Request) -> Option<Problem> {

@@ -44,7 +44,7 @@ struct Build {
 
 /// What became of a use that came this way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Event {
+pub(super) enum Became {
     Recorded,
     Duplicate,
     Refused,
@@ -92,8 +92,8 @@ impl Metrics {
         };
         metrics.register();
         // What did not happen yet is 0, so that the first time is seen as an increase.
-        for event in [Event::Recorded, Event::Duplicate, Event::Refused] {
-            metrics.events(event, 0);
+        for became in [Became::Recorded, Became::Duplicate, Became::Refused] {
+            metrics.events(became, 0);
         }
         metrics
     }
@@ -152,11 +152,11 @@ impl Metrics {
     }
 
     /// So many uses came over HTTP.
-    pub(super) fn events(&self, event: Event, count: u64) {
-        let result = match event {
-            Event::Recorded => "recorded",
-            Event::Duplicate => "duplicate",
-            Event::Refused => "refused",
+    pub(super) fn events(&self, became: Became, count: u64) {
+        let result = match became {
+            Became::Recorded => "recorded",
+            Became::Duplicate => "duplicate",
+            Became::Refused => "refused",
         };
         self.events.get_or_create(&OfResult { result }).inc_by(count);
     }

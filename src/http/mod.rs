@@ -13,7 +13,9 @@
 mod access;
 mod answer;
 mod call;
+mod customer;
 mod events;
+mod explained;
 mod facts;
 mod guard;
 mod health;

@@ -233,6 +233,8 @@ impl From<StoreError> for Problem {
 fn of_function(sqlstate: &str, message: String) -> Problem {
     match sqlstate {
         "22023" | "22003" => Problem::new(Code::Invalid, message),
+        // A character that no text of the database holds.
+        "22021" => Problem::new(Code::Invalid, "a text contains a NUL character"),
         "42501" => Problem::new(Code::Forbidden, message),
         "PB001" => Problem::new(Code::NoOpenPeriod, message),
         "PB002" => Problem::new(Code::UnknownFeature, message),

@@ -12,13 +12,16 @@ use super::call::{Route, answer};
 use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
-use super::{events, health, increment, limits, openapi, scrape, stream, sync, unsubscribe};
+use super::{customer, events, explained, health, increment, limits};
+use super::{openapi, scrape, stream, sync, unsubscribe};
 
 /// Every route.
 static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     let mut routes = Vec::new();
     routes.extend(limits::ROUTES);
+    routes.extend(explained::ROUTES);
     routes.extend(increment::ROUTES);
+    routes.extend(customer::ROUTES);
     routes.extend(events::ROUTES);
     routes.extend(sync::ROUTES);
     routes.extend(stream::ROUTES);

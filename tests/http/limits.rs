@@ -11,7 +11,7 @@ async fn served() -> Served {
         .test
         .sql(
             "insert into tier_limits values ('pro', 'scrapes', 5), ('pro', 'sms_sent', null);
-             select grant_overage_pack(id, 'scrapes', 3) from organizations;
+             select grant_overage_pack(id, 'scrapes', 3, 'p') from organizations;
              select record_usage(id, 'scrapes', 6.5) from organizations",
         )
         .await;
@@ -34,11 +34,17 @@ async fn limits_are_those_of_the_command_and_of_sql() {
              from organizations o, periodd_allowances(o.id, now()) a order by 1",
         )
         .await;
-    let told: Vec<String> = over_http["limits"].as_array().expect("a list").iter().map(|limit| {
-        let text = |key: &str| limit[key].as_null().map_or(limit[key].to_string(), |()| "-".into());
-        let feature = limit["feature"].as_str().expect("a name");
-        format!("{feature} {} {} {}", text("used"), text("effective_limit"), text("remaining"))
-    }).collect();
+    let told: Vec<String> = over_http["limits"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|limit| {
+            let text =
+                |key: &str| limit[key].as_null().map_or(limit[key].to_string(), |()| "-".into());
+            let feature = limit["feature"].as_str().expect("a name");
+            format!("{feature} {} {} {}", text("used"), text("effective_limit"), text("remaining"))
+        })
+        .collect();
     assert_eq!(told, by_sql);
     // By id, in any case of letters, and one feature alone.
     let org = served.test.rows("select id from organizations").await.concat();
@@ -159,4 +165,27 @@ async fn questions_that_wait_together_are_each_answered() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_about_an_org_is_what_explain_says_and_the_days_that_are_left() {
+    let served = served().await;
+    served
+        .test
+        .sql(
+            "update organizations set time_zone = 'Asia/Tokyo', subscription_status = 'active',
+                    subscription_ends_at = now() + interval '10 days'",
+        )
+        .await;
+    let shown = served.get("/api/v1/usage/acme").await.is(200).json();
+    assert_eq!(shown["subscription"]["tier"], "pro");
+    assert_eq!(shown["subscription"]["status"], "active");
+    assert_eq!(shown["subscription"]["days_left"], 10);
+    let words = ["--format", "json", "explain", "acme"];
+    let by_command = served.test.periodd(&words).exits(0).json();
+    for key in ["org", "packs", "closed", "users"] {
+        assert_eq!(shown[key], by_command[key], "{key}");
+    }
+    let used = |answer: &Value| answer["features"][0]["used"].clone();
+    assert_eq!(used(&shown), used(&by_command));
 }

@@ -33,9 +33,7 @@ impl Served {
     }
 
     pub(crate) async fn on(test: TestDatabase, settings: &str) -> Self {
-        test.configure(&format!(
-            "[http]\nenabled = true\nlisten = \"127.0.0.1:0\"\n{settings}\n"
-        ));
+        test.configure(&format!("[http]\nenabled = true\nlisten = \"127.0.0.1:0\"\n{settings}\n"));
         let config = Config::load(Some(&test.config()), std::iter::empty());
         let config = Arc::new(config.unwrap_or_else(|error| panic!("{error}")));
         let most = config.http.connections + 3;
@@ -113,12 +111,7 @@ impl Served {
 }
 
 /// Makes a token by the command.
-pub(crate) fn token(
-    test: &TestDatabase,
-    name: &str,
-    scopes: &[&str],
-    flags: &[&str],
-) -> String {
+pub(crate) fn token(test: &TestDatabase, name: &str, scopes: &[&str], flags: &[&str]) -> String {
     let scopes = scopes.iter().flat_map(|scope| ["--scope", scope]);
     let words: Vec<&str> =
         ["tokens", "add", name].into_iter().chain(scopes).chain(flags.iter().copied()).collect();

@@ -47,7 +47,7 @@ impl Mailer {
             sender: Sender {
                 name: mail.from.name.clone(),
                 address: mail.from.address.clone(),
-                unsubscribe_url: mail.unsubscribe_url.clone(),
+                unsubscribe_url: config.unsubscribe_url(),
                 brand: Brand {
                     name: mail.brand.name.clone(),
                     logo: mail.brand.logo.clone(),
