@@ -65,6 +65,7 @@ tools:
 	@scripts/chromium >/dev/null
 	@scripts/pgbouncer >/dev/null
 	@scripts/libfaketime >/dev/null
+	@scripts/promtool >/dev/null
 
 # A server whose clock is wrong for twelve seconds under a daemon: hours, days and years ahead, and an
 # hour behind. `make test` does the same with shorter spells.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::answer::{Answer, json};
 use super::call::{Access, Call, Parameter, Route};
+use super::metrics::Became;
 use super::problem::{Code, Fault, Problem};
 use super::quantity::Amount;
 use super::settings::sync_request;
@@ -215,6 +216,16 @@ async fn record(call: Call) -> Result<Answer, Problem> {
     }
     let events: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     let count = |status| events.iter().filter(|event| event.status == status).count();
+    let metrics = &call.shared.metrics;
+    for (status, became) in [
+        (Status::Recorded, Became::Recorded),
+        (Status::Duplicate, Became::Duplicate),
+        (Status::Refused, Became::Refused),
+    ] {
+        metrics.events(became, u64::try_from(count(status)).unwrap_or(u64::MAX));
+    }
+    // Those of other orgs are seen within a second.
+    only.into_iter().for_each(|org| call.shared.streams.moved(org));
     Ok(json(&Recorded {
         new: count(Status::Recorded),
         duplicates: count(Status::Duplicate),

@@ -73,6 +73,7 @@ pub(super) async fn guard(
         .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let (took, status) = (began.elapsed(), response.status());
     let route = route.unwrap_or_else(|| if path.len() > 1 { "-" } else { "/" }.to_owned());
+    shared.metrics.answered(&method, &route, status, took);
     let token = response.extensions().get::<TokenName>().map(|name| Arc::clone(&name.0));
     say(&Said { id: &id, method: method.as_str(), route: &route, status, took, token, trace });
     response

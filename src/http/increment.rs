@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::answer::{Answer, json};
 use super::call::{Access, Call, Route};
 use super::limits::{Checked, checked, unknown_feature};
+use super::metrics::Became;
 use super::problem::{Code, Problem};
 use super::quantity::Amount;
 use crate::billing::Quantity;
@@ -143,6 +144,11 @@ async fn increment(call: &Call, org: Uuid, used: Use) -> Result<Answer, Problem>
         }
         made => made?,
     };
+    let became = if made.allowed { Became::Recorded } else { Became::Refused };
+    call.shared.metrics.events(became, 1);
+    if made.allowed {
+        call.shared.streams.moved(org);
+    }
     let refusal = if made.allowed {
         None
     } else {

@@ -18,6 +18,7 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -36,6 +37,9 @@ const SOCKET_MODE: u32 = 0o660;
 const LOOK: Duration = Duration::from_secs(1);
 /// The same while a request is at work.
 const LOOK_AT_WORK: Duration = Duration::from_secs(10);
+
+/// A client that reads nothing for so long is let go: what waits for it would be kept for ever.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where a request came from; `None`: the socket.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +109,7 @@ impl Listeners {
         let most = usize::try_from(shared.settings.max_clients).unwrap_or(usize::MAX >> 3);
         let acceptor = Acceptor {
             settings: shared.settings.clone(),
+            slow_readers: shared.metrics.slow_readers.clone(),
             router: router.clone(),
             stopped: stopped.clone(),
             open: Arc::clone(open),
@@ -152,6 +157,7 @@ impl Listener for UnixListener {
 #[derive(Clone)]
 struct Acceptor {
     settings: Http,
+    slow_readers: Counter,
     router: Router,
     stopped: watch::Receiver<bool>,
     open: Arc<Open>,
@@ -213,6 +219,7 @@ impl Acceptor {
             .with_upgrades();
         let (mut stopped, entered) = (self.stopped.clone(), self.open.enter());
         let header_timeout = settings.header_timeout.0;
+        let slow_readers = self.slow_readers.clone();
         tokio::spawn(async move {
             let mut connection = std::pin::pin!(connection);
             let mut is_stopping = false;
@@ -228,7 +235,12 @@ impl Acceptor {
                         is_stopping = true;
                         connection.as_mut().graceful_shutdown();
                     }
-                    () = head.is_overdue(header_timeout) => break,
+                    overdue = head.is_overdue(header_timeout) => {
+                        if overdue == Overdue::Reader {
+                            slow_readers.inc();
+                        }
+                        break;
+                    }
                 }
             }
             drop((entered, place));
@@ -273,13 +285,25 @@ impl Drop for Entered {
     }
 }
 
-/// How far the head of the next request is: it has its own bound, counted from its first byte.
+/// What a client takes too long for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Overdue {
+    /// Its head.
+    Head,
+    /// Reading.
+    Reader,
+}
+
+/// How far the head of the next request is: it has its own bound, counted from its first byte. And
+/// for how long nothing could be written.
 #[derive(Default)]
 struct Head {
     /// Milliseconds since `START` at which the first byte came; 0: none has, or it is read.
     began: AtomicU64,
     /// A request is at work: what is read belongs to its body, or waits behind it.
     at_work: AtomicBool,
+    /// Milliseconds since `START` from which on nothing could be written; 0: something could.
+    stalled: AtomicU64,
 }
 
 impl Head {
@@ -306,22 +330,38 @@ impl Head {
         self.at_work.store(false, Ordering::Relaxed);
     }
 
-    /// Ends when a head that has begun is not whole after so long.
-    async fn is_overdue(&self, bound: Duration) {
-        let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+    fn wrote(&self, could: bool) {
+        if could {
+            self.stalled.store(0, Ordering::Relaxed);
+        } else {
+            // The first time alone counts.
+            let now = Self::now();
+            let _ = self.stalled.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends when a head that has begun is not whole after so long, or nothing was read.
+    async fn is_overdue(&self, bound: Duration) -> Overdue {
+        let is_over = |since: &AtomicU64, bound: Duration| {
+            let since = since.load(Ordering::Relaxed);
+            let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+            since > 0 && Self::now().saturating_sub(since) >= bound
+        };
         loop {
             // Amid a long answer no head begins.
             let is_at_work = self.at_work.load(Ordering::Relaxed);
             tokio::time::sleep(if is_at_work { LOOK_AT_WORK } else { LOOK }).await;
-            let began = self.began.load(Ordering::Relaxed);
-            if began > 0 && Self::now().saturating_sub(began) >= bound {
-                return;
+            if is_over(&self.began, bound) {
+                return Overdue::Head;
+            }
+            if is_over(&self.stalled, WRITE_WITHIN) {
+                return Overdue::Reader;
             }
         }
     }
 }
 
-/// A stream that notes when bytes come.
+/// A stream that notes when bytes come, and when they cannot go.
 struct Watched<S> {
     stream: S,
     head: Arc<Head>,
@@ -348,7 +388,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.head.wrote(written.is_ready());
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -364,7 +406,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.head.wrote(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

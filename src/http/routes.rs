@@ -12,7 +12,8 @@ use super::call::{Route, answer};
 use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
-use super::{customer, events, explained, health, increment, limits, openapi, sync, unsubscribe};
+use super::{customer, events, explained, health, increment, limits};
+use super::{openapi, scrape, stream, sync, unsubscribe};
 
 /// Every route.
 static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
@@ -23,8 +24,10 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes.extend(customer::ROUTES);
     routes.extend(events::ROUTES);
     routes.extend(sync::ROUTES);
+    routes.extend(stream::ROUTES);
     routes.extend(unsubscribe::ROUTES);
     routes.extend(health::ROUTES);
+    routes.extend(scrape::ROUTES);
     routes.extend(openapi::ROUTES);
     routes
 });

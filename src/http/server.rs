@@ -8,9 +8,12 @@ use tokio::task::JoinHandle;
 
 use super::access::Access;
 use super::listen::{self, Listeners, Open};
+use super::metrics::Metrics;
+use super::reading;
 use super::routes;
 use super::seen::Seen;
 use super::shared::{Shared, Surroundings};
+use super::streams::Streams;
 use super::syncs::Syncs;
 use super::together::Together;
 use super::turns::Turns;
@@ -39,12 +42,18 @@ impl Server {
         let listeners = listen::bind(settings).await.map_err(ServerError::Listen)?;
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX >> 3);
         let turns = Arc::new(Turns::new(around.database.clone(), settings.connections));
+        let metrics = Metrics::new();
         let shared = Shared {
             syncs: Syncs::default(),
             seen: Seen::default(),
             access: Access::new(settings.requests_per_second),
             together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
             requests: Arc::new(Semaphore::new(count(settings.max_requests))),
+            streams: Arc::new(Streams::new(
+                count(settings.max_streams),
+                metrics.streams.clone(),
+            )),
+            metrics,
             turns,
             address: listeners.address,
             draining: watch::Sender::new(false),
@@ -63,6 +72,7 @@ impl Server {
     pub fn start(self) -> Running {
         let Self { shared, listeners } = self;
         let router = routes::router(&shared);
+        reading::keep(&shared);
         let (stop, stopped) = watch::channel(false);
         let open = Arc::new(Open::default());
         let accepting = listeners.accept(&shared, &router, &stopped, &open);

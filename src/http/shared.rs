@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 use super::access::Access;
+use super::metrics::Metrics;
 use super::seen::Seen;
+use super::streams::Streams;
 use super::syncs::Syncs;
 use super::together::Together;
 use super::turns::Turns;
@@ -44,6 +46,9 @@ pub(super) struct Shared {
     pub(super) seen: Seen,
     /// Requests that are at work.
     pub(super) requests: Arc<Semaphore>,
+    pub(super) metrics: Metrics,
+    /// Streams that are open, and who feeds them.
+    pub(super) streams: Arc<Streams>,
     /// Turns at the database.
     pub(super) turns: Arc<Turns>,
     /// Where it listens.

@@ -15,6 +15,7 @@ const WITHIN: Duration = Duration::from_secs(1);
 /// The turns.
 pub(super) struct Turns {
     database: Database,
+    most: usize,
     free: Semaphore,
 }
 
@@ -27,7 +28,12 @@ pub(super) struct Turn<'a> {
 impl Turns {
     pub(super) fn new(database: Database, connections: u32) -> Self {
         let free = usize::try_from(connections).unwrap_or(1);
-        Self { database, free: Semaphore::new(free) }
+        Self { database, most: free, free: Semaphore::new(free) }
+    }
+
+    /// How many are taken.
+    pub(super) fn in_use(&self) -> usize {
+        self.most.saturating_sub(self.free.available_permits())
     }
 
     /// Waits for a turn, not for long.

@@ -1,6 +1,7 @@
 //! What a run did, in numbers: the ledger keeps them, the log says them and `runs` shows them.
 
 use super::catalogue::Job;
+use super::rollover::lateness::Lateness;
 use super::{Left, alerts, deliver, retention, rollover, sync};
 
 /// What a run did, in numbers.
@@ -31,6 +32,8 @@ pub struct RolloverCounts {
     pub parked: usize,
     pub skipped: usize,
     pub columns_left_out: usize,
+    #[serde(skip_serializing_if = "Lateness::is_none")]
+    pub lateness: Lateness,
 }
 
 /// A sync in numbers.
@@ -278,6 +281,7 @@ impl From<&rollover::RolloverReport> for RunCounts {
             parked: report.parked.len(),
             skipped: report.skipped.len(),
             columns_left_out: report.columns_left_out.len(),
+            lateness: report.lateness.clone(),
         })
     }
 }

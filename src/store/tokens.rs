@@ -156,3 +156,18 @@ pub async fn note_use(connection: &mut PgConnection, name: &str) -> Result<(), S
     noted.execute(connection).await?;
     Ok(())
 }
+
+/// Those of these tokens that permit reading now, with the only org that each is for.
+pub async fn readers(
+    connection: &mut PgConnection,
+    names: &[String],
+) -> Result<Vec<(String, Option<Uuid>)>, StoreError> {
+    let rows = sqlx::query!(
+        "select name, org_id from periodd_tokens
+         where name = any($1) and 'read' = any(scopes) and revoked_at is null
+           and (expires_at > now()) is not false",
+        names
+    );
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.name, row.org_id)).collect())
+}

@@ -56,7 +56,7 @@ const WHERE_NOTHING_IS_SCANNED: [&str; 3] = [
     "as moved order by moved.org_id",
 ];
 /// What has to go through an index, by a piece of its text.
-const BY_INDEX: [(&str, &str); 21] = [
+const BY_INDEX: [(&str, &str); 25] = [
     ("from organizations where judged_tier is null", "organizations_tier_unjudged"),
     ("where m.counted_at is null and m.organization_id > $1", "usage_metrics_uncounted"),
     ("with pending as", "usage_counters_pending"),
@@ -78,6 +78,10 @@ const BY_INDEX: [(&str, &str); 21] = [
     ("set leased_until = $2, lease = $3", "periodd_outbox_due"),
     ("order by period_end limit $4", "periodd_outbox_ending"),
     ("order by settled_at limit $2", "periodd_outbox_settled"),
+    ("as \"oldest!\"", "organizations_due"),
+    ("where finished_at >= $1 and outcome <>", "periodd_runs_finished"),
+    ("select c.used from usage_counters c", "usage_counters_pkey"),
+    ("and a.period_start = o.current_period_start", "periodd_alerts_pkey"),
 ];
 
 /// Twenty thousand orgs as they are found in the middle of a month: few are due, few metrics are

@@ -6,6 +6,7 @@
 //!
 //! Never: a plan that is applied unchecked; code of its own for a dry run.
 
+pub mod lateness;
 mod page;
 mod page_scan;
 mod planning;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
+use super::lateness::Lateness;
 use crate::billing::parking::ParkedCode;
 use crate::billing::rollover::{ClosedUsage, Plan};
 use crate::billing::{Instant, Quantity};
@@ -17,6 +18,9 @@ pub struct RolloverReport {
     pub orgs: usize,
     /// Periods that were closed.
     pub periods_closed: usize,
+    /// How long after their ends.
+    #[serde(skip)]
+    pub lateness: Lateness,
     /// Orgs that had no open period and have one now.
     pub opened: usize,
     /// Entries written to the ledger of packs.
@@ -87,6 +91,7 @@ pub(super) struct Tally {
     /// Orgs that are up to now.
     pub(super) finished: Vec<Uuid>,
     pub(super) periods_closed: usize,
+    pub(super) lateness: Lateness,
     pub(super) opened: usize,
     pub(super) pack_entries: usize,
     pub(super) conflicts: usize,
@@ -118,6 +123,7 @@ impl Tally {
         // An org with more to close moves again in the next pass, and counts then.
         self.finished.extend((plan.open.end > now).then_some(plan.org));
         self.periods_closed += plan.closes.len();
+        plan.closes.iter().for_each(|close| self.lateness.note(close.period.end, now));
         self.opened += usize::from(plan.expected.period_end.is_none());
         self.pack_entries += plan.entries.len();
     }
@@ -153,6 +159,7 @@ impl RolloverReport {
             tally.finished.len()
         };
         self.periods_closed += tally.periods_closed;
+        self.lateness.add(&tally.lateness);
         self.opened += tally.opened;
         self.pack_entries += tally.pack_entries;
         self.conflicts += tally.conflicts;

@@ -6,5 +6,6 @@
 
 pub mod doctor;
 pub mod explain;
+pub mod facts;
 pub mod history;
 pub mod status;

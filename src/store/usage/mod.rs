@@ -9,6 +9,7 @@ pub mod limits;
 pub mod pending;
 pub mod ranges;
 pub mod usage_file;
+pub mod watched;
 
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
