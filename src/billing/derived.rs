@@ -176,6 +176,10 @@ mod tests {
         // An application that grants a pack and adds it to the column, too.
         assert_eq!(added("390", Some("60"), "300", "360"), "30");
         assert_eq!(added("360", Some("60"), "300", "310"), "0");
+        // A sale beside a grant, in whatever order: as much as was granted is taken for the pack's.
+        // It may be what the application added for it, and nobody is to have that twice.
+        assert_eq!(added("50", Some("0"), "30", "30"), "20");
+        assert_eq!(added("80", Some("0"), "30", "30"), "50");
         // Before the first write the packs are all that is known.
         assert_eq!(added("130", None, "100", "60"), "30");
         assert_eq!(added("60", None, "0", "60"), "0");

@@ -172,8 +172,7 @@ pub async fn run(
     let report = report.into_inner();
     if report.sent > 0 && report.goes_on() {
         // The mail server is well again: what waited for that need not wait any longer.
-        let mut connection = database.connection().await?;
-        outbox::hasten(&mut connection, database.now().await?, true).await?;
+        hasten_each(database, database.now().await?, true).await?;
     }
     Ok(report)
 }
@@ -254,9 +253,35 @@ pub async fn again(
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
-pub async fn hasten(database: &Database) -> Result<u64, StoreError> {
-    let now = database.believed_now().await?;
-    outbox::hasten(&mut *database.connection().await?, now, false).await
+pub async fn hasten(database: &Database) -> Result<(), StoreError> {
+    hasten_each(database, database.believed_now().await?, false).await
+}
+
+/// Those whose rows somebody holds are tried at their time.
+async fn hasten_each(
+    database: &Database,
+    now: Instant,
+    only_faults: bool,
+) -> Result<(), StoreError> {
+    let mut connection = database.connection().await?;
+    let orgs = outbox::orgs_waiting(&mut connection, now, only_faults).await?;
+    let mut batches = Batches::of(orgs, LockTimeout::Short);
+    while let Some(batch) = batches.next() {
+        let hastened = hasten_once(&mut connection, &batch, now, only_faults).await;
+        batches.outcome(&mut connection, batch, hastened).await?;
+    }
+    batches.stuck().map(drop)
+}
+
+async fn hasten_once(
+    connection: &mut Connection,
+    batch: &Batch,
+    now: Instant,
+    only_faults: bool,
+) -> Result<(), StoreError> {
+    let mut transaction = begin_within(connection, batch.wait).await?;
+    outbox::hasten(&mut transaction, &batch.ids, now, only_faults).await?;
+    Ok(transaction.commit().await?)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -119,7 +119,7 @@ const OURS: &str = "PB";
 /// Where the server's procedural languages raise what a function's body raises. A trigger may
 /// choose any SQLSTATE, also those by which the server tells of itself.
 const RAISED_IN: [&str; 4] = ["pl_exec.c", "plpy_elog.c", "plperl.c", "pltcl.c"];
-/// Where `postgres_fdw` and `dblink` say that another server is gone.
+/// Where `postgres_fdw` and `dblink` say what another server said, or that it is gone.
 const SAID_BY_WRAPPERS: [&str; 3] = ["connection.c", "postgres_fdw.c", "dblink.c"];
 
 impl From<sqlx::Error> for StoreError {
@@ -151,6 +151,8 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
     let code = error.code().unwrap_or_default().into_owned();
     let source = error.try_downcast_ref::<PgDatabaseError>();
     let is_raised = is_raised(error);
+    // What the server says of itself, and not of one that a foreign table lies on.
+    let is_own = !is_raised && !is_foreign(error);
     // The server found it in the text of our own statement, not in that of some function.
     let in_statement =
         matches!(source.and_then(PgDatabaseError::position), Some(PgErrorPosition::Original(_)));
@@ -166,9 +168,7 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
         (_, "57014") if !is_raised => StoreError::Cancelled(message),
         // Damaged storage is nobody's row, whoever says so.
         (_, "XX001" | "XX002") => StoreError::Failed(message),
-        // A server that a foreign table lies on is gone, not this one.
-        ("08", _) if !is_raised && !is_foreign(error) => StoreError::Unavailable(message),
-        ("53" | "57", _) | (_, "25006") if !is_raised => StoreError::Unavailable(message),
+        ("08" | "53" | "57", _) | (_, "25006") if is_own => StoreError::Unavailable(message),
         (_, "42P01" | "42703" | "42883") if in_statement => StoreError::Missing(message),
         _ => StoreError::Refused {
             by_rule: is_raised
@@ -186,7 +186,8 @@ fn is_raised(error: &dyn DatabaseError) -> bool {
     file.is_some_and(|file| RAISED_IN.contains(&file))
 }
 
-/// Did a foreign data wrapper say it, of another server?
+/// Did a foreign data wrapper say it, of another server? That one may be away, full or read-only
+/// while this one is well: whoever needs it is refused.
 fn is_foreign(error: &dyn DatabaseError) -> bool {
     let file = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::file);
     file.is_some_and(|file| SAID_BY_WRAPPERS.contains(&file))

@@ -295,3 +295,24 @@ async fn pass(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_notices_when_the_other_machine_has_vanished() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port);
+        let Server::Tcp(stream) = reach(&options).await.unwrap() else { panic!("over TCP") };
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(sockopt::tcp_keepintvl(&stream).unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), KEEPALIVE_COUNT);
+        #[cfg(target_os = "linux")]
+        assert_eq!(u128::from(sockopt::tcp_user_timeout(&stream).unwrap()), RECEIPT.as_millis());
+    }
+}

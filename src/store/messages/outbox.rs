@@ -488,20 +488,41 @@ pub async fn settle(
     Ok(())
 }
 
-/// Has emails that wait for their next attempt tried at once: all of them, or those that wait only
-/// because the mail server was out of reach or took none from us. Returns how many there were.
-pub async fn hasten(
+/// The orgs of emails that wait for their next attempt: of all such emails, or of those that wait
+/// only because the mail server was out of reach or took none from us.
+pub async fn orgs_waiting(
     connection: &mut PgConnection,
     now: Instant,
     only_faults: bool,
-) -> Result<u64, StoreError> {
-    let hastened = sqlx::query!(
-        "update periodd_outbox set next_attempt_at = $1
-         where state = 'due' and next_attempt_at > $1 and (fault is not null or not $2)",
+) -> Result<Vec<Uuid>, StoreError> {
+    let orgs = sqlx::query_scalar!(
+        "select distinct org_id from periodd_outbox
+         where state = 'due' and next_attempt_at > $1 and (fault is not null or not $2)
+         order by org_id",
         now,
         only_faults
     );
-    Ok(hastened.execute(connection).await?.rows_affected())
+    Ok(orgs.fetch_all(connection).await?)
+}
+
+/// Has those emails of some orgs tried at once.
+pub async fn hasten(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+    now: Instant,
+    only_faults: bool,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update periodd_outbox set next_attempt_at = $1
+         where org_id = any($3) and state = 'due' and next_attempt_at > $1
+           and (fault is not null or not $2)",
+        now,
+        only_faults,
+        orgs
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// An email, as it is listed.

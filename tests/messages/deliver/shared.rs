@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection};
 
 use crate::deliver::outbox::Outbox;
-use crate::smtp::ScriptedServer;
+use crate::smtp::{Act, ScriptedServer, Verb};
 
 async fn three(server: &ScriptedServer) -> Outbox {
     Outbox::queued(3, &format!("port = {}\nmax_connections = 1", server.port)).await
@@ -49,6 +49,35 @@ async fn an_email_whose_row_somebody_holds_keeps_no_other() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!((ids.len(), server.received().len()), (3, 3));
+}
+
+#[tokio::test]
+async fn once_the_server_is_well_again_an_email_that_somebody_holds_keeps_no_other_waiting() {
+    let server = ScriptedServer::start().await;
+    let outbox = three(&server).await;
+    server.always(Verb::Rcpt, Act::Reply("550 relay not permitted"));
+    assert!(outbox.deliver().await.refused.is_some());
+    server.relent();
+    outbox
+        .test
+        .sql(
+            "update periodd_outbox
+             set next_attempt_at = now() + interval '3 hours', fault = 'refused';
+             update periodd_outbox set next_attempt_at = now(), fault = null
+             where recipient = 'org-3@example.org'",
+        )
+        .await;
+    let mut holder = sqlx::PgConnection::connect(&outbox.test.url()).await.expect("connected");
+    let hold = "begin; select from periodd_outbox where org_id = md5('org 2')::uuid for update";
+    sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut holder).await.expect("held");
+    // One that is tried makes the others due.
+    assert_eq!(outbox.deliver().await.sent, 1);
+    let due = "select recipient from periodd_outbox
+               where state = 'due' and next_attempt_at <= now() order by 1";
+    assert_eq!(outbox.test.rows(due).await, ["org-1@example.org"]);
+    sqlx::raw_sql("rollback").execute(&mut holder).await.expect("let go");
+    assert_eq!(outbox.deliver().await.sent, 1);
+    assert_eq!(outbox.test.rows(due).await, ["org-2@example.org"]);
 }
 
 #[tokio::test]

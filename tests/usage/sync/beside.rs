@@ -119,6 +119,9 @@ async fn a_key_that_somebody_has_taken_keeps_no_late_usage_from_the_open_period(
     assert_eq!(adjustments(&test).await, ["set_aside 50 0 0"]);
     let counters = "select used from usage_counters order by period_start";
     assert_eq!(test.rows(counters).await, ["50", "51"]);
+    // Whatever its key were, somebody could have it.
+    let keyed = "select metric_value from usage_metrics where idempotency_key is not null";
+    assert_eq!(test.rows(keyed).await, ["1"], "none of them is periodd's");
 }
 
 #[tokio::test]

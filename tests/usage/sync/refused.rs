@@ -1,7 +1,7 @@
 //! Applications' own rules on tables that periodd writes: whatever a trigger raises for one org,
 //! that org alone is stopped; what is refused for everybody parks nobody.
 
-use crate::support::TestDatabase;
+use crate::support::{TestDatabase, server};
 
 const ORGS: usize = 6;
 const AT: &str = "2026-11-01T00:00:05Z";
@@ -149,6 +149,87 @@ async fn what_the_server_lacks_for_one_org_stops_nobody_else() {
     // Room can be made: it is left to the next run, with the server's words.
     assert_eq!(rollover.code, 1, "{}", rollover.stderr);
     assert!(rollover.stderr.contains("temp_file_limit"), "{}", rollover.stderr);
+    let parked = "select count(*) from organizations where parked_at is not null";
+    assert_eq!(number(&test, parked).await, 0);
+}
+
+/// What the third org's row needs of another server, and what that says of itself.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("perform dblink_exec('host=/nowhere dbname=shop', 'select 1')", "could not establish"),
+    ("insert into away values (new.org_id)", "could not connect"),
+    // It goes amid the call.
+    (
+        "perform pg_terminate_backend(pid, 10000) from far_session; perform from far_session",
+        "terminating connection",
+    ),
+    ("insert into written_far values (new.org_id)", "read-only transaction"),
+];
+
+/// Tables on other servers: one that is away, and the test's own, read-only.
+async fn tables_elsewhere(test: &TestDatabase) {
+    test.sql(&format!(
+        "create extension dblink;
+         create extension postgres_fdw;
+         create server away foreign data wrapper postgres_fdw
+             options (host '/nowhere', dbname 'shop');
+         create server far foreign data wrapper postgres_fdw
+             options (host '{}', dbname '{}', options '-c default_transaction_read_only=on');
+         create user mapping for current_user server away;
+         create user mapping for current_user server far options (user 'postgres');
+         create foreign table away (org_id uuid, minutes numeric) server away;
+         create table written (org_id uuid);
+         create foreign table written_far (org_id uuid) server far options (table_name 'written');
+         create view session as select pg_backend_pid() as pid;
+         create foreign table far_session (pid int) server far options (table_name 'session')",
+        server(),
+        test.name
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn another_server_that_one_org_needs_and_that_is_away_stops_nobody_else() {
+    let base = orgs_with_accounts().await;
+    for (needs, said) in ELSEWHERE {
+        let test = base.copy().await;
+        test.configure(DERIVED);
+        tables_elsewhere(&test).await;
+        test.sql(&format!(
+            "create function ask_elsewhere() returns trigger language plpgsql as $$
+             begin
+                 if new.org_id = '00000000-0000-0000-0000-000000000003' then {needs}; end if;
+                 return new;
+             end $$;
+             create trigger ask_elsewhere before update on accounts for each row
+             execute function ask_elsewhere()"
+        ))
+        .await;
+        let parked = "select slug, parked_code from organizations where parked_at is not null";
+        let sync = test.periodd(&["--at", "2026-10-12T00:00:00Z", "sync"]).exits(4);
+        let copied = "select count(*) from accounts where minutes = 5";
+        assert_eq!(number(&test, copied).await, ORGS - 1, "{needs}: {}", sync.stderr);
+        assert_eq!(test.rows(parked).await, ["org-3 refused_by_database"], "{needs}");
+        test.sql("update organizations set parked_at = null, parked_reason = null").await;
+        let rollover = test.periodd(&["--at", AT, "rollover"]).exits(4);
+        let closed = number(&test, "select count(*) from billing_periods").await;
+        assert_eq!(closed, ORGS - 1, "{needs}: {}", rollover.stderr);
+        assert_eq!(test.rows(parked).await, ["org-3 refused_by_database"], "{needs}");
+        let reason = "select parked_reason from organizations where parked_at is not null";
+        let reason = test.rows(reason).await.concat();
+        assert!(reason.contains(said), "{needs}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn another_server_that_every_org_needs_is_no_outage_of_this_one() {
+    let test = orgs_with_accounts().await;
+    tables_elsewhere(&test).await;
+    test.configure(&DERIVED.replace("accounts", "away"));
+    for (at, command) in [("2026-10-12T00:00:00Z", "sync"), (AT, "rollover")] {
+        let answer = test.periodd(&["--at", at, command]).exits(1);
+        let said = "could not connect to server \"away\"";
+        assert!(answer.stderr.contains(said), "{command}: {}", answer.stderr);
+    }
     let parked = "select count(*) from organizations where parked_at is not null";
     assert_eq!(number(&test, parked).await, 0);
 }
