@@ -149,7 +149,7 @@ impl Cli {
         let Self { global, command } = self;
         if global.format == Format::Csv && !command.answers_with_a_list() {
             return Err(Failure::usage(
-                "--format csv is for lists, such as `periodd orgs list`; use --format json",
+                "--format csv is for lists, such as `orgs list`; use --format json",
             ));
         }
         match command {

@@ -16,7 +16,6 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
-use crate::jobs::finding::{Caller, Command};
 use crate::jobs::instance::{Server, leave, replica, require_current, this_machine};
 use crate::jobs::stop::Stop;
 use crate::store::runs::schedules::Ended;
@@ -51,8 +50,6 @@ pub(crate) struct Session {
     pub(crate) tz: TzData,
     pub(crate) database: Database,
     pub(crate) screen: Screen,
-    /// How periodd was called.
-    pub(crate) caller: Caller,
     /// Does this machine run the daemon as a service, by this configuration?
     pub(crate) has_unit: bool,
     interrupts: Interrupts,
@@ -145,14 +142,13 @@ impl Session {
         };
         let (utc, yes) = (global.utc, global.yes);
         let recording = Cell::new(None);
-        let caller = caller::of(global, &config, at);
+        caller::of(global, &config, at).is_known();
         let has_unit = caller::has_unit(global, &config);
         let mut session = Self {
             config,
             tz,
             database,
             screen,
-            caller,
             has_unit,
             interrupts,
             cluster,
@@ -302,11 +298,6 @@ impl Session {
             Err(_) => "the database does not answer".to_owned(),
         };
         self.screen.note(&format!("the run stays `running` in the ledger: {why}"));
-    }
-
-    /// A command of periodd's that does its work where this one did, as it is typed.
-    pub(crate) fn proposed<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
-        Command::periodd(words).called_by(&self.caller)
     }
 
     /// How applications connect to this database.

@@ -1,7 +1,8 @@
 //! What is wrong with emails and the addresses that they go to: for an org, and for everybody.
 
-use super::finding::{Check, Command, Finding, Mend};
+use super::finding::{Check, Finding, Mend};
 use crate::billing::recipients::{Person, Reach, addressed};
+use crate::command::Command;
 use crate::store::messages::outbox::Fault;
 use crate::store::reports::status::MailFault;
 

@@ -15,7 +15,7 @@ const ATTEMPTS: u32 = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The org has no such pack.
-    #[error("the org has no such pack; `periodd packs list --org ORG` lists its packs")]
+    #[error("the org has no such pack")]
     NoSuchPack,
     /// A refund is not possible, or not in that quantity.
     #[error("{0}")]

@@ -12,11 +12,12 @@ use uuid::Uuid;
 use super::catalogue::Job;
 use super::columns::ColumnLeftOut;
 use super::counts::RunCounts;
-use super::finding::{Advice, Check, Command, Commands, Finding, Mend, Severity};
+use super::finding::{Advice, Check, Finding, Mend, Severity};
 use super::mail_findings::{self, Audience};
 use crate::billing::Instant;
 use crate::billing::clock::{Judged, is_ahead};
 use crate::billing::recipients::Person;
+use crate::command::{Command, Commands};
 use crate::store::reports::status::{
     self, Blocker, LastRun, MANY, MailFault, NextBoundary, Parked, ParkedRow, Queues, ReadOnly,
     UnderWay, ZoneFacts,

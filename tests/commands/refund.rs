@@ -185,6 +185,7 @@ async fn a_dry_run_says_what_a_refund_would_do_and_its_inverse_can_be_pasted() {
         assert_eq!(dry[0][name], done[0][name], "{name}");
     }
     let undo = done[0]["undo"].as_str().expect("a command").to_owned();
+    let undo = test.plain(&undo);
     let undo = undo.strip_prefix("periodd ").expect("of ours");
     run(&test, undo).exits(0);
     run(&test, undo).exits(0);
