@@ -109,6 +109,12 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let report = report::report(&session.database, &session.tz, &answers, wait).await?;
     let Some(report) = report else {
         let mut said = "there is nothing to import".to_owned();
+        if let Some((schema, tables)) = adopted::elsewhere(&session.database).await? {
+            session.screen.note(&format!(
+                "{tables}: in the schema {schema}, which is not read; to import them, move them to \
+                 the one of [database] schema (alter table … set schema …)"
+            ));
+        }
         // Whoever imports need not migrate, on a clean database neither.
         if args.apply {
             let now = session.database.now().await?;

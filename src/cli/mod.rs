@@ -131,7 +131,7 @@ pub enum Command {
 impl Cli {
     /// Shows why the command line cannot be read, or the help that was asked for, and returns the
     /// code to leave with.
-    pub fn misread(error: &clap::Error) -> Exit {
+    pub fn misread(error: clap::Error) -> Exit {
         said::misread(error)
     }
 

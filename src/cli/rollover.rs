@@ -9,6 +9,7 @@ use super::sync::{columns_left_out, parked_orgs, skipped, targets_besides_defaul
 use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
+use crate::billing::when::shown_in_utc;
 use crate::billing::{Period, Quantity};
 use crate::config;
 use crate::jobs::catalogue::Job;
@@ -222,7 +223,8 @@ impl Output for Answer {
                 "{}: its open period began at {}, less than a minute ago, and is not closed \
                  early, because that would grant a full included quantity again; to do so anyway, \
                  try again in a minute",
-                org.slug, org.since
+                org.slug,
+                shown_in_utc(org.since)
             );
             page = page.line(Cell::text(sentence).tone(Tone::Bad));
         }

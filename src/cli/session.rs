@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::interrupt::Interrupts;
 use super::output::Screen;
-use super::times::{Times, written};
+use super::times::Times;
 use super::{Exit, Failure, Global, caller};
+use crate::billing::when::shown_in_utc;
 use crate::billing::{Instant, When, Zone};
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -159,7 +160,12 @@ impl Session {
         };
         if schema == Schema::Current {
             let is_private = session.cluster.is_some();
-            require_current(&session.database, &session.tz, is_private).await?;
+            if require_current(&session.database, &session.tz, is_private).await? {
+                let place = session.config.daemon.state_dir.display();
+                session.screen.note(&format!(
+                    "no [database] url is configured: made a private cluster in {place}"
+                ));
+            }
             session.keep_sandbox_time().await?;
         }
         Ok(session)
@@ -170,7 +176,7 @@ impl Session {
         if self.config.database.sandbox && self.at.is_none() {
             self.at = sample::remembered_now(&self.database).await?;
             if let Some(at) = self.at {
-                let at = written(&Zone::utc(), at);
+                let at = shown_in_utc(at);
                 self.screen.note(&format!("business time is {at}, where this sandbox stands"));
             }
         }
@@ -349,6 +355,7 @@ impl Session {
         }
         let now = self.database.now().await?;
         if at > now {
+            let (at, now) = (shown_in_utc(at), shown_in_utc(now));
             return Err(Failure::refused(format!(
                 "--at {at} is in the future (now is {now}): this is allowed only with --dry-run, \
                  or when [database] sandbox = true is configured"
@@ -368,7 +375,7 @@ impl Session {
     /// Believes the database's clock as it is, where `--force` says so.
     pub(crate) async fn believe_clock(&self, force: bool) -> Result<(), Failure> {
         if force && self.database.believe_clock().await? {
-            let now = self.database.now().await?;
+            let now = shown_in_utc(self.database.now().await?);
             self.screen.note(&format!(
                 "the database's clock says {now}; every process on this database trusts it from \
                  now on"

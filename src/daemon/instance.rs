@@ -56,7 +56,9 @@ impl Instance {
                     return Ok(None);
                 }
             }
-            other => other?,
+            other => {
+                other?;
+            }
         }
         let bounds = Bounds { silence: Some(LEDGER_SILENCE), ..bounds };
         let ledger = Database::connect_to_stay_within(address, LEDGER_CONNECTIONS, bounds).await?;

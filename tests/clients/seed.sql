@@ -10,3 +10,6 @@ insert into users (id, organization_id, email)
 values ('00000000-0000-4000-8000-0000000000a1', '00000000-0000-4000-8000-00000000000a', 'ann@acme.example'),
        ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-00000000000b', 'bob@borea.example'),
        ('00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-00000000000c', 'cat@cedar.example');
+-- What the pictures of emails and pages show.
+insert into pack_offers (code, feature, quantity, price_cents, currency)
+values ('audio-100', 'minutes_transcribed', 100, 900, 'EUR');

@@ -292,7 +292,7 @@ pub(super) fn outlook(
     let contacts: Vec<&str> = outlook.contacts.iter().map(|one| one.email.as_str()).collect();
     match (&contacts[..], outlook.users) {
         ([], 0) => {
-            let line = "nobody gets its emails; `orgs set --contact` names a recipient";
+            let line = "nobody gets its emails; add a recipient with `orgs set --contact`";
             page.line(Cell::text(line).tone(Tone::Warning))
         }
         ([], 1) => page.line("emails go to the org's user"),

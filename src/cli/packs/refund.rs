@@ -8,6 +8,7 @@ use super::super::output::{Cell, Output, Page, Table, counted};
 use super::super::session::Session;
 use super::super::{Exit, Failure};
 use crate::billing::usage::Key;
+use crate::billing::when::shown_in_utc;
 use crate::billing::{Instant, Quantity};
 use crate::command::Command;
 use crate::jobs::refund::{self, Request};
@@ -185,7 +186,7 @@ impl Output for Answer {
         let mut page = Page::from(table);
         for row in &self.0 {
             if let Some(before) = row.already_refunded_at {
-                let org = &row.org;
+                let (org, before) = (&row.org, shown_in_utc(before));
                 page = page.line(format!("{org}: already refunded at {before}; nothing changed"));
             }
         }

@@ -22,7 +22,7 @@ const NAMES: [&str; 9] = [
 ];
 
 /// Subject and text of every kind of letter, as they are kept beside this file. After a change
-/// that is meant, `UPDATE_TEXTS=1 cargo test --test messages texts` writes them again, to be read
+/// that is meant, `UPDATE_TEXTS=1 cargo test --test messages content` writes them again, to be read
 /// in the diff.
 #[test]
 fn texts_are_as_they_were() {
