@@ -139,8 +139,8 @@ fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
     }
     if org.has_inclusive_end {
         let what = format!(
-            "the period ends at {end_shown}, an inclusive end: usage in its last moment would be in no \
-             period"
+            "the period ends at {end_shown}, an inclusive end: usage in its last moment would be \
+             in no period"
         );
         findings.push(Finding::problem(Check::InclusiveEnd, what).mend(import()));
     } else if let Some(boundary) = calendar(org, tz).and_then(|calendar| misplaced(&calendar, end))

@@ -32,7 +32,10 @@ const RIGHTS: &str = "
 
 /// In a cluster of its own: restores, and says what there is before and after the migration.
 const SCRIPT: &str = r#"
-    at_server() { program=$1; shift; "$CLIENTS/$program" -h "$PERIODD_TEST_SERVER" -U postgres "$@"; }
+    at_server() {
+        program=$1; shift
+        "$CLIENTS/$program" -h "$PERIODD_TEST_SERVER" -U postgres "$@"
+    }
     sql() { at_server psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
     sql -d postgres -c 'create database copy'
     if at_server pg_restore --no-owner -d copy "$DIR/dump" 2>"$DIR/missed"; then exit 9; fi
@@ -46,8 +49,8 @@ url = \"postgresql:///copy?host=$PERIODD_TEST_SERVER&user=postgres\"" >"$DIR/cop
     periodd db migrate --with-roles 2>"$DIR/notes"
     found after
     sql -d copy -c "$RIGHTS" >"$DIR/rights"
-    sql -d copy -c "set role $SERVICE; select new_usage from increment_usage_if_allowed('$USER_ID')" \
-        >"$DIR/counted"
+    increment="select new_usage from increment_usage_if_allowed('$USER_ID')"
+    sql -d copy -c "set role $SERVICE; $increment" >"$DIR/counted"
     sql -d copy -c "set role $WEB; set request.jwt.claims = '{\"sub\": \"$USER_ID\"}'" \
         -c 'select slug from organizations' >"$DIR/seen"
 "#;
