@@ -81,7 +81,7 @@ test-systemd:
 	$(CARGO) test --locked --test systemd $(AS_ROOT) -- --test-threads=2
 
 # Clients that people have (supabase-js, Prisma, Drizzle, knex, SQLAlchemy, Alembic, Django, JDBC), at
-# pinned versions, beside a migrated database. Needs Node.js, Python and a JDK; tests/clients/run says more.
+# pinned versions, beside a migrated database; emails and pages in Chromium, examined by axe-core. Needs Node.js, Python and a JDK; tests/clients/run says more.
 test-clients:
 	$(CARGO) build --locked
 	scripts/with-postgresql tests/clients/run

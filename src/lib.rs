@@ -5,6 +5,7 @@ pub mod billing;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod demo;

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(periodd::cli::command).complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return Cli::misread(&error).into(),
+        Err(error) => return Cli::misread(error).into(),
     };
     let format = cli.global.format;
     match cli.run() {

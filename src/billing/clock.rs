@@ -11,6 +11,7 @@ use std::fmt;
 use jiff::SignedDuration;
 
 use super::Instant;
+use super::when::shown_in_utc;
 
 /// Clocks that differ by more than this are not both right.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
@@ -228,6 +229,8 @@ pub struct Doubt {
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { database, machine, expected, witness } = self;
+        let [database, machine, expected] =
+            [database, machine, expected].map(|at| shown_in_utc(*at));
         write!(f, "the database's clock says {database}, ")?;
         match witness {
             Witness::Elapsed => write!(

@@ -6,6 +6,7 @@ use super::instant::{Instant, LocalDate, OutOfRange};
 use super::parking::ParkedCode;
 use super::period::{InvalidCycle, Period, Zone};
 use super::quantity::{Overflow, Quantity};
+use super::when::shown_in_utc;
 
 /// The row of an org, as far as a rollover reads it.
 #[derive(Clone, Debug)]
@@ -132,7 +133,11 @@ pub enum Reason {
     #[error("the period {0} does not end after it starts")]
     Inverted(Period),
     /// There would be a gap or an overlap.
-    #[error("the open period starts at {start}, but the last closed one ended at {closed}")]
+    #[error(
+        "the open period starts at {}, but the last closed one ended at {}",
+        shown_in_utc(*.start),
+        shown_in_utc(*.closed)
+    )]
     DoesNotTouch {
         /// End of the last closed period.
         closed: Instant,
@@ -140,7 +145,10 @@ pub enum Reason {
         start: Instant,
     },
     /// More than one period is due, and `catch_up = "halt"`.
-    #[error("more than one period is due (the first since {since}) and catch_up is \"halt\"")]
+    #[error(
+        "more than one period is due (the first since {}) and catch_up is \"halt\"",
+        shown_in_utc(*.since)
+    )]
     Halted {
         /// When the oldest period ended.
         since: Instant,

@@ -9,6 +9,7 @@ use super::derived::PurchasedColumn;
 use super::instant::Instant;
 use super::quantity::{Overflow, Quantity};
 use super::quota::{Included, Pack, purchased_remaining};
+use super::when::shown_in_utc;
 
 /// What a refund depends on: one pack, and the account of its feature in the open period.
 #[derive(Clone, Debug)]
@@ -62,16 +63,19 @@ pub enum Refusal {
     #[error("a refund must be greater than zero")]
     NotPositive,
     /// An ended period comes first: it may draw on the pack.
-    #[error("the org's period ended at {0} and is not closed yet; closing it may draw on the pack")]
+    #[error(
+        "the org's period ended at {} and is not closed yet; closing it may draw on the pack",
+        shown_in_utc(*.0)
+    )]
     Due(Instant),
     /// Nothing is known about usage yet.
     #[error("the org has no open period yet")]
     Unopened,
     /// Not usable before.
-    #[error("the pack is valid, and can be refunded, only from {0}")]
+    #[error("the pack is valid, and can be refunded, only from {}", shown_in_utc(*.0))]
     NotYet(Instant),
     /// Not usable any more.
-    #[error("the pack expired at {0}")]
+    #[error("the pack expired at {}", shown_in_utc(*.0))]
     Expired(Instant),
     /// The numbers are too large.
     #[error("{0}")]

@@ -7,6 +7,7 @@ use jiff::civil::date;
 use jiff::tz::Offset;
 
 use super::instant::{Instant, LocalDate};
+use super::when::shown_in_utc;
 
 /// Nothing that is metered today was used before this date. What comes from before it is a Unix
 /// time whose seconds were taken for milliseconds, or the zero of somebody's calendar.
@@ -16,10 +17,13 @@ pub const EARLIEST: LocalDate = LocalDate(date(2000, 1, 1));
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Implausible {
     /// Later than now.
-    #[error("{at} is in the future (now is {now})")]
+    #[error("{} is in the future (now is {})", shown_in_utc(*.at), shown_in_utc(*.now))]
     Future { at: Instant, now: Instant },
     /// Before [`EARLIEST`].
-    #[error("{0} is before {EARLIEST}; was a Unix time in seconds taken for one in milliseconds?")]
+    #[error(
+        "{} is before {EARLIEST}; was a Unix time in seconds taken for one in milliseconds?",
+        shown_in_utc(*.0)
+    )]
     TooEarly(Instant),
 }
 

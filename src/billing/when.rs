@@ -119,6 +119,18 @@ fn span(words: &str) -> Option<Span> {
     Some(if sign < 0 { span.negate() } else { span })
 }
 
+/// An instant on a zone's wall clock, with the zone's abbreviation: `2026-12-01 00:00 CET`. To the
+/// minute, or to the second where it is not a full one.
+pub fn shown(zone: &Zone, at: Instant) -> String {
+    let is_full = at.microseconds().rem_euclid(60_000_000) < 1_000_000;
+    zone.local_as(at, if is_full { "%Y-%m-%d %H:%M %Z" } else { "%Y-%m-%d %H:%M:%S %Z" })
+}
+
+/// The same of what belongs to no org: `2026-12-01 00:00 UTC`.
+pub fn shown_in_utc(at: Instant) -> String {
+    shown(&Zone::utc(), at)
+}
+
 const OUT_OF_RANGE: InvalidWhen = InvalidWhen::OutOfRange;
 
 /// Text that is not a point in time.

@@ -6,6 +6,7 @@ use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::rollover::{Progress, standing_request};
 use super::session::Session;
 use super::{Exit, Failure};
+use crate::command::Command;
 use crate::import as adopted;
 use crate::import::answers::{Answers, ColumnName, Members};
 pub(super) use crate::import::report::{AdoptionReport, Verdict};
@@ -108,13 +109,19 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let report = report::report(&session.database, &session.tz, &answers, wait).await?;
     let Some(report) = report else {
         let mut said = "there is nothing to import".to_owned();
+        if let Some((schema, tables)) = adopted::elsewhere(&session.database).await? {
+            session.screen.note(&format!(
+                "{tables}: in the schema {schema}, which is not read; to import them, move them to \
+                 the one of [database] schema (alter table … set schema …)"
+            ));
+        }
         // Whoever imports need not migrate, on a clean database neither.
         if args.apply {
             let now = session.database.now().await?;
             let made =
                 jobs::zones::migrate_waiting(&session.database, &session.tz, now, wait).await?;
             if !made.is_empty() {
-                said.push_str("; the schema was made, as `periodd db migrate` makes it");
+                said.push_str("; the schema was made, as `db migrate` makes it");
             }
         }
         session.screen.show(&Done(said))?;
@@ -144,9 +151,10 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let opened = opened.await?;
     session.screen.show(&report)?;
     if !report.adoption.is_mend() {
+        let verify = Command::periodd(["db", "verify"]);
         session
             .screen
-            .note("imported; `periodd db verify` compares the result with the original data");
+            .note(&format!("imported; `{verify}` compares the result with the original data"));
     }
     Ok(if opened.parked.is_empty() { Exit::Done } else { Exit::Partly })
 }

@@ -7,8 +7,8 @@ use std::path::{self, Path, PathBuf};
 
 use super::Global;
 use crate::billing::Instant;
+use crate::command::Caller;
 use crate::config::{Config, Source};
-use crate::jobs::finding::Caller;
 
 /// The variable that names the configuration file.
 const CONFIG_VARIABLE: &str = "PERIODD_CONFIG";

@@ -3,9 +3,8 @@
 use super::adoption;
 use super::output::{Cell, Output, Page, Table};
 use super::session::{Schema, Session, with_session};
-use super::times::written;
 use super::{Exit, Failure, Global};
-use crate::billing::Zone;
+use crate::billing::when::shown_in_utc;
 use crate::jobs;
 use crate::store::db::migrate::{self, Migration};
 use crate::store::db::role_names::{Audience, Grant, USUAL_PREFIX, is_plain_prefix};
@@ -193,8 +192,7 @@ impl Output for Migrations {
         }
         let mut table = Table::new(["migration", "what", "applied"]);
         for migration in &self.0 {
-            let applied =
-                migration.applied_at.map_or("not yet".to_owned(), |at| written(&Zone::utc(), at));
+            let applied = migration.applied_at.map_or("not yet".to_owned(), shown_in_utc);
             table.row([
                 Cell::number(migration.version),
                 Cell::text(&migration.description),

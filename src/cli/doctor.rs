@@ -32,12 +32,8 @@ pub(super) fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
         let observer = |asked: &'static str| spinner.set_message(asked);
         let around = around(session).await?;
         let context = Context { database, config, tz, now, around };
-        let mut diagnosis = doctor::examine(&context, &observer).await?;
+        let diagnosis = doctor::examine(&context, &observer).await?;
         spinner.finish_and_clear();
-        for check in &mut diagnosis.checks {
-            let findings = std::mem::take(&mut check.findings).into_iter();
-            check.findings = findings.map(|found| found.called_by(&session.caller)).collect();
-        }
         let exit = if diagnosis.found_something() { Exit::Found } else { Exit::Done };
         session.screen.show(&Answer(diagnosis))?;
         Ok(exit)

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use schemars::JsonSchema;
 
+use crate::command::Command;
 use crate::daemon;
 use crate::jobs;
 use crate::jobs::instance::ServerError;
@@ -157,7 +158,8 @@ impl From<StoreError> for Failure {
             StoreError::Clock(_) => {
                 return Self::refused(format!(
                     "{error}: correct the wrong clock (timedatectl set-ntp true); if the \
-                     database's clock is right, confirm it with `periodd rollover --force`"
+                     database's clock is right, confirm it with `{}`",
+                    Command::periodd(["rollover", "--force"])
                 ));
             }
             StoreError::Conflict(_)

@@ -5,6 +5,7 @@ use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::Quantity;
 use crate::billing::quota::Included;
+use crate::command::Command as Proposed;
 use crate::jobs::limits::{self, Changed};
 use crate::store::orgs;
 
@@ -85,7 +86,7 @@ async fn set(session: &Session, args: &Set) -> Result<Exit, Failure> {
         };
         let words = ["limits", "set", "--org", &args.org, "--feature", &feature];
         let back = back.iter().map(String::as_str);
-        session.proposed(words.into_iter().chain(back)).to_string()
+        Proposed::periodd(words.into_iter().chain(back)).to_string()
     });
     session.screen.show(&Answer {
         org: args.org.clone(),

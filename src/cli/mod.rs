@@ -134,7 +134,7 @@ pub enum Command {
 impl Cli {
     /// Shows why the command line cannot be read, or the help that was asked for, and returns the
     /// code to leave with.
-    pub fn misread(error: &clap::Error) -> Exit {
+    pub fn misread(error: clap::Error) -> Exit {
         said::misread(error)
     }
 
@@ -152,7 +152,7 @@ impl Cli {
         let Self { global, command } = self;
         if global.format == Format::Csv && !command.answers_with_a_list() {
             return Err(Failure::usage(
-                "--format csv is for lists, such as `periodd orgs list`; use --format json",
+                "--format csv is for lists, such as `orgs list`; use --format json",
             ));
         }
         match command {

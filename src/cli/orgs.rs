@@ -8,6 +8,7 @@ use super::session::{Schema, Session, with_session};
 use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
 use crate::billing::{Instant, Quantity, When};
+use crate::command::Command as Proposed;
 use crate::jobs;
 use crate::jobs::cells;
 use crate::jobs::finding::Finding;
@@ -194,7 +195,7 @@ async fn list(session: &Session, args: &ListArgs) -> Result<(), Failure> {
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| has_more).map(|last| args.next_page(session, &last.slug));
+    let next = found.last().filter(|_| has_more).map(|last| args.next_page(&last.slug));
     if let (Some(next), true) = (&next, shown.is_none()) {
         session.screen.note(&format!("there are more: {next}"));
     }
@@ -204,7 +205,7 @@ async fn list(session: &Session, args: &ListArgs) -> Result<(), Failure> {
 
 impl ListArgs {
     /// The command that shows what comes behind that slug; in another order, all of it.
-    fn next_page(&self, session: &Session, slug: &str) -> String {
+    fn next_page(&self, slug: &str) -> String {
         let mut words = vec!["orgs".to_owned(), "list".to_owned()];
         let mut add = |flag: &str, value: Option<&String>| {
             if let Some(value) = value {
@@ -220,7 +221,7 @@ impl ListArgs {
         add("--sort", Some(&self.sort).filter(|_| !by_slug));
         let flags = [("--parked", self.parked), ("--due", self.due)].into_iter();
         words.extend(flags.filter(|(_, is_set)| *is_set).map(|(flag, _)| flag.to_owned()));
-        session.proposed(words.iter().map(String::as_str)).to_string()
+        Proposed::periodd(words.iter().map(String::as_str)).to_string()
     }
 }
 
@@ -342,7 +343,8 @@ impl Output for List {
 /// What of a row is shown as `?`.
 pub(crate) fn unreadable(row: &str, columns: &[String]) -> Cell {
     let columns = columns.join(", ");
-    let what = format!("{row}: {columns} cannot be read; `periodd doctor` shows how to repair it");
+    let doctor = Proposed::periodd(["doctor"]);
+    let what = format!("{row}: {columns} cannot be read; `{doctor}` shows how to repair it");
     Cell::text(what).tone(Tone::Warning)
 }
 
@@ -413,8 +415,9 @@ impl Output for Shown {
         if self.findings.is_empty() && self.usage.iter().all(allows_nothing) {
             let line = format!(
                 "tier {} includes nothing: every increment is refused until it has limits \
-                 (periodd tiers list)",
-                org.subscription_tier
+                 ({})",
+                org.subscription_tier,
+                Proposed::periodd(["tiers", "list"])
             );
             page = page.line(Cell::text(line).tone(Tone::Warning));
         }

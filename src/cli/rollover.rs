@@ -3,12 +3,13 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use super::output::{Cell, Output, Page, Table, Tone, counted, or_unlimited};
+use super::output::{Cell, Output, Page, Tone, counted, or_unlimited};
 use super::session::{Schema, Session, with_session};
-use super::sync::{columns_left_out, skipped, targets_besides_defaults};
+use super::sync::{columns_left_out, parked_orgs, skipped, targets_besides_defaults};
 use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
+use crate::billing::when::shown_in_utc;
 use crate::billing::{Period, Quantity};
 use crate::config;
 use crate::jobs::catalogue::Job;
@@ -214,14 +215,7 @@ impl Output for Answer {
         for plan in plans {
             page = plan_page(page, plan, &self.times.local(&plan.time_zone));
         }
-        if !parked.is_empty() {
-            let mut table = Table::new(["parked", "because"]);
-            for org in parked {
-                table.row([Cell::text(&org.slug).tone(Tone::Bad), Cell::text(&org.reason)]);
-            }
-            page = page.table(table);
-            page = page.line("repair the row, then: periodd orgs unpark ORG").line("");
-        }
+        page = parked_orgs(page, parked);
         page = skipped(page, &self.report.skipped);
         page = columns_left_out(page, &self.report.columns_left_out);
         for org in refused {
@@ -229,7 +223,8 @@ impl Output for Answer {
                 "{}: its open period began at {}, less than a minute ago, and is not closed \
                  early, because that would grant a full included quantity again; to do so anyway, \
                  try again in a minute",
-                org.slug, org.since
+                org.slug,
+                shown_in_utc(org.since)
             );
             page = page.line(Cell::text(sentence).tone(Tone::Bad));
         }

@@ -1,7 +1,7 @@
 //! `periodd run`: the daemon.
 
 use super::owner::become_owner;
-use super::{Exit, Failure, Global};
+use super::{Exit, Failure, Global, caller};
 use crate::config::Config;
 use crate::daemon::{self, Options, Shutdown};
 use crate::telemetry::{self, Verbosity};
@@ -29,6 +29,7 @@ pub(super) fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
     let config = Config::load(file.as_deref(), Config::environment());
     let config = config.map_err(Failure::configuration)?;
     become_owner(&config)?;
+    caller::of(global, &config, None).is_known();
     telemetry::init(&config.log, Verbosity { quiet: global.quiet, louder: global.verbose });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -8,6 +8,7 @@ use super::times::Local;
 use super::watch::Watch;
 use super::{Exit, Failure, Global};
 use crate::billing::{Instant, When};
+use crate::command::Command as Proposed;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::store::runs::{self, Filter, Origin, Outcome, Run};
@@ -142,7 +143,8 @@ async fn show(session: &Session, run: i64) -> Result<Exit, Failure> {
     let found = runs::list(&mut connection, &filter, 1).await?.pop();
     drop(connection);
     let Some(found) = found else {
-        return Err(Failure::usage(format!("no run {run}; `periodd runs list` shows the newest")));
+        let list = Proposed::periodd(["runs", "list"]);
+        return Err(Failure::usage(format!("no run {run}; `{list}` shows the newest")));
     };
     session.screen.show(&One { run: found, times: session.times().await?.utc() })?;
     Ok(Exit::Done)

@@ -20,7 +20,8 @@ pub(super) fn failure(failure: &Failure, format: Format) -> Exit {
 }
 
 /// Shows why a command line cannot be read, or the help that was asked for.
-pub(super) fn misread(error: &clap::Error) -> Exit {
+pub(super) fn misread(mut error: clap::Error) -> Exit {
+    drop_far_suggestion(&mut error);
     // A closed stream leaves nobody to tell.
     let _ = error.print();
     if !error.use_stderr() {
@@ -35,6 +36,19 @@ pub(super) fn misread(error: &clap::Error) -> Exit {
         document(&Failure::usage(sentence.strip_prefix("error: ").unwrap_or(sentence)));
     }
     Exit::Usage
+}
+
+/// Takes an option out that was suggested and does not look like the one that was written.
+fn drop_far_suggestion(error: &mut clap::Error) {
+    use clap::error::{ContextKind, ContextValue};
+    const ALIKE: f64 = 0.8;
+    if let (Some(ContextValue::String(written)), Some(ContextValue::String(suggested))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::SuggestedArg))
+        && strsim::jaro_winkler(written.trim_start_matches('-'), suggested.trim_start_matches('-'))
+            < ALIKE
+    {
+        error.remove(ContextKind::SuggestedArg);
+    }
 }
 
 fn document(failure: &Failure) {

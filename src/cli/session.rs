@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::interrupt::Interrupts;
 use super::output::Screen;
-use super::times::{Times, written};
+use super::times::Times;
 use super::{Exit, Failure, Global, caller};
+use crate::billing::when::shown_in_utc;
 use crate::billing::{Instant, When, Zone};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
-use crate::jobs::finding::{Caller, Command};
 use crate::jobs::instance::{Server, leave, replica, require_current, this_machine};
 use crate::jobs::stop::Stop;
 use crate::store::runs::schedules::Ended;
@@ -51,8 +51,6 @@ pub(crate) struct Session {
     pub(crate) tz: TzData,
     pub(crate) database: Database,
     pub(crate) screen: Screen,
-    /// How periodd was called.
-    pub(crate) caller: Caller,
     /// Does this machine run the daemon as a service, by this configuration?
     pub(crate) has_unit: bool,
     interrupts: Interrupts,
@@ -145,14 +143,13 @@ impl Session {
         };
         let (utc, yes) = (global.utc, global.yes);
         let recording = Cell::new(None);
-        let caller = caller::of(global, &config, at);
+        caller::of(global, &config, at).is_known();
         let has_unit = caller::has_unit(global, &config);
         let mut session = Self {
             config,
             tz,
             database,
             screen,
-            caller,
             has_unit,
             interrupts,
             cluster,
@@ -163,7 +160,12 @@ impl Session {
         };
         if schema == Schema::Current {
             let is_private = session.cluster.is_some();
-            require_current(&session.database, &session.tz, is_private).await?;
+            if require_current(&session.database, &session.tz, is_private).await? {
+                let place = session.config.daemon.state_dir.display();
+                session.screen.note(&format!(
+                    "no [database] url is configured: made a private cluster in {place}"
+                ));
+            }
             session.keep_sandbox_time().await?;
         }
         Ok(session)
@@ -174,7 +176,7 @@ impl Session {
         if self.config.database.sandbox && self.at.is_none() {
             self.at = sample::remembered_now(&self.database).await?;
             if let Some(at) = self.at {
-                let at = written(&Zone::utc(), at);
+                let at = shown_in_utc(at);
                 self.screen.note(&format!("business time is {at}, where this sandbox stands"));
             }
         }
@@ -304,11 +306,6 @@ impl Session {
         self.screen.note(&format!("the run stays `running` in the ledger: {why}"));
     }
 
-    /// A command of periodd's that does its work where this one did, as it is typed.
-    pub(crate) fn proposed<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
-        Command::periodd(words).called_by(&self.caller)
-    }
-
     /// How applications connect to this database.
     pub(crate) fn url(&self) -> String {
         match (&self.cluster, &self.config.database.url) {
@@ -358,6 +355,7 @@ impl Session {
         }
         let now = self.database.now().await?;
         if at > now {
+            let (at, now) = (shown_in_utc(at), shown_in_utc(now));
             return Err(Failure::refused(format!(
                 "--at {at} is in the future (now is {now}): this is allowed only with --dry-run, \
                  or when [database] sandbox = true is configured"
@@ -377,7 +375,7 @@ impl Session {
     /// Believes the database's clock as it is, where `--force` says so.
     pub(crate) async fn believe_clock(&self, force: bool) -> Result<(), Failure> {
         if force && self.database.believe_clock().await? {
-            let now = self.database.now().await?;
+            let now = shown_in_utc(self.database.now().await?);
             self.screen.note(&format!(
                 "the database's clock says {now}; every process on this database trusts it from \
                  now on"

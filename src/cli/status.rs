@@ -44,9 +44,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 async fn look(session: &Session, screen: &Screen) -> Result<Exit, Failure> {
     let now = session.now().await?;
     let around = async |rows: &[Row]| surroundings(session, rows).await;
-    let mut status = status::status(&session.database, around, now).await?;
-    let called = |finding: Finding| finding.called_by(&session.caller);
-    status.findings = status.findings.into_iter().map(called).collect();
+    let status = status::status(&session.database, around, now).await?;
     let exit = if status.found_something() { Exit::Found } else { Exit::Done };
     screen.show(&Answer { status, times: session.times().await? })?;
     Ok(exit)

@@ -7,11 +7,13 @@ use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::times::Local;
 use super::{Exit, Failure, Global};
+use crate::command::Command;
 use crate::jobs::Left;
 use crate::jobs::catalogue::Job;
 use crate::jobs::columns::{ColumnLeftOut, Columns};
 use crate::jobs::counts::RunCounts;
 use crate::jobs::pace::{self, Pace};
+use crate::jobs::rollover::Parked;
 use crate::jobs::sync::{self, Error, Request, Scope, SyncReport};
 use crate::store::orgs;
 
@@ -190,14 +192,7 @@ impl Output for Answer {
     fn page(&self) -> Page {
         let SyncReport { parked, left, .. } = &self.report;
         let mut page = self.drift(self.late(self.without_pack(Page::new())));
-        if !parked.is_empty() {
-            let mut table = Table::new(["parked", "because"]);
-            for org in parked {
-                table.row([Cell::text(&org.slug).tone(Tone::Bad), Cell::text(&org.reason)]);
-            }
-            page = page.table(table);
-            page = page.line("repair the row, then: periodd orgs unpark ORG").line("");
-        }
+        page = parked_orgs(page, parked);
         if !left.is_empty() {
             let mut table = Table::new(["left to the next run", "because"]);
             for org in left {
@@ -217,14 +212,34 @@ impl Output for Answer {
                 ]);
             }
             page = page.table(table);
-            let org = self.report.left_out.first().map_or("ORG", |period| &period.org);
+            let org = self.report.left_out.first().map_or("", |period| &period.org);
             page = page
                 .line("these orgs were not changed; if the metrics were deleted on purpose:")
-                .line(format!("periodd sync --full --force --org {org}"))
+                .line(Command::periodd(["sync", "--full", "--force", "--org", org]).to_string())
                 .line("");
         }
         self.sums(columns_left_out(page, &self.report.columns_left_out))
     }
+}
+
+/// Shows which orgs a run parked, with what to do about them.
+pub(crate) fn parked_orgs(page: Page, parked: &[Parked]) -> Page {
+    let (shown, unpark) = match parked {
+        [] => return page,
+        [org] => (
+            format!("`{}` shows what repairs it", Command::periodd(["explain", &org.slug])),
+            Command::periodd(["orgs", "unpark", &org.slug]),
+        ),
+        _ => (
+            format!("`{}` shows what repairs them", Command::periodd(["status"])),
+            Command::periodd(["orgs", "unpark", "--all"]),
+        ),
+    };
+    let mut table = Table::new(["parked", "because"]);
+    for org in parked {
+        table.row([Cell::text(&org.slug).tone(Tone::Bad), Cell::text(&org.reason)]);
+    }
+    page.table(table).line(format!("{shown}; then: {unpark}")).line("")
 }
 
 /// Shows which orgs a run could neither process nor park.
@@ -250,7 +265,8 @@ pub(crate) fn columns_left_out(page: Page, columns: &[ColumnLeftOut]) -> Page {
     for ColumnLeftOut { column, reason, .. } in columns {
         table.row([Cell::text(column).tone(Tone::Bad), Cell::text(reason)]);
     }
-    page.table(table).line("the next `periodd sync --full` writes what it missed").line("")
+    let audit = Command::periodd(["sync", "--full"]);
+    page.table(table).line(format!("the next `{audit}` writes what it missed")).line("")
 }
 
 impl Answer {

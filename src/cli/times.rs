@@ -6,6 +6,7 @@
 
 use jiff::SignedDuration;
 
+use crate::billing::when::shown;
 use crate::billing::{Instant, Zone};
 use crate::tz::TzData;
 
@@ -45,7 +46,7 @@ pub(crate) struct Local {
 impl Local {
     /// `2026-12-01 00:00 CET`.
     pub(crate) fn at(&self, at: Instant) -> String {
-        written(&self.zone, at)
+        shown(&self.zone, at)
     }
 
     /// The same with the time relative to now beside it: `2026-12-01 00:00 CET (in 3 d)`.
@@ -57,12 +58,6 @@ impl Local {
     pub(crate) fn relative(&self, at: Instant) -> String {
         relative(at.since(self.now))
     }
-}
-
-/// An instant on a zone's wall clock: to the minute, or to the second where it is not a full one.
-pub(crate) fn written(zone: &Zone, at: Instant) -> String {
-    let is_full = at.microseconds().rem_euclid(60_000_000) < 1_000_000;
-    zone.local_as(at, if is_full { "%Y-%m-%d %H:%M %Z" } else { "%Y-%m-%d %H:%M:%S %Z" })
 }
 
 fn relative(span: SignedDuration) -> String {

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::output::{Output, Page};
 use super::session::{Schema, Session, with_session};
+use super::times::Local;
 use super::{Exit, Failure, Global};
 use crate::billing::usage::{self as usage_rules, Implausible, Key};
 use crate::billing::{Instant, Quantity, When};
@@ -136,7 +137,9 @@ async fn record(session: &Session, args: &Record) -> Result<(), Failure> {
         key: args.key.as_ref().map(Key::to_string),
     };
     let recorded = usage::record(&session.database, &usage).await?;
+    let times = session.times().await?.local(&orgs::time_zone(&session.database, org).await?);
     session.screen.show(&Recorded {
+        times,
         metric: recorded.metric,
         org,
         feature: recorded.feature,
@@ -155,15 +158,19 @@ pub(super) struct Recorded {
     used_at: Instant,
     /// When an earlier call with the same key recorded it; null: this call did.
     already_recorded_at: Option<Instant>,
+    #[serde(skip)]
+    times: Local,
 }
 
 impl Output for Recorded {
     fn page(&self) -> Page {
-        let Self { metric, feature, quantity, used_at, already_recorded_at, .. } = self;
-        let what = format!("{quantity} {feature} used at {used_at} ({metric})");
+        let Self { metric, feature, quantity, used_at, already_recorded_at, times, .. } = self;
+        let what = format!("{quantity} {feature} used at {} ({metric})", times.at(*used_at));
         Page::new().line(match already_recorded_at {
             None => format!("recorded {what}"),
-            Some(before) => format!("already recorded at {before}, nothing changed: {what}"),
+            Some(before) => {
+                format!("already recorded at {}, nothing changed: {what}", times.at(*before))
+            }
         })
     }
 }

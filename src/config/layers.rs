@@ -109,6 +109,13 @@ impl Layers {
     pub(super) fn environment(&mut self, environment: &Environment) {
         let keys: BTreeMap<String, _> =
             schema::keys().into_iter().map(|(path, key)| (variable(&path), (path, key))).collect();
+        // Meant for us, and missed by one underscore: nobody would notice that it does nothing.
+        let missed = |name: &str| keys.keys().find(|key| key.replace("__", "_") == *name);
+        for name in environment.keys().filter(|name| !name.starts_with(PREFIX)) {
+            let Some(key) = missed(name) else { continue };
+            let sentence = format!("unknown variable; did you mean `{key}`?");
+            self.problems.push(Problem::new(Place::Environment(name.clone()), sentence));
+        }
         for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             let Some((path, schema)) = keys.get(name) else {
                 let suggestion = did_you_mean(name, keys.keys().map(String::as_str));

@@ -58,12 +58,14 @@ impl Instance {
         let database = database.watched_by(this_machine());
         match require_current(&database, tz, cluster.is_some()).await {
             // After an upgrade. One that never was migrated may be the wrong database.
-            Err(StoreError::Outdated(why)) if migrate::was_migrated(&database).await? => {
-                if !wait_for_schema(&database, &why, notifier, asked).await? {
+            Err(older @ StoreError::Outdated(_)) if migrate::was_migrated(&database).await? => {
+                if !wait_for_schema(&database, &older.to_string(), notifier, asked).await? {
                     return Ok(None);
                 }
             }
-            other => other?,
+            other => {
+                other?;
+            }
         }
         let bounds = Bounds { silence: Some(LEDGER_SILENCE), ..bounds };
         let ledger = Database::connect_to_stay_within(address, LEDGER_CONNECTIONS, bounds).await?;
@@ -149,9 +151,9 @@ async fn wait_for_schema(
     notifier: &Notifier,
     asked: &ControlRequests,
 ) -> Result<bool, Error> {
-    tracing::warn!(why, "waiting for `periodd db migrate`; no jobs run until then");
+    tracing::warn!(why, "waiting for `db migrate`; no jobs run until then");
     loop {
-        let status = format!("waiting for `periodd db migrate`: {why}");
+        let status = format!("waiting for `db migrate`: {why}");
         notifier.waiting(&status, SCHEMA_PATIENCE);
         tokio::select! {
             biased;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::command::Command;
 use crate::config::Config;
 use crate::jobs::Left;
 use crate::jobs::catalogue::Job;
@@ -95,7 +96,7 @@ fn say_parked<'a>(parked: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
         count,
         orgs,
         reason,
-        "parked several orgs, the first of which are listed; see periodd status"
+        "parked several orgs, the first of which are listed; `status` shows all"
     );
 }
 
@@ -144,7 +145,8 @@ fn of_sync(error: sync::Error) -> StoreError {
     match error {
         sync::Error::Store(error) => error,
         sync::Error::Refused(_) => StoreError::Unprocessable(format!(
-            "{error}; check usage_metrics, and if it is right, run `periodd sync --full --force`"
+            "{error}; check usage_metrics, and if it is right, run `{}`",
+            Command::periodd(["sync", "--full", "--force"])
         )),
         sync::Error::Derived { .. } => StoreError::Configuration(error.to_string()),
     }

@@ -8,7 +8,7 @@ use super::home::Home;
 use super::months::{Outcome, Scene};
 use crate::billing::{Instant, Quantity};
 use crate::cli::output::{Cell, Output, Page, Table, Tone, or_unlimited};
-use crate::jobs::finding::shell_word;
+use crate::command::shell_word;
 use crate::store::reports::history::Total;
 
 /// The whole answer.

@@ -378,6 +378,23 @@ async fn look(
     plan(&catalogue, database_use, answers)
 }
 
+/// Tables that would be read, in a schema that is not: its name, and theirs. An application beside
+/// periodd's schema may have such tables of its own, so that they are only named.
+pub async fn elsewhere(database: &Database) -> Result<Option<(String, String)>, StoreError> {
+    // `users` alone are nobody's billing: Supabase has a table of that name for logins.
+    let query = "select n.nspname::text, string_agg(c.relname, ', ' order by c.relname)
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where c.relkind in ('r', 'p')
+           and c.relname in ('organizations', 'usage_metrics', 'usage_events', 'usage_counters')
+           and n.nspname is distinct from current_schema()
+           and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+           and not exists (select from pg_class m
+                           where m.relnamespace = n.oid and m.relname = 'periodd_migrations')
+         group by 1 order by 1 limit 1";
+    let mut connection = database.connection().await?;
+    Ok(sqlx::query_as(query).fetch_optional(&mut *connection).await?)
+}
+
 async fn is_in_use(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let query = "select exists (select from organizations)";
     Ok(sqlx::query_scalar(query).fetch_one(connection).await?)

@@ -33,7 +33,7 @@ pub(super) fn questions(draft: &mut Draft<'_>) {
         ),
         (
             "grants to other roles: they stay with the replaced tables; grant them again with \
-             `periodd db migrate --with-roles --grant`",
+             `db migrate --with-roles --grant`",
             format!(
                 "select count(distinct (c.oid, a.grantee))
                  from pg_class c, lateral aclexplode(c.relacl) a
@@ -141,7 +141,7 @@ pub(super) async fn dependents(
     );
     tell(
         &|d| matches!(d, Dependent::View(_)) && goes(d),
-        "conflicting views: they are dropped, and restored by `periodd db import --undo`",
+        "conflicting views: they are dropped, and restored by `db import --undo`",
     );
     tell(
         &|d| matches!(d, Dependent::ForeignKey(_)),

@@ -5,6 +5,7 @@ use super::draft::{Adoption, DatabaseUse, Draft, Placed, Step, Work, orgs_table}
 use super::orgs_and_users::Membership;
 use super::source::{ORGS, Source, USERS, legacy_name};
 use super::{MEMBER_ORG, ORG, USER, not_carried_over, orgs_and_users, repairs, usage};
+use crate::command::Command;
 use crate::store::db::error::StoreError;
 use crate::store::db::ours;
 use crate::store::db::tables::{self, Catalogue, Column, Relation, quoted};
@@ -149,8 +150,9 @@ fn look_alikes(catalogue: &Catalogue) -> Option<Adoption> {
     draft.refuse(format!(
         "the names of {} are not the ones that are imported (organizations, users, usage_metrics, \
          usage_events, usage_counters): rename the tables for the import, or start without them \
-         with `periodd db migrate`",
-        names.join(", ")
+         with `{}`",
+        names.join(", "),
+        Command::periodd(["db", "migrate"])
     ));
     Some(draft.finished())
 }

@@ -53,7 +53,7 @@ pub async fn leave(cluster: Cluster) -> Result<(), ServerError> {
 }
 
 /// Refuses a schema that is not what this program needs. That of a private cluster is migrated
-/// instead: nobody else works on it, so nobody else would.
+/// instead: nobody else works on it, so nobody else would. True where it had none before.
 ///
 /// # Errors
 /// As [`migrate::require_current`].
@@ -61,13 +61,14 @@ pub async fn require_current(
     database: &Database,
     tz: &TzData,
     is_private: bool,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     match migrate::require_current(database).await {
         Err(StoreError::Outdated(_)) if is_private => {
+            let is_first = !migrate::was_migrated(database).await?;
             let now = database.now().await?;
-            zones::migrate(database, tz, now).await.map(drop)
+            zones::migrate(database, tz, now).await.map(|_| is_first)
         }
-        other => other,
+        other => other.map(|()| false),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is wrong with emails and the addresses that they go to: for an org, and for everybody.
 
-use super::finding::{Check, Command, Finding, Mend};
+use super::finding::{Check, Finding, Mend};
 use crate::billing::recipients::{Person, Reach, addressed};
+use crate::billing::when::shown_in_utc;
+use crate::command::Command;
 use crate::store::messages::outbox::Fault;
 use crate::store::reports::status::MailFault;
 
@@ -73,7 +75,7 @@ fn shown(email: &str) -> String {
 /// A mail server that takes no emails, with its words.
 pub(super) fn fault(found: &MailFault) -> Finding {
     let MailFault { fault, emails, oldest, words } = found;
-    let since = oldest.map_or_else(String::new, |at| format!(" since {at}"));
+    let since = oldest.map_or_else(String::new, |at| format!(" since {}", shown_in_utc(at)));
     let plural = if *emails == 1 { "email waits" } else { "emails wait" };
     let what = format!("{emails} {plural}{since}: {words}");
     let (check, advice) = of_fault(*fault);

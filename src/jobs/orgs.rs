@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::billing::address::{self, InvalidAddress, trimmed};
 use crate::billing::period::InvalidCycle;
+use crate::billing::when::shown_in_utc;
 use crate::billing::{Boundary, Calendar, Cycle, Instant, Period};
 use crate::store::orgs::{NewOrg, settings};
 use crate::store::{Database, StoreError, orgs};
@@ -55,7 +56,7 @@ pub enum Error {
     #[error("the name of an org must be one line of text and not empty")]
     Name,
     /// The first period would start in the future.
-    #[error("the first period cannot start in the future ({0})")]
+    #[error("the first period cannot start in the future ({})", shown_in_utc(*.0))]
     FutureStart(Instant),
     /// No such tier.
     #[error("unknown tier `{tier}`; known tiers: {known}")]

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::billing::refund::{self, Refusal};
 use crate::billing::usage::Key;
+use crate::billing::when::shown_in_utc;
 use crate::billing::{Instant, Quantity};
 use crate::store::orgs::refund::{self as store, Named};
 use crate::store::{Database, LockTimeout, StoreError, begin_within, orgs::packs, usage::pending};
@@ -15,15 +16,16 @@ const ATTEMPTS: u32 = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The org has no such pack.
-    #[error("the org has no such pack; `periodd packs list --org ORG` lists its packs")]
+    #[error("the org has no such pack")]
     NoSuchPack,
     /// A refund is not possible, or not in that quantity.
     #[error("{0}")]
     Refused(#[from] Refusal),
     /// The key was used for another refund.
     #[error(
-        "the key {key} was used before to refund {quantity} of pack {pack}, recorded at {at}; use \
-         a new key for another refund"
+        "the key {key} was used before to refund {quantity} of pack {pack}, recorded at {}; use \
+         a new key for another refund",
+        shown_in_utc(*.at)
     )]
     KeyReused { key: Key, pack: Uuid, at: Instant, quantity: Quantity },
     /// The database.

@@ -12,11 +12,13 @@ use uuid::Uuid;
 use super::catalogue::Job;
 use super::columns::ColumnLeftOut;
 use super::counts::RunCounts;
-use super::finding::{Advice, Check, Command, Commands, Finding, Mend, Severity};
+use super::finding::{Advice, Check, Finding, Mend, Severity};
 use super::mail_findings::{self, Audience};
 use crate::billing::Instant;
 use crate::billing::clock::{Judged, is_ahead};
 use crate::billing::recipients::Person;
+use crate::billing::when::shown_in_utc;
+use crate::command::{Command, Commands};
 use crate::store::reports::status::{
     self, Blocker, LastRun, MANY, MailFault, NextBoundary, Parked, ParkedRow, Queues, ReadOnly,
     UnderWay, ZoneFacts,
@@ -24,7 +26,7 @@ use crate::store::reports::status::{
 use crate::store::runs::Outcome;
 use crate::store::runs::daemons::{self, Daemon, Loaded};
 use crate::store::runs::schedules::{self, Row, Trigger};
-use crate::store::{Connection, Database, StoreError, alerts};
+use crate::store::{Connection, Database, Readable, StoreError, alerts};
 
 /// A period that ended longer ago than this is overdue: a daemon closes it within a minute.
 const OVERDUE_AFTER: SignedDuration = SignedDuration::from_mins(5);
@@ -297,7 +299,7 @@ fn orgs(facts: &Facts, now: Instant) -> Vec<Finding> {
     let Parked { by_periodd, count_by_periodd, by_hand, count_by_hand } = &facts.parked;
     for parked in by_periodd {
         let ParkedRow { org, at, reason, .. } = parked;
-        let what = format!("{org} has been parked since {at}: {reason}");
+        let what = format!("{org} has been parked since {}: {reason}", shown_or_not(*at));
         findings.push(Finding::problem(Check::Parked, what).mend(repair_and_unpark(org)));
     }
     let named = i64::try_from(by_periodd.len()).unwrap_or(i64::MAX);
@@ -311,7 +313,7 @@ fn orgs(facts: &Facts, now: Instant) -> Vec<Finding> {
     }
     for parked in by_hand {
         let ParkedRow { org, at, reason, .. } = parked;
-        let what = format!("{org} has been parked by hand since {at}: {reason}");
+        let what = format!("{org} has been parked by hand since {}: {reason}", shown_or_not(*at));
         let unpark = Mend::periodd(["orgs", "unpark", org]);
         findings.push(Finding::note(Check::ParkedByHand, what).mend(unpark));
     }
@@ -403,7 +405,7 @@ fn schedules_of(facts: &Facts, surroundings: &Surroundings, now: Instant) -> Vec
         let Row { job, trigger, paused_at, pause_reason, replica, .. } = row;
         if let (Some(at), Trigger::Schedule) = (paused_at, trigger) {
             let reason = pause_reason.as_deref().unwrap_or("no reason was given");
-            let what = format!("{job} has been paused since {at}: {reason}");
+            let what = format!("{job} has been paused since {}: {reason}", shown_in_utc(*at));
             let resume = Mend::periodd(["schedule", "resume", job]);
             findings.push(Finding::problem(Check::Paused, what).mend(resume));
         }
@@ -496,10 +498,14 @@ fn daemons_of(facts: &Facts, surroundings: &Surroundings) -> Vec<Finding> {
         findings.extend(facts.daemons.first().map(|last| {
             let Daemon { replica, seen_at, stopped_at, .. } = last;
             let what = match stopped_at {
-                Some(at) => format!("no daemon runs: the last, {replica}, was stopped at {at}"),
+                Some(at) => format!(
+                    "no daemon runs: the last, {replica}, was stopped at {}",
+                    shown_in_utc(*at)
+                ),
                 None => format!(
                     "no daemon runs: the last, {replica}, disappeared; its last heartbeat was at \
-                     {seen_at}"
+                     {}",
+                    shown_in_utc(*seen_at)
                 ),
             };
             // It may only be starting again.
@@ -551,7 +557,7 @@ fn waiting(
             run.job,
             run.id,
             timeout.as_secs(),
-            run.started_at,
+            shown_in_utc(run.started_at),
             run.replica
         );
         for blocker in blockers {
@@ -647,12 +653,13 @@ pub(super) fn clock_of(
         let what = format!(
             "a clock ran ahead: {} settled until {} at the latest; the daemon treats this as now",
             jobs.join(", "),
-            last.settled
+            shown_in_utc(last.settled)
         );
         findings.push(Finding::problem(Check::SettledAhead, what).mend(start.clone()));
     }
     if let Some(ended) = ended_ahead.filter(|ended| is_ahead(*ended, now)) {
-        let what = format!("a clock ran ahead while jobs ran: one ended at {ended}");
+        let what =
+            format!("a clock ran ahead while jobs ran: one ended at {}", shown_in_utc(ended));
         let advice = "`doctor` finds what was closed or written off too early";
         findings.push(Finding::note(Check::RunsAhead, what).mend(Mend::advice(advice)));
     }
@@ -674,6 +681,7 @@ fn clocks(host: Instant, database: Instant) -> Option<Finding> {
         return None;
     }
     let finding = if skew < SKEW_WRONG { Finding::warning } else { Finding::problem };
+    let (host, database) = (shown_in_utc(host), shown_in_utc(database));
     let what = format!("this machine's clock says {host}, the database's {database}");
     Some(finding(Check::ClockSkew, what).mend(Mend::advice(SYNCHRONISE)))
 }
@@ -691,8 +699,12 @@ fn disk(disk: &Disk) -> Option<Finding> {
     Some(finding(Check::Disk, what).mend(Mend::advice(advice)))
 }
 
+fn shown_or_not(at: Readable<Instant>) -> String {
+    at.value().map_or_else(|| "?".to_owned(), shown_in_utc)
+}
+
 fn shown(at: Option<Instant>) -> String {
-    at.map_or_else(|| "an unknown time".to_owned(), |at| at.to_string())
+    at.map_or_else(|| "an unknown time".to_owned(), shown_in_utc)
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::billing::Instant;
 use crate::billing::catalogue::{self, Catalogue, Deed, Offer, Step, Tier};
 use crate::billing::quota::Included;
+use crate::command::Command;
 use crate::config::{Config, values::Limit};
-use crate::jobs::finding::{Check, Command, Finding, Mend};
+use crate::jobs::finding::{Check, Finding, Mend};
 use crate::store::orgs::tiers::{self as tables, Over};
 use crate::store::{Database, StoreError};
 

@@ -39,6 +39,12 @@ const COUNTRIES: [(&str, &str); 20] = [
 /// Signs that people know wherever they live.
 const SIGNS: [(&str, &str); 4] = [("EUR", "€"), ("GBP", "£"), ("JPY", "¥"), ("USD", "$")];
 
+/// Languages that write a space before the sign of percent.
+const SPACED_PERCENT: [&str; 20] = [
+    "bg", "ca", "cs", "da", "de", "es", "fi", "fr", "gl", "hr", "lt", "nb", "nn", "ro", "ru", "sk",
+    "sl", "sr", "sv", "uk",
+];
+
 /// Is that a language, with or without a region, whose numbers and dates are known?
 pub fn is_known_locale(tag: &str) -> bool {
     let parts: Vec<&str> = tag.split('-').collect();
@@ -80,9 +86,12 @@ impl Locale {
         self.decimal(&quantity.to_string())
     }
 
-    /// A whole percentage: `95%`.
+    /// A whole percentage: `95%`, `95 %`.
     pub(super) fn percent(self, percent: i128) -> String {
-        format!("{}%", self.decimal(&percent.to_string()))
+        let is_apart = SPACED_PERCENT.contains(&self.language());
+        // No line may break between the two.
+        let space = if is_apart { "\u{a0}" } else { "" };
+        format!("{}{space}%", self.decimal(&percent.to_string()))
     }
 
     /// A price from hundredths of a currency: `$19.00`, `19,00 €`, `USD 19.00`.
@@ -152,6 +161,9 @@ impl Locale {
         let name = names.get(index).copied().unwrap_or_default();
         match self.language() {
             "ja" | "zh" | "ko" | "hu" => format!("{} ({name})", self.date(date)),
+            "fr" => format!("{name} {}", self.date(date)),
+            // The names of the data are the short ones: `segunda`.
+            "pt" if (1..=5).contains(&index) => format!("{name}-feira, {}", self.date(date)),
             _ => format!("{name}, {}", self.date(date)),
         }
     }
@@ -221,6 +233,13 @@ mod tests {
     }
 
     #[test]
+    fn percentages_have_a_space_where_their_readers_write_one() {
+        let percent = |tag| Locale::of(tag).percent(95);
+        assert_eq!([percent("en"), percent("pt"), percent("ja")], ["95%", "95%", "95%"]);
+        assert_eq!([percent("de"), percent("fr"), percent("es")], ["95\u{a0}%"; 3]);
+    }
+
+    #[test]
     fn unknown_locales_read_as_english() {
         for tag in ["", "xx", "xx-YY", "../../etc", "en-ZZ", "Klingon", "de_", "-", "é"] {
             let number = number(tag, "1234.5");
@@ -233,9 +252,12 @@ mod tests {
         assert_eq!(date("en"), ["1 June 2026", "1 June", "Monday, 1 June 2026"]);
         assert_eq!(date("en-US"), ["June 1, 2026", "June 1", "Monday, June 1, 2026"]);
         assert_eq!(date("de-AT"), ["1. Juni 2026", "1. Juni", "Montag, 1. Juni 2026"]);
-        assert_eq!(date("pt-BR")[0], "1 de junho de 2026");
+        assert_eq!(
+            date("pt-BR"),
+            ["1 de junho de 2026", "1 de junho", "segunda-feira, 1 de junho de 2026"]
+        );
         assert_eq!(date("pl")[1], "1 czerwca");
-        assert_eq!(date("fr")[..2], ["1er juin 2026", "1er juin"]);
+        assert_eq!(date("fr"), ["1er juin 2026", "1er juin", "lundi 1er juin 2026"]);
         assert_eq!(date("ja")[0], "2026年6月1日");
     }
 

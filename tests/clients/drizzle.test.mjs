@@ -15,6 +15,6 @@ test('what drizzle-kit pulls compiles, without periodd\'s bookkeeping', () => {
   execFileSync(bin('drizzle-kit'), ['pull', '--config', join(folder, 'drizzle.config.json')], { stdio: 'pipe' })
   const schema = readFileSync(join(folder, 'schema.ts'), 'utf8')
   assert.match(schema, /organizations = pgTable/)
-  execFileSync(bin('tsc'), ['--noEmit', '--strict', '--skipLibCheck', '--target', 'es2022', '--module', 'nodenext',
-    '--moduleResolution', 'nodenext', join(folder, 'schema.ts'), join(folder, 'relations.ts')], { stdio: 'pipe', encoding: 'utf8' })
+  execFileSync(bin('tsc'), ['--noEmit', '--strict', '--skipLibCheck', '--target', 'es2022', '--module', 'esnext',
+    '--moduleResolution', 'bundler', join(folder, 'schema.ts'), join(folder, 'relations.ts')], { stdio: 'pipe', encoding: 'utf8' })
 })

@@ -2,7 +2,7 @@
 import test from 'node:test'
 import assert from 'node:assert/strict'
 import Knex from 'knex'
-import { acme, ann, bob, connection } from './stories.mjs'
+import { acme, bob, cat, connection } from './stories.mjs'
 
 const knex = Knex({ client: 'pg', connection: connection(), pool: { min: 0, max: 20 } })
 test.after(() => knex.destroy())
@@ -26,11 +26,11 @@ test('exact numbers arrive as text, and a rounded float is accepted', async () =
 })
 
 test('40 calls at once on a limit of 5: what is left is allowed, and no more', async () => {
-  const before = await knex.raw('select used from get_current_usage_stats(?) where feature = ?', [ann, 'scrapes'])
+  const before = await knex.raw('select used from get_current_usage_stats(?) where feature = ?', [cat, 'scrapes'])
   const used = Number(before.rows[0]?.used ?? 0)
-  const calls = Array.from({ length: 40 }, () => knex.raw('select allowed from increment_usage_if_allowed(?)', [ann]))
+  const calls = Array.from({ length: 40 }, () => knex.raw('select allowed from increment_usage_if_allowed(?)', [cat]))
   const allowed = (await Promise.all(calls)).filter(({ rows }) => rows[0].allowed).length
-  const after = await knex.raw('select used, effective_limit from get_current_usage_stats(?) where feature = ?', [ann, 'scrapes'])
+  const after = await knex.raw('select used, effective_limit from get_current_usage_stats(?) where feature = ?', [cat, 'scrapes'])
   assert.equal(allowed, Number(after.rows[0].effective_limit) - used)
   assert.equal(after.rows[0].used, after.rows[0].effective_limit)
 })

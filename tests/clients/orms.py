@@ -85,7 +85,7 @@ class Django(unittest.TestCase):
             said = run("-c", "import django; django.setup()\n"
                        "from shop.models import Organizations\n"
                        "print(sorted(Organizations.objects.values_list('slug', flat=True)))")
-            self.assertEqual(said.strip(), "['acme', 'borea']")
+            self.assertEqual(said.strip(), "['acme', 'borea', 'cedar']")
 
 
 if __name__ == "__main__":

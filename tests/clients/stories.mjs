@@ -5,6 +5,8 @@ export const acme = '00000000-0000-4000-8000-00000000000a'
 export const borea = '00000000-0000-4000-8000-00000000000b'
 export const ann = '00000000-0000-4000-8000-0000000000a1'
 export const bob = '00000000-0000-4000-8000-0000000000b1'
+/** Of an org whose limit is used up. */
+export const cat = '00000000-0000-4000-8000-0000000000c1'
 
 /** Where the database is: a directory with the server's socket. */
 export const connection = (user = 'postgres') => ({

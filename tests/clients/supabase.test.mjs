@@ -38,7 +38,7 @@ test('an end user sees their org and grants nothing', async () => {
   const { data } = await user(ann).from('organizations').select('slug')
   assert.deepEqual(data, [{ slug: 'acme' }])
   const all = await service().from('organizations').select('slug')
-  assert.deepEqual(all.data.map((org) => org.slug).sort(), ['acme', 'borea'])
+  assert.deepEqual(all.data.map((org) => org.slug).sort(), ['acme', 'borea', 'cedar'])
   const grant = await user(ann).rpc('grant_overage_pack',
     { p_org_id: acme, p_feature: 'scrapes', p_quantity: 100, p_reference: 'free for me' })
   assert.equal(grant.error.code, '42501')

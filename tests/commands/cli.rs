@@ -119,6 +119,8 @@ fn a_misspelt_command_line_gets_a_suggestion_and_exit_code_2() {
         assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}");
         assert!(stderr.contains(suggestion), "{arguments:?}: {stderr}");
     }
+    let (_, _, stderr) = run(&["rollover", "--feature", "sms_sent"]);
+    assert!(!stderr.contains("--at'"), "another option is no suggestion: {stderr}");
 }
 
 #[test]

@@ -78,7 +78,10 @@ async fn stories(schema: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         test.periodd(&words).exits(0)
     };
-    assert!(periodd("db import").stdout.contains("nothing to import"));
+    let import = periodd("db import");
+    assert!(import.stdout.contains("nothing to import"));
+    let elsewhere = "organizations: in the schema public, which is not read";
+    assert!(import.stderr.contains(elsewhere), "{}", import.stderr);
     periodd("db migrate --with-roles");
     periodd("db migrate");
     periodd("config check");

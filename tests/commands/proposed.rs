@@ -809,6 +809,53 @@ async fn try_out(check: Check) {
     drop(held);
 }
 
+#[tokio::test]
+async fn what_a_failure_proposes_works_as_it_is_printed() {
+    let test = acme().await;
+    let directory = test.config().parent().expect("a directory").to_owned();
+    for (line, code) in [
+        ("orgs show pineapple", 2),
+        ("packs list --org pineapple", 2),
+        ("packs refund --org acme --pack 0bad1dea", 2),
+        ("packs refund --org acme --reference unknown", 2),
+        ("alerts resend 0bad1dea", 2),
+        ("runs show 4711", 2),
+    ] {
+        let answer = test.periodd(&line.split(' ').collect::<Vec<_>>()).exits(code);
+        assert_eq!(proposed_by(&answer.stderr).len(), 1, "{line}: {}", answer.stderr);
+        for pasted in proposed_by(&answer.stderr) {
+            shell(&directory, pasted).unwrap_or_else(|error| panic!("{line}: {pasted}: {error}"));
+        }
+    }
+    test.sql("update periodd_api set checksum = 'older' where name = 'periodd percent'").await;
+    let answer = test.periodd(&["status"]).exits(78);
+    let [migrate] = proposed_by(&answer.stderr)[..] else { panic!("{}", answer.stderr) };
+    shell(&directory, migrate).expect("it migrates");
+    test.periodd(&["orgs", "show", "acme"]).exits(0);
+}
+
+#[tokio::test]
+async fn a_run_that_parks_orgs_says_what_takes_each_back() {
+    let test = acme().await;
+    let directory = test.config().parent().expect("a directory").to_owned();
+    let break_zone = "update organizations set time_zone = 'Europe/Berln',
+                                               current_period_end = '2026-05-10Z'";
+    test.sql(break_zone).await;
+    let page = test.periodd(&["--at", NOW, "rollover"]).exits(4).stdout;
+    let [explain] = proposed_by(&page)[..] else { panic!("{page}") };
+    let explained = shell(&directory, explain).expect("it explains");
+    assert!(explained.contains("orgs set acme --zone"), "{explained}");
+    test.sql("update organizations set time_zone = 'Europe/Berlin'").await;
+    let (_, unpark) = page.split_once("; then: ").expect("a command");
+    shell(&directory, unpark.lines().next().expect("a line")).expect("it takes the org back");
+    assert_eq!(test.rows("select slug from organizations where parked_at is null").await, ["acme"]);
+}
+
+/// The commands of periodd's in a text, in their marks.
+fn proposed_by(text: &str) -> Vec<&str> {
+    text.split('`').filter(|part| part.starts_with("periodd ")).collect()
+}
+
 /// So many at once: each has a database, and some a daemon.
 const AT_ONCE: usize = 6;
 

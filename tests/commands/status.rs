@@ -122,7 +122,7 @@ async fn the_worst_comes_first_and_the_mending_command_mends() {
     .await;
     let page = run(&test, &format!("status --at {NOW}")).exits(3).stdout;
     let first = page.lines().find(|line| !line.is_empty()).expect("a line");
-    assert_eq!(first, "problem: 2 orgs due, the first since 2026-05-16T11:00:00Z");
+    assert_eq!(first, "problem: 2 orgs due, the first since 2026-05-16 11:00 UTC");
     run(&test, &format!("rollover --at {NOW}")).exits(0);
     run(&test, &format!("status --at {NOW}")).exits(0);
 }

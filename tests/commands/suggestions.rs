@@ -22,6 +22,7 @@ async fn one_slip_is_recognised_among_many_orgs() {
         ("pineapple", "unknown org `pineapple`; `periodd orgs list` shows them all"),
     ] {
         let answer = test.periodd(&["orgs", "show", typed]).exits(2);
-        assert!(answer.stderr.contains(sentence), "{typed}: {}", answer.stderr);
+        let said = test.plain(&answer.stderr);
+        assert!(said.contains(sentence), "{typed}: {said}");
     }
 }

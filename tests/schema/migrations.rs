@@ -196,7 +196,8 @@ async fn a_function_with_another_text_is_made_again() {
     )
     .await;
     let answer = test.periodd(&["rollover"]).exits(78);
-    assert!(answer.stderr.contains("run `periodd db migrate`"), "{}", answer.stderr);
+    let said = test.plain(&answer.stderr);
+    assert!(said.contains("run `periodd db migrate`"), "{said}");
     let others =
         "select name, applied_at from periodd_api where name <> 'periodd percent' order by 1";
     let before = test.rows(others).await;
@@ -210,7 +211,8 @@ async fn a_function_with_another_text_is_made_again() {
 async fn a_database_without_the_schema_says_what_to_run() {
     let test = TestDatabase::empty().await;
     let answer = test.periodd(&["rollover"]).exits(78);
-    assert!(answer.stderr.contains("run `periodd db migrate`"), "{}", answer.stderr);
+    let said = test.plain(&answer.stderr);
+    assert!(said.contains("run `periodd db migrate`"), "{said}");
     assert_eq!(inventory(&test).await, Vec::<String>::new());
 }
 

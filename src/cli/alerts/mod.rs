@@ -6,11 +6,11 @@ use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::{When, address};
+use crate::command::Command as Proposed;
 use crate::jobs::alerts::{self, AlertReport};
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::deliver::{self, Mailer, Which};
-use crate::jobs::finding::Command as Proposed;
 use crate::mail::SendError;
 use crate::store::messages::outbox::{self, State};
 use crate::store::{IdPrefix, orgs};
@@ -164,7 +164,7 @@ async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure>
             let emails = deliver::run(&session.database, &session.tz, &mailer, &request).await?;
             let exit = session.exit(exit(&emails));
             let counts = RunCounts::Deliver((&emails).into());
-            session.screen.show(&Answer::new(session, found.take(), emails))?;
+            session.screen.show(&Answer::new(found.take(), emails))?;
             Ok((exit, counts))
         })
         .await
@@ -220,7 +220,7 @@ async fn resend(session: &Session, args: &Resend) -> Result<Exit, Failure> {
     } else {
         exit(&emails)
     };
-    session.screen.show(&Answer::new(session, None, emails))?;
+    session.screen.show(&Answer::new(None, emails))?;
     Ok(exit)
 }
 
@@ -280,12 +280,8 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn new(
-        session: &Session,
-        alerts: Option<AlertReport>,
-        emails: deliver::DeliveryReport,
-    ) -> Self {
-        let list = |state| session.proposed(["alerts", "list", "--state", state]);
+    fn new(alerts: Option<AlertReport>, emails: deliver::DeliveryReport) -> Self {
+        let list = |state| Proposed::periodd(["alerts", "list", "--state", state]);
         Self { alerts, emails, lists: [list("given_up"), list("suppressed")] }
     }
 }

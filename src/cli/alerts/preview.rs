@@ -16,6 +16,7 @@ use crate::billing::{Instant, Period, Quantity};
 use crate::cli::output::{Cell, Format, Output, Page, Tone};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure};
+use crate::command::Command as Proposed;
 use crate::jobs::alerts::Watched;
 use crate::jobs::deliver::Preview;
 use crate::mail::is_known_locale;
@@ -132,8 +133,9 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     let about = content::about(&mut connection, org, &counter.feature).await?;
     let (Some(start), Some(end)) = (counter.period_start, counter.period_end) else {
         return Err(Failure::usage(format!(
-            "{} has no open period yet; `periodd rollover --org {}` opens one",
-            args.org, args.org
+            "{} has no open period yet; `{}` opens one",
+            args.org,
+            Proposed::periodd(["rollover", "--org", &args.org])
         )));
     };
     let watched = Watched::of(&session.config);

@@ -102,7 +102,7 @@ async fn database(config: &Config) -> Found {
 /// A finding, with what to do; a note alone is nothing bad.
 fn found(global: &Global, config: &Config, finding: Finding) -> Found {
     let at = global.at.and_then(When::instant);
-    let finding = finding.called_by(&caller::of(global, config, at));
+    caller::of(global, config, at).is_known();
     let mend = finding.mend.map(|mend| format!(": {mend}")).unwrap_or_default();
     let sentence = format!("{}{mend}", finding.what);
     if finding.severity == Severity::Note {

@@ -12,7 +12,7 @@ use super::sync::{standing_request, targets_besides_defaults};
 use super::{Exit, Failure, Global};
 use crate::jobs::columns::ColumnLeftOut;
 use crate::jobs::explain::{self, Explanation};
-use crate::jobs::finding::{Check, Finding};
+use crate::jobs::finding::Check;
 use crate::jobs::sync::{self, Scope};
 use crate::store::audit::derived::Target;
 
@@ -54,8 +54,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         let (database, tz) = (&session.database, &session.tz);
         let mut found = explain::explain(database, tz, &derived, subject, now).await?;
         foresee_sync(session, &mut found).await?;
-        let called = |finding: Finding| finding.called_by(&session.caller);
-        found.findings = found.findings.into_iter().map(called).collect();
         let times = session.times().await?.local(&found.org.time_zone);
         if let Some(page) = page {
             let page = page?;

@@ -7,6 +7,7 @@ use super::super::session::Session;
 use super::super::times::Local;
 use super::super::{Exit, Failure};
 use crate::billing::parking::ParkedCode;
+use crate::command::Command;
 use crate::store::orgs;
 use crate::store::orgs::settings::{self, ParkedOrg, Parking};
 
@@ -76,7 +77,7 @@ pub(super) async fn park(session: &Session, args: &Park) -> Result<Exit, Failure
         Some(parking) => Some(parking),
         None => settings::parking(&session.database, org).await?,
     };
-    let undo = changed.then(|| session.proposed(["orgs", "unpark", &args.org]).to_string());
+    let undo = changed.then(|| Command::periodd(["orgs", "unpark", &args.org]).to_string());
     answer(session, args.org.clone(), org, parking, undo).await
 }
 
@@ -91,9 +92,9 @@ pub(super) async fn unpark(session: &Session, args: &Unpark) -> Result<Exit, Fai
     };
     let undo = parked.as_ref().filter(|_| changed).map(|parked| {
         let words = ["orgs", "park", name.as_str(), "--reason", &parked.reason];
-        session.proposed(words).to_string()
+        Command::periodd(words).to_string()
     });
-    let next = changed.then(|| session.proposed(["rollover", "--org", name.as_str()]).to_string());
+    let next = changed.then(|| Command::periodd(["rollover", "--org", name.as_str()]).to_string());
     let parking = parked.filter(|_| !changed).map(ParkedOrg::into_parking);
     let times = session.times().await?.local(&orgs::time_zone(&session.database, org).await?);
     let answer = Answer { org, name: name.clone(), parked: parking, changed, undo, next, times };
@@ -212,6 +213,6 @@ impl Output for Unparked {
             page =
                 page.line(format!("{} was parked again meanwhile and stays parked", parked.slug));
         }
-        page.line("close due periods with: periodd rollover")
+        page.line(format!("close due periods with: {}", Command::periodd(["rollover"])))
     }
 }

@@ -7,7 +7,7 @@ use super::super::session::Session;
 use super::super::times::Local;
 use super::super::{Exit, Failure};
 use crate::billing::When;
-use crate::jobs::finding::shell_word;
+use crate::command::Command;
 use crate::jobs::orgs::InvalidThresholds;
 use crate::jobs::settings::{self, Change, Changed, Outlook};
 use crate::store::orgs::{self, OrgView};
@@ -175,7 +175,7 @@ pub(super) async fn run(session: &Session, args: &Set) -> Result<Exit, Failure> 
         dry_run: args.dry_run,
         times,
         ended_tier: session.config.rollover.ended_tier.clone(),
-        back: back.map(|words| session.proposed(words.iter().map(String::as_str)).to_string()),
+        back: back.map(|words| Command::periodd(words.iter().map(String::as_str)).to_string()),
         is_all: args.contacts.is_empty() && args.no_contacts.is_empty(),
     };
     session.screen.show(&answer)?;
@@ -292,10 +292,7 @@ pub(super) fn outlook(
     let contacts: Vec<&str> = outlook.contacts.iter().map(|one| one.email.as_str()).collect();
     match (&contacts[..], outlook.users) {
         ([], 0) => {
-            let slug = shell_word(&org.slug);
-            let line = format!(
-                "nobody gets its emails; add a recipient: periodd orgs set {slug} --contact EMAIL"
-            );
+            let line = "nobody gets its emails; add a recipient with `orgs set --contact`";
             page.line(Cell::text(line).tone(Tone::Warning))
         }
         ([], 1) => page.line("emails go to the org's user"),

@@ -8,7 +8,9 @@ use super::super::output::{Cell, Output, Page, Table, counted};
 use super::super::session::Session;
 use super::super::{Exit, Failure};
 use crate::billing::usage::Key;
+use crate::billing::when::shown_in_utc;
 use crate::billing::{Instant, Quantity};
+use crate::command::Command;
 use crate::jobs::refund::{self, Request};
 use crate::store::orgs;
 use crate::store::orgs::packs;
@@ -64,8 +66,8 @@ impl FromStr for IdPrefix {
         let is_id = text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
         if !is_id || text.len() < SHORTEST_PREFIX {
             return Err(format!(
-                "write an id as `periodd packs list` shows it, or at least its first \
-                 {SHORTEST_PREFIX} characters"
+                "write an id as `packs list` shows it, or at least its first {SHORTEST_PREFIX} \
+                 characters"
             ));
         }
         Ok(Self(text.to_ascii_lowercase()))
@@ -115,7 +117,11 @@ fn said_of(org: &str, error: refund::Error, done: usize) -> Failure {
     use crate::billing::refund::Refusal;
     let hint = match &error {
         refund::Error::Refused(Refusal::Due(_) | Refusal::Unopened) => {
-            format!("; close the ended periods first: periodd rollover --org {org}")
+            let rollover = Command::periodd(["rollover", "--org", org]);
+            format!("; close the ended periods first: {rollover}")
+        }
+        refund::Error::NoSuchPack => {
+            format!("; `{}` lists its packs", Command::periodd(["packs", "list", "--org", org]))
         }
         _ => String::new(),
     };
@@ -147,12 +153,13 @@ impl Refunded {
     fn of(org: &str, refunded: refund::Refunded, dry_run: bool) -> Self {
         let refund::Refunded { pack, feature, expires_at, quantity, remaining, seq, at, before } =
             refunded;
-        let expires = expires_at.map(|at| format!(" --expires-at {at}")).unwrap_or_default();
+        let (amount, reference) = (quantity.to_string(), format!("undo-{pack}-{seq}"));
+        let expires = expires_at.map(|at| at.to_string());
+        let grant = ["packs", "grant", "--org", org, "--feature", &feature, "--quantity", &amount];
+        let expires = expires.iter().flat_map(|at| ["--expires-at", at]);
         // Pasted twice, it grants once.
-        let undo = format!(
-            "periodd packs grant --org {org} --feature {feature} --quantity {quantity}{expires} \
-             --reference undo-{pack}-{seq}"
-        );
+        let words = grant.into_iter().chain(expires).chain(["--reference", &reference]);
+        let undo = Command::periodd(words).to_string();
         let org = org.to_owned();
         let already_refunded_at = before;
         Self { org, pack, feature, quantity, remaining, at, dry_run, already_refunded_at, undo }
@@ -179,7 +186,7 @@ impl Output for Answer {
         let mut page = Page::from(table);
         for row in &self.0 {
             if let Some(before) = row.already_refunded_at {
-                let org = &row.org;
+                let (org, before) = (&row.org, shown_in_utc(before));
                 page = page.line(format!("{org}: already refunded at {before}; nothing changed"));
             }
         }

@@ -11,6 +11,7 @@ use super::super::output::{Cell, Output, Page, Screen, Table, Tone};
 use super::super::session::Session;
 use super::super::sync::standing_request;
 use super::super::{Exit, Failure};
+use crate::command::Command;
 use crate::jobs::rollover::Parked;
 use crate::jobs::sync;
 use crate::jobs::usage_file::{
@@ -200,7 +201,8 @@ impl Output for Answer {
             (counted, 0) => format!("{counted} metrics counted"),
             (counted, waiting) => format!(
                 "{counted} metrics counted, {waiting} not counted yet: their orgs have no open \
-                 period, or are parked; periodd status shows which"
+                 period, or are parked; `{}` shows which",
+                Command::periodd(["status"])
             ),
         });
         for Parked { slug, reason, .. } in parked {

@@ -4,6 +4,7 @@ use super::super::output::{Cell, Output, Page, Table, Tone, or_unlimited};
 use super::super::session::Session;
 use super::super::{Exit, Failure};
 use crate::billing::Quantity;
+use crate::command::Command;
 use crate::store::orgs;
 use crate::store::usage::limits::{self, Limit};
 
@@ -128,7 +129,8 @@ impl Output for Checked {
         );
         let page = Page::new().parts([Cell::text(word).tone(tone), Cell::text(used)]);
         if limit.period_start.is_none() {
-            return page.line("no open period contains this time: run `periodd rollover`");
+            let rollover = Command::periodd(["rollover"]);
+            return page.line(format!("no open period contains this time: run `{rollover}`"));
         }
         page
     }

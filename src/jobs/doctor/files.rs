@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Context;
+use crate::command::Command;
 use crate::config::Config;
-use crate::jobs::finding::{Check, Command, Finding, Mend};
+use crate::jobs::finding::{Check, Finding, Mend};
 
 /// Bits that let others write.
 const OTHERS_WRITE: u32 = 0o022;

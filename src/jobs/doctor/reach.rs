@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::Context;
+use crate::billing::when::shown_in_utc;
 use crate::clock;
 use crate::jobs::finding::{Check, Finding, Mend};
 use crate::jobs::status::{SYNCHRONISE, clock_of, start_daemon};
@@ -26,6 +27,7 @@ pub(super) async fn check(context: &Context<'_>) -> Result<Vec<Finding>, StoreEr
     // Somewhere between the two looks at this machine's clock.
     let skew = before.since(database).max(database.since(after));
     if skew > SKEW {
+        let (after, database) = (shown_in_utc(after), shown_in_utc(database));
         let what = format!("this machine's clock says {after}, the database's {database}");
         findings.push(Finding::problem(Check::ClockSkew, what).mend(Mend::advice(SYNCHRONISE)));
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Context;
-use crate::jobs::finding::{Check, Command, Finding, Mend};
+use crate::command::Command;
+use crate::jobs::finding::{Check, Finding, Mend};
 use crate::store::db::role_names::Audience;
 use crate::store::{StoreError, reports::doctor};
 

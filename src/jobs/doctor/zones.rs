@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::{Context, named, orgs};
 use crate::billing::{Calendar, Cycle, Instant, Zone};
+use crate::command::Commands;
 use crate::jobs::explain::set_zone;
-use crate::jobs::finding::{Check, Commands, Finding, Mend};
+use crate::jobs::finding::{Check, Finding, Mend};
 use crate::jobs::status::UPGRADE_TZ;
 use crate::store::reports::doctor::Faulty;
 use crate::store::{StoreError, reports::doctor};

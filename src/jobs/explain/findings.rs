@@ -6,10 +6,13 @@ use super::{Explanation, FeatureView, calendar};
 use crate::billing::offers::Offer;
 use crate::billing::parking::ParkedCode;
 use crate::billing::rollover::MINUTES;
-use crate::billing::{Calendar, Instant, Quantity};
-use crate::jobs::finding::{Check, Command, Finding, Mend};
+use crate::billing::when::shown;
+use crate::billing::{Calendar, Instant, Quantity, Zone};
+use crate::command::Command;
+use crate::jobs::finding::{Check, Finding, Mend};
 use crate::jobs::mail_findings::{self, Audience};
 use crate::jobs::status::{REDATE, repair_and_unpark};
+use crate::store::reports::explain::OrgRow;
 use crate::tz::TzData;
 
 /// From this share of the allowance on a limit is near.
@@ -39,7 +42,7 @@ pub(super) fn of(
     for feature in &explanation.features {
         findings.extend(copies(slug, feature));
         findings.extend(limit(explanation, feature, offers));
-        findings.extend(packs(explanation, feature));
+        findings.extend(packs(explanation, feature, tz));
     }
     findings.extend(users(explanation));
     let Uncounted { waiting, ahead, without_counter } = uncounted;
@@ -75,7 +78,7 @@ fn row(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
     let slug = &org.slug;
     let mut findings = Vec::new();
     if org.is_parked {
-        let at = org.parked_at.map_or_else(|| "?".to_owned(), |at| at.to_string());
+        let at = org.parked_at.map_or_else(|| "?".to_owned(), |at| shown(&zone_of(org, tz), at));
         let reason = org.parked_reason.as_deref().unwrap_or("no reason was given");
         let is_by_hand = org.parked_code.as_deref() == Some(ParkedCode::ByHand.name());
         let finding = if is_by_hand { Finding::note } else { Finding::problem };
@@ -98,6 +101,11 @@ fn row(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
     findings
 }
 
+/// The zone of an org's times.
+fn zone_of(org: &OrgRow, tz: &TzData) -> Zone {
+    tz.zone(&org.time_zone).unwrap_or_else(|_| Zone::utc())
+}
+
 /// What the open period has wrong.
 fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
     let Explanation { org, now, .. } = explanation;
@@ -116,27 +124,31 @@ fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
             return vec![Finding::problem(Check::NoPeriod, what).mend(roll_over())];
         }
     };
+    let zone = zone_of(org, tz);
+    let end_shown = shown(&zone, end);
     if end <= start {
-        let what = format!("the period ends at {end}, not after its start at {start}");
+        let start = shown(&zone, start);
+        let what = format!("the period ends at {end_shown}, not after its start at {start}");
         return vec![Finding::problem(Check::InvertedPeriod, what).mend(import())];
     }
     let mut findings = Vec::new();
     if end <= *now {
-        let what = format!("the period ended at {end} and is not closed yet");
+        let what = format!("the period ended at {end_shown} and is not closed yet");
         let overdue = Finding::problem(Check::Overdue, what);
         findings.push(if org.is_parked { overdue } else { overdue.mend(roll_over()) });
     }
     if org.has_inclusive_end {
         let what = format!(
-            "the period ends at {end}, an inclusive end: usage in its last moment would be in no \
-             period"
+            "the period ends at {end_shown}, an inclusive end: usage in its last moment would be \
+             in no period"
         );
         findings.push(Finding::problem(Check::InclusiveEnd, what).mend(import()));
     } else if let Some(boundary) = calendar(org, tz).and_then(|calendar| misplaced(&calendar, end))
     {
         let what = format!(
-            "the period ends at {end}, which is not a boundary of its calendar (the nearest is \
-             {boundary}); it is kept, and the next period is regular"
+            "the period ends at {end_shown}, which is not a boundary of its calendar (the nearest \
+             is {}); it is kept, and the next period is regular",
+            shown(&zone, boundary)
         );
         findings.push(Finding::note(Check::IrregularEnd, what));
     }
@@ -267,7 +279,7 @@ pub(in crate::jobs) fn set_zone(slug: &str, similar: Option<&str>) -> Mend {
 }
 
 /// Packs that hold something and cannot be used: credits that are there and do not help.
-fn packs(explanation: &Explanation, feature: &FeatureView) -> Vec<Finding> {
+fn packs(explanation: &Explanation, feature: &FeatureView, tz: &TzData) -> Vec<Finding> {
     let Explanation { org, packs, now, .. } = explanation;
     let mut findings = Vec::new();
     let holding =
@@ -282,7 +294,8 @@ fn packs(explanation: &Explanation, feature: &FeatureView) -> Vec<Finding> {
             let roll_over = Mend::periodd(["rollover", "--org", &org.slug]);
             findings.push(Finding::note(Check::ExpiredPack, what).mend(roll_over));
         } else if pack.purchased_at > *now {
-            let what = format!("pack {named} with {left} is usable from {} on", pack.purchased_at);
+            let from = shown(&zone_of(org, tz), pack.purchased_at);
+            let what = format!("pack {named} with {left} is usable from {from} on");
             findings.push(Finding::note(Check::FuturePack, what));
         }
     }

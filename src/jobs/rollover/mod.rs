@@ -25,6 +25,7 @@ use super::parking::{self, Attempt};
 use super::stop::Stop;
 use crate::billing::Instant;
 use crate::billing::timeline::{CatchUp, Policy};
+use crate::command::Command;
 use crate::config;
 use crate::store::orgs::packs::EntryScope;
 use crate::store::{Connection, Database, LockTimeout, StoreError, rollover::claim, usage::limits};
@@ -374,5 +375,6 @@ impl Job<'_> {
 
 fn stays_due(left: &[(Uuid, String)]) -> StoreError {
     let why = left.first().map_or_else(|| "no reason was found".to_owned(), |(_, why)| why.clone());
-    StoreError::Failed(format!("some orgs are still due: {why}; `periodd doctor` may show more"))
+    let doctor = Command::periodd(["doctor"]);
+    StoreError::Failed(format!("some orgs are still due: {why}; `{doctor}` may show more"))
 }

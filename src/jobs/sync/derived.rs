@@ -8,6 +8,7 @@ use super::report::WithoutPack;
 use super::{Error, Job, Pass};
 use crate::billing::derived::{Copied, Due, Scope};
 use crate::billing::{Instant, Quantity};
+use crate::command::Command;
 use crate::config;
 use crate::jobs::columns::{ColumnLeftOut, Columns};
 use crate::store::audit::derived::{Cell, Change, Target, Wanted, Which};
@@ -273,9 +274,9 @@ impl Job<'_> {
         for &(target, id, quantity) in sold {
             let org = slugs.get(&id).cloned().unwrap_or_else(|| id.to_string());
             let feature = target.feature.clone();
-            let mended_by = format!(
-                "periodd packs grant --org {org} --feature {feature} --quantity {quantity}"
-            );
+            let (amount, grant) = (quantity.to_string(), ["packs", "grant"].into_iter());
+            let what = ["--org", &org, "--feature", &feature, "--quantity", &amount];
+            let mended_by = Command::periodd(grant.chain(what)).to_string();
             let column = target.name.clone();
             let line = WithoutPack { org, column, feature, quantity, mended_by };
             self.tell(|report| report.without_pack(id, line));

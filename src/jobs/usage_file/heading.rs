@@ -114,8 +114,8 @@ impl Naming {
                     continue;
                 }
                 return Err(format!(
-                    "unknown column `{name}`; known columns: {}; pass over others with \
-                     --ignore-columns, or name them with --map org={name}",
+                    "unknown column `{name}`; known columns: {}; skip others with \
+                     --ignore-columns, or name them with --map COLUMN={name}",
                     Column::names()
                 ));
             };

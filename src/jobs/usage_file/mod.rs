@@ -25,6 +25,7 @@ use super::rollover::Parked;
 use super::stop::Stop;
 use super::sync::{self, Scope};
 use crate::billing::Instant;
+use crate::command::Command;
 use crate::files;
 use crate::store::usage::NewUsage;
 use crate::store::{Connection, Database, StoreError, usage::usage_file as rows};
@@ -123,7 +124,10 @@ pub enum Error {
     #[error("{0}")]
     Heading(String),
     /// The lines were imported, and could not be counted.
-    #[error("{imported} lines were imported, but not counted: {why}; count them: periodd sync")]
+    #[error(
+        "{imported} lines were imported, but not counted: {why}; count them: {}",
+        Command::periodd(["sync"])
+    )]
     Counting {
         /// How many.
         imported: u64,

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use super::error::StoreError;
 use super::migrations::API;
 use super::role_names::{Audience, USUAL_PREFIX, remembered};
+use crate::command::Command;
 
 /// The checksums of all texts.
 pub(super) fn checksums() -> Vec<Vec<u8>> {
@@ -82,8 +83,9 @@ pub(super) fn failed(migration: &str, error: sqlx::Error) -> StoreError {
         unavailable @ StoreError::Unavailable(_) => unavailable,
         held if held.is_held() => held,
         other if is_taken => StoreError::Configuration(format!(
-            "{other}: the database already has tables with names that periodd needs; `periodd db \
-             import` reports and adopts them"
+            "{other}: the database already has tables with names that periodd needs; `{}` reports \
+             and adopts them",
+            Command::periodd(["db", "import"])
         )),
         other => StoreError::Failed(format!("migration {migration}: {other}")),
     }

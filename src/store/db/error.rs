@@ -4,6 +4,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use crate::billing::clock::Doubt;
+use crate::command::Command;
 
 /// An error of the store, by what its caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +54,13 @@ pub enum StoreError {
     #[error("{0}")]
     Configuration(String),
     /// The schema is older than this program's.
-    #[error("{0}")]
+    #[error("{0}: run `{migrate}`", migrate = Command::periodd(["db", "migrate"]))]
     Outdated(String),
     /// A table, column or function that a statement names is not there.
-    #[error("{0}; the database is not migrated: run `periodd db migrate`")]
+    #[error(
+        "{0}; the database is not migrated: run `{migrate}`",
+        migrate = Command::periodd(["db", "migrate"])
+    )]
     Missing(String),
     /// The database's clock is not believed, and what was asked for cannot be undone.
     #[error("{0}; no period is closed and nothing is expired, sent or deleted until they agree")]

@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use super::error::StoreError;
 use super::tables::literal;
 use crate::billing::Instant;
+use crate::billing::when::shown_in_utc;
 
 /// Somebody who holds what is waited for.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl fmt::Display for Holder {
             write!(f, ", {state}")?;
         }
         if let Some(since) = self.since {
-            write!(f, ", since {since}")?;
+            write!(f, ", since {}", shown_in_utc(since))?;
         }
         match &self.mode {
             Some(mode) => write!(f, ", {mode})"),

@@ -339,16 +339,14 @@ pub async fn require_current(database: &Database) -> Result<(), StoreError> {
     match version.cmp(&latest()) {
         std::cmp::Ordering::Equal if usize::try_from(of_api) == Ok(texts.len()) => Ok(()),
         std::cmp::Ordering::Equal => Err(StoreError::Outdated(
-            "the database's functions are from a different version: run `periodd db migrate`"
-                .to_owned(),
+            "the database's functions are from a different version".to_owned(),
         )),
         std::cmp::Ordering::Greater => {
             let known = known(&mut connection).await?;
             refuse_foreign(&known)
         }
         std::cmp::Ordering::Less => Err(StoreError::Outdated(format!(
-            "the database is at migration {version}, this program needs {}: \
-             run `periodd db migrate`",
+            "the database is at migration {version}, this program needs {}",
             latest()
         ))),
     }

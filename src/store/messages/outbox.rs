@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::billing::Instant;
+use crate::command::Command;
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
 use crate::store::db::ids::IdPrefix;
@@ -594,7 +595,8 @@ pub async fn find(database: &Database, prefix: &IdPrefix) -> Result<Uuid, StoreE
     match found[..] {
         [id] => Ok(id),
         [] => Err(StoreError::Invalid(format!(
-            "there is no email {prefix}; `periodd alerts list` shows them"
+            "there is no email {prefix}; `{}` shows them",
+            Command::periodd(["alerts", "list"])
         ))),
         _ => Err(StoreError::Invalid(format!(
             "several emails begin with {prefix}; write more digits"
@@ -689,7 +691,8 @@ pub async fn org_of(database: &Database, id: Uuid) -> Result<Uuid, StoreError> {
     let org = sqlx::query_scalar!("select org_id from periodd_outbox where id = $1", id);
     org.fetch_optional(&mut *database.connection().await?).await?.ok_or_else(|| {
         StoreError::Invalid(format!(
-            "unknown email {id}; `periodd alerts list` shows the known ones"
+            "unknown email {id}; `{}` shows the known ones",
+            Command::periodd(["alerts", "list"])
         ))
     })
 }

@@ -5,6 +5,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::billing::{Instant, Quantity};
+use crate::command::Command;
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
 use crate::store::db::types::Readable;
@@ -76,7 +77,8 @@ pub async fn find(database: &Database, org: Uuid, id: &str) -> Result<Uuid, Stor
     match found.fetch_all(&mut *database.connection().await?).await?[..] {
         [pack] => Ok(pack),
         [] => Err(StoreError::Invalid(format!(
-            "the org has no pack `{id}`; `periodd packs list` shows the ids"
+            "the org has no pack `{id}`; `{}` shows the ids",
+            Command::periodd(["packs", "list", "--org", &org.to_string()])
         ))),
         _ => Err(StoreError::Invalid(format!(
             "several packs of the org have an id that begins with `{id}`; write more of it"
@@ -97,7 +99,10 @@ pub async fn offer(database: &Database, code: &str) -> Result<(String, Quantity)
     let codes = sqlx::query_scalar!("select code from pack_offers order by code limit 20");
     let codes = codes.fetch_all(&mut *connection).await?;
     let known = match &codes[..] {
-        [] => "no offer is on sale; `periodd tiers apply` puts [[packs]] on sale".to_owned(),
+        [] => {
+            let apply = Command::periodd(["tiers", "apply"]);
+            format!("no offer is on sale; `{apply}` puts [[packs]] on sale")
+        }
         codes => format!("offers on sale: {}", codes.join(", ")),
     };
     Err(StoreError::Invalid(format!("unknown offer `{code}`; {known}")))

@@ -2,6 +2,7 @@
 //! orgs there are: every word one slip of the keyboard away is asked for by name, and the slugs
 //! that stand nearest in the alphabet are compared.
 
+use crate::command::Command;
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
 
@@ -24,7 +25,7 @@ pub(in crate::store) async fn no_such_org(
     let similar = similar(database, named).await?;
     let similar: Vec<String> = similar.iter().map(|slug| format!("`{slug}`")).collect();
     let hint = match &similar[..] {
-        [] => "`periodd orgs list` shows them all".to_owned(),
+        [] => format!("`{}` shows them all", Command::periodd(["orgs", "list"])),
         [one] => format!("did you mean {one}?"),
         [most @ .., last] => format!("did you mean {} or {last}?", most.join(", ")),
     };

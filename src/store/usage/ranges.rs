@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use uuid::Uuid;
 
+use crate::command::Command;
 use crate::store::db::error::StoreError;
 use crate::store::db::migrations::migrations;
 use crate::store::db::tables::{literal, quoted};
@@ -364,7 +365,8 @@ pub(in crate::store) async fn refuse_broken(
     let named: String = broken.iter().map(ToString::to_string).collect();
     Err(StoreError::Configuration(format!(
         "some rows contain values that periodd cannot read; nothing was changed. Repair them, \
-         then run `periodd db migrate` again:{named}"
+         then run `{}` again:{named}",
+        Command::periodd(["db", "migrate"])
     )))
 }
 

@@ -183,7 +183,7 @@ async fn an_org_whose_open_period_does_not_touch_the_last_closed_one_is_parked()
     test.sql("update organizations set current_period_start = '2026-05-03'").await;
     let report = rollover(&test, AT, &[]).exits(4).json();
     let reason = report["parked"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("the last closed one ended at 2026-05-01T00:00:00Z"), "{reason}");
+    assert!(reason.contains("the last closed one ended at 2026-05-01 00:00 UTC"), "{reason}");
 
     test.sql("update organizations set current_period_start = '2026-05-01', parked_at = null")
         .await;

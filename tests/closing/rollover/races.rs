@@ -31,8 +31,6 @@ fn spawn(mut connection: PgConnection, statement: &'static str) -> JoinHandle<()
     tokio::spawn(async move { execute(&mut connection, statement).await })
 }
 
-/// Longer than it takes to come to any statement, on a busy machine.
-
 /// Waits until a backend of periodd waits for a lock in a statement like that.
 async fn until_it_waits(test: &TestDatabase, statement: &str) {
     let waiting = format!(

@@ -1,6 +1,7 @@
 //! `periodd config` as an operator types it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -195,6 +196,24 @@ fn check_leaves_a_private_cluster_as_it_is() {
     let nowhere = [variables[0], ("PERIODD__DATABASE__SERVER_BINARIES", "/nowhere")];
     periodd(None, &nowhere, &["config", "check"]).exits(69);
     assert!(!state.exists(), "nothing is made");
+}
+
+#[test]
+fn the_first_command_says_where_the_private_cluster_is_made() {
+    let directory = tempfile::Builder::new().prefix("pd-").tempdir().unwrap();
+    // The server is another user, where root runs it.
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let state = directory.path().join("state");
+    let binaries = std::env::var("PERIODD_TEST_BINARIES").unwrap();
+    let variables = [
+        ("PERIODD__DAEMON__STATE_DIR", state.to_str().unwrap()),
+        ("PERIODD__DATABASE__SERVER_BINARIES", &binaries),
+    ];
+    let made = format!("made a private cluster in {}", state.display());
+    let first = periodd(None, &variables, &["orgs", "list"]).exits(0);
+    assert!(first.stderr.contains(&made), "{first:?}");
+    let second = periodd(None, &variables, &["orgs", "list"]).exits(0);
+    assert!(!second.stderr.contains(&made), "{second:?}");
 }
 
 #[test]

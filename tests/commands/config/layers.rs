@@ -90,6 +90,7 @@ fn variables_are_read_as_strictly_as_the_file() {
         ),
         ("PERIODD__LOG__LEVEL", "INFO", "not the text \"INFO\"; did you mean `info`?"),
         ("PERIODD__LOG__LEVEL", "", "`level` is empty; omit it instead"),
+        ("PERIODD_LOG_LEVEL", "info", "unknown variable; did you mean `PERIODD__LOG__LEVEL`?"),
     ] {
         let message = with_environment(&[(name, value)]).unwrap_err().to_string();
         let start = format!("environment variable {name}: ");

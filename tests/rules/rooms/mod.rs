@@ -12,20 +12,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the rooms that it may name; `*` for all of them.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("account", &[]),
     ("billing", &[]),
     ("tz", &["billing"]),
     ("clock", &["billing"]),
     ("files", &[]),
     ("text", &[]),
+    ("command", &["billing"]),
     ("config", &["account", "billing", "tz", "mail", "files"]),
     ("telemetry", &["account", "config"]),
-    ("store", &["account", "billing"]),
+    ("store", &["account", "billing", "command"]),
     ("cluster", &["account", "store"]),
     ("mail", &["billing", "files", "text"]),
-    ("jobs", &["billing", "store", "mail", "clock", "cluster", "config", "tz", "files"]),
-    ("import", &["billing", "store", "jobs", "tz"]),
+    ("jobs", &["billing", "command", "store", "mail", "clock", "cluster", "config", "tz", "files"]),
+    ("import", &["billing", "command", "store", "jobs", "tz"]),
     ("http", &["billing", "store", "jobs", "config", "clock", "tz", "text"]),
     ("schedule", &["billing", "store", "jobs", "config", "clock", "tz"]),
     ("daemon", &["*"]),

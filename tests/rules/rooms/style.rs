@@ -179,6 +179,49 @@ fn help_is_plain() {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
+/// Spelled out, a command lacks the options that it needs to work where it is pasted: a
+/// `crate::command::Command` carries them. Help is about any configuration.
+fn spelled_out(text: &str, verbs: &[String]) -> bool {
+    let is_help = text.contains("Example") || text.contains("\n  periodd ");
+    let is_verb = |rest: &str| {
+        let word = rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        verbs.iter().any(|verb| verb == word)
+    };
+    !is_help && text.split("periodd ").skip(1).any(is_verb)
+}
+
+fn verbs() -> Vec<String> {
+    let command = periodd::cli::Cli::command();
+    let nouns = ["run", "sync", "config", "schema"];
+    let all = command.get_subcommands().map(|verb| verb.get_name().to_owned());
+    all.filter(|verb| !nouns.contains(&verb.as_str())).collect()
+}
+
+#[test]
+fn commands_that_are_proposed_carry_their_options() {
+    /// Files whose texts are read beside any configuration, or before there is one.
+    const ANYWHERE: [&str; 3] = ["src/config/starter.rs", "src/demo/home.rs", "src/cli/db.rs"];
+    let verbs = verbs();
+    let mut faults = Vec::new();
+    for file in sources(&["src"]) {
+        if ANYWHERE.contains(&file.path.as_str()) {
+            continue;
+        }
+        let tests = file.text.find("#[cfg(test)]").unwrap_or(file.text.len());
+        let last = file.text[..tests].matches('\n').count() + 1;
+        for (line, text) in source::literals(&file.text) {
+            if line <= last && spelled_out(&text, &verbs) {
+                let place = format!("{}:{line}", file.path);
+                faults.push(format!("{place}: `{text}` spells a command; write it by `Command`"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+    assert!(spelled_out("run `periodd db migrate`", &verbs));
+    assert!(spelled_out("then: periodd orgs unpark ORG", &verbs));
+    assert!(!spelled_out("periodd waits for a lock; `db verify` names the rows", &verbs));
+}
+
 #[test]
 fn banned_phrases_are_found_and_others_are_not() {
     let banned = banned();

@@ -64,16 +64,17 @@ async fn ready_watchdog_reload_and_stop_are_heard_in_their_order() {
 async fn ready_is_not_said_before_it_is_true() {
     let empty = TestDatabase::empty().await;
     let nobody = "postgres://u@127.0.0.1:1/app";
+    let config = empty.config().display().to_string();
     let mut without_server = Command::new(env!("CARGO_BIN_EXE_periodd"));
     without_server.arg("run").env("PERIODD__DATABASE__URL", nobody);
     for (command, code, said) in [
-        (without_server, 69, "the database is unavailable"),
-        (empty.command(&["run"]), 78, "run `periodd db migrate`"),
+        (without_server, 69, "the database is unavailable".to_owned()),
+        (empty.command(&["run"]), 78, format!("run `periodd --config {config} db migrate`")),
     ] {
         let mut daemon = Daemon::start(command);
         assert_eq!(daemon.ends(), code, "{}", daemon.log());
         assert_eq!(daemon.heard(), Vec::<String>::new());
-        daemon.says(said);
+        daemon.says(&said);
     }
 }
 

@@ -12,6 +12,7 @@ mod locale;
 mod meanwhile;
 mod noinherit;
 mod ranges;
+mod restored;
 mod roles;
 mod surfaces;
 
