@@ -225,7 +225,9 @@ async fn record(call: Call) -> Result<Answer, Problem> {
         metrics.events(became, u64::try_from(count(status)).unwrap_or(u64::MAX));
     }
     // Those of other orgs are seen within a second.
-    only.into_iter().for_each(|org| call.shared.streams.moved(org));
+    if let Some(org) = only {
+        call.shared.streams.moved(org);
+    }
     Ok(json(&Recorded {
         new: count(Status::Recorded),
         duplicates: count(Status::Duplicate),

@@ -48,7 +48,8 @@ impl View {
             features.push((limit.feature.clone(), json));
         }
         hash.update(standing.time_zone.as_bytes());
-        let id = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
+        let id = format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
         let period =
             standing.limits.iter().find_map(|limit| limit.period_start.zip(limit.period_end));
         Self {
