@@ -49,10 +49,7 @@ impl Server {
             access: Access::new(settings.requests_per_second),
             together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
             requests: Arc::new(Semaphore::new(count(settings.max_requests))),
-            streams: Arc::new(Streams::new(
-                count(settings.max_streams),
-                metrics.streams.clone(),
-            )),
+            streams: Arc::new(Streams::new(count(settings.max_streams), metrics.streams.clone())),
             metrics,
             turns,
             address: listeners.address,
