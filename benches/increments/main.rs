@@ -58,7 +58,9 @@ async fn main() {
     let users = setting("PERIODD_BENCH_USERS", 100_000);
     let server = Server::new();
     eprintln!("seeding {users} users");
-    server.seed(DATABASE, &include_str!("seed.sql").replace(":users", &users.to_string())).await;
+    server
+        .seed(DATABASE, &include_str!("../support/users.sql").replace(":users", &users.to_string()))
+        .await;
     let mut slow = false;
     println!("| increments, {CLIENTS} clients | bare writes/s | calls/s | ratio |");
     println!("|---|---:|---:|---:|");

@@ -140,7 +140,7 @@ pub(super) struct Recorded {
 pub(super) struct Outcome {
     status: Status,
     /// It was used in a period that is closed.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     late: bool,
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]

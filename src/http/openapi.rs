@@ -48,7 +48,7 @@ pub(super) const ROUTES: [Route; 3] = [
         body: None,
         answer: None,
         media_type: "text/html",
-        problems: &[],
+        problems: &[Code::NotFound],
         handler: |call| Box::pin(async move { explained(&call) }),
     },
 ];
