@@ -48,8 +48,9 @@ impl View {
             features.push((limit.feature.clone(), json));
         }
         hash.update(standing.time_zone.as_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        let id = format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        let hash: [u8; 32] = hash.finalize().into();
+        let first = hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        let id = format!("{first:016x}");
         let period =
             standing.limits.iter().find_map(|limit| limit.period_start.zip(limit.period_end));
         Self {
