@@ -4,6 +4,7 @@
 //! connection that stays open. Both sides take turns on the same database.
 //! `PERIODD_BENCH_SECONDS` and `PERIODD_BENCH_TURNS` make it smaller.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -77,7 +78,7 @@ impl Daemon {
             directory.path().display()
         );
         for job in ["rollover", "sync", "audit", "alerts", "deliver", "retention"] {
-            text += &format!("[schedule.{job}]\nenabled = false\n");
+            let _ = write!(text, "[schedule.{job}]\nenabled = false\n");
         }
         std::fs::write(&config, text).expect("written");
         let periodd = || {

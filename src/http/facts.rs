@@ -31,7 +31,7 @@ use crate::store::{Connection, StoreError, server_now};
 use crate::tz::TzData;
 
 /// Facts that are older are absent.
-const GOOD_FOR: Duration = Duration::from_secs(60);
+const GOOD_FOR: Duration = Duration::from_mins(1);
 /// Rows of the ledger that are read at once.
 const MOST_RUNS: i64 = 1_000;
 /// So much of the ledger is read again: a row may become visible after one that ended later.
@@ -184,7 +184,9 @@ impl Ledger {
         let ended = facts::ended(connection, from, MOST_RUNS).await?;
         let is_all = i64::try_from(ended.len()).unwrap_or(MOST_RUNS) < MOST_RUNS;
         let last = ended.last().map(|run| run.finished_at);
-        ended.iter().for_each(|run| self.count(run));
+        for run in &ended {
+            self.count(run);
+        }
         let next = match last {
             Some(last) if !is_all => last,
             _ => before(now, AGAIN),

@@ -11,7 +11,7 @@ use super::answer::{Answer, of};
 use super::call::{Access, Call, Route};
 use super::problem::{Code, Problem};
 
-/// OpenMetrics, and what Prometheus had before it. Prometheus 3 refuses a wrong media type.
+/// `OpenMetrics`, and what Prometheus had before it. Prometheus 3 refuses a wrong media type.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = prometheus_text::CONTENT_TYPE;
 
@@ -24,7 +24,7 @@ pub(super) const ROUTES: [Route; 1] = [Route {
               organization or feature. Asks no database: what comes from there is up to 15 seconds \
               old, and absent where it could not be read.",
     parameters: &[],
-    body: None,
+    bodies: &[],
     answer: None,
     media_type: "text/plain",
     problems: &[],
@@ -64,7 +64,7 @@ fn write<'a>(
     if is_open { text::encode_eof(page) } else { Ok(()) }
 }
 
-/// Does the client prefer OpenMetrics? Who says nothing gets what has always been there.
+/// Does the client prefer `OpenMetrics`? Who says nothing gets what has always been there.
 fn wants_openmetrics(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut weights = [0.0, 0.0];

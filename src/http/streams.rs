@@ -48,7 +48,8 @@ impl View {
             features.push((limit.feature.clone(), json));
         }
         hash.update(standing.time_zone.as_bytes());
-        let id = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let start = hash.finalize().iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte));
+        let id = format!("{start:016x}");
         let period =
             standing.limits.iter().find_map(|limit| limit.period_start.zip(limit.period_end));
         Self {

@@ -191,7 +191,10 @@ async fn a_stream_says_everything_and_then_what_changes() {
     let changed = listener.next().await.expect("a message");
     assert_eq!(changed.used(), ("scrapes", "3".to_owned()));
     // A pack, an override and a tier's limit; the last is seen within 15 seconds.
-    served.test.sql("select grant_overage_pack(id, 'sms_sent', 5, 'bought') from organizations").await;
+    served
+        .test
+        .sql("select grant_overage_pack(id, 'sms_sent', 5, 'bought') from organizations")
+        .await;
     let changed = listener.next().await.expect("a message");
     assert_eq!(changed.data["limit"]["effective_limit"], 15, "{changed:?}");
     served
