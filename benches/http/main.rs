@@ -108,6 +108,9 @@ impl Drop for Daemon {
     }
 }
 
+/// What a client asks: method, path and body.
+type Ask = fn(u64) -> (&'static str, String, String);
+
 /// Calls per second, and the 99th percentile of a call in milliseconds.
 struct Measured {
     per_second: f64,
@@ -246,7 +249,7 @@ async fn main() {
     let mut slow = false;
     println!("| over HTTP, {CLIENTS} clients | baseline/s | calls/s | ratio | p99 |");
     println!("|---|---:|---:|---:|---:|");
-    let works: [(&str, &str, fn(u64) -> (&'static str, String, String)); 3] = [
+    let works: [(&str, &str, Ask); 3] = [
         ("check", include_str!("check.sql"), check),
         ("limits", include_str!("check.sql"), limits),
         ("increment", include_str!("increment.sql"), increment),
