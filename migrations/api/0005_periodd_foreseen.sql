@@ -7,9 +7,7 @@
 -- Here and in the other bodies that are text, what takes an array of anything is called with its
 -- schema, and a number beside a quantity has a point. The best fit wins wherever in the search path
 -- it lies, and whoever may create in this schema could make one for whole numbers.
--- What it returns has changed twice.
-drop function if exists periodd_foreseen(uuid, text, timestamptz);
-create function periodd_foreseen(
+create or replace function periodd_foreseen(
     p_org_id uuid, p_feature text, p_at timestamptz,
     out included numeric, out is_granted boolean, out drawn numeric, out usable numeric,
     -- What periods that have ended will still take out of the packs that are usable.

@@ -15,7 +15,3 @@ from (
     where c.period_start <= now() and c.period_end > now() and c.used > 0) s
 where s.used * 100 >= s.allowance * 80;
 comment on view usage_alerts_view is 'Orgs at 80, 90 or 100 percent of their allowance in the current period.';
-
--- periodd_allowances took their places, and nothing depends on them any more.
-drop function if exists periodd_features_of(uuid, timestamptz);
-drop function if exists periodd_allowance(uuid, text, timestamptz);

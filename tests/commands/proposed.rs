@@ -376,9 +376,12 @@ fn fixture(check: Check) -> Fixture {
             "[[packs]]\ncode = \"sms-50\"\nfeature = \"sms_sent\"\nquantity = 50\n\
              price_cents = 900\n",
         ),
-        Check::Migrations => {
-            found_by(Doctor, Proposed::Command, "delete from periodd_migrations where version = 18")
-        }
+        Check::Migrations => found_by(
+            Doctor,
+            Proposed::Command,
+            "drop table periodd_imports, periodd_import_sums, periodd_import_ids;
+                 delete from periodd_migrations where version = 18",
+        ),
         Check::Schema => found_by(
             Doctor,
             Proposed::Sql,

@@ -1,7 +1,7 @@
 //! `migrations/schema.sql` is the schema as the migrations leave it, so that a reviewer sees what a
 //! change does to it. Bodies of functions and views stand in `migrations/api/`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::support::TestDatabase;
 
@@ -76,20 +76,28 @@ const SCHEMA: &str = r"
         where p.pronamespace = 'public'::regnamespace) s
     order by part, name, place, text";
 
+/// The schema of a database, as the file has it.
+pub(crate) async fn dump(test: &TestDatabase) -> String {
+    let lines = test.rows(SCHEMA).await.join("\n");
+    format!(
+        "-- The schema as the migrations leave it, for reviewers; nothing reads it. Columns stand \
+         in\n-- the order of their names. Written by tests/schema/dump.rs.\n{lines}\n"
+    )
+}
+
+/// The file.
+pub(crate) fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/schema.sql")
+}
+
 /// `UPDATE_SCHEMA=1` writes the file anew instead of comparing.
 #[tokio::test]
 async fn the_dump_is_what_the_migrations_make() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/schema.sql");
-    let test = TestDatabase::new().await;
-    let lines = test.rows(SCHEMA).await.join("\n");
-    let found = format!(
-        "-- The schema as the migrations leave it, for reviewers; nothing reads it. Columns stand \
-         in\n-- the order of their names. Written by tests/schema/dump.rs.\n{lines}\n"
-    );
+    let found = dump(&TestDatabase::new().await).await;
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        std::fs::write(&file, &found).expect("the file is written");
+        std::fs::write(file(), &found).expect("the file is written");
     }
-    let known = std::fs::read_to_string(&file).expect("the file");
+    let known = std::fs::read_to_string(file()).expect("the file");
     let changed = known.lines().zip(found.lines()).find(|(known, found)| known != found);
     assert!(
         known == found,

@@ -2,6 +2,7 @@
 //! database: what lets the tables be sharded by org later, and what keeps bad values out now.
 
 mod dump;
+mod earlier;
 mod functions;
 mod inserts;
 mod keys;

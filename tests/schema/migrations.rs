@@ -18,11 +18,11 @@ fn numbers() -> Vec<u32> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     let files = std::fs::read_dir(folder).expect("migrations");
     let names = files.map(|file| file.expect("a file").file_name().into_string().expect("UTF-8"));
-    // Beside them: the folder of what is repeatable, and the dump.
+    // Beside them: the folders of what is repeatable and of earlier databases, and the dump.
     names.filter_map(|name| name.split_once('_')?.0.parse().ok()).collect()
 }
 
-fn files() -> usize {
+pub(crate) fn files() -> usize {
     numbers().len()
 }
 
@@ -36,7 +36,7 @@ fn answer(child: Child) -> Answer {
 }
 
 /// Everything in the schema, to compare.
-async fn inventory(test: &TestDatabase) -> Vec<String> {
+pub(crate) async fn inventory(test: &TestDatabase) -> Vec<String> {
     test.rows(
         "select 'table' as kind, c.relname as name, c.relkind from pg_class c
          where c.relnamespace = 'public'::regnamespace
@@ -170,13 +170,13 @@ async fn a_database_that_is_newer_than_the_binary_is_left_alone() {
 #[tokio::test]
 async fn a_migration_with_another_text_is_refused() {
     let test = TestDatabase::new().await;
-    test.sql("update periodd_migrations set checksum = 'other' where version = 2").await;
+    test.sql("update periodd_migrations set checksum = 'other' where version = 12").await;
     let schema = inventory(&test).await;
     for command in [["db", "migrate"], ["db", "status"]] {
         let answer = test.periodd(&command).exits(78);
         assert_eq!(
             answer.stderr,
-            "periodd: migration 2 was applied in a different version; install the periodd that \
+            "periodd: migration 12 was applied in a different version; install the periodd that \
              applied it\n"
         );
     }
@@ -233,18 +233,15 @@ const SIDE_BY_SIDE: usize = 4;
 /// Migrators of this process that die before their statements `first`, `first + SIDE_BY_SIDE` and
 /// so on, until one gets to the end, or to what is done once the schema is committed. Returns how
 /// many died.
-async fn die_and_migrate(first: usize) -> usize {
+async fn die_and_migrate(test: TestDatabase, first: usize) -> usize {
     let tz = TzData::newest();
-    let test = TestDatabase::empty().await;
     let months = zones::months(&tz, test.database.now().await.expect("the time"));
     let untouched = inventory(&test).await;
     test.sql(GUILLOTINE).await;
     test.sql(&format!("insert into chaos.fatal values ({first})")).await;
-    let mut onlooker = test.connect().await;
     let again = format!(
         "select setval('chaos.step', 1, false); update chaos.fatal set step = step + {SIDE_BY_SIDE}"
     );
-    let seen = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
     let (mut died, mut is_applied) = (0, false);
     loop {
         match migrate::migrate(&test.database, &months, tz.release()).await {
@@ -255,19 +252,15 @@ async fn die_and_migrate(first: usize) -> usize {
             Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error}"),
         }
         died += 1;
-        let there: i64 = sqlx::query_scalar(seen).fetch_one(&mut onlooker).await.expect("a count");
         // All of it is there once it is committed; rows are then looked at table by table.
-        if there != 0 {
+        if inventory(&test).await != untouched {
             is_applied = true;
             let known = test.rows("select count(*) from periodd_migrations").await;
             assert_eq!(known, [files().to_string()], "after {died} deaths");
             test.sql("drop event trigger guillotine").await;
             continue;
         }
-        sqlx::raw_sql(sqlx::AssertSqlSafe(again.clone()))
-            .execute(&mut onlooker)
-            .await
-            .expect("set");
+        test.sql(&again).await;
     }
     assert_ne!(inventory(&test).await, untouched);
     let open = "select count(*) from pg_constraint where not convalidated";
@@ -275,16 +268,25 @@ async fn die_and_migrate(first: usize) -> usize {
     died
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_migrator_that_dies_before_any_statement_leaves_nothing_behind() {
+/// Lets migrators die before each statement, in copies of a database. Returns how many died.
+pub(crate) async fn die_before_every_statement<F>(made: impl Fn() -> F) -> usize
+where
+    F: Future<Output = TestDatabase>,
+{
     let mut migrators = tokio::task::JoinSet::new();
     for first in 1..=SIDE_BY_SIDE {
-        migrators.spawn(die_and_migrate(first));
+        migrators.spawn(die_and_migrate(made().await, first));
     }
     let mut died = 0;
     while let Some(ended) = migrators.join_next().await {
         died += ended.expect("nothing but what was meant to die died");
     }
+    died
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migrator_that_dies_before_any_statement_leaves_nothing_behind() {
+    let died = die_before_every_statement(TestDatabase::empty).await;
     assert!(died > 400, "there are more statements than that: {died}");
 }
 

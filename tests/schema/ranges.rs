@@ -226,26 +226,6 @@ async fn up_to_twenty_rows_of_a_column_are_named_and_the_rest_counted() {
     assert!(refused.contains("3 more rows of organizations.current_period_start"), "{refused}");
 }
 
-#[tokio::test]
-async fn an_earlier_database_gets_its_ranges_and_its_parked_orgs_a_code() {
-    let test = TestDatabase::new().await;
-    without_ranges(&test).await;
-    test.sql(
-        "drop view organisations;
-         alter table organizations drop column parked_code;
-         delete from periodd_migrations where version = 12;
-         create view organisations as select * from organizations;
-         insert into organizations (slug, name, time_zone, parked_at, parked_reason) values
-             ('inverted', 'A', 'UTC', now(), 'the period x does not end after it starts'),
-             ('odd', 'B', 'UTC', now(), 'why not'), ('free', 'C', 'UTC', null, null)",
-    )
-    .await;
-    test.periodd(&["db", "migrate"]).exits(0);
-    let codes = "select slug, parked_code from organisations order by 1";
-    assert_eq!(test.rows(codes).await, ["free -", "inverted inverted_period", "odd -"]);
-    a_range_refuses(&test).await;
-}
-
 /// Where null means never, a row may hold 'infinity': no statement hands it to the program.
 #[test]
 fn what_never_ends_is_read_as_null_by_every_statement() {
@@ -268,7 +248,7 @@ fn what_never_ends_is_read_as_null_by_every_statement() {
     assert!(asked > 100, "{asked}");
 }
 
-async fn a_range_refuses(test: &TestDatabase) {
+pub(crate) async fn a_range_refuses(test: &TestDatabase) {
     let mut connection = test.connect().await;
     let odd = "update organizations set current_period_end = 'infinity'";
     let refused = sqlx::raw_sql(odd).execute(&mut connection).await.expect_err(odd);

@@ -1,7 +1,8 @@
 //! Migrations: the schema, brought to what this binary needs.
 //!
 //! Tables come from `migrations`, each file once. Functions, views and rights come from
-//! `migrations/api`, a file each, and are made again whenever their text has changed.
+//! `migrations/api`, a file each, and are made again whenever their text has changed. A database of
+//! before the first release comes by `migrations/earlier`.
 //!
 //! All that is missing is applied in one transaction: an interruption leaves the database as it
 //! was. Two migrators at once: the second waits for the first and then finds nothing to do. What
@@ -12,17 +13,13 @@ use sqlx::{Connection, PgConnection};
 
 use super::api::{self, failed};
 use super::database::Database;
+use super::earlier;
 use super::error::StoreError;
 use super::lock_wait::{self, LockWait};
 use super::migrations::MIGRATIONS;
 use super::tables;
 use crate::billing::Instant;
 use crate::store::{orgs::zones, usage::ranges};
-
-/// Spells the schema without quotes in one statement, where a name like `Tenant` needs them. The
-/// text of an applied migration never changes; what it is sent as does, by these words.
-const UNQUOTED_SCHEMA: (&str, &str) =
-    ("current_schema()::regnamespace", "quote_ident(current_schema())::regnamespace");
 
 /// A migration, applied or not.
 #[derive(Debug, serde::Serialize, schemars::JsonSchema)]
@@ -149,52 +146,77 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
     let schema = tables::current_schema(connection).await?;
     tables::search_only(connection, &schema).await?;
     exclude_others(connection, &schema).await?;
-    let known = known(connection).await?;
-    refuse_foreign(&known)?;
+    let mut known = known(connection).await?;
     let mut applied = Vec::new();
+    if earlier::is_history(&known) {
+        applied = earlier::bring_up(connection).await?;
+        known = self::known(connection).await?;
+    }
+    refuse_foreign(&known)?;
     for migration in MIGRATIONS.iter() {
         if known.iter().any(|known| known.version == migration.version) {
             continue;
         }
-        let (unquoted, quoted) = UNQUOTED_SCHEMA;
-        let text = migration.sql.as_str().replace(unquoted, quoted);
-        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut *connection).await;
-        done.map_err(|error| failed(&migration.version.to_string(), error))?;
-        let row: (Instant,) = sqlx::query_as(
-            "insert into periodd_migrations (version, description, checksum)
-             values ($1, $2, $3) returning applied_at",
-        )
-        .bind(migration.version)
-        .bind(migration.description.as_ref())
-        .bind(migration.checksum.as_ref())
-        .fetch_one(&mut *connection)
-        .await?;
-        applied.push(Migration {
-            version: migration.version,
-            description: migration.description.to_string(),
-            applied_at: Some(row.0),
-        });
+        let text = migration.sql.as_str().to_owned();
+        run(connection, &migration.version.to_string(), text).await?;
+        applied.push(record(connection, migration).await?);
     }
     Ok(applied)
 }
+
+/// Runs the statements of a migration.
+pub(super) async fn run(
+    connection: &mut PgConnection,
+    migration: &str,
+    text: String,
+) -> Result<(), StoreError> {
+    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(connection).await;
+    done.map_err(|error| failed(migration, error)).map(drop)
+}
+
+/// Writes down that a migration is applied.
+pub(super) async fn record(
+    connection: &mut PgConnection,
+    migration: &sqlx::migrate::Migration,
+) -> Result<Migration, StoreError> {
+    let row: (Instant,) = sqlx::query_as(
+        "insert into periodd_migrations (version, description, checksum)
+         values ($1, $2, $3) returning applied_at",
+    )
+    .bind(migration.version)
+    .bind(migration.description.as_ref())
+    .bind(migration.checksum.as_ref())
+    .fetch_one(connection)
+    .await?;
+    Ok(Migration {
+        version: migration.version,
+        description: migration.description.to_string(),
+        applied_at: Some(row.0),
+    })
+}
+
+/// What the table of migrations is for.
+pub(super) const HISTORY_COMMENTS: &str = "
+    comment on table periodd_migrations is 'Applied migrations.';
+    comment on column periodd_migrations.version is 'Number of the migration.';
+    comment on column periodd_migrations.description is 'What the migration added.';
+    comment on column periodd_migrations.checksum is 'Checksum of the text.';
+    comment on column periodd_migrations.applied_at is 'Time of the migration.';";
 
 /// Makes the table of migrations if it is not there, and keeps other migrators from it until the
 /// transaction ends. Readers of it are not disturbed.
 async fn exclude_others(connection: &mut PgConnection, schema: &str) -> Result<(), StoreError> {
     if !is_migrated(connection).await? {
-        let made = sqlx::raw_sql(
+        let made = format!(
             "create table periodd_migrations (
                  version bigint primary key,
                  description text not null,
                  checksum bytea not null,
                  applied_at timestamptz not null default now());
-             comment on table periodd_migrations is
-                 'Applied migrations.';
-             comment on column periodd_migrations.version is 'Number of the migration.';
-             comment on column periodd_migrations.description is 'What the migration added.';
-             comment on column periodd_migrations.checksum is 'Checksum of the text.';
-             comment on column periodd_migrations.applied_at is 'Time of the migration.';",
+             alter table periodd_migrations enable row level security;
+             {HISTORY_COMMENTS}"
         );
+        let made = sqlx::raw_sql(sqlx::AssertSqlSafe(made));
         return made.execute(connection).await.map(drop).map_err(made_by_another);
     }
     let table = tables::QualifiedName::new(schema, "periodd_migrations");
@@ -218,9 +240,9 @@ fn made_by_another(error: sqlx::Error) -> StoreError {
 
 /// A migration as the database remembers it.
 #[derive(sqlx::FromRow)]
-struct Known {
-    version: i64,
-    checksum: Vec<u8>,
+pub(super) struct Known {
+    pub(super) version: i64,
+    pub(super) checksum: Vec<u8>,
     applied_at: Instant,
 }
 
@@ -232,10 +254,13 @@ async fn known(connection: &mut PgConnection) -> Result<Vec<Known>, StoreError> 
 }
 
 fn refuse_foreign(known: &[Known]) -> Result<(), StoreError> {
+    if earlier::is_history(known) {
+        return Ok(());
+    }
     for known in known {
         let ours = MIGRATIONS.iter().find(|migration| migration.version == known.version);
         match ours {
-            None => {
+            None if known.version > latest() => {
                 return Err(StoreError::Configuration(format!(
                     "the database is newer than this program: it is at migration {}, this program \
                      at {}; install the newer periodd",
@@ -243,14 +268,14 @@ fn refuse_foreign(known: &[Known]) -> Result<(), StoreError> {
                     latest()
                 )));
             }
-            Some(ours) if ours.checksum.as_ref() != known.checksum => {
+            Some(ours) if ours.checksum.as_ref() == known.checksum => {}
+            _ => {
                 return Err(StoreError::Configuration(format!(
                     "migration {} was applied in a different version; install the periodd that \
                      applied it",
                     known.version
                 )));
             }
-            Some(_) => {}
         }
     }
     Ok(())

@@ -9,6 +9,7 @@
 mod api;
 pub mod clock;
 pub mod database;
+mod earlier;
 pub mod error;
 pub mod ids;
 pub(in crate::store) mod lease;

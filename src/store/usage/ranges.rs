@@ -39,18 +39,24 @@ impl Range {
 static DECLARED: LazyLock<Vec<Range>> =
     LazyLock::new(|| migrations().iter().flat_map(|text| declared_in(text)).collect());
 
-/// The ranges of a migration: below `alter table TABLE` a line `add constraint TABLE_COLUMN_range
-/// check (CONDITION) not valid` each.
+/// The ranges of a migration: a line `constraint TABLE_COLUMN_range check (CONDITION)` each, below
+/// `create table TABLE (`, or with `add` before and `not valid` after it below `alter table TABLE`.
 fn declared_in(text: &str) -> Vec<Range> {
     let (mut table, mut found) = ("", Vec::new());
     for line in text.lines().map(str::trim) {
+        if let Some(created) = line.strip_prefix("create table ") {
+            table = created.strip_suffix(" (").unwrap_or(created);
+            continue;
+        }
         if let Some(named) = line.strip_prefix("alter table ") {
             table = named.strip_prefix("if exists ").unwrap_or(named);
             continue;
         }
-        let range = line.strip_prefix("add constraint ").and_then(|rest| {
+        let range = line.strip_prefix("add ").unwrap_or(line).strip_prefix("constraint ");
+        let range = range.and_then(|rest| {
             let (name, rest) = rest.split_once(" check (")?;
-            let (condition, _) = rest.rsplit_once(") not valid")?;
+            let (condition, _) =
+                rest.rsplit_once(") not valid").or_else(|| rest.rsplit_once(')'))?;
             let column = name.strip_prefix(table)?.strip_prefix('_')?.strip_suffix("_range")?;
             let (table, column) = (table.to_owned(), column.to_owned());
             Some(Range { table, column, condition: condition.to_owned() })
@@ -417,15 +423,20 @@ mod tests {
 
     #[test]
     fn ranges_are_read_from_the_migrations_as_they_are_written_there() {
-        let text = "alter table if exists jars\n    add constraint jars_weight_range check \
-                    (abs(weight) < 1e22 and (weight > 0)) not valid,\n    add column x int,\n    \
-                    add constraint jars_other check (true) not valid;";
-        let range = Range {
-            table: "jars".to_owned(),
-            column: "weight".to_owned(),
-            condition: "abs(weight) < 1e22 and (weight > 0)".to_owned(),
-        };
-        assert_eq!(declared_in(text), [range]);
+        let created = "create table jars (\n    weight numeric,\n    constraint \
+                       jars_weight_range check (abs(weight) < 1e22 and (weight > 0)),\n    \
+                       constraint jars_other check (true)\n);";
+        let altered = "alter table if exists jars\n    add constraint jars_weight_range check \
+                       (abs(weight) < 1e22 and (weight > 0)) not valid,\n    add column x int,\n    \
+                       add constraint jars_other check (true) not valid;";
+        for text in [created, altered] {
+            let range = Range {
+                table: "jars".to_owned(),
+                column: "weight".to_owned(),
+                condition: "abs(weight) < 1e22 and (weight > 0)".to_owned(),
+            };
+            assert_eq!(declared_in(text), [range], "{text}");
+        }
         assert!(DECLARED.len() > 100, "{}", DECLARED.len());
     }
 }

@@ -1,51 +1,5 @@
 -- Alerts: what has been crossed, who is to be told, and what became of the emails.
 
--- What alerts judged by last stands beside what holds now. Where the two differ, a limit has
--- moved since: the partial indexes hold just those rows, and are empty most of the time.
-
-alter table organizations
-    add column judged_tier text,
-    add column locale text check (locale ~ '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$');
-comment on column organizations.judged_tier is 'Tier at the last evaluation of alerts; null: not evaluated yet.';
-comment on column organizations.locale is 'Language and region of emails, such as en-GB; null: en.';
-create index organizations_tier_moved on organizations (id) include (subscription_tier)
-    where judged_tier <> subscription_tier;
--- Orgs that alerts have not looked at yet.
-create index organizations_tier_unjudged on organizations (id) where judged_tier is null;
-
-alter table tier_limits
-    add column judged boolean not null default false,
-    add column judged_included numeric
-        check (judged_included >= 0 and judged_included < 'Infinity'
-               and judged_included = round(judged_included, 6));
-comment on column tier_limits.judged is 'Whether alerts have been evaluated with this row.';
-comment on column tier_limits.judged_included is 'Included quantity at the last evaluation of alerts; null: unlimited.';
-
-alter table limit_overrides
-    add column judged boolean not null default false,
-    add column judged_included numeric
-        check (judged_included >= 0 and judged_included < 'Infinity'
-               and judged_included = round(judged_included, 6));
-comment on column limit_overrides.judged is 'Whether alerts have been evaluated with this row.';
-comment on column limit_overrides.judged_included is 'Included quantity at the last evaluation of alerts; null: unlimited.';
-create index limit_overrides_moved on limit_overrides (org_id) include (feature, included)
-    where not judged or included is distinct from judged_included;
-
--- Counters move too often for an index on when they did: it would cost every increment its place
--- on the page. Those that moved since they were synced are in usage_counters_pending; syncing
--- takes them out of there, and into this one.
-create index usage_counters_synced on usage_counters (last_synced_at);
--- Packs whose time has come, whether they hold something or not.
-create index overage_packs_ending on overage_packs (expires_at, org_id) where expires_at is not null;
--- What was refunded, by when it was written down.
-create index overage_entries_refunded on overage_entries (recorded_at, org_id) where kind = 'refunded';
-
--- One plain address: nothing that a mail program would read as several, or as a header.
-alter table org_contacts add constraint org_contacts_email_check check (
-    length(email) <= 254
-    and email ~ '^[A-Za-z0-9.!#$%&''*+/=?^_\u0060{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$'
-);
-
 create table org_alert_settings (
     org_id uuid not null references organizations (id),
     feature text not null default '*' check (feature <> ''),
@@ -69,6 +23,7 @@ comment on column org_alert_settings.judged_basis is 'Basis at the last evaluati
 create index org_alert_settings_moved on org_alert_settings (org_id)
     where not judged
        or (thresholds, basis) is distinct from (judged_thresholds, judged_basis);
+alter table org_alert_settings enable row level security;
 
 create table periodd_alert_limits (
     org_id uuid not null references organizations (id),
@@ -76,14 +31,17 @@ create table periodd_alert_limits (
     period_start timestamptz not null,
     period_end timestamptz not null,
     generation integer not null default 1 check (generation > 0),
-    quantity numeric
-        check (quantity >= 0 and quantity < 'Infinity' and quantity = round(quantity, 6)),
-    used numeric not null default 0
-        check (used > '-Infinity' and used < 'Infinity' and used = round(used, 6)),
+    quantity numeric check (quantity >= 0),
+    used numeric not null default 0,
     seq integer not null default 1 check (seq > 0),
     judged_at timestamptz not null default now(),
     primary key (org_id, period_start, feature),
-    check (period_end > period_start)
+    check (period_end > period_start),
+    constraint periodd_alert_limits_period_start_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_start),
+    constraint periodd_alert_limits_period_end_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_end),
+    constraint periodd_alert_limits_quantity_range check (abs(quantity) < 1e22 and quantity = round(quantity, 6)),
+    constraint periodd_alert_limits_used_range check (abs(used) < 1e22 and used = round(used, 6)),
+    constraint periodd_alert_limits_judged_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> judged_at)
 )
 with (fillfactor = 70);
 comment on table periodd_alert_limits is 'Counters that have crossed a threshold, with limit and usage at their last evaluation.';
@@ -96,6 +54,7 @@ comment on column periodd_alert_limits.quantity is 'Limit: allowance or included
 comment on column periodd_alert_limits.used is 'Usage at the last evaluation.';
 comment on column periodd_alert_limits.seq is 'Raised by every evaluation: of two concurrent ones, only one is written.';
 comment on column periodd_alert_limits.judged_at is 'Business time of the event.';
+alter table periodd_alert_limits enable row level security;
 
 create table periodd_alerts (
     org_id uuid not null references organizations (id),
@@ -108,18 +67,22 @@ create table periodd_alerts (
         check (state in ('notified', 'covered', 'waiting', 'recorded', 'expired')),
     limit_change boolean not null default false,
     basis text not null default 'allowance' check (basis in ('allowance', 'included')),
-    used numeric not null default 0
-        check (used > '-Infinity' and used < 'Infinity' and used = round(used, 6)),
-    included numeric
-        check (included >= 0 and included < 'Infinity' and included = round(included, 6)),
-    drawn numeric not null default 0
-        check (drawn >= 0 and drawn < 'Infinity' and drawn = round(drawn, 6)),
-    purchased numeric not null default 0
-        check (purchased >= 0 and purchased < 'Infinity' and purchased = round(purchased, 6)),
+    used numeric not null default 0,
+    included numeric check (included >= 0),
+    drawn numeric not null default 0 check (drawn >= 0),
+    purchased numeric not null default 0 check (purchased >= 0),
     decided_at timestamptz not null default now(),
     recorded_at timestamptz not null default now(),
     primary key (org_id, period_start, feature, generation, threshold),
-    check (period_end > period_start)
+    check (period_end > period_start),
+    constraint periodd_alerts_period_start_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_start),
+    constraint periodd_alerts_period_end_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_end),
+    constraint periodd_alerts_used_range check (abs(used) < 1e22 and used = round(used, 6)),
+    constraint periodd_alerts_included_range check (abs(included) < 1e22 and included = round(included, 6)),
+    constraint periodd_alerts_drawn_range check (abs(drawn) < 1e22 and drawn = round(drawn, 6)),
+    constraint periodd_alerts_purchased_range check (abs(purchased) < 1e22 and purchased = round(purchased, 6)),
+    constraint periodd_alerts_decided_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> decided_at),
+    constraint periodd_alerts_recorded_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> recorded_at)
 );
 comment on table periodd_alerts is 'Crossed thresholds: each once per org, feature, period and generation of the limit.';
 comment on column periodd_alerts.org_id is 'The org.';
@@ -138,6 +101,7 @@ comment on column periodd_alerts.purchased is 'Remaining quantity of usable pack
 comment on column periodd_alerts.decided_at is 'Business time of the decision.';
 comment on column periodd_alerts.recorded_at is 'Time at which the row was written.';
 create index periodd_alerts_waiting on periodd_alerts (period_end, org_id) where state = 'waiting';
+alter table periodd_alerts enable row level security;
 
 create table periodd_outbox (
     org_id uuid not null references organizations (id),
@@ -157,14 +121,21 @@ create table periodd_outbox (
     dated timestamptz,
     letter text,
     answer text,
-    fault text check (fault in ('login', 'server', 'refused')),
     settled_at timestamptz,
     recorded_at timestamptz not null default now(),
+    fault text check (fault in ('login', 'server', 'refused')),
     primary key (org_id, id),
     unique (org_id, period_start, feature, generation, threshold, recipient),
     check (period_end > period_start),
     check ((message_id is null) = (letter is null) and (dated is null) = (letter is null)),
-    check ((state = 'due') = (settled_at is null))
+    check ((state = 'due') = (settled_at is null)),
+    constraint periodd_outbox_period_start_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_start),
+    constraint periodd_outbox_period_end_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_end),
+    constraint periodd_outbox_next_attempt_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> next_attempt_at),
+    constraint periodd_outbox_leased_until_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> leased_until),
+    constraint periodd_outbox_dated_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> dated),
+    constraint periodd_outbox_settled_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> settled_at),
+    constraint periodd_outbox_recorded_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> recorded_at)
 )
 -- An email is claimed and settled: room for both on the page.
 with (fillfactor = 60);
@@ -177,7 +148,7 @@ comment on column periodd_outbox.period_end is 'End of the period of the alert: 
 comment on column periodd_outbox.generation is 'Generation of the limit of the alert.';
 comment on column periodd_outbox.threshold is 'Threshold of the alert, in percent.';
 comment on column periodd_outbox.recipient is 'Email address.';
-comment on column periodd_outbox.state is 'due: to be sent; sent: accepted by the server; given_up: never to be sent; suppressed: the address does not exist.';
+comment on column periodd_outbox.state is 'due: to be sent; sent: accepted by the server; given_up: never to be sent; suppressed: the address does not exist, or had unsubscribed by the time it was due.';
 comment on column periodd_outbox.attempts is 'Number of failed attempts.';
 comment on column periodd_outbox.next_attempt_at is 'Earliest time of the next attempt, in real time.';
 comment on column periodd_outbox.leased_until is 'End of the lease of the sending process, in real time; null: no lease.';
@@ -186,36 +157,41 @@ comment on column periodd_outbox.message_id is 'Message-ID, the same at every at
 comment on column periodd_outbox.dated is 'Date header, the same at every attempt, in business time; null until the email is composed.';
 comment on column periodd_outbox.letter is 'Contents as JSON, the same at every attempt; null until the email is composed.';
 comment on column periodd_outbox.answer is 'Last answer of the server, or the reason for giving up.';
-comment on column periodd_outbox.fault is 'Reason to wait that is not the email''s own: login (the mail server refuses the login), server (it cannot be reached), refused (it takes no emails from this sender); null: none.';
 comment on column periodd_outbox.settled_at is 'Time at which the email was sent or given up, in real time; null while due.';
 comment on column periodd_outbox.recorded_at is 'Time at which the row was written.';
+comment on column periodd_outbox.fault is 'Reason to wait that is not the email''s own: login (the mail server refuses the login), server (it cannot be reached), refused (it takes no emails from this sender); null: none.';
 create index periodd_outbox_due on periodd_outbox (next_attempt_at, org_id, id) where state = 'due';
 create index periodd_outbox_waiting on periodd_outbox (recorded_at, org_id, id) where state = 'due';
 create index periodd_outbox_ending on periodd_outbox (period_end) where state = 'due';
 create index periodd_outbox_settled on periodd_outbox (settled_at) where settled_at is not null;
+alter table periodd_outbox enable row level security;
 
 create table periodd_suppressions (
     org_id uuid not null references organizations (id),
     email text not null check (email = lower(email)),
     reason text not null default 'unknown',
     suppressed_at timestamptz not null default now(),
-    primary key (org_id, email)
+    primary key (org_id, email),
+    constraint periodd_suppressions_suppressed_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> suppressed_at)
 );
 comment on table periodd_suppressions is 'Addresses that a mail server rejected as unknown; no emails are sent to them.';
 comment on column periodd_suppressions.org_id is 'The org.';
 comment on column periodd_suppressions.email is 'Email address, in lower case.';
 comment on column periodd_suppressions.reason is 'Answer of the server.';
 comment on column periodd_suppressions.suppressed_at is 'Time of the rejection, in real time.';
+alter table periodd_suppressions enable row level security;
 
 create table periodd_unsubscribe_tokens (
     org_id uuid not null references organizations (id),
     email text not null check (email = lower(email)),
     token uuid not null default gen_random_uuid(),
     recorded_at timestamptz not null default now(),
-    primary key (org_id, email)
+    primary key (org_id, email),
+    constraint periodd_unsubscribe_tokens_recorded_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> recorded_at)
 );
 comment on table periodd_unsubscribe_tokens is 'Tokens of unsubscribe links in emails; valid as long as the contact exists.';
 comment on column periodd_unsubscribe_tokens.org_id is 'The org.';
 comment on column periodd_unsubscribe_tokens.email is 'Email address, in lower case.';
 comment on column periodd_unsubscribe_tokens.token is 'Random part of the link.';
 comment on column periodd_unsubscribe_tokens.recorded_at is 'Time at which the token was created.';
+alter table periodd_unsubscribe_tokens enable row level security;

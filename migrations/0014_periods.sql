@@ -18,7 +18,12 @@ create table billing_periods (
     foreign key (org_id, follows) references billing_periods (org_id, period_end),
     -- … but for the first of an org, of which there is one: null is a value here. (A partial index
     -- would say the same, and mapping tools take it for an index on all rows.)
-    constraint billing_periods_first unique nulls not distinct (org_id, follows)
+    constraint billing_periods_first unique nulls not distinct (org_id, follows),
+    constraint billing_periods_period_start_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_start),
+    constraint billing_periods_period_end_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_end),
+    constraint billing_periods_follows_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> follows),
+    constraint billing_periods_closed_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> closed_at),
+    constraint billing_periods_recorded_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> recorded_at)
 );
 comment on table billing_periods is 'Closed periods. The periods of an org have no gaps, overlaps or duplicates: a foreign key ensures this.';
 comment on column billing_periods.org_id is 'The org.';
@@ -30,22 +35,24 @@ comment on column billing_periods.tzdb_version is 'tz database release at the cl
 comment on column billing_periods.tier is 'Tier of the org in the period.';
 comment on column billing_periods.closed_at is 'Business time of the close.';
 comment on column billing_periods.recorded_at is 'Time at which the row was written.';
+alter table billing_periods enable row level security;
 
 create table billing_period_usage (
     org_id uuid not null,
     feature text not null,
     period_start timestamptz not null,
-    used numeric not null default 0
-        check (used > '-Infinity' and used < 'Infinity' and used = round(used, 6)),
-    included numeric
-        check (included >= 0 and included < 'Infinity' and included = round(included, 6)),
-    drawn numeric not null default 0
-        check (drawn >= 0 and drawn < 'Infinity' and drawn = round(drawn, 6)),
-    uncovered numeric not null default 0
-        check (uncovered >= 0 and uncovered < 'Infinity' and uncovered = round(uncovered, 6)),
+    used numeric not null default 0,
+    included numeric check (included >= 0),
+    drawn numeric not null default 0 check (drawn >= 0),
+    uncovered numeric not null default 0 check (uncovered >= 0),
     primary key (org_id, period_start, feature),
     foreign key (org_id, period_start) references billing_periods (org_id, period_start),
-    check (drawn + uncovered = greatest(0, used - coalesce(included, used)))
+    check (drawn + uncovered = greatest(0, used - coalesce(included, used))),
+    constraint billing_period_usage_period_start_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_start),
+    constraint billing_period_usage_used_range check (abs(used) < 1e22 and used = round(used, 6)),
+    constraint billing_period_usage_included_range check (abs(included) < 1e22 and included = round(included, 6)),
+    constraint billing_period_usage_drawn_range check (abs(drawn) < 1e22 and drawn = round(drawn, 6)),
+    constraint billing_period_usage_uncovered_range check (abs(uncovered) < 1e22 and uncovered = round(uncovered, 6))
 );
 comment on table billing_period_usage is 'Usage of closed periods and how it was paid: one row per feature with usage or a draw.';
 comment on column billing_period_usage.org_id is 'The org.';
@@ -55,6 +62,7 @@ comment on column billing_period_usage.used is 'Used quantity.';
 comment on column billing_period_usage.included is 'Included quantity; null: unlimited.';
 comment on column billing_period_usage.drawn is 'Overage covered by packs.';
 comment on column billing_period_usage.uncovered is 'Overage that nothing covered.';
+alter table billing_period_usage enable row level security;
 
 create table billing_adjustments (
     org_id uuid not null,
@@ -62,17 +70,20 @@ create table billing_adjustments (
     period_start timestamptz not null,
     seq integer not null check (seq > 0),
     kind text not null check (kind in ('late', 'set_aside')),
-    used numeric not null default 0
-        check (used > '-Infinity' and used < 'Infinity' and used = round(used, 6)),
-    drawn numeric not null default 0
-        check (drawn > '-Infinity' and drawn < 'Infinity' and drawn = round(drawn, 6)),
-    uncovered numeric not null default 0
-        check (uncovered > '-Infinity' and uncovered < 'Infinity' and uncovered = round(uncovered, 6)),
+    used numeric not null default 0,
+    drawn numeric not null default 0,
+    uncovered numeric not null default 0,
     reason text,
     decided_at timestamptz not null default now(),
     recorded_at timestamptz not null default now(),
     primary key (org_id, period_start, feature, seq),
-    foreign key (org_id, period_start) references billing_periods (org_id, period_start)
+    foreign key (org_id, period_start) references billing_periods (org_id, period_start),
+    constraint billing_adjustments_period_start_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_start),
+    constraint billing_adjustments_used_range check (abs(used) < 1e22 and used = round(used, 6)),
+    constraint billing_adjustments_drawn_range check (abs(drawn) < 1e22 and drawn = round(drawn, 6)),
+    constraint billing_adjustments_uncovered_range check (abs(uncovered) < 1e22 and uncovered = round(uncovered, 6)),
+    constraint billing_adjustments_decided_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> decided_at),
+    constraint billing_adjustments_recorded_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> recorded_at)
 );
 comment on table billing_adjustments is 'Late usage of closed periods. Usage at the close plus adjustments is the sum of the metrics of the period.';
 comment on column billing_adjustments.org_id is 'The org.';
@@ -86,6 +97,7 @@ comment on column billing_adjustments.uncovered is 'Change of the uncovered quan
 comment on column billing_adjustments.reason is 'Reason, as a sentence.';
 comment on column billing_adjustments.decided_at is 'Business time of the decision.';
 comment on column billing_adjustments.recorded_at is 'Time at which the row was written.';
+alter table billing_adjustments enable row level security;
 
 create table periodd_moved_ends (
     org_id uuid not null references organizations (id),
@@ -94,7 +106,10 @@ create table periodd_moved_ends (
     after timestamptz not null,
     tzdb_before text,
     tzdb_after text not null,
-    primary key (org_id, moved_at)
+    primary key (org_id, moved_at),
+    constraint periodd_moved_ends_moved_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> moved_at),
+    constraint periodd_moved_ends_before_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> before),
+    constraint periodd_moved_ends_after_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> after)
 );
 comment on table periodd_moved_ends is 'Ends of open periods that moved with a change of time zone rules.';
 comment on column periodd_moved_ends.org_id is 'The org.';
@@ -103,21 +118,16 @@ comment on column periodd_moved_ends.before is 'End before the change.';
 comment on column periodd_moved_ends.after is 'End after the change.';
 comment on column periodd_moved_ends.tzdb_before is 'tz database release of the end before the change.';
 comment on column periodd_moved_ends.tzdb_after is 'tz database release of the end after the change.';
+alter table periodd_moved_ends enable row level security;
 
 create table periodd_zone_months (
     time_zone text primary key,
     starts timestamptz[] not null,
-    tzdb_version text not null
+    tzdb_version text not null,
+    constraint periodd_zone_months_starts_range check (case when cardinality(starts) = 0 then true when array_ndims(starts) > 1 then false else array_position(starts, null) is null and '0001-01-01 00:00:00+00' <= all (starts) and '9999-12-31 23:59:59.999999+00' >= all (starts) end)
 );
 comment on table periodd_zone_months is 'Starts of calendar months in every accepted zone; db migrate and the daemon fill it.';
 comment on column periodd_zone_months.time_zone is 'tz database name.';
 comment on column periodd_zone_months.starts is 'First instants of consecutive months, in ascending order.';
 comment on column periodd_zone_months.tzdb_version is 'tz database release of the starts.';
-
-create table periodd_facts (
-    name text primary key,
-    value text not null
-);
-comment on table periodd_facts is 'Facts about this database, such as the newest tz database release that was used.';
-comment on column periodd_facts.name is 'Name of the fact.';
-comment on column periodd_facts.value is 'Value of the fact.';
+alter table periodd_zone_months enable row level security;

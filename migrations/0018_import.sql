@@ -8,7 +8,9 @@ create table periodd_imports (
     views text[] not null default '{}',
     foreign_keys text[] not null default '{}',
     after_sql text,
-    legacy_dropped_at timestamptz
+    legacy_dropped_at timestamptz,
+    constraint periodd_imports_applied_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> applied_at),
+    constraint periodd_imports_legacy_dropped_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> legacy_dropped_at)
 );
 comment on table periodd_imports is 'Imports by db import; the replaced tables stay as NAME_legacy until db import --drop-legacy.';
 comment on column periodd_imports.id is 'Number of the import.';
@@ -25,19 +27,20 @@ create table periodd_import_sums (
     import integer not null,
     org_id uuid not null,
     feature text not null,
+    amount numeric not null default 0,
     is_period boolean not null,
     since timestamptz not null,
-    amount numeric not null default 0
-        check (amount > '-Infinity' and amount < 'Infinity' and amount = round(amount, 6)),
-    primary key (import, org_id, feature, is_period, since)
+    primary key (import, org_id, feature, is_period, since),
+    constraint periodd_import_sums_since_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> since),
+    constraint periodd_import_sums_amount_range check (abs(amount) < 1e22 and amount = round(amount, 6))
 );
 comment on table periodd_import_sums is 'Sums of the replaced tables per org and feature, by period and by calendar month; db verify compares them with the imported rows.';
 comment on column periodd_import_sums.import is 'The import.';
 comment on column periodd_import_sums.org_id is 'The org.';
 comment on column periodd_import_sums.feature is 'The feature.';
+comment on column periodd_import_sums.amount is 'Quantity.';
 comment on column periodd_import_sums.is_period is 'True: sum of a period, as counters were merged; false: sum of a calendar month by the original rows'' own times.';
 comment on column periodd_import_sums.since is 'Start of the period or month.';
-comment on column periodd_import_sums.amount is 'Quantity.';
 alter table periodd_import_sums enable row level security;
 
 create table periodd_import_ids (
