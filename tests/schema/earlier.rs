@@ -1,5 +1,5 @@
-//! A database of before the first release, as the periodd of that time made and used it: it comes to
-//! the schema of ours in place, and says the same as before. `earlier/make` tells its story.
+//! A database of before the first release, as the periodd of that time made and used it: it comes
+//! to the schema of ours in place, and says the same as before. `earlier/make` tells its story.
 
 use std::path::PathBuf;
 
