@@ -1,4 +1,5 @@
-//! What the database says for `/metrics`: read by one task every 15 seconds, each statement bounded.
+//! What the database says for `/metrics`: read by one task every 15 seconds, each statement
+//! bounded.
 //!
 //! When reading fails, these facts are absent, neither frozen nor 0, and their age rises. Every
 //! replica says the same: whoever adds them up counts twice, so dashboards and rules take `max`.
@@ -170,7 +171,8 @@ impl Default for Durations {
 }
 
 impl Ledger {
-    /// Reads on. What ended before the first reading is not counted, as if the process had not been.
+    /// Reads on. What ended before the first reading is not counted: counters begin with their
+    /// process.
     async fn follow(
         &mut self,
         connection: &mut Connection,
