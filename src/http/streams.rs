@@ -48,8 +48,8 @@ impl View {
             features.push((limit.feature.clone(), json));
         }
         hash.update(standing.time_zone.as_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        let id = format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        let start = hash.finalize().iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte));
+        let id = format!("{start:016x}");
         let period =
             standing.limits.iter().find_map(|limit| limit.period_start.zip(limit.period_end));
         Self {
