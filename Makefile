@@ -47,7 +47,8 @@ psql:
 	@scripts/with-postgresql sh -ec '\
 		sql() { "$$PERIODD_TEST_BINARIES/psql" -X -h "$$PERIODD_TEST_SERVER" -U postgres "$$@"; }; \
 		sql -q -c "create database periodd" postgres; \
-		cat migrations/[0-9]*.sql migrations/api/*.sql | sql -q -1 -v ON_ERROR_STOP=1 periodd >/dev/null; \
+		cat migrations/[0-9]*.sql migrations/api/*.sql \
+			| PGOPTIONS="-c client_min_messages=warning" sql -q -1 -v ON_ERROR_STOP=1 periodd >/dev/null; \
 		sql periodd'
 
 # Everything that must hold before a change is merged. The tests come last, so that their result

@@ -55,11 +55,13 @@ pub fn url_part(text: &str) -> String {
     })
 }
 
-/// Text in lines of at most `width` characters, where it has spaces to break at.
+/// Text in lines of at most `width` characters, where it has spaces to break at. Those of numbers
+/// and their signs (`80 %`, `19,00 €`) are no such spaces, and stay.
 pub fn wrapped(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut columns = 0;
-    for word in text.split_whitespace() {
+    let words = text.split([' ', '\t', '\r', '\n']).filter(|word| !word.is_empty());
+    for word in words {
         let length = word.chars().count();
         if let Some(line) = lines.last_mut().filter(|_| columns + 1 + length <= width) {
             line.push(' ');
@@ -75,7 +77,13 @@ pub fn wrapped(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{visible, visible_lines};
+    use super::{visible, visible_lines, wrapped};
+
+    #[test]
+    fn a_number_and_its_sign_stay_together() {
+        assert_eq!(wrapped("noch 80\u{a0}% frei", 8), "noch\n80\u{a0}%\nfrei");
+        assert_eq!(wrapped("  a\nb  c ", 3), "a b\nc");
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_written_out() {

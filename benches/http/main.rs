@@ -4,6 +4,7 @@
 //! connection that stays open. Both sides take turns on the same database.
 //! `PERIODD_BENCH_SECONDS` and `PERIODD_BENCH_TURNS` make it smaller.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -77,7 +78,7 @@ impl Daemon {
             directory.path().display()
         );
         for job in ["rollover", "sync", "audit", "alerts", "deliver", "retention"] {
-            text += &format!("[schedule.{job}]\nenabled = false\n");
+            let _ = write!(text, "[schedule.{job}]\nenabled = false\n");
         }
         std::fs::write(&config, text).expect("written");
         let periodd = || {
@@ -106,6 +107,9 @@ impl Drop for Daemon {
         let _ = self.child.wait();
     }
 }
+
+/// What a client asks: method, path and body.
+type Ask = fn(u64) -> (&'static str, String, String);
 
 /// Calls per second, and the 99th percentile of a call in milliseconds.
 struct Measured {
@@ -245,7 +249,7 @@ async fn main() {
     let mut slow = false;
     println!("| over HTTP, {CLIENTS} clients | baseline/s | calls/s | ratio | p99 |");
     println!("|---|---:|---:|---:|---:|");
-    let works: [(&str, &str, fn(u64) -> (&'static str, String, String)); 3] = [
+    let works: [(&str, &str, Ask); 3] = [
         ("check", include_str!("check.sql"), check),
         ("limits", include_str!("check.sql"), limits),
         ("increment", include_str!("increment.sql"), increment),

@@ -28,8 +28,8 @@ pub(super) struct Route {
     /// A sentence that says what it does.
     pub(super) summary: &'static str,
     pub(super) parameters: &'static [Parameter],
-    /// The shape of the body, where there is one.
-    pub(super) body: Option<fn(&mut SchemaGenerator) -> Schema>,
+    /// The media types of the body, where there is one, each with its shape.
+    pub(super) bodies: &'static [Shape],
     /// The shape of the answer; `None`: it is no JSON.
     pub(super) answer: Option<fn(&mut SchemaGenerator) -> Schema>,
     /// The media type of the answer.
@@ -38,6 +38,9 @@ pub(super) struct Route {
     pub(super) problems: &'static [Code],
     pub(super) handler: Handler,
 }
+
+/// A media type, and the shape of what is sent in it.
+pub(super) type Shape = (&'static str, fn(&mut SchemaGenerator) -> Schema);
 
 /// What works on a call.
 pub(super) type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
@@ -55,12 +58,23 @@ pub(super) enum Access {
     Needs(Scope),
 }
 
+/// What a parameter holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// A quantity that is greater than zero.
+    Quantity,
+}
+
 /// A parameter of the query.
 pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) meaning: &'static str,
     /// A value, as an example.
     pub(super) example: &'static str,
+    pub(super) kind: Kind,
     pub(super) is_required: bool,
 }
 
@@ -122,10 +136,7 @@ async fn work(
             return Err(Problem::new(Code::Malformed, "the path contains a NUL character"));
         }
         let query = query(route, parts.uri.query())?;
-        let body = match route.body {
-            Some(_) => read(&shared, body).await?,
-            None => Bytes::new(),
-        };
+        let body = if route.bodies.is_empty() { Bytes::new() } else { read(&shared, body).await? };
         let headers = parts.headers;
         (route.handler)(Call { shared, token, headers, body, path, query }).await
     };

@@ -23,7 +23,7 @@ pub(super) const ROUTES: [Route; 1] = [Route {
     access: Access::Needs(Scope::Admin),
     summary: "Makes a token for a customer's browser: this organization, reading alone, 15 minutes.",
     parameters: &[],
-    body: Some(SchemaGenerator::subschema_for::<Wanted>),
+    bodies: &[("application/json", SchemaGenerator::subschema_for::<Wanted>)],
     answer: Some(SchemaGenerator::subschema_for::<Made>),
     media_type: "application/json",
     problems: &[Code::UnknownOrg],

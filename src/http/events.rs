@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::answer::{Answer, json};
-use super::call::{Access, Call, Parameter, Route};
+use super::call::{Access, Call, Kind, Parameter, Route, Shape};
 use super::metrics::Became;
 use super::problem::{Code, Fault, Problem};
 use super::quantity::Amount;
@@ -26,6 +26,7 @@ const PARTIAL: Parameter = Parameter {
     name: "partial",
     meaning: "`true` records the good events where others are refused.",
     example: "true",
+    kind: Kind::Flag,
     is_required: false,
 };
 const PROBLEMS: &[Code] =
@@ -40,7 +41,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "Records usage: one event, or up to 1,000 in a list, also as CloudEvents. All or \
                   none; a repeated key is a duplicate, and a success.",
         parameters: &[PARTIAL],
-        body: Some(SchemaGenerator::subschema_for::<OneOrMany>),
+        bodies: BODIES,
         answer: Some(SchemaGenerator::subschema_for::<Recorded>),
         media_type: "application/json",
         problems: PROBLEMS,
@@ -52,7 +53,7 @@ pub(super) const ROUTES: [Route; 2] = [
         access: Access::Needs(Scope::Record),
         summary: "The same for one organization, which the events need not name.",
         parameters: &[PARTIAL],
-        body: Some(SchemaGenerator::subschema_for::<OneOrMany>),
+        bodies: BODIES,
         answer: Some(SchemaGenerator::subschema_for::<Recorded>),
         media_type: "application/json",
         problems: PROBLEMS,
@@ -112,12 +113,23 @@ pub(super) struct CloudData {
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[allow(dead_code, reason = "describes what is read piece by piece")]
-pub(super) enum OneOrMany {
+enum OneOrMany {
     One(Plain),
-    Many(Vec<Plain>),
-    Cloud(Cloud),
-    Clouds(Vec<Cloud>),
+    Many(#[schemars(length(min = 1, max = 1000))] Vec<Plain>),
 }
+
+/// A list of `CloudEvents`.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+#[allow(dead_code, reason = "describes what is read piece by piece")]
+struct Clouds(#[schemars(length(min = 1, max = 1000))] Vec<Cloud>);
+
+/// What may be sent.
+const BODIES: &[Shape] = &[
+    ("application/json", SchemaGenerator::subschema_for::<OneOrMany>),
+    (CLOUD_EVENT, SchemaGenerator::subschema_for::<Cloud>),
+    (CLOUD_BATCH, SchemaGenerator::subschema_for::<Clouds>),
+];
 
 /// What became of a batch.
 #[derive(Serialize, JsonSchema)]

@@ -20,7 +20,7 @@ pub(super) const ROUTES: [Route; 1] = [Route {
     summary: "Everything about an organization: its subscription, usage, packs, closed periods, and \
               what to do about problems.",
     parameters: &[],
-    body: None,
+    bodies: &[],
     answer: Some(SchemaGenerator::subschema_for::<Explained>),
     media_type: "application/json",
     problems: &[Code::UnknownOrg],

@@ -33,7 +33,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "Uses a quantity of a feature if the allowance permits, all or nothing. A refusal \
                   is an answer with `allowed: false`; send a key to be able to repeat the request.",
         parameters: &[],
-        body: Some(SchemaGenerator::subschema_for::<OfOrg>),
+        bodies: &[("application/json", SchemaGenerator::subschema_for::<OfOrg>)],
         answer: Some(SchemaGenerator::subschema_for::<Incremented>),
         media_type: "application/json",
         problems: PROBLEMS,
@@ -45,7 +45,7 @@ pub(super) const ROUTES: [Route; 2] = [
         access: Access::Needs(Scope::Record),
         summary: "The same for a user, whose organization pays.",
         parameters: &[],
-        body: Some(SchemaGenerator::subschema_for::<OfUser>),
+        bodies: &[("application/json", SchemaGenerator::subschema_for::<OfUser>)],
         answer: Some(SchemaGenerator::subschema_for::<Incremented>),
         media_type: "application/json",
         problems: PROBLEMS,

@@ -4,7 +4,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 
 use super::answer::{Answer, json};
-use super::call::{Access, Call, Parameter, Route};
+use super::call::{Access, Call, Kind, Parameter, Route};
 use super::problem::{Code, Problem};
 use crate::billing::offers::{self, Offer};
 use crate::billing::{Instant, Quantity, Zone};
@@ -16,12 +16,14 @@ const FEATURE: Parameter = Parameter {
     name: "feature",
     meaning: "Only this feature, in any case of letters.",
     example: "minutes_transcribed",
+    kind: Kind::Text,
     is_required: false,
 };
 const AMOUNT: Parameter = Parameter {
     name: "amount",
     meaning: "How much would be used; 1 if not given.",
     example: "12.5",
+    kind: Kind::Quantity,
     is_required: false,
 };
 
@@ -33,7 +35,7 @@ pub(super) const ROUTES: [Route; 2] = [
         access: Access::Needs(Scope::Read),
         summary: "What an organization has used and may still use, per feature.",
         parameters: &[FEATURE],
-        body: None,
+        bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<Limits>),
         media_type: "application/json",
         problems: &[Code::UnknownOrg, Code::UnknownFeature],
@@ -45,7 +47,7 @@ pub(super) const ROUTES: [Route; 2] = [
         access: Access::Needs(Scope::Read),
         summary: "Whether a use would be allowed now, and if not, why. Nothing is reserved.",
         parameters: &[AMOUNT],
-        body: None,
+        bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<Checked>),
         media_type: "application/json",
         problems: &[Code::UnknownOrg, Code::UnknownFeature],

@@ -9,7 +9,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, json as answer_json};
-use super::call::{Access, Call, Route};
+use super::call::{Access, Call, Kind, Route};
 use super::page::{escaped, page};
 use super::problem::{Code, Document, Problem};
 
@@ -21,7 +21,7 @@ pub(super) const ROUTES: [Route; 3] = [
         access: Access::Open,
         summary: "The description of this API, as OpenAPI 3.1.",
         parameters: &[],
-        body: None,
+        bodies: &[],
         answer: Some(|_| schemars::json_schema!({ "type": "object" })),
         media_type: "application/json",
         problems: &[],
@@ -33,7 +33,7 @@ pub(super) const ROUTES: [Route; 3] = [
         access: Access::Open,
         summary: "The same as a page.",
         parameters: &[],
-        body: None,
+        bodies: &[],
         answer: None,
         media_type: "text/html",
         problems: &[],
@@ -45,7 +45,7 @@ pub(super) const ROUTES: [Route; 3] = [
         access: Access::Open,
         summary: "What a code of a problem means, and what to do.",
         parameters: &[],
-        body: None,
+        bodies: &[],
         answer: None,
         media_type: "text/html",
         problems: &[Code::NotFound],
@@ -119,7 +119,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
         json!({
             "name": parameter.name, "in": "query", "required": parameter.is_required,
             "description": parameter.meaning, "example": parameter.example,
-            "schema": { "type": "string" },
+            "schema": schema_of(parameter.kind),
         })
     }));
     let good = match route.answer {
@@ -148,11 +148,16 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
         "parameters": parameters,
         "responses": responses,
     });
-    if let Some(body) = route.body {
-        operation["requestBody"] = json!({
-            "required": true,
-            "content": { "application/json": { "schema": body(generator) } },
-        });
+    if !route.bodies.is_empty() {
+        let bodies = route.bodies.iter();
+        let content: Map<String, Value> = bodies
+            .map(|(media_type, body)| {
+                ((*media_type).to_owned(), json!({ "schema": body(generator) }))
+            })
+            .collect();
+        // Whoever posts to a page means it, whatever else is said.
+        let is_required = route.answer.is_some();
+        operation["requestBody"] = json!({ "required": is_required, "content": content });
     }
     if let Access::Needs(scope) = route.access {
         operation["security"] = json!([{ "token": [] }]);
@@ -169,7 +174,7 @@ fn statuses(route: &Route) -> Vec<(u16, BTreeSet<Code>)> {
     if matches!(route.access, Access::Needs(_) | Access::Metrics) {
         codes.extend(OF_TOKENS);
     }
-    if route.body.is_some() {
+    if !route.bodies.is_empty() {
         codes.extend(OF_BODIES);
     }
     let mut statuses: Vec<(u16, BTreeSet<Code>)> = Vec::new();
@@ -182,6 +187,14 @@ fn statuses(route: &Route) -> Vec<(u16, BTreeSet<Code>)> {
     }
     statuses.sort_by_key(|(status, _)| *status);
     statuses
+}
+
+fn schema_of(kind: Kind) -> Value {
+    match kind {
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Quantity => json!({ "type": "string", "pattern": r"^\d{1,22}(\.\d{1,6})?$" }),
+    }
 }
 
 fn placeholders(path: &str) -> impl Iterator<Item = &str> {

@@ -24,7 +24,7 @@ pub(super) const ROUTES: [Route; 1] = [Route {
               organization or feature. Asks no database: what comes from there is up to 15 seconds \
               old, and absent where it could not be read.",
     parameters: &[],
-    body: None,
+    bodies: &[],
     answer: None,
     media_type: "text/plain",
     problems: &[],

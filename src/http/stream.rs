@@ -45,7 +45,7 @@ pub(super) const ROUTES: [Route; 1] = [Route {
               `unavailable`, `available`, `bye`. With `Last-Event-ID`, nothing that is known \
               already is repeated.",
     parameters: &[],
-    body: None,
+    bodies: &[],
     answer: None,
     media_type: EVENTS,
     problems: &[Code::UnknownOrg],

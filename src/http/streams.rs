@@ -48,9 +48,8 @@ impl View {
             features.push((limit.feature.clone(), json));
         }
         hash.update(standing.time_zone.as_bytes());
-        let hash: [u8; 32] = hash.finalize().into();
-        let first = hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
-        let id = format!("{first:016x}");
+        let start = hash.finalize().iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte));
+        let id = format!("{start:016x}");
         let period =
             standing.limits.iter().find_map(|limit| limit.period_start.zip(limit.period_end));
         Self {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::answer::{Answer, json};
-use super::call::{Access, Call, Parameter, Route, from_json_slice};
+use super::call::{Access, Call, Kind, Parameter, Route, from_json_slice};
 use super::limits::Limits;
 use super::problem::{Code, Problem};
 use super::settings::{of_sync, sync_request};
@@ -26,12 +26,14 @@ const ORG: Parameter = Parameter {
     name: "organizationId",
     meaning: "Id or slug of the organization.",
     example: "acme",
+    kind: Kind::Text,
     is_required: true,
 };
 const FORCE: Parameter = Parameter {
     name: "forceSync",
     meaning: "`true` audits first; otherwise what waits is counted first.",
     example: "true",
+    kind: Kind::Flag,
     is_required: false,
 };
 
@@ -43,7 +45,7 @@ pub(super) const ROUTES: [Route; 3] = [
         access: Access::Needs(TokenScope::Sync),
         summary: "Counts what waits for an organization, and finds and repairs drift, at once.",
         parameters: &[],
-        body: None,
+        bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<SyncReport>),
         media_type: "application/json",
         problems: PROBLEMS,
@@ -55,7 +57,7 @@ pub(super) const ROUTES: [Route; 3] = [
         access: Access::Needs(TokenScope::Sync),
         summary: "The limits of an organization, after what waits was counted.",
         parameters: &[ORG, FORCE],
-        body: None,
+        bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<Limits>),
         media_type: "application/json",
         problems: PROBLEMS,
@@ -67,7 +69,7 @@ pub(super) const ROUTES: [Route; 3] = [
         access: Access::Needs(TokenScope::Sync),
         summary: "Counts, audits and answers the limits; the body may come with any content type.",
         parameters: &[],
-        body: Some(SchemaGenerator::subschema_for::<V2>),
+        bodies: &[("application/json", SchemaGenerator::subschema_for::<V2>)],
         answer: Some(SchemaGenerator::subschema_for::<Limits>),
         media_type: "application/json",
         problems: PROBLEMS,

@@ -17,7 +17,7 @@ pub(super) const ROUTES: [Route; 2] = [
         access: Access::Open,
         summary: "A page with one button; changes nothing.",
         parameters: &[],
-        body: None,
+        bodies: &[],
         answer: None,
         media_type: "text/html",
         problems: &[],
@@ -30,7 +30,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "Opts the address of the link out of warnings below 100 %; with `action=undo`, in \
                   again. Twice is the same.",
         parameters: &[],
-        body: Some(|_| schemars::json_schema!({ "type": "string" })),
+        bodies: &[("application/x-www-form-urlencoded", |_| schemars::json_schema!({}))],
         answer: None,
         media_type: "text/html",
         problems: &[],

@@ -15,7 +15,9 @@ async fn served() -> Served {
 }
 
 fn event(org: &str, quantity: Value, key: &str) -> Value {
-    json!({ "org": org, "feature": "sms_sent", "quantity": quantity, "key": key })
+    let mut event = json!({ "org": org, "feature": "sms_sent", "key": key });
+    event["quantity"] = quantity;
+    event
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +72,7 @@ async fn a_batch_is_whole_or_nothing_and_every_bad_event_is_named() {
         misspelt,
         unmetered,
         event("acme", json!(1), ""),
-        event("acme", json!(0.1234567), "digits"),
+        event("acme", json!(0.123_456_7), "digits"),
     ]);
     let answer = served.post(PATH, batch.clone()).await.is(422);
     answer.is_problem("invalid");

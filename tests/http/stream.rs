@@ -13,7 +13,7 @@ use crate::served::{Served, token};
 use crate::support::{TestDatabase, url_of};
 
 /// Nothing here takes that long, unless something hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PATH: &str = "/api/v1/usage/acme/stream";
 
 /// A message: its id if it has one, and its JSON.

@@ -1,5 +1,6 @@
 //! A client that sends exactly what it is given: a request on a connection of its own.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long an answer may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -83,10 +84,10 @@ impl Request {
             text += "connection: close\r\n";
         }
         for (name, value) in &self.headers {
-            text += &format!("{name}: {value}\r\n");
+            let _ = write!(text, "{name}: {value}\r\n");
         }
         if let Some(body) = &self.body {
-            text += &format!("content-length: {}\r\n", body.len());
+            let _ = write!(text, "content-length: {}\r\n", body.len());
         }
         text + "\r\n" + self.body.as_deref().unwrap_or_default()
     }

@@ -1,12 +1,12 @@
-//! Databases of before the first release, whose schema ten earlier migrations made: they are brought
-//! to the schema of ours in place, and their history becomes that of a database that never had them.
+//! Databases of before the first release, whose schema ten earlier migrations made. They are
+//! brought to ours in place, and their history becomes that of a database that never had those.
 
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 
 use super::error::StoreError;
-use super::migrate::{self, Known, Migration};
+use super::history::{self, Known, Migration};
 use super::migrations::MIGRATIONS;
 
 /// The numbers of the earlier migrations. Ours begin after them, so that a periodd that knows only
@@ -36,15 +36,15 @@ pub(super) fn is_history(known: &[Known]) -> bool {
 pub(super) async fn bring_up(connection: &mut PgConnection) -> Result<Vec<Migration>, StoreError> {
     refuse_open_import(connection).await?;
     let mut brought = Vec::new();
-    migrate::run(connection, "history", migrate::HISTORY_COMMENTS.to_owned()).await?;
+    history::run(connection, "history", history::COMMENTS.to_owned()).await?;
     for bridge in BRIDGE.iter() {
         let name = format!("{} {}", bridge.version, bridge.description);
-        migrate::run(connection, &name, bridge.sql.as_str().to_owned()).await?;
+        history::run(connection, &name, bridge.sql.as_str().to_owned()).await?;
         sqlx::query("delete from periodd_migrations").execute(&mut *connection).await?;
         for migration in MIGRATIONS.iter().filter(|ours| ours.version <= bridge.version) {
             let comments = comments(migration.sql.as_str());
-            migrate::run(connection, &name, comments).await?;
-            brought.push(migrate::record(connection, migration).await?);
+            history::run(connection, &name, comments).await?;
+            brought.push(history::record(connection, migration).await?);
         }
     }
     Ok(brought)
@@ -55,7 +55,7 @@ fn comments(text: &str) -> String {
     text.lines().filter(|line| line.starts_with("comment on ")).collect::<Vec<_>>().join("\n")
 }
 
-/// Views and keys that an import replaced were kept as statements then, which nothing runs any more.
+/// Views and keys that an import replaced were kept as statements then, which nothing runs now.
 async fn refuse_open_import(connection: &mut PgConnection) -> Result<(), StoreError> {
     let is_open: bool = sqlx::query_scalar(
         "select exists (select from periodd_imports

@@ -11,26 +11,16 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::api::{self, failed};
+use super::api;
 use super::database::Database;
 use super::earlier;
 use super::error::StoreError;
+pub use super::history::Migration;
+use super::history::{self, Known, is_migrated, known, version};
 use super::lock_wait::{self, LockWait};
 use super::migrations::MIGRATIONS;
 use super::tables;
-use crate::billing::Instant;
 use crate::store::{orgs::zones, usage::ranges};
-
-/// A migration, applied or not.
-#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
-pub struct Migration {
-    /// Its number.
-    pub version: i64,
-    /// What it brings.
-    pub description: String,
-    /// Since when it is applied.
-    pub applied_at: Option<Instant>,
-}
 
 /// Applies what is missing, and returns the migrations that were applied now. Waits for others as
 /// long as [`LockWait`] does by default.
@@ -145,12 +135,12 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
     // Functions pin the search path of their creation; the caller's own schema has no place in it.
     let schema = tables::current_schema(connection).await?;
     tables::search_only(connection, &schema).await?;
-    exclude_others(connection, &schema).await?;
+    history::exclude_others(connection, &schema).await?;
     let mut known = known(connection).await?;
     let mut applied = Vec::new();
     if earlier::is_history(&known) {
         applied = earlier::bring_up(connection).await?;
-        known = self::known(connection).await?;
+        known = history::known(connection).await?;
     }
     refuse_foreign(&known)?;
     for migration in MIGRATIONS.iter() {
@@ -158,99 +148,10 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
             continue;
         }
         let text = migration.sql.as_str().to_owned();
-        run(connection, &migration.version.to_string(), text).await?;
-        applied.push(record(connection, migration).await?);
+        history::run(connection, &migration.version.to_string(), text).await?;
+        applied.push(history::record(connection, migration).await?);
     }
     Ok(applied)
-}
-
-/// Runs the statements of a migration.
-pub(super) async fn run(
-    connection: &mut PgConnection,
-    migration: &str,
-    text: String,
-) -> Result<(), StoreError> {
-    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(connection).await;
-    done.map_err(|error| failed(migration, error)).map(drop)
-}
-
-/// Writes down that a migration is applied.
-pub(super) async fn record(
-    connection: &mut PgConnection,
-    migration: &sqlx::migrate::Migration,
-) -> Result<Migration, StoreError> {
-    let row: (Instant,) = sqlx::query_as(
-        "insert into periodd_migrations (version, description, checksum)
-         values ($1, $2, $3) returning applied_at",
-    )
-    .bind(migration.version)
-    .bind(migration.description.as_ref())
-    .bind(migration.checksum.as_ref())
-    .fetch_one(connection)
-    .await?;
-    Ok(Migration {
-        version: migration.version,
-        description: migration.description.to_string(),
-        applied_at: Some(row.0),
-    })
-}
-
-/// What the table of migrations is for.
-pub(super) const HISTORY_COMMENTS: &str = "
-    comment on table periodd_migrations is 'Applied migrations.';
-    comment on column periodd_migrations.version is 'Number of the migration.';
-    comment on column periodd_migrations.description is 'What the migration added.';
-    comment on column periodd_migrations.checksum is 'Checksum of the text.';
-    comment on column periodd_migrations.applied_at is 'Time of the migration.';";
-
-/// Makes the table of migrations if it is not there, and keeps other migrators from it until the
-/// transaction ends. Readers of it are not disturbed.
-async fn exclude_others(connection: &mut PgConnection, schema: &str) -> Result<(), StoreError> {
-    if !is_migrated(connection).await? {
-        let made = format!(
-            "create table periodd_migrations (
-                 version bigint primary key,
-                 description text not null,
-                 checksum bytea not null,
-                 applied_at timestamptz not null default now());
-             alter table periodd_migrations enable row level security;
-             {HISTORY_COMMENTS}"
-        );
-        let made = sqlx::raw_sql(sqlx::AssertSqlSafe(made));
-        return made.execute(connection).await.map(drop).map_err(made_by_another);
-    }
-    let table = tables::QualifiedName::new(schema, "periodd_migrations");
-    let lock = format!("lock table {table} in share row exclusive mode");
-    tables::execute(connection, &lock).await.map(drop).map_err(Into::into)
-}
-
-/// The table of migrations could not be made: another migrator was first, and this one waits for
-/// it as for a lock.
-fn made_by_another(error: sqlx::Error) -> StoreError {
-    let code =
-        error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned));
-    // Its name, its type's name, or its row type were written meanwhile.
-    let is_taken = ["23505", "42P07", "42710"].contains(&code.as_deref().unwrap_or_default());
-    if is_taken {
-        StoreError::Held("another process is migrating the schema".to_owned())
-    } else {
-        error.into()
-    }
-}
-
-/// A migration as the database remembers it.
-#[derive(sqlx::FromRow)]
-pub(super) struct Known {
-    pub(super) version: i64,
-    pub(super) checksum: Vec<u8>,
-    applied_at: Instant,
-}
-
-async fn known(connection: &mut PgConnection) -> Result<Vec<Known>, StoreError> {
-    let rows = sqlx::query_as(
-        "select version, checksum, applied_at from periodd_migrations order by version",
-    );
-    Ok(rows.fetch_all(connection).await?)
 }
 
 fn refuse_foreign(known: &[Known]) -> Result<(), StoreError> {
@@ -357,16 +258,6 @@ pub async fn was_migrated(database: &Database) -> Result<bool, StoreError> {
     Ok(version(&mut *database.connection().await?).await? > 0)
 }
 
-/// The latest migration that was applied; 0 where none was.
-async fn version(connection: &mut PgConnection) -> Result<i64, StoreError> {
-    if !is_migrated(connection).await? {
-        return Ok(0);
-    }
-    let row: (Option<i64>,) =
-        sqlx::query_as("select max(version) from periodd_migrations").fetch_one(connection).await?;
-    Ok(row.0.unwrap_or_default())
-}
-
 /// Refuses a role that would see some of the rows, or none.
 async fn require_owner(connection: &mut PgConnection) -> Result<(), StoreError> {
     let found: Option<(bool, String, String)> = sqlx::query_as(
@@ -382,11 +273,4 @@ async fn require_owner(connection: &mut PgConnection) -> Result<(), StoreError> 
         )));
     }
     Ok(())
-}
-
-async fn is_migrated(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    let row: (bool,) = sqlx::query_as("select to_regclass('periodd_migrations') is not null")
-        .fetch_one(connection)
-        .await?;
-    Ok(row.0)
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod database;
 mod earlier;
 pub mod error;
+mod history;
 pub mod ids;
 pub(in crate::store) mod lease;
 mod lock_holders;

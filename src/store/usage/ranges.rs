@@ -429,8 +429,8 @@ mod tests {
                        jars_weight_range check (abs(weight) < 1e22 and (weight > 0)),\n    \
                        constraint jars_other check (true)\n);";
         let altered = "alter table if exists jars\n    add constraint jars_weight_range check \
-                       (abs(weight) < 1e22 and (weight > 0)) not valid,\n    add column x int,\n    \
-                       add constraint jars_other check (true) not valid;";
+                       (abs(weight) < 1e22 and (weight > 0)) not valid,\n    \
+                       add column x int,\n    add constraint jars_other check (true) not valid;";
         for text in [created, altered] {
             let range = Range {
                 table: "jars".to_owned(),
