@@ -690,9 +690,9 @@ create table periodd_tokens (
     created_at timestamp with time zone not null default now(),
     digest bytea not null,
     expires_at timestamp with time zone,
-    last_used_on date,
+    last_used_at timestamp with time zone,
     name text not null,
-    org_id uuid,
+    only_org uuid,
     revoked_at timestamp with time zone,
     scopes text[] not null
 );
@@ -700,7 +700,7 @@ alter table periodd_tokens add constraint periodd_tokens_created_at_range CHECK 
 alter table periodd_tokens add constraint periodd_tokens_digest_check CHECK ((octet_length(digest) = 32));
 alter table periodd_tokens add constraint periodd_tokens_digest_key UNIQUE (digest);
 alter table periodd_tokens add constraint periodd_tokens_expires_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> expires_at));
-alter table periodd_tokens add constraint periodd_tokens_last_used_on_range CHECK (((last_used_on >= '0001-01-01'::date) AND (last_used_on <= '9999-12-31'::date)));
+alter table periodd_tokens add constraint periodd_tokens_last_used_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> last_used_at));
 alter table periodd_tokens add constraint periodd_tokens_name_check CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'::text));
 alter table periodd_tokens add constraint periodd_tokens_pkey PRIMARY KEY (name);
 alter table periodd_tokens add constraint periodd_tokens_revoked_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> revoked_at));

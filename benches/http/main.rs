@@ -1,7 +1,7 @@
 //! The HTTP API beside the same SQL called by pgbench over as many connections: `make bench`.
 //!
-//! The daemon is a process of its own, with its jobs switched off; its clients are here, each with a
-//! connection that stays open. Both sides take turns on the same database.
+//! The daemon is a process of its own, with its jobs switched off; its clients are here, each with
+//! a connection that stays open. Both sides take turns on the same database.
 //! `PERIODD_BENCH_SECONDS` and `PERIODD_BENCH_TURNS` make it smaller.
 
 use std::fmt::Write;

@@ -216,10 +216,10 @@ impl From<jobs::refund::Error> for Failure {
     }
 }
 
-impl From<jobs::usage_file::Error> for Failure {
-    fn from(error: jobs::usage_file::Error) -> Self {
+impl From<jobs::usage::file::Error> for Failure {
+    fn from(error: jobs::usage::file::Error) -> Self {
         match error {
-            jobs::usage_file::Error::Store(error) => error.into(),
+            jobs::usage::file::Error::Store(error) => error.into(),
             other => Self::usage(other),
         }
     }

@@ -8,8 +8,9 @@ use super::session::{Schema, Session, with_session};
 use super::times::Local;
 use super::{Exit, Failure, Global};
 use crate::billing::Instant;
-use crate::jobs::tokens::Secret;
+use crate::command::Command as Proposed;
 use crate::store::orgs;
+use crate::store::tokens::secret::Secret;
 use crate::store::tokens::{self, NewToken, Scope, TokenRow};
 
 const NOTES: &str = "Examples:
@@ -132,8 +133,8 @@ async fn add(
     let new = NewToken { name, digest: secret.digest(), scopes, org: org_id, expires_at };
     if !tokens::add(&mut *session.database.connection().await?, &new).await? {
         return Err(Failure::usage(format!(
-            "a token named {name} exists already; choose another name, or revoke it first: periodd \
-             tokens revoke {name}"
+            "a token named {name} exists already; choose another name, or revoke it first: {}",
+            Proposed::periodd(["tokens", "revoke", name])
         )));
     }
     session.screen.note("this token is not shown again");
@@ -157,7 +158,8 @@ async fn list(session: &Session) -> Result<Exit, Failure> {
 async fn revoke(session: &Session, name: &str) -> Result<Exit, Failure> {
     if !tokens::revoke(&mut *session.database.connection().await?, name).await? {
         return Err(Failure::usage(format!(
-            "no valid token is named {name}; list them with: periodd tokens list"
+            "no valid token is named {name}; list them with: {}",
+            Proposed::periodd(["tokens", "list"])
         )));
     }
     session.screen.show(&Revoked { name: name.to_owned(), revoked: true })?;
@@ -210,9 +212,7 @@ impl Output for List {
                 Cell::text(token.org.as_deref().unwrap_or("all")),
                 Cell::whole(at(token.created_at)),
                 Cell::whole(token.expires_at.map_or_else(|| "never".to_owned(), at)),
-                Cell::whole(
-                    token.last_used_on.map_or_else(|| "never".to_owned(), |day| day.to_string()),
-                ),
+                Cell::whole(token.last_used_at.map_or_else(|| "never".to_owned(), at)),
                 state,
             ]);
         }

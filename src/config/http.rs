@@ -24,10 +24,13 @@ pub struct Http {
     /// Public https address of this server, for links in emails. Not set: no links.
     pub public_url: Option<PublicUrl>,
     /// Host names by which clients call this server, beside loopback and the listening address.
+    #[serde(default)]
     pub hosts: Vec<HostName>,
-    /// Addresses or networks of proxies whose `X-Forwarded-For` is believed.
+    /// Addresses or networks of trusted proxies, whose `X-Forwarded-For` names the client.
+    #[serde(default)]
     pub trusted_proxies: Vec<Network>,
     /// Origins whose pages may call with a customer's token (CORS).
+    #[serde(default)]
     pub allowed_origins: Vec<WebOrigin>,
     /// Connections to the database, beside those of `[database]`.
     #[schemars(range(min = 1, max = 100))]

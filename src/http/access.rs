@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::problem::{Code, Problem};
 use super::turns::Turns;
-use crate::jobs::tokens::Secret;
+use crate::store::tokens::secret::Secret;
 use crate::store::tokens::{self, Token};
 
 /// How long what is known of a token is believed: a revocation counts within that time.
@@ -119,11 +119,11 @@ impl Access {
     ) -> Result<Option<Arc<Token>>, Problem> {
         let mut connection = turns.take().await?;
         let token = tokens::find(&mut connection, &digest).await?.map(Arc::new);
-        if let Some(token) = token.as_ref().filter(|token| !token.is_noted) {
-            tokens::note_use(&mut connection, &token.name).await?;
+        if let Some((token, day)) = token.as_ref().and_then(|t| Some((t, t.unnoted_day()?))) {
+            tokens::note_use(&mut connection, &token.name, day).await?;
         }
-        let expires_in = token.as_ref().and_then(|token| token.expires_in);
-        let left = expires_in.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        let expires = token.as_ref().and_then(|token| Some(token.expires_at?.since(token.now)));
+        let left = expires.map(|left| Duration::try_from(left).unwrap_or_default());
         let until = now + left.unwrap_or(BELIEVED).min(BELIEVED);
         let mut known = lock(&self.known);
         make_room(&mut known, |known| known.until <= now);

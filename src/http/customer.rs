@@ -8,7 +8,7 @@ use super::answer::{Answer, json};
 use super::call::{Access, Call, Route};
 use super::problem::{Code, Problem};
 use crate::billing::Instant;
-use crate::jobs::tokens::Secret;
+use crate::store::tokens::secret::Secret;
 use crate::store::tokens::{self, NewToken, Scope};
 use crate::store::usage::asked;
 
@@ -21,7 +21,7 @@ pub(super) const ROUTES: [Route; 1] = [Route {
     method: axum::http::Method::POST,
     path: "/api/v1/usage/{org}/tokens",
     access: Access::Needs(Scope::Admin),
-    summary: "Makes a token for a customer's browser: this organization, reading alone, 15 minutes.",
+    summary: "Makes a token for a customer's browser: reads this organization, for 15 minutes.",
     parameters: &[],
     bodies: &[("application/json", SchemaGenerator::subschema_for::<Wanted>)],
     answer: Some(SchemaGenerator::subschema_for::<Made>),

@@ -13,7 +13,7 @@ use super::problem::{Code, Fault, Problem};
 use super::quantity::Amount;
 use super::settings::sync_request;
 use crate::billing::Instant;
-use crate::jobs::events::{self, Event, Refusal, Report, Request, Verdict};
+use crate::jobs::usage::events::{self, Event, Refusal, Report, Request, Verdict};
 use crate::store::tokens::Scope;
 use crate::store::usage::asked;
 

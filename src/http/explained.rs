@@ -17,8 +17,8 @@ pub(super) const ROUTES: [Route; 1] = [Route {
     method: axum::http::Method::GET,
     path: "/api/v1/usage/{org}",
     access: Access::Needs(Scope::Read),
-    summary: "Everything about an organization: its subscription, usage, packs, closed periods, and \
-              what to do about problems.",
+    summary: "Everything about an organization: its subscription, usage, packs, closed periods, \
+              and what to do about problems.",
     parameters: &[],
     bodies: &[],
     answer: Some(SchemaGenerator::subschema_for::<Explained>),

@@ -97,7 +97,7 @@ pub(super) struct FeatureStanding {
     /// How much more than that would be needed; null: nothing.
     short_by: Option<Quantity>,
     period_start: Option<Instant>,
-    /// When usage starts anew.
+    /// When usage resets.
     resets_at: Option<Instant>,
     /// The same on the organization's own clock.
     resets_at_local: Option<String>,
@@ -263,7 +263,7 @@ fn describe(
 fn message(org: &str, standing: &FeatureStanding) -> String {
     let FeatureStanding { feature, amount, used, remaining, .. } = standing;
     let left = remaining.map_or_else(|| "unlimited".to_owned(), |left| left.to_string());
-    let reset = standing.resets_at_local.as_ref().map(|at| format!("; usage starts anew {at}"));
+    let reset = standing.resets_at_local.as_ref().map(|at| format!("; usage resets {at}"));
     let reset = reset.unwrap_or_default();
     let needed = format!("{amount} {feature} needed, {left} left");
     match standing.reason {

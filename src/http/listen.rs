@@ -80,7 +80,7 @@ pub(super) async fn bind(settings: &Http) -> Result<Listeners, String> {
 async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::Error::other("something else is there that is no socket"));
+            return Err(io::Error::other("a file that is not a socket is there"));
         }
         Ok(_) => match UnixStream::connect(path).await {
             Ok(_) => return Err(io::Error::other("another process listens there")),

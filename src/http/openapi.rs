@@ -1,5 +1,5 @@
-//! The description of the API: made from the table of routes, so that nothing exists that it does not
-//! describe.
+//! The description of the API: made from the table of routes, so that nothing exists that it does
+//! not describe.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -8,50 +8,10 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, json as answer_json};
+use super::answer::Answer;
 use super::call::{Access, Call, Kind, Route};
 use super::page::{escaped, page};
 use super::problem::{Code, Document, Problem};
-
-/// The routes of this file.
-pub(super) const ROUTES: [Route; 3] = [
-    Route {
-        method: axum::http::Method::GET,
-        path: "/api/openapi.json",
-        access: Access::Open,
-        summary: "The description of this API, as OpenAPI 3.1.",
-        parameters: &[],
-        bodies: &[],
-        answer: Some(|_| schemars::json_schema!({ "type": "object" })),
-        media_type: "application/json",
-        problems: &[],
-        handler: |_| Box::pin(async { Ok(answer_json(&document(super::routes::all()))) }),
-    },
-    Route {
-        method: axum::http::Method::GET,
-        path: "/api",
-        access: Access::Open,
-        summary: "The same as a page.",
-        parameters: &[],
-        bodies: &[],
-        answer: None,
-        media_type: "text/html",
-        problems: &[],
-        handler: |_| Box::pin(async { Ok(overview(super::routes::all())) }),
-    },
-    Route {
-        method: axum::http::Method::GET,
-        path: "/problems/{code}",
-        access: Access::Open,
-        summary: "What a code of a problem means, and what to do.",
-        parameters: &[],
-        bodies: &[],
-        answer: None,
-        media_type: "text/html",
-        problems: &[Code::NotFound],
-        handler: |call| Box::pin(async move { explained(&call) }),
-    },
-];
 
 /// What every path may answer.
 const OF_EVERY_PATH: [Code; 9] = [
@@ -89,8 +49,8 @@ pub(super) fn document(routes: &[Route]) -> Value {
             "title": "periodd",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Usage, limits and events of metered plans. Quantities are exact JSON \
-                            numbers; in requests they may also be text. Every problem is a document \
-                            of RFC 9457 with a `code`.",
+                            numbers; in requests they may also be text. Every problem is a \
+                            document of RFC 9457 with a `code`.",
         },
         "paths": paths,
         "components": {
@@ -99,7 +59,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token that `periodd tokens add` printed.",
+                    "description": "A token that the command `tokens add` printed.",
                 },
             },
         },
@@ -207,7 +167,7 @@ fn operation_id(route: &Route) -> String {
     format!("{}_{}", route.method.as_str().to_lowercase(), words.join("_"))
 }
 
-fn overview(routes: &[Route]) -> Answer {
+pub(super) fn overview(routes: &[Route]) -> Answer {
     let mut rows = String::new();
     for route in routes {
         let scope = match route.access {
@@ -232,14 +192,14 @@ fn overview(routes: &[Route]) -> Answer {
         "The API of periodd",
         &format!(
             "<p>For programs: <a href=\"/api/openapi.json\">OpenAPI 3.1</a>. Send a token as \
-             <code>Authorization: Bearer TOKEN</code>; <code>periodd tokens add</code> makes one.\
-             </p><table><thead><tr><th>Path</th><th>Scope</th><th>What it does</th></tr></thead>\
-             <tbody>{rows}</tbody></table><h2>Problems</h2><ul>{codes}</ul>"
+             <code>Authorization: Bearer TOKEN</code>; the command <code>tokens add</code> makes \
+             one.</p><table><thead><tr><th>Path</th><th>Scope</th><th>What it does</th></tr>\
+             </thead><tbody>{rows}</tbody></table><h2>Problems</h2><ul>{codes}</ul>"
         ),
     )
 }
 
-fn explained(call: &Call) -> Result<Answer, Problem> {
+pub(super) fn explained(call: &Call) -> Result<Answer, Problem> {
     let code = Code::ALL.iter().find(|code| code.name() == call.part("code"));
     let code =
         code.ok_or_else(|| Problem::new(Code::NotFound, "no problem has that code; see /api"))?;

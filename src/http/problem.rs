@@ -55,49 +55,65 @@ macro_rules! codes {
 
 codes! {
     Malformed, "malformed", BAD_REQUEST, "Malformed request",
-        "The request cannot be read: its JSON is damaged, or its path or query is not valid UTF-8. Correct it; sending it again as it is does not help.";
+        "The request cannot be read: its JSON is damaged, or its path or query is not valid \
+         UTF-8. Correct it; sending it again as it is does not help.";
     Unauthorized, "unauthorized", UNAUTHORIZED, "A token is needed",
-        "There was no token, or it is unknown, expired or revoked. Send `Authorization: Bearer TOKEN` with a token that `periodd tokens add` printed.";
+        "There was no token, or it is unknown, expired or revoked. Send `Authorization: Bearer \
+         TOKEN` with a token that the command `tokens add` printed.";
     Forbidden, "forbidden", FORBIDDEN, "The token does not permit this",
         "The token lacks the scope that is named. Use another token, or make one with that scope.";
     NotFound, "not_found", NOT_FOUND, "Nothing is here",
         "The path names nothing. `/api` lists every path.";
     UnknownOrg, "unknown_org", NOT_FOUND, "Unknown organization",
-        "No organization has that slug or id, or the token is for another one. `periodd orgs list` shows them.";
+        "No organization has that slug or id, or the token is for another one. `orgs list` shows \
+         them.";
     UnknownFeature, "unknown_feature", NOT_FOUND, "Unknown feature",
-        "No feature has that name; the answer says which there are. Add it to `[[features]]` in the configuration.";
+        "No feature has that name; the answer says which there are. Add it to `[[features]]` in \
+         the configuration.";
     UnknownUser, "unknown_user", NOT_FOUND, "Unknown user",
-        "No user has that id, or the user belongs to another organization. `periodd users list` shows them.";
+        "No user has that id, or the user belongs to another organization. `users list` shows \
+         them.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed",
         "The path does not take that method; the header `Allow` says which it takes.";
     TooSlow, "too_slow", REQUEST_TIMEOUT, "The request took too long to arrive",
         "The body did not arrive in time. Send it again.";
     NoOpenPeriod, "no_open_period", CONFLICT, "No open period",
-        "The organization has no billing period yet, or it has none that contains the time. `periodd explain ORG` says why.";
+        "The organization has no billing period yet, or it has none that contains the time. \
+         `explain` says why.";
     KeyReused, "key_reused", CONFLICT, "The key was used for something else",
-        "An idempotency key names one use for ever. It was used before with another feature, quantity, user or time; nothing was recorded. Use a new key for a new use.";
+        "An idempotency key names one use for ever. It was used before with another feature, \
+         quantity, user or time; nothing was recorded. Use a new key for a new use.";
     Refused, "refused", CONFLICT, "Refused by a guard",
         "What was found looks wrong, and nothing was changed. The sentence says what to check.";
     TooLarge, "too_large", PAYLOAD_TOO_LARGE, "The body is too large",
-        "The body has more bytes than `[http] body_bytes`, or a batch more events than 1,000. Send it in parts.";
+        "The body has more bytes than `[http] body_bytes`, or a batch more events than 1,000. \
+         Send it in parts.";
     TargetTooLong, "target_too_long", URI_TOO_LONG, "The address is too long",
         "Path and query are longer than `[http] target_bytes`.";
-    UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type",
-        "The body has a media type that this path does not take; the header `Accept` says which it takes.";
+    UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
+        "Unsupported media type",
+        "The body has a media type that this path does not take; the header `Accept` says which \
+         it takes.";
     WrongHost, "wrong_host", MISDIRECTED_REQUEST, "This server does not answer to that host",
-        "The header `Host` names neither loopback, nor the listening address, nor one of `[http] hosts`. Add the name there.";
+        "The header `Host` names neither loopback, nor the listening address, nor one of `[http] \
+         hosts`. Add the name there.";
     Invalid, "invalid", UNPROCESSABLE_ENTITY, "Invalid value",
-        "The request can be read, but a value in it cannot be. `errors` points at each. Nothing was recorded.";
+        "The request can be read, but a value in it cannot be. `errors` points at each. Nothing \
+         was recorded.";
     RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many requests",
-        "More requests than `[http] requests_per_second`, or too many wrong tokens from one address. It has nothing to do with a quota. Wait for the seconds in `Retry-After`.";
+        "More requests than `[http] requests_per_second`, or too many wrong tokens from one \
+         address. It has nothing to do with a quota. Wait for the seconds in `Retry-After`.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "Internal error",
         "A defect of periodd. The log has an entry with the `request_id`; please report it.";
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too much at once",
-        "More requests are at work than `[http] max_requests`, or all connections to the database are in use. Wait for the seconds in `Retry-After`.";
+        "More requests are at work than `[http] max_requests`, or all connections to the \
+         database are in use. Wait for the seconds in `Retry-After`.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "The database is unavailable",
-        "The database does not answer, or is in no state to. Try again with the same key after the seconds in `Retry-After`.";
+        "The database does not answer, or is in no state to. Try again with the same key after \
+         the seconds in `Retry-After`.";
     NotCalculated, "not_calculated", SERVICE_UNAVAILABLE, "The calendar is not known that far",
-        "The next periods of the organization have not been calculated. A running daemon does so by itself; try again after the seconds in `Retry-After`.";
+        "The next periods of the organization have not been calculated. A running daemon does so \
+         soon; try again after the seconds in `Retry-After`.";
     Draining, "draining", SERVICE_UNAVAILABLE, "The server is stopping",
         "The server takes no more requests. Another one does, or this one after its restart.";
 }

@@ -8,12 +8,53 @@ use axum::extract::{RawPathParams, Request, rejection::RawPathParamsRejection};
 use axum::middleware;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::call::{Route, answer};
+use super::answer::json;
+use super::call::{Access, Route, answer};
 use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
 use super::{customer, events, explained, health, increment, limits};
 use super::{openapi, scrape, stream, sync, unsubscribe};
+
+/// What describes the others.
+const DESCRIPTION: [Route; 3] = [
+    Route {
+        method: axum::http::Method::GET,
+        path: "/api/openapi.json",
+        access: Access::Open,
+        summary: "The description of this API, as OpenAPI 3.1.",
+        parameters: &[],
+        bodies: &[],
+        answer: Some(|_| schemars::json_schema!({ "type": "object" })),
+        media_type: "application/json",
+        problems: &[],
+        handler: |_| Box::pin(async { Ok(json(&openapi::document(all()))) }),
+    },
+    Route {
+        method: axum::http::Method::GET,
+        path: "/api",
+        access: Access::Open,
+        summary: "The same as a page.",
+        parameters: &[],
+        bodies: &[],
+        answer: None,
+        media_type: "text/html",
+        problems: &[],
+        handler: |_| Box::pin(async { Ok(openapi::overview(all())) }),
+    },
+    Route {
+        method: axum::http::Method::GET,
+        path: "/problems/{code}",
+        access: Access::Open,
+        summary: "What a code of a problem means, and what to do.",
+        parameters: &[],
+        bodies: &[],
+        answer: None,
+        media_type: "text/html",
+        problems: &[Code::NotFound],
+        handler: |call| Box::pin(async move { openapi::explained(&call) }),
+    },
+];
 
 /// Every route.
 static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
@@ -28,7 +69,7 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes.extend(unsubscribe::ROUTES);
     routes.extend(health::ROUTES);
     routes.extend(scrape::ROUTES);
-    routes.extend(openapi::ROUTES);
+    routes.extend(DESCRIPTION);
     routes
 });
 

@@ -1,5 +1,5 @@
-//! A sync of one org at once: what `periodd sync --org` does, entered in the ledger of runs with the
-//! token's name. Who asks while it runs gets the same result.
+//! A sync of one org at once: what `periodd sync --org` does, entered in the ledger of runs with
+//! the token's name. Who asks while it runs gets the same result.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ const ORG: Parameter = Parameter {
 };
 const FORCE: Parameter = Parameter {
     name: "forceSync",
-    meaning: "`true` audits first; otherwise what waits is counted first.",
+    meaning: "`true` audits first; otherwise pending usage is counted first.",
     example: "true",
     kind: Kind::Flag,
     is_required: false,
@@ -43,7 +43,7 @@ pub(super) const ROUTES: [Route; 3] = [
         method: axum::http::Method::POST,
         path: "/api/v1/usage/{org}/sync",
         access: Access::Needs(TokenScope::Sync),
-        summary: "Counts what waits for an organization, and finds and repairs drift, at once.",
+        summary: "Counts pending usage of an organization, and finds and repairs drift, at once.",
         parameters: &[],
         bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<SyncReport>),
@@ -55,7 +55,7 @@ pub(super) const ROUTES: [Route; 3] = [
         method: axum::http::Method::GET,
         path: "/api/usage/v2",
         access: Access::Needs(TokenScope::Sync),
-        summary: "The limits of an organization, after what waits was counted.",
+        summary: "The limits of an organization, after its pending usage was counted.",
         parameters: &[ORG, FORCE],
         bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<Limits>),

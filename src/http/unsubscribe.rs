@@ -44,8 +44,8 @@ const UNDO: &[u8] = b"action=undo";
 fn asking() -> Answer {
     page(
         "Unsubscribe from usage warnings?",
-        "<p>Emails at 80 and 90 % of an allowance will no longer be sent to this address. The email \
-         at 100 % will, because something stops working then.</p>\
+        "<p>Emails at 80 and 90 % of an allowance will no longer be sent to this address. The \
+         email at 100 % will, because something stops working then.</p>\
          <form method=\"post\"><button>Unsubscribe</button></form>",
     )
 }

@@ -11,7 +11,6 @@ pub mod columns;
 pub mod counts;
 pub mod deliver;
 pub mod doctor;
-pub mod events;
 pub mod explain;
 pub mod finding;
 pub mod instance;
@@ -30,8 +29,7 @@ pub mod status;
 pub mod stop;
 pub mod sync;
 pub mod tiers;
-pub mod tokens;
-pub mod usage_file;
+pub mod usage;
 pub mod zones;
 
 pub use batches::Left;

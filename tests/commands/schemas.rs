@@ -32,7 +32,7 @@ const NOW: &str = "2026-05-16T12:00:00Z";
 
 /// Every command with an answer, once at least, in an order in which each has something to say;
 /// with its exit code.
-const STORY: [(&str, i32); 66] = [
+const STORY: [(&str, i32); 69] = [
     ("config check", 3),
     ("config show", 0),
     ("db status", 0),
@@ -115,6 +115,9 @@ const STORY: [(&str, i32); 66] = [
     ("db verify", 0),
     ("users add --org acme bob@acme.example", 0),
     ("users list", 0),
+    ("tokens add backend --scope read", 0),
+    ("tokens list", 0),
+    ("tokens revoke backend", 0),
     ("limits set --org acme --feature sms_sent --included 70", 0),
     ("drift list", 0),
     ("tiers export", 0),

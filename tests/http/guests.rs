@@ -65,7 +65,8 @@ async fn requests_that_mean_two_things_are_refused() {
     let smuggled = [
         "POST /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\
          transfer-encoding: chunked\r\nconnection: close\r\n\r\n0\r\n\r\nGET /api HTTP/1.1\r\n\r\n",
-        "POST /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\n",
+        "POST /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\
+         content-length: 5\r\n\r\n",
         "GET /healthz HTTP/1.1\r\nhost: localhost\r\n host: other\r\n\r\n",
         "GET /healthz\r\n\r\n",
         "\u{16}\u{3}\u{1}\r\n\r\n",

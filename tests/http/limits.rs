@@ -82,7 +82,7 @@ async fn a_check_says_what_is_left_apart_and_what_would_help() {
     let message = refused["message"].as_str().expect("a sentence");
     assert!(message.starts_with(
         "The included quantity and the purchased packs of acme are used up: 2 scrapes needed, 1.5 \
-         left; usage starts anew "
+         left; usage resets "
     ), "{message}");
     let unlimited = served.get("/api/v1/usage/acme/check/sms_sent?amount=1000000").await.json();
     assert_eq!((&unlimited["allowed"], &unlimited["remaining"]), (&json!(true), &Value::Null));

@@ -80,7 +80,7 @@ async fn a_token_is_shown_once_and_listed_without_itself() {
     served.with_token(&secret, Request::get(PATH)).await.is(200);
     served
         .test
-        .until("select last_used_on is not null from periodd_tokens where name = 'own'", "true")
+        .until("select last_used_at is not null from periodd_tokens where name = 'own'", "true")
         .await;
     let listed = served.test.periodd(&["--format", "json", "tokens", "list"]).exits(0);
     let rows = listed.json();

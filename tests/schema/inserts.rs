@@ -141,6 +141,11 @@ fn rows_of_periodd() -> Vec<Row> {
             format!("'web-1:7', '1', {START}, {START}"),
         ),
         ("periodd_facts", "name, value", "'colour', 'blue'".into()),
+        (
+            "periodd_tokens",
+            "name, digest, scopes",
+            "'backend', sha256('secret'), array['read']".into(),
+        ),
         ("periodd_imports", "id", "7".into()),
         (
             "periodd_import_sums",

@@ -14,8 +14,8 @@ use super::super::{Exit, Failure};
 use crate::command::Command;
 use crate::jobs::rollover::Parked;
 use crate::jobs::sync;
-use crate::jobs::usage_file::{
-    self, Mapping, Naming, Observer, Progress, Request, UsageImportReport,
+use crate::jobs::usage::file::{
+    self as usage_file, Mapping, Naming, Observer, Progress, Request, UsageImportReport,
 };
 
 const NOTES: &str = "\

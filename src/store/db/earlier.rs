@@ -1,6 +1,7 @@
 //! Databases of before the first release, whose schema ten earlier migrations made. They are
 //! brought to ours in place, and their history becomes that of a database that never had those.
 
+use crate::command::Command;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
@@ -65,12 +66,13 @@ async fn refuse_open_import(connection: &mut PgConnection) -> Result<(), StoreEr
     .fetch_one(connection)
     .await?;
     if is_open {
-        return Err(StoreError::Configuration(
-            "an import kept the tables that it replaced, and only the periodd that ran it can put \
-             them back; nothing was changed. Run `periodd db import --drop-legacy` (or `--undo`) \
-             with that version, then `periodd db migrate` again"
-                .to_owned(),
-        ));
+        return Err(StoreError::Configuration(format!(
+            "an import kept the tables that it replaced, and only the version that ran it can put \
+             them back; nothing was changed. Run `{}` (or `--undo`) with that version, then `{}` \
+             again",
+            Command::periodd(["db", "import", "--drop-legacy"]),
+            Command::periodd(["db", "migrate"])
+        )));
     }
     Ok(())
 }

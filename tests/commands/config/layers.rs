@@ -259,7 +259,7 @@ fn files_that_are_not_plain_utf8_text() {
     );
     let marked = "\u{feff}[log]\r\nlevel = \"warn\"\r\n";
     assert!(with_file(marked, &[]).is_ok());
-    assert!(refusal("[http]\nenabled = true").starts_with("F:1:2: unknown section `http`"));
+    assert!(refusal("[web]\nenabled = true").starts_with("F:1:2: unknown section `web`"));
     assert!(refusal("\u{feff}x = 1").starts_with("F:1:1: unknown section `x`"));
     assert!(refusal("a = \u{7}").starts_with("F:1:"));
 }

@@ -1,7 +1,8 @@
 //! Events: usage that applications report by the hundred, each with a key.
 //!
 //! All of them are checked before anything is written, and what is written is written in one
-//! transaction, in the order of org and key, so that two batches never wait for each other in turns.
+//! transaction, in the order of org and key, so that two batches never wait for each other in a
+//! circle.
 //! A key that is there already is a duplicate and a success: over a network a retry is certain some
 //! day. What was written is counted at once, by the code of [`sync`].
 //!
@@ -12,9 +13,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::sync::{self, Scope};
 use crate::billing::usage::{Key, check_time};
 use crate::billing::{Instant, Quantity};
+use crate::jobs::sync::{self, Scope};
 use crate::store::usage::{NewUsage, events as rows, usage_file};
 use crate::store::{Connection, Database, StoreError};
 

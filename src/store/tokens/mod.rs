@@ -1,15 +1,19 @@
-//! Tokens of the HTTP server. Only their digests are kept.
+//! Tokens of the HTTP server: made by [`secret`], shown once, and kept as a digest.
 //!
-//! Never: a token itself.
+//! Never: a token itself in the database.
 
+pub mod secret;
+
+use jiff::SignedDuration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::billing::Instant;
+use crate::billing::{Instant, Zone};
 use crate::store::db::error::StoreError;
+use crate::store::rollover::snapshot;
 
-/// Days that an expired token is still listed.
-const LISTED_DAYS: i32 = 30;
+/// How long an expired token is still listed.
+const LISTED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What a token permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, serde::Serialize, schemars::JsonSchema)]
@@ -63,10 +67,20 @@ pub struct Token {
     pub scopes: Vec<Scope>,
     /// The only org that it is for.
     pub org: Option<Uuid>,
-    /// Was a use noted today?
-    pub is_noted: bool,
-    /// Seconds until it expires.
-    pub expires_in: Option<f64>,
+    pub expires_at: Option<Instant>,
+    /// Start of the UTC day of its last use.
+    pub last_used_at: Option<Instant>,
+    /// The database's clock.
+    pub now: Instant,
+}
+
+impl Token {
+    /// The start of this day in UTC, unless a use of the token was noted since.
+    pub fn unnoted_day(&self) -> Option<Instant> {
+        let utc = Zone::utc();
+        let today = utc.first_instant(utc.date(self.now)).ok()?;
+        self.last_used_at.is_none_or(|noted| noted < today).then_some(today)
+    }
 }
 
 /// A token, as it is listed.
@@ -79,52 +93,72 @@ pub struct TokenRow {
     pub created_at: Instant,
     pub expires_at: Option<Instant>,
     pub revoked_at: Option<Instant>,
-    /// The day of its last use (UTC).
-    pub last_used_on: Option<crate::billing::LocalDate>,
+    /// Start of the UTC day of its last use.
+    pub last_used_at: Option<Instant>,
 }
 
 /// Adds a token; false for a name that is in use. A name is free again once its token has expired
 /// or was revoked. Tokens that expired a month ago are deleted.
 pub async fn add(connection: &mut PgConnection, new: &NewToken<'_>) -> Result<bool, StoreError> {
+    let now = crate::store::server_now(&mut *connection).await?;
+    let listed_since = now.plus(-LISTED).unwrap_or(now);
+    sqlx::query!(
+        "delete from periodd_tokens where expires_at < $1 and name <> $2",
+        listed_since,
+        new.name
+    )
+    .execute(&mut *connection)
+    .await?;
     let added = sqlx::query!(
-        "with old as (
-             delete from periodd_tokens
-             where expires_at < now() - make_interval(days => $6) and name <> $1)
-         insert into periodd_tokens as t (name, digest, scopes, org_id, expires_at)
-         values ($1, $2, $3, $4, $5)
+        "insert into periodd_tokens as t (name, digest, scopes, only_org, expires_at, created_at)
+         values ($1, $2, $3, $4, $5, $6)
          on conflict (name) do update
-             set digest = excluded.digest, scopes = excluded.scopes, org_id = excluded.org_id,
-                 expires_at = excluded.expires_at, created_at = now(), revoked_at = null,
-                 last_used_on = null
-             where t.revoked_at is not null or t.expires_at <= now()",
+             set digest = excluded.digest, scopes = excluded.scopes, only_org = excluded.only_org,
+                 expires_at = excluded.expires_at, created_at = excluded.created_at,
+                 revoked_at = null, last_used_at = null
+             where t.revoked_at is not null or t.expires_at <= excluded.created_at",
         new.name,
         &new.digest[..],
         new.scopes as &[Scope],
         new.org,
         new.expires_at,
-        LISTED_DAYS
+        now
     );
     Ok(added.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Every token, by name.
 pub async fn list(connection: &mut PgConnection) -> Result<Vec<TokenRow>, StoreError> {
-    let tokens = sqlx::query_as!(
-        TokenRow,
-        r#"select t.name, t.scopes as "scopes: Vec<Scope>", o.slug as "org?", t.created_at,
-                  t.expires_at, t.revoked_at, t.last_used_on
-           from periodd_tokens t left join organizations o on o.id = t.org_id
-           order by t.name"#
+    let rows = sqlx::query!(
+        r#"select name, scopes as "scopes: Vec<Scope>", only_org, created_at, expires_at,
+                  revoked_at, last_used_at
+           from periodd_tokens order by name"#
     );
-    Ok(tokens.fetch_all(connection).await?)
+    let rows = rows.fetch_all(&mut *connection).await?;
+    let orgs: Vec<Uuid> = rows.iter().filter_map(|row| row.only_org).collect();
+    let slugs = snapshot::slugs(connection, &orgs).await?;
+    // One that has gone is known by its id still.
+    let named = |org: Uuid| slugs.get(&org).cloned().unwrap_or_else(|| org.to_string());
+    let tokens = rows.into_iter().map(|row| TokenRow {
+        name: row.name,
+        scopes: row.scopes,
+        org: row.only_org.map(named),
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        revoked_at: row.revoked_at,
+        last_used_at: row.last_used_at,
+    });
+    Ok(tokens.collect())
 }
 
 /// Revokes a token; false for a name of none that holds.
 pub async fn revoke(connection: &mut PgConnection, name: &str) -> Result<bool, StoreError> {
+    let now = crate::store::server_now(&mut *connection).await?;
     let revoked = sqlx::query!(
-        "update periodd_tokens set revoked_at = now()
-         where name = $1 and revoked_at is null and (expires_at > now()) is not false",
-        name
+        "update periodd_tokens set revoked_at = $2
+         where name = $1 and revoked_at is null and (expires_at > $2) is not false",
+        name,
+        now
     );
     Ok(revoked.execute(connection).await?.rows_affected() == 1)
 }
@@ -136,9 +170,8 @@ pub async fn find(
 ) -> Result<Option<Token>, StoreError> {
     let token = sqlx::query_as!(
         Token,
-        r#"select name, scopes as "scopes: Vec<Scope>", org_id as org,
-                  coalesce(last_used_on = (now() at time zone 'UTC')::date, false) as "is_noted!",
-                  extract(epoch from expires_at - now())::float8 as expires_in
+        r#"select name, scopes as "scopes: Vec<Scope>", only_org as org, expires_at,
+                  last_used_at, now() as "now!"
            from periodd_tokens
            where digest = $1 and revoked_at is null and (expires_at > now()) is not false"#,
         &digest[..]
@@ -146,13 +179,14 @@ pub async fn find(
     Ok(token.fetch_optional(connection).await?)
 }
 
-/// Notes that a token was used today.
-pub async fn note_use(connection: &mut PgConnection, name: &str) -> Result<(), StoreError> {
-    let noted = sqlx::query!(
-        "update periodd_tokens set last_used_on = (now() at time zone 'UTC')::date
-         where name = $1",
-        name
-    );
+/// Notes that a token was used on that day.
+pub async fn note_use(
+    connection: &mut PgConnection,
+    name: &str,
+    day: Instant,
+) -> Result<(), StoreError> {
+    let noted =
+        sqlx::query!("update periodd_tokens set last_used_at = $2 where name = $1", name, day);
     noted.execute(connection).await?;
     Ok(())
 }
@@ -163,11 +197,11 @@ pub async fn readers(
     names: &[String],
 ) -> Result<Vec<(String, Option<Uuid>)>, StoreError> {
     let rows = sqlx::query!(
-        "select name, org_id from periodd_tokens
+        "select name, only_org from periodd_tokens
          where name = any($1) and 'read' = any(scopes) and revoked_at is null
            and (expires_at > now()) is not false",
         names
     );
     let rows = rows.fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|row| (row.name, row.org_id)).collect())
+    Ok(rows.into_iter().map(|row| (row.name, row.only_org)).collect())
 }

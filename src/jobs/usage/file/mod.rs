@@ -21,12 +21,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::rollover::Parked;
-use super::stop::Stop;
-use super::sync::{self, Scope};
 use crate::billing::Instant;
 use crate::command::Command;
 use crate::files;
+use crate::jobs::rollover::Parked;
+use crate::jobs::stop::Stop;
+use crate::jobs::sync::{self, Scope};
 use crate::store::usage::NewUsage;
 use crate::store::{Connection, Database, StoreError, usage::usage_file as rows};
 use crate::tz::TzData;
