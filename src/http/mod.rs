@@ -1,11 +1,11 @@
 //! The HTTP server: the usage API, health, metrics and unsubscription.
 //!
 //! It has no rule of its own: whatever the SQL functions and the commands say holds here, word for
-//! word. [`routes`] is the one table of what there is; the router and the description
+//! word. `routes` is the one table of what there is; the router and the description
 //! (`/api/openapi.json`) are made from it.
 //!
 //! hyper drops whatever it was doing for a client that hangs up. So each request is worked on in a
-//! task of its own ([`call`]), which nobody drops: what takes too long is ended by the database.
+//! task of its own (`call`), which nobody drops: what takes too long is ended by the database.
 //!
 //! Never: a rule that SQL or a command does not have; a handler that the client's connection can
 //! drop; a token, a query or a body in the log.
