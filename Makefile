@@ -12,7 +12,7 @@ ifneq ($(shell id -u),0)
 AS_ROOT := --config 'target."cfg(unix)".runner = ["sudo", "-n"]'
 endif
 
-.PHONY: demo rust tools check t sqlx psql test test-clock test-systemd test-clients lint docs deny advisories bench bench-page deb
+.PHONY: demo rust tools check t sqlx psql test test-clock test-systemd test-clients test-api lint docs deny advisories bench bench-page deb
 
 # A sample company through several months, in a private cluster of its own.
 demo: rust
@@ -86,6 +86,11 @@ test-systemd:
 test-clients:
 	$(CARGO) build --locked
 	scripts/with-postgresql tests/clients/run
+
+# The HTTP API against its own description, by schemathesis. Needs Python.
+test-api:
+	$(CARGO) build --locked
+	scripts/with-postgresql tests/http/schemathesis
 
 lint:
 	$(CARGO) fmt --check

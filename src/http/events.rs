@@ -152,7 +152,7 @@ pub(super) struct Recorded {
 pub(super) struct Outcome {
     status: Status,
     /// It was used in a period that is closed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     late: bool,
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -302,6 +302,15 @@ fn read(call: &Call, in_path: &str) -> Result<Vec<Result<Event, String>>, Proble
             });
         }
     };
+    let is_of_many = match essence.as_str() {
+        CLOUD_EVENT => Some(false),
+        CLOUD_BATCH => Some(true),
+        _ => None,
+    };
+    if is_of_many.is_some_and(|is_of_many| is_of_many != is_list(&call.body)) {
+        let detail = format!("{CLOUD_EVENT} is for one event, {CLOUD_BATCH} for a list");
+        return Err(Problem::invalid("", detail));
+    }
     let pieces: Vec<&RawValue> = if is_list(&call.body) {
         super::call::from_json_slice(&call.body)?
     } else {

@@ -35,11 +35,15 @@ pub(super) fn document(routes: &[Route]) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
     });
-    let mut generator = settings.into_generator();
-    let problem = generator.subschema_for::<Document<'static>>();
+    // What is answered leaves out what is empty; what is sent may leave out what has a default.
+    let mut generators = Generators {
+        answers: settings.clone().for_serialize().into_generator(),
+        bodies: settings.into_generator(),
+    };
+    let problem = generators.answers.subschema_for::<Document<'static>>();
     let mut paths = Map::new();
     for route in routes {
-        let operation = operation(route, &mut generator, &problem.clone().into());
+        let operation = operation(route, &mut generators, &problem.clone().into());
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method.as_str().to_lowercase()] = operation;
     }
@@ -54,7 +58,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": generator.take_definitions(true),
+            "schemas": generators.definitions(),
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -66,7 +70,21 @@ pub(super) fn document(routes: &[Route]) -> Value {
     })
 }
 
-fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) -> Value {
+/// The shapes of answers and of bodies.
+struct Generators {
+    answers: SchemaGenerator,
+    bodies: SchemaGenerator,
+}
+
+impl Generators {
+    fn definitions(&mut self) -> Map<String, Value> {
+        let mut all = self.bodies.take_definitions(true);
+        all.extend(self.answers.take_definitions(true));
+        all
+    }
+}
+
+fn operation(route: &Route, generators: &mut Generators, problem: &Value) -> Value {
     let mut parameters: Vec<Value> = placeholders(route.path)
         .map(|name| {
             json!({
@@ -83,7 +101,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
         })
     }));
     let good = match route.answer {
-        Some(schema) => json!({ "schema": schema(generator) }),
+        Some(schema) => json!({ "schema": schema(&mut generators.answers) }),
         None => json!({ "schema": { "type": "string" } }),
     };
     let mut responses = Map::new();
@@ -112,7 +130,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
         let bodies = route.bodies.iter();
         let content: Map<String, Value> = bodies
             .map(|(media_type, body)| {
-                ((*media_type).to_owned(), json!({ "schema": body(generator) }))
+                ((*media_type).to_owned(), json!({ "schema": body(&mut generators.bodies) }))
             })
             .collect();
         // Whoever posts to a page means it, whatever else is said.

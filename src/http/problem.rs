@@ -154,7 +154,7 @@ pub(super) struct Document<'a> {
     /// What happened, as one sentence.
     detail: &'a str,
     /// What is wrong in the body, place by place.
-    #[serde(default, skip_serializing_if = "<[Fault]>::is_empty")]
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     errors: &'a [Fault],
     /// The request, as the log names it.
     request_id: &'a str,

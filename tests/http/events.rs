@@ -182,6 +182,8 @@ async fn cloud_events_are_understood() {
     let answer = send(batch, "application/cloudevents-batch+json").await.is(200).json();
     assert_eq!((&answer["recorded"], &answer["duplicates"]), (&json!(1), &json!(1)));
     assert_eq!(served.counted("sms_sent").await, ["acme 5"]);
+    let one = now(cloud("4", json!(1)));
+    send(one, "application/cloudevents-batch+json").await.is(422).is_problem("invalid");
     send(cloud("3", json!(1)), "text/plain").await.is(415).is_problem("unsupported_media_type");
     let keys = "select idempotency_key from usage_metrics order by 1";
     assert_eq!(served.test.rows(keys).await, ["app/1", "app/2"]);
