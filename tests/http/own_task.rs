@@ -74,3 +74,27 @@ async fn clients_that_hang_up_anywhere_leave_counters_that_are_their_metrics() {
     let test = served.drain().await;
     test.check_invariants().await;
 }
+
+/// A batch is several statements: dropped between them, it would be rolled back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_client_hung_up_is_recorded_and_counted() {
+    let served = Served::new().await;
+    served.customer("acme").await;
+    let mut holder = served.test.connect().await;
+    let mut held = holder.begin().await.expect("a transaction");
+    let lock = "select from organizations for update";
+    sqlx::query(lock).execute(&mut *held).await.expect("held");
+    let event = json!({ "org": "acme", "feature": "sms_sent", "quantity": 3, "key": "k" });
+    let request = Request::post("/api/v1/usage/events", &event);
+    let request = request.with("authorization", &format!("Bearer {}", served.token));
+    let mut client = TcpStream::connect(served.address).await.expect("a connection");
+    client.write_all(request.text().as_bytes()).await.expect("sent");
+    served.test.until_somebody_waits().await;
+    drop(client);
+    // Long enough for the server to notice.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    held.rollback().await.expect("let go");
+    served.test.until("select used from usage_counters where feature = 'sms_sent'", "3").await;
+    let test = served.drain().await;
+    test.check_invariants().await;
+}
