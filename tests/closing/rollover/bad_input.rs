@@ -55,7 +55,7 @@ async fn arguments_that_say_something_impossible_change_nothing() {
         (
             [&grant[..], &["--org", "zzz", "--quantity", "1"]].concat(),
             2,
-            vec!["`zzz`", "periodd orgs list"],
+            vec!["`zzz`", " orgs list`"],
         ),
         (vec!["orgs", "show", "acmee"], 2, vec!["`acmee`", "did you mean `acme`?"]),
         ([&["usage", "record"], &fax[..]].concat(), 2, vec!["faxes"]),
@@ -147,7 +147,7 @@ async fn a_database_that_is_newer_than_the_binary_is_left_alone() {
 async fn a_database_that_is_not_migrated_is_told_so() {
     let test = TestDatabase::empty().await;
     for command in [&["rollover"][..], &["orgs", "list"]] {
-        says(&test.periodd(command).exits(78), &["periodd db migrate"]);
+        says(&test.periodd(command).exits(78), &[" db migrate`"]);
     }
     let tables = "select table_name from information_schema.tables where table_schema = 'public'";
     assert!(test.rows(tables).await.is_empty());

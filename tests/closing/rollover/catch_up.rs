@@ -97,7 +97,7 @@ async fn halt_parks_an_org_with_more_than_one_period_due() {
     assert_eq!(report["orgs"], 1);
     assert_eq!(report["parked"][0]["slug"], "acme");
     let reason = report["parked"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("2026-06-01T00:00:00Z") && reason.contains("halt"), "{reason}");
+    assert!(reason.contains("2026-06-01 00:00 UTC") && reason.contains("halt"), "{reason}");
     assert!(closed(&test, "acme").await.is_empty());
     assert_eq!(closed(&test, "fresh").await.len(), 1);
     let before = dump(&test).await;
