@@ -64,7 +64,7 @@ async fn arguments_that_say_something_impossible_change_nothing() {
         (
             [&record[..], &to_acme, &["1", "--used-at", "2026-05-10T00:00:01Z"]].concat(),
             5,
-            vec!["2026-05-10T00:00:01Z", "future"],
+            vec!["2026-05-10 00:00:01 UTC", "future"],
         ),
         (
             [&record[..], &to_acme, &["1", "--used-at", "2026-05-32"]].concat(),
