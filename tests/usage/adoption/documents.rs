@@ -39,6 +39,7 @@ async fn increments_answer_a_list_with_the_documents_columns() {
         test.rows(sets).await,
         [
             format!("increment_feature_usage true {asked} {answer}"),
+            format!("increment_org_usage true {} {answer}", asked.replace("user", "org")),
             format!("increment_usage_if_allowed true p_user_id {answer}"),
         ]
     );
