@@ -100,7 +100,7 @@ async fn while_the_clock_is_not_believed_nothing_begins_and_the_newest_is_made_u
     }
     assert_eq!(notes.take(), []);
     let why = "select job, count(*), max(occurrence) as last, bool_and(reason = 'clock'
-                      and error like '%2027-05-01T12:%') as said
+                      and error like '%2027-05-01 12:%') as said
                from periodd_runs where outcome = 'skipped' group by 1 order by 1";
     assert_eq!(
         test.rows(why).await,
