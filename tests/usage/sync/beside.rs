@@ -13,7 +13,8 @@ async fn execute(connection: &mut PgConnection, statements: &str) {
 /// Runs a sync while somebody else holds what `hold` locks and then does `meanwhile`.
 async fn sync_beside(test: &TestDatabase, hold: &str, meanwhile: &str) {
     let mut other = PgConnection::connect(&test.url()).await.unwrap();
-    execute(&mut other, &format!("begin; {hold}")).await;
+    // Where the two wait for each other, the sync is the one that gives way, and tries again.
+    execute(&mut other, &format!("set deadlock_timeout = '1min'; begin; {hold}")).await;
     let mut syncing =
         test.command(&["--at", "2026-05-31T12:00:00Z", "sync"]).spawn().expect("the binary runs");
     test.until_somebody_waits().await;
