@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::{Schema, SchemaGenerator};
 use serde::de::{Deserialize, DeserializeOwned};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::answer::Answer;
 use super::guard::{Client, RequestId, TokenName};
@@ -18,6 +19,7 @@ use super::problem::{Code, Problem};
 use super::shared::Shared;
 use super::turns::Turn;
 use crate::store::tokens::{Scope, Token};
+use crate::store::{Connection, orgs};
 use crate::text::visible;
 
 /// One path with one method: the router and the description are made from these.
@@ -257,15 +259,31 @@ impl Call {
     }
 
     /// Does the token permit that org? One that it does not is as unknown as one that is not there.
-    pub(super) fn permits(&self, org: uuid::Uuid) -> bool {
+    pub(super) fn permits(&self, org: Uuid) -> bool {
         self.token.as_ref().is_none_or(|token| token.org.is_none_or(|own| own == org))
     }
 
-    /// The answer to an org that is not there, or not the token's.
-    pub(super) fn unknown_org(&self) -> Problem {
-        let named = visible(self.part("org"));
-        Problem::new(Code::UnknownOrg, format!("unknown organization `{named}`"))
+    /// The org of a slug or id.
+    ///
+    /// # Errors
+    /// [`Code::UnknownOrg`] for one that is not there, or not the token's.
+    pub(super) async fn org_named(
+        &self,
+        connection: &mut Connection,
+        named: &str,
+    ) -> Result<Uuid, Problem> {
+        let org = orgs::named(connection, named).await?;
+        org.filter(|org| self.permits(*org)).ok_or_else(|| unknown_org(named))
     }
+
+    /// The answer to an org in the path that is not there, or not the token's.
+    pub(super) fn unknown_org(&self) -> Problem {
+        unknown_org(self.part("org"))
+    }
+}
+
+fn unknown_org(named: &str) -> Problem {
+    Problem::new(Code::UnknownOrg, format!("unknown organization `{}`", visible(named)))
 }
 
 /// Reads JSON of that shape.

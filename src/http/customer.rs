@@ -10,7 +10,6 @@ use super::problem::{Code, Problem};
 use crate::billing::Instant;
 use crate::store::tokens::secret::Secret;
 use crate::store::tokens::{self, NewToken, Scope};
-use crate::store::usage::asked;
 
 /// How long a token is good for, in seconds: by default, and at most.
 const DEFAULT: u32 = 15 * 60;
@@ -58,8 +57,7 @@ async fn make(call: Call) -> Result<Answer, Problem> {
         return Err(Problem::invalid("/expires_in", detail));
     }
     let mut turn = call.turn().await?;
-    let org = asked::org_named(&mut turn, call.part("org")).await?;
-    let org = org.filter(|org| call.permits(*org)).ok_or_else(|| call.unknown_org())?;
+    let org = call.org_named(&mut turn, call.part("org")).await?;
     let failed = |error: &dyn std::fmt::Display| {
         tracing::error!(%error, "a token could not be made");
         Problem::new(Code::Internal, "internal error; the log says more")

@@ -15,7 +15,6 @@ use super::settings::sync_request;
 use crate::billing::Instant;
 use crate::jobs::usage::events::{self, Event, Refusal, Report, Request, Verdict};
 use crate::store::tokens::Scope;
-use crate::store::usage::asked;
 
 /// The most events of one request.
 const MOST: usize = 1_000;
@@ -175,8 +174,7 @@ async fn record(call: Call) -> Result<Answer, Problem> {
     let only = if in_path.is_empty() {
         call.token.as_ref().and_then(|token| token.org)
     } else {
-        let org = asked::org_named(&mut *call.turn().await?, &in_path).await?;
-        Some(org.filter(|org| call.permits(*org)).ok_or_else(|| call.unknown_org())?)
+        Some(call.org_named(&mut *call.turn().await?, &in_path).await?)
     };
     let mut pointers = Vec::new();
     let (mut good, mut places, mut faults) = (Vec::new(), Vec::new(), Vec::new());

@@ -10,7 +10,6 @@ use super::settings::shown_columns;
 use crate::billing::{Instant, LocalDate, Zone};
 use crate::jobs::explain::{self, Explanation, Subject};
 use crate::store::tokens::Scope;
-use crate::store::usage::asked;
 
 /// The routes of this file.
 pub(super) const ROUTES: [Route; 1] = [Route {
@@ -49,8 +48,7 @@ pub(super) struct Subscription {
 }
 
 async fn show(call: Call) -> Result<Answer, Problem> {
-    let org = asked::org_named(&mut *call.turn().await?, call.part("org")).await?;
-    let org = org.filter(|org| call.permits(*org)).ok_or_else(|| call.unknown_org())?;
+    let org = call.org_named(&mut *call.turn().await?, call.part("org")).await?;
     let around = &call.shared.around;
     let tz = (around.tz)();
     let _pass = call.shared.turns.pass().await?;

@@ -109,11 +109,9 @@ pub(super) struct Incremented {
 
 async fn of_org(call: Call) -> Result<Answer, Problem> {
     let OfOrg { feature, amount, user, key } = call.json()?;
-    let named = call.part("org").to_owned();
     let org = {
         let mut turn = call.turn().await?;
-        let org = asked::org_named(&mut turn, &named).await?;
-        let org = org.filter(|org| call.permits(*org)).ok_or_else(|| call.unknown_org())?;
+        let org = call.org_named(&mut turn, call.part("org")).await?;
         if let Some(user) = user
             && asked::org_of(&mut turn, user).await? != Some(org)
         {

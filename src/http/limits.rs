@@ -11,6 +11,7 @@ use crate::billing::{Instant, Quantity, Zone};
 use crate::store::tokens::Scope;
 use crate::store::usage::asked::{self, Question, Standing};
 use crate::store::usage::limits::{Limit, WhyNot};
+use crate::store::usage::usage_file;
 
 const FEATURE: Parameter = Parameter {
     name: "feature",
@@ -155,7 +156,7 @@ async fn ask(call: &Call, feature: Option<&str>) -> Result<Standing, Problem> {
 
 /// The answer to a feature that does not exist, with those that do.
 pub(super) async fn unknown_feature(call: &Call, feature: &str) -> Result<Problem, Problem> {
-    let known = asked::features(&mut *call.turn().await?).await?.join(", ");
+    let known = usage_file::features(&mut *call.turn().await?).await?.join(", ");
     let feature = crate::text::visible(feature);
     let detail = format!("unknown feature `{feature}`; known features: {known}");
     Ok(Problem::new(Code::UnknownFeature, detail))

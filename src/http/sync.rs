@@ -19,7 +19,7 @@ use crate::jobs::counts::RunCounts;
 use crate::jobs::sync::{self, Scope, SyncReport};
 use crate::store::runs::{self, schedules::Ended};
 use crate::store::tokens::Scope as TokenScope;
-use crate::store::usage::asked::{self, Question};
+use crate::store::usage::asked::Question;
 
 const PROBLEMS: &[Code] = &[Code::UnknownOrg, Code::Refused];
 const ORG: Parameter = Parameter {
@@ -87,8 +87,7 @@ pub(super) struct V2 {
 }
 
 async fn of_path(call: Call) -> Result<Answer, Problem> {
-    let named = call.part("org").to_owned();
-    let org = find(&call, &named).await?;
+    let org = call.org_named(&mut *call.turn().await?, call.part("org")).await?;
     Ok(json(&*sync(&call, org, true).await?))
 }
 
@@ -111,20 +110,12 @@ async fn post_v2(call: Call) -> Result<Answer, Problem> {
 }
 
 async fn answer_v2(call: &Call, named: &str, audits: bool) -> Result<Answer, Problem> {
-    let org = find(call, named).await?;
+    let org = call.org_named(&mut *call.turn().await?, named).await?;
     sync(call, org, audits).await?;
     let question = Question { org: org.to_string(), feature: None };
     let standing = call.shared.together.ask(question).await?;
     let standing = standing.ok_or_else(|| call.unknown_org())?;
     Ok(json(&Limits::from(standing)))
-}
-
-async fn find(call: &Call, named: &str) -> Result<Uuid, Problem> {
-    let org = asked::org_named(&mut *call.turn().await?, named).await?;
-    org.filter(|org| call.permits(*org)).ok_or_else(|| {
-        let named = crate::text::visible(named);
-        Problem::new(Code::UnknownOrg, format!("unknown organization `{named}`"))
-    })
 }
 
 /// Syncs an org, or waits for whoever does.

@@ -244,9 +244,7 @@ impl Names {
         let org = org.ok_or_else(|| Refusal::UnknownOrg(named.clone()))?;
         let folded = feature.to_lowercase();
         if !self.features.contains(&folded) {
-            let mut known = self.features.clone();
-            known.sort_unstable();
-            return Err(Refusal::UnknownFeature(feature.clone(), known.join(", ")));
+            return Err(Refusal::UnknownFeature(feature.clone(), self.features.join(", ")));
         }
         if quantity.is_zero() {
             return Err(invalid("quantity", "the quantity must not be 0".to_owned()));

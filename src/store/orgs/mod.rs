@@ -276,21 +276,27 @@ pub async fn closed(
     Ok(closed.fetch_all(connection).await?)
 }
 
+/// The org of a slug or id; `None`: there is none.
+pub async fn named(connection: &mut PgConnection, named: &str) -> Result<Option<Uuid>, StoreError> {
+    let org = sqlx::query_scalar!(
+        "select coalesce((select id from organizations where slug = $1),
+                         (select id from organizations where id = $2))",
+        named,
+        Uuid::try_parse(named).ok()
+    );
+    Ok(org.fetch_one(connection).await?)
+}
+
 /// Finds an org by slug or id.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] when there is none, with the most similar slug.
 pub async fn find(database: &Database, named: &str) -> Result<Uuid, StoreError> {
-    let id = Uuid::try_parse(named).ok();
-    let found = sqlx::query_scalar!(
-        "select id from organizations where slug = $1 or id = $2 order by slug = $1 desc",
-        named,
-        id
-    );
-    if let Some(found) = found.fetch_optional(&mut *database.connection().await?).await? {
-        return Ok(found);
+    let found = self::named(&mut *database.connection().await?, named).await?;
+    match found {
+        Some(org) => Ok(org),
+        None => Err(StoreError::Invalid(suggest::no_such_org(database, named).await?)),
     }
-    Err(StoreError::Invalid(suggest::no_such_org(database, named).await?))
 }
 
 /// The name of an org's time zone; UTC for an org that has just gone.

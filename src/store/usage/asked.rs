@@ -99,12 +99,6 @@ pub async fn standings(
     Ok(standings)
 }
 
-/// The features that there are.
-pub async fn features(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
-    let known = sqlx::query_scalar!("select feature from features order by feature");
-    Ok(known.fetch_all(connection).await?)
-}
-
 /// What became of a use.
 #[derive(Debug, Clone)]
 pub struct Used {
@@ -211,18 +205,4 @@ pub async fn on_sale(
         sqlx::query_scalar!("select currency from subscription_tiers where code = $1", tier);
     let currency = currency.fetch_optional(connection).await?;
     Ok((offers, currency.unwrap_or_default()))
-}
-
-/// The org of a slug or id.
-pub async fn org_named(
-    connection: &mut PgConnection,
-    named: &str,
-) -> Result<Option<Uuid>, StoreError> {
-    let org = sqlx::query_scalar!(
-        "select coalesce((select id from organizations where slug = $1),
-                         (select id from organizations where id = $2))",
-        named,
-        Uuid::try_parse(named).ok()
-    );
-    Ok(org.fetch_one(connection).await?)
 }

@@ -59,9 +59,9 @@ pub async fn users(
     Ok(rows.into_iter().map(|row| (row.org, row.email, row.id)).collect())
 }
 
-/// Every feature's name.
+/// Every feature's name, in their order.
 pub async fn features(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
-    let names = sqlx::query_scalar!("select feature from features");
+    let names = sqlx::query_scalar!("select feature from features order by feature");
     Ok(names.fetch_all(connection).await?)
 }
 
