@@ -111,25 +111,26 @@ async fn what_was_acknowledged_before_a_kill_counts_once_when_it_is_sent_again()
             for number in 0..1000 {
                 let request = increment(&token, &format!("{client}-{number}"));
                 if !has_answer(address, &request).await {
-                    return number;
+                    return (client, number);
                 }
             }
-            1000
+            (client, 1000)
         });
     }
     test.until("select count(*) > 50 from usage_metrics", "true").await;
     daemon.kill();
+    // In the order in which they ended, whoever they are.
     let ends = clients.join_all().await;
     let again = Daemon::start(&test);
     let address = self::address(&again).await;
     // Each sends again what it does not know the end of, and what it was told of.
-    for (client, end) in ends.iter().enumerate() {
+    for (client, end) in &ends {
         for number in 0..=*end {
             let request = increment(&token, &format!("{client}-{number}"));
             assert_eq!(ask(address, &request).await.is(200).json()["allowed"], true);
         }
     }
-    let sent: usize = ends.iter().map(|end| end + 1).sum();
+    let sent: usize = ends.iter().map(|(_, end)| end + 1).sum();
     assert_eq!(test.rows("select used from usage_counters").await, [sent.to_string()]);
     assert_eq!(test.rows("select count(*) from usage_metrics").await, [sent.to_string()]);
     assert!(again.stop().await.success());
