@@ -15,19 +15,26 @@ use crate::store::{Connection, LockTimeout, StoreError, answers};
 
 /// Conflicts in a row on the same page before it is taken apart: many orgs at once are fast, few
 /// at once get through.
-pub(super) const CONFLICTS_PER_PAGE: u32 = 2;
+const CONFLICTS_PER_PAGE: u32 = 2;
 /// Conflicts in a row on a single org before it is left to the next run.
-pub(super) const CONFLICTS_PER_ORG: u32 = 20;
+const CONFLICTS_PER_ORG: u32 = 20;
+/// Conflicts in a row on a single org before it is locked ahead of being read, by a job that does
+/// so: whoever changes it without a pause then waits for the job, and not the job for a pause.
+const CONFLICTS_BEFORE_LOCK: u32 = 3;
+/// Tries at an org that is locked before it is read, each of which waits a short time for what
+/// somebody holds. Each ends before the database looks for deadlocks: it is not an application's
+/// call that gives way.
+const TRIES_FOR_LOCKS: u32 = 4;
 /// Waits for rows that somebody holds, on one page, before what is left of the orgs that were
 /// waited for together is left to the next run. Most of a page's are short ones: to find one org
 /// among a thousand takes eleven.
-pub(super) const WAITS_PER_PAGE: usize = 40;
+const WAITS_PER_PAGE: usize = 40;
 /// The longest pause after a conflict with a single org; each is drawn at random below it, so that
 /// two that collide do not collide in step.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Orgs that are tried one by one, from all over a page, once the server has refused the first of
 /// them: where it refuses all of these in the same way, it refuses everybody.
-pub(super) const PROBES: usize = 8;
+const PROBES: usize = 8;
 
 /// Orgs that are tried together.
 #[derive(Debug, Clone)]
@@ -35,8 +42,24 @@ pub(super) struct Batch {
     pub(super) ids: Vec<Uuid>,
     /// How long they wait for what somebody else holds.
     pub(super) wait: LockTimeout,
+    /// Is it a single org that is locked before it is read?
+    pub(super) is_locked_first: bool,
     /// Conflicts so far.
     conflicts: u32,
+    /// Waits in vain so far, of an org that is locked first.
+    waits: u32,
+}
+
+impl Batch {
+    fn of(ids: Vec<Uuid>, wait: LockTimeout) -> Self {
+        Self { ids, wait, is_locked_first: false, conflicts: 0, waits: 0 }
+    }
+
+    /// An org that is locked before it is read. It waits for nobody for long, for it holds the
+    /// counters that applications want.
+    fn locked_first(org: Uuid) -> Self {
+        Self { is_locked_first: true, ..Self::of(vec![org], LockTimeout::Short) }
+    }
 }
 
 /// An org that a run skipped; the next run tries again.
@@ -70,7 +93,7 @@ impl Stuck {
 /// Whom the server refused, as long as it is open who is to blame: these orgs, or something that
 /// all orgs share.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+struct Refusals {
     others_pass: bool,
     has_probed: bool,
     alone: Vec<(Uuid, StoreError)>,
@@ -78,7 +101,7 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// Others got through: what the server refuses is not what all orgs share.
-    pub(super) fn passed(&mut self) {
+    fn passed(&mut self) {
         self.others_pass = true;
     }
 
@@ -86,7 +109,7 @@ impl Refusals {
     ///
     /// # Errors
     /// The error, where as many as it takes were refused in the same way and nobody got through.
-    pub(super) fn note(&mut self, org: Uuid, error: StoreError) -> Result<(), StoreError> {
+    fn note(&mut self, org: Uuid, error: StoreError) -> Result<(), StoreError> {
         self.alone.push((org, error));
         if !self.others_pass && self.alone.len() > PROBES {
             self.unless_all_alike()?;
@@ -96,14 +119,14 @@ impl Refusals {
 
     /// Should orgs from all over the page be tried next, each alone? Once, and unless it is known
     /// already that others get through.
-    pub(super) fn wants_probes(&mut self) -> bool {
+    fn wants_probes(&mut self) -> bool {
         let wants = !self.others_pass && !self.alone.is_empty() && !self.has_probed;
         self.has_probed |= wants;
         wants
     }
 
     /// Orgs that can be told to be at fault by now.
-    pub(super) fn guilty(&mut self) -> Vec<Stuck> {
+    fn guilty(&mut self) -> Vec<Stuck> {
         if !self.others_pass {
             return Vec::new();
         }
@@ -115,7 +138,7 @@ impl Refusals {
     /// # Errors
     /// The error, where all were refused in the same way; of a single org, where no rule about its
     /// rows did it.
-    pub(super) fn decide(&mut self) -> Result<Vec<Stuck>, StoreError> {
+    fn decide(&mut self) -> Result<Vec<Stuck>, StoreError> {
         if !self.others_pass {
             self.unless_all_alike()?;
             if let [(_, error)] = &self.alone[..]
@@ -174,6 +197,8 @@ fn is_alike(a: &StoreError, b: &StoreError) -> bool {
 #[derive(Debug)]
 pub(super) struct Batches {
     waiting: Vec<Batch>,
+    /// Is an org that is changed again and again locked before it is read?
+    locks_first: bool,
     refusals: Refusals,
     waits: usize,
     conflicts: usize,
@@ -184,9 +209,9 @@ impl Batches {
     /// A page of orgs, to be tried together at first. `wait` is how long they wait for what
     /// somebody holds: see [`Self::met_holder`].
     pub(super) fn of(ids: Vec<Uuid>, wait: LockTimeout) -> Self {
-        let batch = Batch { ids, wait, conflicts: 0 };
         Self {
-            waiting: if batch.ids.is_empty() { vec![] } else { vec![batch] },
+            waiting: if ids.is_empty() { vec![] } else { vec![Batch::of(ids, wait)] },
+            locks_first: false,
             refusals: Refusals::default(),
             waits: 0,
             conflicts: 0,
@@ -194,14 +219,25 @@ impl Batches {
         }
     }
 
+    /// The same for a job that can lock an org before it reads it: see
+    /// [`Batch::is_locked_first`].
+    pub(super) fn locking_first(self) -> Self {
+        Self { locks_first: true, ..self }
+    }
+
     /// The same with every org tried by itself.
     pub(super) fn one_by_one(mut self) -> Self {
         let alone = self.waiting.drain(..).flat_map(|batch| {
             let wait = batch.wait;
-            batch.ids.into_iter().map(move |org| Batch { ids: vec![org], wait, conflicts: 0 })
+            batch.ids.into_iter().map(move |org| Batch::of(vec![org], wait))
         });
         self.waiting = alone.collect();
         self
+    }
+
+    /// Has these orgs tried next, each locked before it is read.
+    pub(super) fn lock_first(&mut self, orgs: Vec<Uuid>) {
+        self.waiting.extend(orgs.into_iter().map(Batch::locked_first));
     }
 
     /// The next orgs to be tried.
@@ -234,7 +270,7 @@ impl Batches {
                 self.after_conflict(batch, alone, error).await?;
             }
             (error @ (StoreError::Held(_) | StoreError::Cancelled(_)), _) => {
-                self.after_wait(batch.ids, &error.to_string());
+                self.after_wait(batch, &error.to_string()).await;
             }
             (StoreError::Unprocessable(why), Some(org)) => {
                 self.stuck.push(Stuck::Faulty(org, ParkedCode::Unprocessable, why));
@@ -262,6 +298,17 @@ impl Batches {
     pub(super) fn stuck(&mut self) -> Result<Vec<Stuck>, StoreError> {
         self.stuck.extend(self.refusals.decide()?);
         Ok(std::mem::take(&mut self.stuck))
+    }
+
+    /// The same with why, for a job that parks nobody.
+    ///
+    /// # Errors
+    /// As [`Self::stuck`].
+    pub(super) fn left(&mut self) -> Result<Vec<(Uuid, String)>, StoreError> {
+        let why = |stuck| match stuck {
+            Stuck::Faulty(org, _, why) | Stuck::Left(org, why) => (org, why),
+        };
+        Ok(self.stuck()?.into_iter().map(why).collect())
     }
 
     /// How often somebody else was at the same rows.
@@ -294,43 +341,51 @@ impl Batches {
         error: StoreError,
     ) -> Result<(), StoreError> {
         self.conflicts += 1;
-        let Batch { ids, wait, conflicts } = batch;
-        let conflicts = conflicts + 1;
+        let batch = Batch { conflicts: batch.conflicts + 1, ..batch };
         match alone {
-            Some(org) if conflicts == CONFLICTS_PER_ORG => match error.insisted_upon() {
+            Some(org) if batch.conflicts == CONFLICTS_PER_ORG => match error.insisted_upon() {
                 refusal @ StoreError::Refused { .. } => self.refused(org, refusal)?,
                 why => {
                     let why = format!("it is changed constantly by others: {why}");
                     self.stuck.push(Stuck::Left(org, why));
                 }
             },
-            Some(_) => {
-                tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
-                self.waiting.push(Batch { ids, wait, conflicts });
+            Some(org) => {
+                pause().await;
+                let locks_first = self.locks_first && batch.conflicts >= CONFLICTS_BEFORE_LOCK;
+                let conflicts = batch.conflicts;
+                self.waiting.push(match batch {
+                    batch if batch.is_locked_first || !locks_first => batch,
+                    _ => Batch { conflicts, ..Batch::locked_first(org) },
+                });
             }
-            None if conflicts < CONFLICTS_PER_PAGE => {
-                self.waiting.push(Batch { ids, wait, conflicts });
-            }
-            None => self.halve(ids, wait),
+            None if batch.conflicts < CONFLICTS_PER_PAGE => self.waiting.push(batch),
+            None => self.halve(batch.ids, batch.wait),
         }
         Ok(())
     }
 
     /// The halves wait less, until the org that is held stands alone. It is left at once: to wait
-    /// again would keep the others waiting.
-    fn after_wait(&mut self, ids: Vec<Uuid>, why: &str) {
+    /// again would keep the others waiting. An org that is locked first has waited a short time
+    /// only, and is tried a few times.
+    async fn after_wait(&mut self, batch: Batch, why: &str) {
         self.conflicts += 1;
         self.waits += 1;
-        if ids.len() > 1 && self.waits < WAITS_PER_PAGE {
-            self.halve(ids, LockTimeout::Short);
+        let may_wait = self.waits < WAITS_PER_PAGE;
+        let batch = Batch { waits: batch.waits + 1, ..batch };
+        if may_wait && batch.ids.len() > 1 {
+            self.halve(batch.ids, LockTimeout::Short);
+        } else if may_wait && batch.is_locked_first && batch.waits < TRIES_FOR_LOCKS {
+            pause().await;
+            self.waiting.push(batch);
         } else {
-            self.stuck.extend(ids.into_iter().map(|org| Stuck::Left(org, why.to_owned())));
+            self.stuck.extend(batch.ids.into_iter().map(|org| Stuck::Left(org, why.to_owned())));
         }
     }
 
     fn halve(&mut self, mut ids: Vec<Uuid>, wait: LockTimeout) {
         let rest = ids.split_off(ids.len() / 2);
-        self.waiting.extend([rest, ids].map(|ids| Batch { ids, wait, conflicts: 0 }));
+        self.waiting.extend([rest, ids].map(|ids| Batch::of(ids, wait)));
     }
 
     /// Has orgs from all over the page tried next, where that tells whose fault it is.
@@ -340,13 +395,17 @@ impl Batches {
         }
         let probes = probes(self.waiting.iter_mut().map(|batch| &mut batch.ids).collect());
         self.waiting.retain(|batch| !batch.ids.is_empty());
-        let probe = |org| Batch { ids: vec![org], wait: LockTimeout::Long, conflicts: 0 };
+        let probe = |org| Batch::of(vec![org], LockTimeout::Long);
         self.waiting.extend(probes.into_iter().map(probe));
     }
 }
 
+async fn pause() {
+    tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
+}
+
 /// Takes [`PROBES`] orgs out of these, spread evenly.
-pub(super) fn probes(waiting: Vec<&mut Vec<Uuid>>) -> Vec<Uuid> {
+fn probes(waiting: Vec<&mut Vec<Uuid>>) -> Vec<Uuid> {
     let total: usize = waiting.iter().map(|ids| ids.len()).sum();
     let stride = total.div_ceil(PROBES).max(1);
     let (mut place, mut probes) = (0, Vec::new());

@@ -7,10 +7,9 @@ use crate::billing::usage::Key;
 use crate::billing::when::shown_in_utc;
 use crate::billing::{Instant, Quantity};
 use crate::store::orgs::refund::{self as store, Named};
-use crate::store::{Database, LockTimeout, StoreError, begin_within, orgs::packs, usage::pending};
-
-/// How often a refund is tried again when others change the same rows.
-const ATTEMPTS: u32 = 5;
+use crate::store::{
+    Attempts, Database, LockTimeout, StoreError, begin_within, orgs::packs, usage::pending,
+};
 
 /// Why nothing was refunded.
 #[derive(Debug, thiserror::Error)]
@@ -68,13 +67,13 @@ pub struct Refunded {
 /// # Errors
 /// [`Error`]; then nothing is written.
 pub async fn refund(database: &Database, request: &Request) -> Result<Refunded, Error> {
-    for attempt in 1.. {
+    let mut attempts = Attempts::default();
+    loop {
         match once(database, request).await {
-            Err(Error::Store(error)) if error.is_conflict() && attempt < ATTEMPTS => {}
+            Err(Error::Store(error)) if attempts.again(&error) => {}
             other => return other,
         }
     }
-    Err(StoreError::Conflict("the pack is changed constantly by others".to_owned()).into())
 }
 
 async fn once(database: &Database, request: &Request) -> Result<Refunded, Error> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::batches::{Batch, Batches, Left, Stuck};
+use super::batches::{Batch, Batches, Left};
 use super::stop::Stop;
 use super::sync;
 use crate::billing::Instant;
@@ -262,10 +262,7 @@ impl Work<'_> {
         if batches.met_holder() {
             self.wait = LockTimeout::Short;
         }
-        for stuck in batches.stuck()? {
-            let (Stuck::Faulty(org, _, why) | Stuck::Left(org, why)) = stuck;
-            self.left.insert(org, why);
-        }
+        self.left.extend(batches.left()?);
         Ok(())
     }
 }

@@ -11,11 +11,8 @@ use crate::billing::{Boundary, Calendar, Cycle, Instant, Period};
 use crate::mail;
 use crate::store::orgs::settings::{self, Contact, Settings};
 use crate::store::usage::limits::{self, Limit};
-use crate::store::{Connection, Database, StoreError};
+use crate::store::{Attempts, Connection, Database, StoreError};
 use crate::tz::TzData;
-
-/// How often a change is tried again when others change the same row.
-const ATTEMPTS: u32 = 5;
 
 /// What a person wants changed; what is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -143,13 +140,13 @@ pub async fn change(
         ..change.clone()
     };
     let mut connection = database.connection().await?;
-    for attempt in 1.. {
+    let mut attempts = Attempts::default();
+    loop {
         match once(&mut connection, tz, org, change, dry_run, now).await {
-            Err(Error::Store(error)) if error.is_conflict() && attempt < ATTEMPTS => {}
+            Err(Error::Store(error)) if attempts.again(&error) => {}
             other => return other,
         }
     }
-    Err(StoreError::Conflict("the org is changed constantly by others".to_owned()).into())
 }
 
 async fn once(

@@ -20,7 +20,7 @@ pub mod tokens;
 pub mod usage;
 
 pub use db::database::{Address, Bounds, Database};
-pub use db::error::StoreError;
+pub use db::error::{Attempts, StoreError};
 pub use db::ids::IdPrefix;
 pub use db::lease::{Lease, Leash};
 pub use db::transaction::{LockTimeout, begin_within};

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::billing::recipients::Person;
-use crate::jobs::batches::{Batch, Batches, Left, Stuck};
+use crate::jobs::batches::{Batch, Batches, Left};
 use crate::store::alerts::{self, AlertState, Candidate, Judgement, MovedLimits, Since};
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, audit, begin_within, rollover::snapshot,
@@ -318,10 +318,7 @@ impl<'a> Pass<'a> {
         if batches.met_holder() {
             self.wait = LockTimeout::Short;
         }
-        for stuck in batches.stuck()? {
-            let (Stuck::Faulty(org, _, why) | Stuck::Left(org, why)) = stuck;
-            self.left.insert(org, why);
-        }
+        self.left.extend(batches.left()?);
         Ok(())
     }
 

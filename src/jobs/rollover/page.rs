@@ -9,9 +9,7 @@ use super::report::{Parked, Preview, Tally};
 use crate::billing::Instant;
 use crate::billing::parking::ParkedCode;
 use crate::billing::timeline::Policy;
-use crate::jobs::batches::{
-    self, CONFLICTS_PER_ORG, CONFLICTS_PER_PAGE, LONGEST_PAUSE, Stuck, WAITS_PER_PAGE,
-};
+use crate::jobs::batches::{self, Batch, Batches, Stuck};
 use crate::jobs::stop::Stop;
 use crate::jobs::{parking, sync};
 use crate::store::audit::derived::Target;
@@ -22,14 +20,6 @@ use crate::store::{
     rollover::{claim, snapshot},
 };
 use crate::tz::TzData;
-
-/// Conflicts in a row on a single org before its row is locked: whoever sells packs to it without
-/// a pause then waits for the rollover, and not the rollover for a pause.
-const CONFLICTS_BEFORE_LOCK: u32 = 3;
-/// Tries at a single org that has to be locked before it is read, each of which waits a short time
-/// for what somebody holds. Each ends before the database looks for deadlocks: it is not an
-/// application's call that gives way.
-const TRIES_FOR_LOCKS: u32 = 4;
 
 /// Rolls pages of orgs over, on one connection.
 pub(super) struct Worker<'a> {
@@ -53,30 +43,6 @@ pub(super) struct PageRead {
 pub(super) struct PagePlan {
     ids: Vec<Uuid>,
     decision: Option<Decision>,
-}
-
-/// Orgs that are tried together, and how often they met a conflict.
-struct Batch {
-    ids: Vec<Uuid>,
-    conflicts: u32,
-    /// How long they wait for what somebody holds.
-    wait: LockTimeout,
-    /// Is it a single org that is locked before it is read?
-    alone: bool,
-    /// How often it has waited in vain.
-    waits: u32,
-}
-
-impl Batch {
-    fn of(ids: Vec<Uuid>, wait: LockTimeout) -> Self {
-        Self { ids, conflicts: 0, wait, alone: false, waits: 0 }
-    }
-
-    /// An org that is locked before it is read. It waits for nobody for long, for it holds the
-    /// counters that applications want.
-    fn alone(org: Uuid) -> Self {
-        Self { alone: true, ..Self::of(vec![org], LockTimeout::Short) }
-    }
 }
 
 /// What became of orgs that were tried together.
@@ -160,39 +126,29 @@ impl<'a> Worker<'a> {
         let PagePlan { ids, decision } = page;
         let alone = if let [org] = ids[..] { Some(org) } else { None };
         let mut tally = Tally::default();
-        let batch = Batch::of(ids, self.wait);
-        let mut batches = Vec::new();
+        let mut batches = Batches::of(ids, self.wait).locking_first();
         let planning = async {
             match next {
                 Some(seen) => self.decide(seen).await.map(Some),
                 None => Ok(None),
             }
         };
-        let next = if let Some(decision) = decision {
+        let planned = decision.and_then(|decision| Some((decision, batches.next()?)));
+        let next = if let Some((decision, batch)) = planned {
             let writing = self.write(connection, decision, &mut tally);
             let (written, next) = futures_util::future::join(writing, planning).await;
-            batches.extend(self.follow_up(connection, batch, written, &mut tally).await?);
+            follow_up(connection, batch, written, (&mut batches, &mut tally)).await?;
             next?
         } else {
-            batches.push(batch);
             planning.await?
         };
-        while let Some(batch) = batches.pop() {
-            if self.stop.is_set() {
-                // What is due stays due, for whoever comes next.
-                break;
-            }
+        // What is due stays due, for whoever comes after a run that was asked to stop.
+        while let Some(batch) = batches.next().filter(|_| !self.stop.is_set()) {
             let written = self.attempt(connection, &batch, &mut tally).await;
-            batches.extend(self.follow_up(connection, batch, written, &mut tally).await?);
-            if tally.refusals.wants_probes() {
-                let waiting = batches.iter_mut().map(|batch| &mut batch.ids);
-                let probes = batches::probes(waiting.collect());
-                batches.retain(|batch| !batch.ids.is_empty());
-                let probe = |org| Batch::of(vec![org], self.wait);
-                batches.extend(probes.into_iter().map(probe));
-            }
+            follow_up(connection, batch, written, (&mut batches, &mut tally)).await?;
         }
-        let stuck = match (tally.refusals.decide(), alone) {
+        tally.conflicts += batches.conflicts();
+        let stuck = match (batches.stuck(), alone) {
             // A single org: what the server lacks for it may be there the next time.
             (Err(error @ StoreError::Unavailable(_)), Some(org)) => {
                 vec![Stuck::Left(org, error.to_string())]
@@ -201,10 +157,9 @@ impl<'a> Worker<'a> {
         };
         for stuck in stuck {
             match stuck {
-                Stuck::Left(org, why) => tally.leave(vec![org], &why),
+                Stuck::Left(org, why) => tally.leave(org, &why),
                 Stuck::Faulty(org, code, why) => {
-                    self.park_or_leave(connection, org, (code, &why), self.wait, &mut tally)
-                        .await?;
+                    self.park_or_leave(connection, org, (code, &why), &mut tally).await?;
                 }
             }
         }
@@ -218,71 +173,15 @@ impl<'a> Worker<'a> {
         connection: &mut Connection,
         org: Uuid,
         why: (ParkedCode, &str),
-        wait: LockTimeout,
         tally: &mut Tally,
     ) -> Result<(), StoreError> {
-        match parking::park(connection, org, why, self.stamp.now, wait).await? {
+        match parking::park(connection, org, why, self.stamp.now, self.wait).await? {
             parking::Attempt::Parked(parked) => tally.parked.push(parked),
             parking::Attempt::Gone => {}
-            parking::Attempt::Held(error) => tally.leave(vec![org], &error),
+            parking::Attempt::Held(error) => tally.leave(org, &error),
             parking::Attempt::Refused(skipped) => tally.skipped.push(skipped),
         }
         Ok(())
-    }
-
-    /// What is left to try, after orgs were tried together.
-    async fn follow_up(
-        &self,
-        connection: &mut Connection,
-        batch: Batch,
-        written: Result<Written, StoreError>,
-        tally: &mut Tally,
-    ) -> Result<Vec<Batch>, StoreError> {
-        let wait = batch.wait;
-        match written {
-            Ok(Written { missed, alone }) => {
-                let mut batches: Vec<Batch> = alone.into_iter().map(Batch::alone).collect();
-                if missed.is_empty() {
-                    tally.refusals.passed();
-                } else {
-                    tally.missed += missed.len();
-                    let why = "its row was changed meanwhile";
-                    let missed = Batch { ids: missed, ..batch };
-                    let why = StoreError::Conflict(why.to_owned());
-                    batches.extend(after_conflict(missed, why, tally).await?);
-                }
-                Ok(batches)
-            }
-            Err(error) if error.is_held() || matches!(error, StoreError::Cancelled(_)) => {
-                tally.conflicts += 1;
-                Ok(after_wait(batch, tally).await)
-            }
-            Err(error) if error.is_conflict() => {
-                tally.conflicts += 1;
-                after_conflict(batch, error, tally).await
-            }
-            Err(error) if error.may_concern_one_row() && batch.ids.len() > 1 => {
-                Ok(halves(batch.ids, wait))
-            }
-            // A server that answers lacked something for these rows only: room for one table, say.
-            Err(error @ StoreError::Unavailable(_)) if !answers(connection).await => Err(error),
-            Err(StoreError::Unavailable(_)) if batch.ids.len() > 1 => Ok(halves(batch.ids, wait)),
-            // Whether it is this org's fault, the others tell.
-            Err(error @ (StoreError::Refused { .. } | StoreError::Unavailable(_))) => {
-                if let Some(org) = batch.ids.first() {
-                    tally.refusals.note(*org, error)?;
-                }
-                Ok(Vec::new())
-            }
-            Err(StoreError::Unprocessable(why)) => {
-                let why = (ParkedCode::Unprocessable, why.as_str());
-                for org in batch.ids {
-                    self.park_or_leave(connection, org, why, wait, tally).await?;
-                }
-                Ok(Vec::new())
-            }
-            Err(other) => Err(other),
-        }
     }
 
     /// Plans a page without applying anything.
@@ -293,8 +192,8 @@ impl<'a> Worker<'a> {
     ) -> Result<Preview, StoreError> {
         let mut preview = Preview::default();
         let Preview { plans, parked, refused } = &mut preview;
-        let mut batches = vec![ids.to_vec()];
-        while let Some(ids) = batches.pop() {
+        let mut waiting = vec![ids.to_vec()];
+        while let Some(mut ids) = waiting.pop() {
             match self.read_and_plan(connection, &ids).await {
                 Ok(Decision { left, .. }) if !left.is_empty() => {
                     let why = left.into_iter().map(|(_, why)| why).next().unwrap_or_default();
@@ -307,8 +206,8 @@ impl<'a> Worker<'a> {
                     parked.extend(reasons.map(|(parking, slug)| parked_as(&parking, slug)));
                 }
                 Err(error) if may_be_taken_apart(&error) && ids.len() > 1 => {
-                    batches
-                        .extend(halves(ids, LockTimeout::Long).into_iter().map(|batch| batch.ids));
+                    let rest = ids.split_off(ids.len() / 2);
+                    waiting.extend([ids, rest]);
                 }
                 Err(error) if error.may_concern_one_row() => {
                     let reason = error.to_string();
@@ -341,7 +240,7 @@ impl<'a> Worker<'a> {
         batch: &Batch,
         tally: &mut Tally,
     ) -> Result<Written, StoreError> {
-        let (&[org], true) = (batch.ids.as_slice(), batch.alone) else {
+        let (&[org], true) = (batch.ids.as_slice(), batch.is_locked_first) else {
             let mut transaction = begin_within(connection, batch.wait).await?;
             let decision = self.read_and_plan(&mut transaction, &batch.ids).await?;
             return self.carry_out(transaction, decision, tally).await;
@@ -477,9 +376,29 @@ fn parked_as(parking: &Parking, slug: String) -> Parked {
     Parked { org: parking.org, slug, code: parking.code, reason: parking.reason.clone() }
 }
 
-fn halves(mut ids: Vec<Uuid>, wait: LockTimeout) -> Vec<Batch> {
-    let rest = ids.split_off(ids.len() / 2);
-    vec![Batch::of(ids, wait), Batch::of(rest, wait)]
+/// What is left to try, after orgs were tried together: those that had to be locked first, and those
+/// that did not move.
+async fn follow_up(
+    connection: &mut Connection,
+    mut batch: Batch,
+    written: Result<Written, StoreError>,
+    (batches, tally): (&mut Batches, &mut Tally),
+) -> Result<(), StoreError> {
+    let (batch, result) = match written {
+        Ok(Written { missed, alone }) => {
+            batches.lock_first(alone);
+            if missed.is_empty() {
+                (batch, Ok(()))
+            } else {
+                tally.missed += missed.len();
+                let why = "its row was changed meanwhile";
+                batch.ids = missed;
+                (batch, Err(StoreError::Conflict(why.to_owned())))
+            }
+        }
+        Err(error) => (batch, Err(error)),
+    };
+    batches.outcome(connection, batch, result).await.map(|_| ())
 }
 
 /// The parkings of orgs whose rows cannot be read, with their names.
@@ -496,56 +415,4 @@ async fn unreadable(
         parkings.push((parking, slugs.get(org).cloned().unwrap_or_else(|| org.to_string())));
     }
     Ok(parkings)
-}
-
-/// What to try after a conflict: the same page again, then its halves; a single org after a
-/// pause drawn at random, so that two that collide do not collide in step. An org that conflicts
-/// again and again is left to the next pass: it must not keep the others from being closed.
-///
-/// # Errors
-/// What a rule answers for every org alike.
-async fn after_conflict(
-    batch: Batch,
-    error: StoreError,
-    tally: &mut Tally,
-) -> Result<Vec<Batch>, StoreError> {
-    let batch = Batch { conflicts: batch.conflicts + 1, ..batch };
-    if batch.ids.len() > 1 {
-        return Ok(if batch.conflicts < CONFLICTS_PER_PAGE {
-            vec![batch]
-        } else {
-            halves(batch.ids, batch.wait)
-        });
-    }
-    if batch.conflicts == CONFLICTS_PER_ORG {
-        match (error.insisted_upon(), &batch.ids[..]) {
-            (refusal @ StoreError::Refused { .. }, [org]) => tally.refusals.note(*org, refusal)?,
-            (why, _) => tally.leave(batch.ids, &why.to_string()),
-        }
-        return Ok(Vec::new());
-    }
-    tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
-    if batch.conflicts < CONFLICTS_BEFORE_LOCK {
-        return Ok(vec![batch]);
-    }
-    Ok(vec![Batch { alone: true, wait: LockTimeout::Short, ..batch }])
-}
-
-/// What to try after somebody held a row for too long: the halves, which wait less, until that org
-/// stands alone. It is left to the next pass at once: to wait again would keep the others waiting.
-///
-/// An org that is locked before it is read has waited a short time only, and is tried a few times.
-async fn after_wait(batch: Batch, tally: &mut Tally) -> Vec<Batch> {
-    tally.waits += 1;
-    let may_wait = tally.waits < WAITS_PER_PAGE;
-    if batch.ids.len() > 1 && may_wait {
-        return halves(batch.ids, LockTimeout::Short);
-    }
-    let waits = batch.waits + 1;
-    if batch.alone && waits < TRIES_FOR_LOCKS && may_wait {
-        tokio::time::sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
-        return vec![Batch { waits, ..batch }];
-    }
-    tally.leave(batch.ids, "its rows are locked by another transaction");
-    Vec::new()
 }

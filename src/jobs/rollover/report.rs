@@ -8,7 +8,7 @@ use super::lateness::Lateness;
 use crate::billing::parking::ParkedCode;
 use crate::billing::rollover::{ClosedUsage, Plan};
 use crate::billing::{Instant, Quantity};
-use crate::jobs::batches::{Left, Refusals};
+use crate::jobs::batches::Left;
 use crate::jobs::columns::ColumnLeftOut;
 
 /// What a rollover did.
@@ -95,8 +95,6 @@ pub(super) struct Tally {
     pub(super) opened: usize,
     pub(super) pack_entries: usize,
     pub(super) conflicts: usize,
-    /// Conflicts with somebody who holds a row and does not let go of it.
-    pub(super) waits: usize,
     pub(super) parked: Vec<Parked>,
     /// Orgs that cannot even be parked.
     pub(super) skipped: Vec<Left>,
@@ -106,7 +104,6 @@ pub(super) struct Tally {
     pub(super) missed: usize,
     /// Orgs that are left to the next pass, with why.
     pub(super) left: Vec<(Uuid, String)>,
-    pub(super) refusals: Refusals,
 }
 
 /// What a dry run foresees for a page.
@@ -128,10 +125,9 @@ impl Tally {
         self.pack_entries += plan.entries.len();
     }
 
-    /// Leaves orgs to the next pass that met one conflict after the other.
-    pub(super) fn leave(&mut self, orgs: Vec<Uuid>, why: &str) {
-        let met = |org| format!("org {org} kept conflicting with other writers: {why}");
-        self.left.extend(orgs.into_iter().map(|org| (org, met(org))));
+    /// Leaves an org to the next pass.
+    pub(super) fn leave(&mut self, org: Uuid, why: &str) {
+        self.left.push((org, format!("org {org} could not be closed: {why}")));
     }
 
     /// Did someone else get to most of a page of that many orgs first?

@@ -17,12 +17,10 @@ use crate::billing::usage::{Key, check_time};
 use crate::billing::{Instant, Quantity};
 use crate::jobs::sync::{self, Scope};
 use crate::store::usage::{NewUsage, events as rows, usage_file};
-use crate::store::{Connection, Database, StoreError};
+use crate::store::{Attempts, Connection, Database, StoreError};
 
 /// How far ahead of the database a client's clock may be.
 const AHEAD: SignedDuration = SignedDuration::from_mins(5);
-/// How often a batch is checked and written anew when others were quicker with a key.
-const ATTEMPTS: u32 = 5;
 
 /// Usage, as an application reports it.
 #[derive(Clone, Debug)]
@@ -102,11 +100,11 @@ pub struct Report {
 /// As every write; then nothing is recorded.
 pub async fn record(database: &Database, request: Request) -> Result<Report, StoreError> {
     let Request { events, only, partial, sync } = request;
-    let mut attempt = 1;
+    let mut attempts = Attempts::default();
     let batch = loop {
         let mut connection = database.connection().await?;
         match write(&mut connection, &events, only, partial).await {
-            Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,
+            Err(error) if attempts.again(&error) => {}
             done => break done?,
         }
     };

@@ -115,6 +115,21 @@ impl StoreError {
     }
 }
 
+/// How often one call has been tried. Where others were at the same rows it is tried again at once, a
+/// few times: most conflicts are over with the first repetition.
+#[derive(Debug, Default)]
+pub struct Attempts(u32);
+
+impl Attempts {
+    const MOST: u32 = 5;
+
+    /// Should what failed with this error be tried once more?
+    pub fn again(&mut self, error: &StoreError) -> bool {
+        self.0 += 1;
+        error.is_conflict() && self.0 < Self::MOST
+    }
+}
+
 /// The SQLSTATE that our functions refuse an argument with …
 const INVALID_PARAMETER: &str = "22023";
 /// … and the class of those that are theirs alone.

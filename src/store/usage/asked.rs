@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::billing::offers::Offer;
 use crate::billing::{Instant, Quantity};
-use crate::store::db::error::StoreError;
+use crate::store::db::error::{Attempts, StoreError};
 use crate::store::usage::limits::{Limit, WhyNot};
 
 /// What is asked: about one feature of an org, or all that it has.
@@ -136,17 +136,14 @@ pub enum By {
 /// # Errors
 /// [`StoreError::Refused`] with the SQLSTATE by which the function refuses.
 pub async fn increment(connection: &mut PgConnection, used: &Use) -> Result<Used, StoreError> {
-    let mut attempts = 1;
+    let mut attempts = Attempts::default();
     loop {
         match increment_once(connection, used).await {
-            Err(error) if error.is_conflict() && attempts < MOST_ATTEMPTS => attempts += 1,
+            Err(error) if attempts.again(&error) => {}
             result => return result,
         }
     }
 }
-
-/// How often a use is tried when others are at the same rows.
-const MOST_ATTEMPTS: u32 = 5;
 
 async fn increment_once(connection: &mut PgConnection, used: &Use) -> Result<Used, StoreError> {
     let Use { by, feature, amount, key } = used;

@@ -122,7 +122,7 @@ async fn an_org_that_nobody_ever_lets_go_of_is_left_and_named() {
     execute(&mut idle, HOLD).await;
     let answer = end(start(&test, "2026-05-02T00:00:00Z")).exits(1);
     let org = test.rows("select id from organizations where slug = 'org-7'").await.concat();
-    let named = format!("org {org} kept conflicting with other writers");
+    let named = format!("org {org} could not be closed");
     assert!(answer.stderr.contains(&named), "{answer:?}");
     assert!(answer.stderr.contains("locked by another transaction"), "{answer:?}");
     assert_eq!(test.rows("select count(*) from billing_periods").await, ["49"]);
