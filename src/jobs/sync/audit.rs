@@ -15,6 +15,7 @@ use crate::store::audit::drift::{self as log, Mended};
 use crate::store::audit::{self, Swept};
 use crate::store::rollover::snapshot::Features;
 use crate::store::rollover::unsettled::{self, Unsettled};
+use crate::store::usage::pending::{self, CounterKey};
 use crate::store::{
     Connection, LockTimeout, StoreError,
     audit::plan_limits,
@@ -518,7 +519,8 @@ async fn mark_once(
     wait: LockTimeout,
 ) -> Result<(), StoreError> {
     let mut transaction = begin_within(connection, wait).await?;
-    unsettled::mark(&mut transaction, unsettled).await?;
+    let counters: Vec<CounterKey<'_>> = unsettled.iter().map(|one| one.counter()).collect();
+    pending::set_orgs_pending(&mut transaction, &counters).await?;
     Ok(transaction.commit().await?)
 }
 

@@ -12,7 +12,7 @@ use crate::command::Command;
 use crate::config;
 use crate::jobs::columns::{ColumnLeftOut, Columns};
 use crate::store::audit::derived::{Cell, Change, Target, Wanted, Which};
-use crate::store::usage::pending::{self, Pending};
+use crate::store::usage::pending::{self, CounterKey, Pending};
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, audit::adjust, begin_within, rollover::snapshot,
     server_now,
@@ -208,8 +208,8 @@ impl Job<'_> {
         let closed: Vec<&Pending> =
             closed.into_iter().filter_map(|at| synced.get(at)).copied().collect();
         let late = late_counters(&mut transaction, &closed).await?;
-        let unsettled: Vec<&Pending> =
-            closed.into_iter().filter(|counter| late.contains(&key(counter))).collect();
+        let unsettled = closed.into_iter().filter(|counter| late.contains(&key(counter)));
+        let unsettled: Vec<CounterKey<'_>> = unsettled.map(Pending::counter).collect();
         pending::set_orgs_pending(&mut transaction, &unsettled).await?;
         let mut count = (synced.len() - unsettled.len()) as u64;
         count += self.settle_users(&mut transaction, &of_users, &mut copies, pass, real).await?;

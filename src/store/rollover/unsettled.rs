@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::store::db::error::StoreError;
+use crate::store::usage::pending::CounterKey;
 
 /// A counter of a closed period that is not what was closed and adjusted since.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,13 @@ pub struct Unsettled {
     pub feature: String,
     /// The period, by its start.
     pub period_start: Instant,
+}
+
+impl Unsettled {
+    /// Org, feature and start of the period.
+    pub fn counter(&self) -> CounterKey<'_> {
+        (self.org, &self.feature, self.period_start)
+    }
 }
 
 /// Counters of periods that closed after `closed_after` which are not what their books say, though
@@ -45,27 +53,4 @@ pub async fn find(
         closed_after
     );
     Ok(rows.fetch_all(connection).await?)
-}
-
-/// Has such counters settled by whoever syncs next.
-pub async fn mark(
-    connection: &mut PgConnection,
-    unsettled: &[&Unsettled],
-) -> Result<(), StoreError> {
-    let orgs: Vec<Uuid> = unsettled.iter().map(|one| one.org).collect();
-    let features: Vec<&str> = unsettled.iter().map(|one| one.feature.as_str()).collect();
-    let starts: Vec<Instant> = unsettled.iter().map(|one| one.period_start).collect();
-    sqlx::query!(
-        "update usage_counters c set sync_status = 'pending'
-         from unnest($1::uuid[], $2::text[], $3::timestamptz[])
-                  as u (org_id, feature, period_start)
-         where c.org_id = u.org_id and c.feature = u.feature
-           and c.period_start = u.period_start and c.sync_status <> 'pending'",
-        &orgs,
-        &features as &[&str],
-        &starts
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

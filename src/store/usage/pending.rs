@@ -18,6 +18,16 @@ pub struct Pending {
     pub used: Quantity,
 }
 
+impl Pending {
+    /// Org, feature and start of the period.
+    pub fn counter(&self) -> CounterKey<'_> {
+        (self.org, &self.feature, self.period_start)
+    }
+}
+
+/// An org's counter: the org, the feature and the start of the period.
+pub type CounterKey<'a> = (Uuid, &'a str, Instant);
+
 /// The next page of orgs with pending counters, after `after` in the order of ids; parked ones are
 /// left out, and no reason to stop.
 pub async fn orgs(
@@ -128,24 +138,26 @@ pub async fn set_orgs_synced(
     Ok(at_places(&places.fetch_all(connection).await?))
 }
 
-/// Sets orgs' counters pending again, of which late usage is still to be decided.
+/// Sets orgs' counters pending again, whose usage is still to be settled.
 pub async fn set_orgs_pending(
     connection: &mut PgConnection,
-    counters: &[&Pending],
+    counters: &[CounterKey<'_>],
 ) -> Result<(), StoreError> {
     if counters.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(counters);
+    let orgs: Vec<Uuid> = counters.iter().map(|(org, ..)| *org).collect();
+    let features: Vec<&str> = counters.iter().map(|(_, feature, _)| *feature).collect();
+    let starts: Vec<Instant> = counters.iter().map(|(.., start)| *start).collect();
     sqlx::query!(
         "update usage_counters c set sync_status = 'pending'
          from unnest($1::uuid[], $2::text[], $3::timestamptz[])
                   as u (org_id, feature, period_start)
          where c.org_id = u.org_id and c.feature = u.feature
            and c.period_start = u.period_start and c.sync_status <> 'pending'",
-        &columns.orgs,
-        &columns.features as &[&str],
-        &columns.starts
+        &orgs,
+        &features as &[&str],
+        &starts
     )
     .execute(connection)
     .await?;
