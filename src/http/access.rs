@@ -9,8 +9,8 @@ use std::time::Duration;
 use axum::http::{HeaderMap, header};
 use tokio::time::Instant;
 
+use super::handshake;
 use super::problem::{Code, Problem};
-use super::socket;
 use super::turns::Turns;
 use crate::store::tokens::secret::Secret;
 use crate::store::tokens::{self, Token};
@@ -197,8 +197,8 @@ impl Shown {
         let found = if headers.contains_key(header::AUTHORIZATION) {
             bearer(headers)
         } else {
-            let is_socket = may_upgrade && socket::is_asked(headers);
-            let mut tokens = socket::tokens(headers).filter(|_| is_socket);
+            let is_socket = may_upgrade && handshake::is_asked(headers);
+            let mut tokens = handshake::tokens(headers).filter(|_| is_socket);
             match (tokens.next(), tokens.next()) {
                 (None, _) => return Self::Nothing,
                 (Some(token), None) => Secret::read(token),

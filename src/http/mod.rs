@@ -18,6 +18,7 @@ mod events;
 mod explained;
 mod facts;
 mod guard;
+mod handshake;
 mod health;
 mod history;
 mod increment;

@@ -1,7 +1,4 @@
 //! The stream as a WebSocket: the same messages, each in a frame of its own.
-//!
-//! Browsers open a WebSocket for any page, and send no header with it that the page chose. So the
-//! page's origin is checked here, and the token may be one of the subprotocols.
 
 use std::time::Duration;
 
@@ -9,19 +6,16 @@ use axum::body::Bytes;
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::timeout;
 
 use super::answer::Answer;
+use super::handshake::{PROTOCOL, is_asked, is_permitted};
 use super::listen::{Kept, WRITE_WITHIN};
 use super::messages::{Messages, Reason};
 use super::problem::{Code, Problem};
 use crate::config::http::Http;
 
-/// The subprotocol that is spoken, and the beginning of the one that is a token.
-const PROTOCOL: &str = "periodd.v1";
-const TOKEN: &str = "bearer.";
 /// What a client sends at most in one message: it has nothing to say.
 const MOST_BYTES: usize = 1_024;
 /// Pings in a row that a client may leave without an answer.
@@ -34,31 +28,6 @@ pub(super) struct Upgrade {
     socket: WebSocketUpgrade,
     /// The connection counts as open for as long as the WebSocket is.
     kept: Option<Kept>,
-}
-
-/// Does the client ask for a WebSocket?
-pub(super) fn is_asked(headers: &HeaderMap) -> bool {
-    let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
-    upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
-}
-
-/// The tokens among the subprotocols.
-pub(super) fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    let protocols = lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
-    protocols.filter_map(|protocol| protocol.trim().strip_prefix(TOKEN))
-}
-
-/// May a page open a WebSocket here? What is not a browser names no page.
-fn is_permitted(settings: &Http, headers: &HeaderMap) -> bool {
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    let Some(origin) = origins.next() else { return true };
-    let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return false };
-    let own = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    // The scheme is the proxy's.
-    let host = origin.split_once("://").map(|(_, host)| host);
-    let is_own = own.zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host));
-    is_own || settings.allows_origin(origin)
 }
 
 impl Upgrade {

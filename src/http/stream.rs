@@ -1,7 +1,8 @@
 //! The stream of an org: how it stands, and again whenever that changes.
 //!
 //! A message says the whole standing of one feature, so that a lost one costs nothing. Server-sent
-//! events, lines of JSON and a WebSocket carry the same. An open stream holds no place of a request.
+//! events, lines of JSON and a WebSocket carry the same. An open stream does not hold the place of
+//! a request.
 
 use std::convert::Infallible;
 use std::sync::Arc;

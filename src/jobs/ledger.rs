@@ -28,7 +28,7 @@ impl Entry {
         self.0
     }
 
-    /// Enters how it ended: what it did, and why it failed if it did; what was done may say so, too.
+    /// Enters how it ended: what it did, and why it failed if it did; its counts may say that, too.
     pub async fn end(
         self,
         database: &Database,

@@ -1,5 +1,5 @@
-//! The series behind charts: days of the org's zone, periods as the books have them, the forecast of
-//! `explain`; within bounds, and as CSV.
+//! The series behind charts: days of the org's zone, periods as the books have them, the forecast
+//! of `explain`; within bounds, and as CSV.
 
 use serde_json::{Value, json};
 
