@@ -97,6 +97,7 @@ create table periodd_daemons (
     stopped_at timestamptz,
     config_file text,
     config_digest text,
+    listening text[] not null default '{}',
     constraint periodd_daemons_started_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> started_at),
     constraint periodd_daemons_seen_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> seen_at),
     constraint periodd_daemons_stopped_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> stopped_at)
@@ -109,6 +110,7 @@ comment on column periodd_daemons.seen_at is 'Time of the last heartbeat, by the
 comment on column periodd_daemons.stopped_at is 'Time of a regular stop; null: none.';
 comment on column periodd_daemons.config_file is 'Configuration file; null: none.';
 comment on column periodd_daemons.config_digest is 'SHA-256 of that file as it was read, in hexadecimal.';
+comment on column periodd_daemons.listening is 'Addresses and sockets of its HTTP server; empty: none.';
 alter table periodd_daemons enable row level security;
 
 create table periodd_clocks (

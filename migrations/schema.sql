@@ -420,6 +420,7 @@ alter table periodd_clocks enable row level security;
 create table periodd_daemons (
     config_digest text,
     config_file text,
+    listening text[] not null default '{}'::text[],
     replica text not null,
     seen_at timestamp with time zone not null,
     started_at timestamp with time zone not null,

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cluster;
 pub mod command;
 pub mod config;
+mod csv;
 pub mod daemon;
 pub mod demo;
 pub mod files;

@@ -152,7 +152,8 @@ create table periodd_daemons (
     seen_at timestamptz not null,
     stopped_at timestamptz,
     config_file text,
-    config_digest text
+    config_digest text,
+    listening text[] not null default '{}'
 );
 alter table periodd_daemons enable row level security;
 

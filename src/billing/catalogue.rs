@@ -35,6 +35,21 @@ pub struct Offer {
     pub currency: String,
 }
 
+/// A name that is not a feature's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown feature `{name}`; known features: {known}")]
+pub struct UnknownFeature {
+    name: String,
+    known: String,
+}
+
+impl UnknownFeature {
+    /// That name, and those of all features.
+    pub fn new(name: &str, known: &[String]) -> Self {
+        Self { name: name.to_owned(), known: known.join(", ") }
+    }
+}
+
 /// What a step is about.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema,

@@ -5,6 +5,7 @@
 //! the mean of that weekday over the last four weeks, or over as many of them as there is history.
 //! With less than a week of it there is a weekday that nobody knows, and no forecast.
 
+use jiff::ToSpan;
 use jiff::civil::Weekday;
 
 use super::instant::{Instant, LocalDate, OutOfRange};
@@ -33,13 +34,10 @@ impl Window {
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn before(now: Instant, zone: &Zone) -> Result<Self, OutOfRange> {
         let today = zone.date(now);
-        let mut date = today;
-        let mut starts = vec![zone.first_instant(today)?];
-        for _ in 0..DAYS {
-            date = LocalDate(date.0.yesterday().map_err(|_| OutOfRange)?);
-            starts.push(zone.first_instant(date)?);
-        }
-        starts.reverse();
+        let back = i64::try_from(DAYS).unwrap_or_default();
+        let first = today.0.checked_sub(back.days()).map_err(|_| OutOfRange)?;
+        let yesterday = today.0.yesterday().map_err(|_| OutOfRange)?;
+        let starts = zone.days(LocalDate(first), LocalDate(yesterday))?;
         Ok(Self { zone: zone.clone(), now, today, starts })
     }
 

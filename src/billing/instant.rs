@@ -151,11 +151,13 @@ impl serde::Serialize for LocalDate {
 }
 
 impl FromStr for LocalDate {
-    type Err = jiff::Error;
+    type Err = InvalidDate;
 
-    /// Reads `2026-05-01`.
+    /// Reads `2026-05-01`, and nothing besides.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
+        let is_plain = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        let date = if is_plain { text.parse().ok() } else { None };
+        date.map(Self).ok_or_else(|| InvalidDate { text: text.to_owned() })
     }
 }
 
@@ -169,6 +171,13 @@ impl<'de> serde::Deserialize<'de> for LocalDate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the date is outside the years 1 to 9999")]
 pub struct OutOfRange;
+
+/// Text that is no date.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid date `{text}`; write it as 2026-05-01")]
+pub struct InvalidDate {
+    pub text: String,
+}
 
 /// Text that is no RFC 3339 instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -188,6 +197,15 @@ mod tests {
         assert_eq!(instant("1969-12-31T23:59:59.9999999Z"), -1);
         assert_eq!(instant("1969-12-31T23:59:59.999999Z"), -1);
     }
+    #[test]
+    fn dates_are_read_in_one_form() {
+        assert_eq!("2026-05-01".parse::<LocalDate>().unwrap().to_string(), "2026-05-01");
+        for text in ["", "2026-5-1", "2026-02-30", "20260501", "2026-05-01T00:00", "-026-05-01"] {
+            let said = text.parse::<LocalDate>().unwrap_err().to_string();
+            assert!(said.contains(&format!("`{text}`")), "{said}");
+        }
+    }
+
     #[test]
     fn the_years_1_to_9999_are_read_and_written_to_their_last_microsecond() {
         for (microseconds, text) in [

@@ -25,6 +25,7 @@ pub mod quota;
 pub mod recipients;
 pub mod refund;
 pub mod rollover;
+pub mod series;
 mod shapes;
 pub mod threshold;
 pub mod timeline;

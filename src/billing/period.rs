@@ -119,6 +119,21 @@ impl Zone {
         at.map(Instant::from).map_err(|_| OutOfRange)
     }
 
+    /// The first instants of the days from one date to another, and of the day after: one more
+    /// than there are days.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn days(&self, from: LocalDate, to: LocalDate) -> Result<Vec<Instant>, OutOfRange> {
+        let mut starts = vec![self.first_instant(from)?];
+        let mut date = from;
+        while date <= to {
+            date = LocalDate(date.0.tomorrow().map_err(|_| OutOfRange)?);
+            starts.push(self.first_instant(date)?);
+        }
+        Ok(starts)
+    }
+
     /// Midday of a local date: what a date stands for when only the date of a use is known. It is
     /// far from both ends of the day, and so in the period that the date is in.
     ///

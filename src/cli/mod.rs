@@ -15,7 +15,6 @@ mod caller;
 mod complete;
 mod completions;
 mod config;
-mod csv;
 mod db;
 mod doctor;
 mod drift;

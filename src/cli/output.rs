@@ -16,9 +16,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Failure, csv};
+use super::Failure;
 use crate::billing::Quantity;
-use crate::text;
+use crate::{csv, text};
 
 /// How an answer is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]

@@ -15,12 +15,12 @@ use crate::billing::when::shown_in_utc;
 use crate::billing::{Instant, When, Zone};
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::jobs::Entry;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::instance::{Server, leave, replica, require_current, this_machine};
 use crate::jobs::stop::Stop;
-use crate::store::runs::schedules::Ended;
-use crate::store::{Address, Bounds, Database, StoreError, orgs, runs, sample};
+use crate::store::{Address, Bounds, Database, StoreError, orgs, sample};
 use crate::telemetry::{self, Verbosity};
 use crate::text;
 use crate::tz::TzData;
@@ -59,7 +59,7 @@ pub(crate) struct Session {
     utc: bool,
     yes: bool,
     /// The run that is entered in the ledger, and has not ended there yet.
-    recording: Cell<Option<i64>>,
+    recording: Cell<Option<Entry>>,
 }
 
 /// Runs a command on the configured database: connects, and leaves in good order, however the
@@ -246,19 +246,16 @@ impl Session {
         }
         // What is refused for the clock is not recorded: by that clock it would lie elsewhere.
         self.database.believed_now().await?;
-        let begun = self.begin_record(job).await;
-        let result = work(begun.as_ref().ok().copied()).await;
-        let ended = match &result {
-            Ok((Exit::Interrupted, counts)) => {
-                Ended { counts: Some(counts.json()), error: Some(INTERRUPTED.to_owned()) }
-            }
-            Ok((_, counts)) => {
-                Ended { counts: Some(counts.json()), error: counts.failure().map(str::to_owned) }
-            }
-            Err(failure) => Ended { counts: None, error: Some(failure.message.clone()) },
+        let begun = Entry::begin(&self.database, job, &replica(), None).await;
+        self.recording.set(begun.as_ref().ok().copied());
+        let result = work(begun.as_ref().ok().map(|entry| entry.id())).await;
+        let (counts, error) = match &result {
+            Ok((Exit::Interrupted, counts)) => (Some(counts), Some(INTERRUPTED)),
+            Ok((_, counts)) => (Some(counts), None),
+            Err(failure) => (None, Some(failure.message.as_str())),
         };
         let recorded = match begun {
-            Ok(run) => self.end_record(run, &ended).await,
+            Ok(entry) => self.end_record(entry, counts, error).await,
             Err(error) => Err(error),
         };
         match (result, recorded) {
@@ -277,16 +274,13 @@ impl Session {
         }
     }
 
-    async fn begin_record(&self, job: Job) -> Result<i64, StoreError> {
-        let mut connection = self.database.connection().await?;
-        let run = runs::begin_command(&mut connection, job.name(), &replica(), None).await?;
-        self.recording.set(Some(run));
-        Ok(run)
-    }
-
-    async fn end_record(&self, run: i64, ended: &Ended) -> Result<(), StoreError> {
-        let mut connection = self.database.connection().await?;
-        runs::finish_command(&mut connection, run, ended).await?;
+    async fn end_record(
+        &self,
+        entry: Entry,
+        counts: Option<&RunCounts>,
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        entry.end(&self.database, counts, error).await?;
         self.recording.set(None);
         Ok(())
     }
@@ -294,10 +288,10 @@ impl Session {
     /// Ends the record of a command that was broken off. Who breaks it off because the database
     /// does not answer waits no longer for that than for anything else.
     async fn end_broken_off(&self) {
-        let Some(run) = self.recording.take() else { return };
+        let Some(entry) = self.recording.take() else { return };
         self.database.set_aside();
-        let ended = Ended { counts: None, error: Some(BROKEN_OFF.to_owned()) };
-        let recorded = tokio::time::timeout(LAST_WORD, self.end_record(run, &ended)).await;
+        let ended = self.end_record(entry, None, Some(BROKEN_OFF));
+        let recorded = tokio::time::timeout(LAST_WORD, ended).await;
         let why = match recorded {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),

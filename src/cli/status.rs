@@ -174,7 +174,9 @@ impl Answer {
             return page;
         }
         let utc = self.times.utc();
-        let mut table = Table::new(["daemon", "version", "started", "last heartbeat", "", ""]);
+        let any_listens = self.status.daemons.iter().any(|daemon| !daemon.listening.is_empty());
+        let headings = ["daemon", "version", "started", "last heartbeat", "", ""];
+        let mut table = Table::new(headings.into_iter().chain(any_listens.then_some("HTTP")));
         for daemon in &self.status.daemons {
             let state = match daemon.stopped_at {
                 Some(_) => Cell::text("stopped"),
@@ -183,14 +185,16 @@ impl Answer {
                 }
                 None => Cell::text("disappeared").tone(Tone::Bad),
             };
-            table.row([
+            let cells = [
                 Cell::text(&daemon.replica),
                 Cell::text(&daemon.version),
                 Cell::whole(utc.at(daemon.started_at)),
                 Cell::whole(utc.at(daemon.seen_at)),
                 Cell::text(utc.relative(daemon.seen_at)).tone(Tone::Faint),
                 state,
-            ]);
+            ];
+            let http = any_listens.then(|| Cell::text(daemon.listening.join(", ")));
+            table.row(cells.into_iter().chain(http));
         }
         page.line("").table(table)
     }

@@ -67,6 +67,13 @@ pub struct Http {
     pub keep_alive: Wait,
 }
 
+impl Http {
+    /// May pages of that origin call, as browsers write it?
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.allowed_origins.iter().any(|known| known.as_str() == origin)
+    }
+}
+
 /// Where the server listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Listen(pub Option<SocketAddr>);

@@ -174,13 +174,17 @@ impl Daemon {
             let (database, runs, config) =
                 (self.home.ledger.clone(), self.runs.clone(), self.config.clone());
             let (heartbeat, loaded) = (renewing.clone(), Arc::clone(&self.loaded));
+            let listening = self.http.as_ref().map(Running::listening).unwrap_or_default();
             tokio::spawn(async move {
                 let mut is_new = true;
                 loop {
                     let lease = config.get().daemon.lease.0;
                     let beat = {
-                        let (database, loaded) = (database.clone(), lock(&loaded).clone());
-                        tokio::spawn(async move { say_alive(&database, loaded, is_new).await })
+                        let (replica, version) = (replica(), env!("CARGO_PKG_VERSION").to_owned());
+                        let (loaded, listening) = (lock(&loaded).clone(), listening.clone());
+                        let beat = Beat { replica, version, loaded, listening };
+                        let database = database.clone();
+                        tokio::spawn(async move { say_alive(&database, &beat, is_new).await })
                     };
                     is_new &= !said_alive(beat, &heartbeat).await;
                     beating(&heartbeat, (lease / 3).min(ALIVE_EVERY)).await;
@@ -486,10 +490,8 @@ impl Daemon {
 }
 
 /// Says in the database that this daemon is alive.
-async fn say_alive(database: &Database, loaded: Loaded, is_new: bool) -> Result<(), StoreError> {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let beat = Beat { replica: replica(), version, loaded };
-    daemons::beat(&mut *database.connection().await?, &beat, is_new).await
+async fn say_alive(database: &Database, beat: &Beat, is_new: bool) -> Result<(), StoreError> {
+    daemons::beat(&mut *database.connection().await?, beat, is_new).await
 }
 
 /// Waits for that, and tells whether it was said.

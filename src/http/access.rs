@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, header};
 use tokio::time::Instant;
 
+use super::handshake;
 use super::problem::{Code, Problem};
 use super::turns::Turns;
 use crate::store::tokens::secret::Secret;
@@ -77,7 +78,8 @@ impl Access {
         }
     }
 
-    /// The token of a request. Asks the database at most every few seconds for each.
+    /// The token of a request; one that may become a WebSocket may have it among the subprotocols.
+    /// Asks the database at most every few seconds for each.
     ///
     /// # Errors
     /// [`Code::Unauthorized`], the same for none, a wrong, an expired and a revoked one;
@@ -86,16 +88,18 @@ impl Access {
         &self,
         turns: &Turns,
         headers: &HeaderMap,
+        may_upgrade: bool,
         peer: Option<IpAddr>,
     ) -> Result<Arc<Token>, Problem> {
         let now = Instant::now();
         self.refuse_guesses(peer, now)?;
-        let Some(secret) = bearer(headers) else {
-            // None at all is no guess.
-            if headers.contains_key(header::AUTHORIZATION) {
+        let secret = match Shown::by(headers, may_upgrade) {
+            Shown::Token(secret) => secret,
+            Shown::Damaged => {
                 self.note_guess(peer, now);
+                return Err(unauthorized());
             }
-            return Err(unauthorized());
+            Shown::Nothing => return Err(unauthorized()),
         };
         let digest = secret.digest();
         let known = lock(&self.known).get(&digest).filter(|known| now < known.until).cloned();
@@ -177,6 +181,32 @@ impl Access {
 
 fn unauthorized() -> Problem {
     Problem::new(Code::Unauthorized, "send a valid token in the header Authorization: Bearer")
+}
+
+/// What a client shows to be let in.
+enum Shown {
+    Token(Secret),
+    /// Something that cannot be a token.
+    Damaged,
+    /// Nothing at all, which is no guess.
+    Nothing,
+}
+
+impl Shown {
+    fn by(headers: &HeaderMap, may_upgrade: bool) -> Self {
+        let found = if headers.contains_key(header::AUTHORIZATION) {
+            bearer(headers)
+        } else {
+            let is_socket = may_upgrade && handshake::is_asked(headers);
+            let mut tokens = handshake::tokens(headers).filter(|_| is_socket);
+            match (tokens.next(), tokens.next()) {
+                (None, _) => return Self::Nothing,
+                (Some(token), None) => Secret::read(token),
+                (Some(_), Some(_)) => None,
+            }
+        };
+        found.map_or(Self::Damaged, Self::Token)
+    }
 }
 
 /// The token of `Authorization: Bearer`.

@@ -17,6 +17,7 @@ use super::answer::Answer;
 use super::guard::{Client, RequestId, TokenName};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
+use super::socket::Upgrade;
 use super::turns::Turn;
 use crate::store::tokens::{Scope, Token};
 use crate::store::{Connection, orgs};
@@ -34,8 +35,8 @@ pub(super) struct Route {
     pub(super) bodies: &'static [Shape],
     /// The shape of the answer; `None`: it is no JSON.
     pub(super) answer: Option<fn(&mut SchemaGenerator) -> Schema>,
-    /// The media type of the answer.
-    pub(super) media_type: &'static str,
+    /// The media types of the answer: that of its shape, and others by `Accept`.
+    pub(super) media_types: &'static [&'static str],
     /// The problems that it may answer, beside those of every path.
     pub(super) problems: &'static [Code],
     pub(super) handler: Handler,
@@ -58,6 +59,20 @@ pub(super) enum Access {
     Metrics,
     /// A token with that scope.
     Needs(Scope),
+    /// A token that may read; the request may become a WebSocket.
+    Stream,
+}
+
+impl Access {
+    /// The scope that a token must have, where one is needed.
+    pub(super) const fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Open | Self::Health => None,
+            Self::Metrics => Some(Scope::Metrics),
+            Self::Needs(scope) => Some(scope),
+            Self::Stream => Some(Scope::Read),
+        }
+    }
 }
 
 /// What a parameter holds.
@@ -68,6 +83,10 @@ pub(super) enum Kind {
     Flag,
     /// A quantity that is greater than zero.
     Quantity,
+    /// A date: `2026-05-01`.
+    Date,
+    /// One of these words.
+    Word(&'static [&'static str]),
 }
 
 /// A parameter of the query.
@@ -87,6 +106,8 @@ pub(super) struct Call {
     pub(super) token: Option<Arc<Token>>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The WebSocket that it may become.
+    pub(super) upgrade: Option<Upgrade>,
     path: HashMap<String, String>,
     query: Vec<(String, String)>,
 }
@@ -126,7 +147,7 @@ async fn work(
     request: Request,
     id: &Arc<str>,
 ) -> Answer {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let client = parts.extensions.get::<Client>().and_then(|client| client.0);
     let token = match admit(&shared, route, &parts.headers, client).await {
         Ok(token) => token,
@@ -138,9 +159,13 @@ async fn work(
             return Err(Problem::new(Code::Malformed, "the path contains a NUL character"));
         }
         let query = query(route, parts.uri.query())?;
+        let upgrade = match route.access {
+            Access::Stream => Upgrade::of(&mut parts, &shared.settings).await?,
+            _ => None,
+        };
         let body = if route.bodies.is_empty() { Bytes::new() } else { read(&shared, body).await? };
         let headers = parts.headers;
-        (route.handler)(Call { shared, token, headers, body, path, query }).await
+        (route.handler)(Call { shared, token, headers, body, upgrade, path, query }).await
     };
     let mut answer = answered.await.unwrap_or_else(|problem| problem.response(id));
     if let Some(name) = name {
@@ -155,16 +180,14 @@ async fn admit(
     headers: &HeaderMap,
     client: Option<std::net::IpAddr>,
 ) -> Result<Option<Arc<Token>>, Problem> {
-    let scope = match route.access {
-        Access::Open | Access::Health => return Ok(None),
-        // Whoever is on this machine sees as much elsewhere.
-        Access::Metrics if shared.address.is_none_or(|at| at.ip().is_loopback()) => {
-            return Ok(None);
-        }
-        Access::Metrics => Scope::Metrics,
-        Access::Needs(scope) => scope,
-    };
-    let token = shared.access.admit(&shared.turns, headers, client).await?;
+    let Some(scope) = route.access.scope() else { return Ok(None) };
+    // Whoever is on this machine sees as much elsewhere.
+    let is_local = shared.address.is_none_or(|at| at.ip().is_loopback());
+    if route.access == Access::Metrics && is_local {
+        return Ok(None);
+    }
+    let may_upgrade = route.access == Access::Stream;
+    let token = shared.access.admit(&shared.turns, headers, may_upgrade, client).await?;
     if token.scopes.contains(&scope) {
         return Ok(Some(token));
     }
@@ -232,6 +255,17 @@ impl Call {
             Problem::new(Code::Invalid, format!("the parameter `{name}`: {error}"))
         })?;
         Ok(Some(value))
+    }
+
+    /// Does the client ask for that media type?
+    pub(super) fn accepts(&self, media_type: &str) -> bool {
+        let accepted = self.headers.get_all(header::ACCEPT).iter();
+        let lists = accepted.filter_map(|value| value.to_str().ok());
+        let mut items = lists.flat_map(|list| list.split(','));
+        items.any(|item| {
+            let essence = item.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case(media_type)
+        })
     }
 
     /// The body as JSON of that shape: unknown and repeated fields are refused.

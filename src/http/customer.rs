@@ -24,7 +24,7 @@ pub(super) const ROUTES: [Route; 1] = [Route {
     parameters: &[],
     bodies: &[("application/json", SchemaGenerator::subschema_for::<Wanted>)],
     answer: Some(SchemaGenerator::subschema_for::<Made>),
-    media_type: "application/json",
+    media_types: &["application/json"],
     problems: &[Code::UnknownOrg],
     handler: |call| Box::pin(make(call)),
 }];

@@ -21,7 +21,7 @@ pub(super) const ROUTES: [Route; 1] = [Route {
     parameters: &[],
     bodies: &[],
     answer: Some(SchemaGenerator::subschema_for::<Explained>),
-    media_type: "application/json",
+    media_types: &["application/json"],
     problems: &[Code::UnknownOrg],
     handler: |call| Box::pin(show(call)),
 }];

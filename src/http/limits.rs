@@ -6,12 +6,14 @@ use serde::Serialize;
 use super::answer::{Answer, json};
 use super::call::{Access, Call, Kind, Parameter, Route};
 use super::problem::{Code, Problem};
+use crate::billing::catalogue::UnknownFeature;
 use crate::billing::offers::{self, Offer};
 use crate::billing::{Instant, Quantity, Zone};
 use crate::store::tokens::Scope;
 use crate::store::usage::asked::{self, Question, Standing};
 use crate::store::usage::limits::{Limit, WhyNot};
 use crate::store::usage::usage_file;
+use crate::text::visible;
 
 const FEATURE: Parameter = Parameter {
     name: "feature",
@@ -38,7 +40,7 @@ pub(super) const ROUTES: [Route; 2] = [
         parameters: &[FEATURE],
         bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<Limits>),
-        media_type: "application/json",
+        media_types: &["application/json"],
         problems: &[Code::UnknownOrg, Code::UnknownFeature],
         handler: |call| Box::pin(limits(call)),
     },
@@ -50,7 +52,7 @@ pub(super) const ROUTES: [Route; 2] = [
         parameters: &[AMOUNT],
         bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<Checked>),
-        media_type: "application/json",
+        media_types: &["application/json"],
         problems: &[Code::UnknownOrg, Code::UnknownFeature],
         handler: |call| Box::pin(check(call)),
     },
@@ -156,10 +158,9 @@ async fn ask(call: &Call, feature: Option<&str>) -> Result<Standing, Problem> {
 
 /// The answer to a feature that does not exist, with those that do.
 pub(super) async fn unknown_feature(call: &Call, feature: &str) -> Result<Problem, Problem> {
-    let known = usage_file::features(&mut *call.turn().await?).await?.join(", ");
-    let feature = crate::text::visible(feature);
-    let detail = format!("unknown feature `{feature}`; known features: {known}");
-    Ok(Problem::new(Code::UnknownFeature, detail))
+    let known = usage_file::features(&mut *call.turn().await?).await?;
+    let unknown = UnknownFeature::new(&visible(feature), &known);
+    Ok(Problem::new(Code::UnknownFeature, unknown.to_string()))
 }
 
 async fn limits(call: Call) -> Result<Answer, Problem> {
@@ -207,56 +208,61 @@ pub(super) async fn checked(
         }
         None => Vec::new(),
     };
-    let standing =
-        describe(limit, amount, reason, short_by, zone.as_ref(), offers, time_zone, as_of);
+    let read = Read { limit, zone, time_zone, as_of };
+    let standing = read.standing(amount, reason, short_by, offers);
     let message = message(&slug, &standing);
     Ok(Checked { allowed, message, standing })
 }
 
-#[allow(clippy::too_many_arguments, reason = "each is a field of the answer")]
-fn describe(
+/// What was read of a feature in one instant.
+struct Read {
     limit: Limit,
-    amount: Quantity,
-    reason: Option<Reason>,
-    short_by: Option<Quantity>,
-    zone: Option<&Zone>,
-    offers: Vec<(u32, Offer)>,
+    /// `None`: the tz database does not know it.
+    zone: Option<Zone>,
     time_zone: String,
     as_of: Instant,
-) -> FeatureStanding {
-    let included_left = match (limit.included, limit.remaining) {
-        (Some(_), Some(remaining)) => {
-            Some(remaining.minus(limit.purchased_remaining).unwrap_or_default().or_zero())
+}
+
+impl Read {
+    /// The same as people can be told.
+    fn standing(
+        self,
+        amount: Quantity,
+        reason: Option<Reason>,
+        short_by: Option<Quantity>,
+        offers: Vec<(u32, Offer)>,
+    ) -> FeatureStanding {
+        let Self { limit, zone, time_zone, as_of } = self;
+        let included_left = match (limit.included, limit.remaining) {
+            (Some(_), Some(remaining)) => {
+                Some(remaining.minus(limit.purchased_remaining).unwrap_or_default().or_zero())
+            }
+            _ => None,
+        };
+        let offers = offers.into_iter().map(|(count, offer)| Offered {
+            code: offer.code,
+            count,
+            quantity: offer.quantity,
+            price_cents: offer.price_cents,
+            currency: offer.currency,
+        });
+        FeatureStanding {
+            reason,
+            feature: limit.feature,
+            amount,
+            used: limit.used,
+            included: limit.included,
+            included_left,
+            purchased_left: limit.purchased_remaining,
+            remaining: limit.remaining,
+            short_by,
+            period_start: limit.period_start,
+            resets_at: limit.period_end,
+            resets_at_local: zone.zip(limit.period_end).map(|(zone, end)| zone.local(end)),
+            time_zone,
+            offers: offers.collect(),
+            as_of,
         }
-        _ => None,
-    };
-    let offers = offers.into_iter().map(|(count, offer)| Offered {
-        code: offer.code,
-        count,
-        quantity: offer.quantity,
-        price_cents: offer.price_cents,
-        currency: offer.currency,
-    });
-    let resets_at_local = match (zone, limit.period_end) {
-        (Some(zone), Some(end)) => Some(zone.local(end)),
-        _ => None,
-    };
-    FeatureStanding {
-        reason,
-        feature: limit.feature,
-        amount,
-        used: limit.used,
-        included: limit.included,
-        included_left,
-        purchased_left: limit.purchased_remaining,
-        remaining: limit.remaining,
-        short_by,
-        period_start: limit.period_start,
-        resets_at: limit.period_end,
-        resets_at_local,
-        time_zone,
-        offers: offers.collect(),
-        as_of,
     }
 }
 

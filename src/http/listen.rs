@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_AT_WORK: Duration = Duration::from_secs(10);
 
 /// A client that reads nothing for so long is let go: what waits for it would be kept for ever.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const WRITE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where a request came from; `None`: the socket.
 #[derive(Clone, Copy, Debug)]
@@ -197,10 +197,15 @@ impl Acceptor {
         let head = Arc::new(Head::default());
         let stream = TokioIo::new(Watched { stream, head: Arc::clone(&head) });
         let (router, at_work) = (self.router.clone(), Arc::clone(&head));
+        let kept = Kept { _place: Arc::new((self.open.enter(), place)) };
+        let of_upgrades = kept.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let (router, at_work) = (router.clone(), Arc::clone(&at_work));
             at_work.is_read();
             request.extensions_mut().insert(peer);
+            if request.headers().contains_key(header::UPGRADE) {
+                request.extensions_mut().insert(of_upgrades.clone());
+            }
             async move {
                 let answer = router.oneshot(request.map(Body::new)).await;
                 at_work.may_come();
@@ -217,7 +222,7 @@ impl Acceptor {
             .max_headers(count(settings.headers))
             .serve_connection(stream, service)
             .with_upgrades();
-        let (mut stopped, entered) = (self.stopped.clone(), self.open.enter());
+        let mut stopped = self.stopped.clone();
         let header_timeout = settings.header_timeout.0;
         let slow_readers = self.slow_readers.clone();
         tokio::spawn(async move {
@@ -243,7 +248,7 @@ impl Acceptor {
                     }
                 }
             }
-            drop((entered, place));
+            drop(kept);
         });
     }
 }
@@ -272,6 +277,13 @@ impl Open {
             changed.await;
         }
     }
+}
+
+/// A connection's place among those that are open, kept until everybody has dropped it: what
+/// became of the connection may outlive its requests.
+#[derive(Clone)]
+pub(super) struct Kept {
+    _place: Arc<(Entered, OwnedSemaphorePermit)>,
 }
 
 /// An open connection.

@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::call::{Access, Call, Kind, Route};
 use super::page::{escaped, page};
 use super::problem::{Code, Document, Problem};
+use crate::store::tokens::Scope;
 
 /// What every path may answer.
 const OF_EVERY_PATH: [Code; 9] = [
@@ -100,13 +101,22 @@ fn operation(route: &Route, generators: &mut Generators, problem: &Value) -> Val
             "schema": schema_of(parameter.kind),
         })
     }));
-    let good = match route.answer {
-        Some(schema) => json!({ "schema": schema(&mut generators.answers) }),
-        None => json!({ "schema": { "type": "string" } }),
-    };
+    let text = || json!({ "schema": { "type": "string" } });
+    let mut content = Map::new();
+    for (place, media_type) in route.media_types.iter().enumerate() {
+        let good = match route.answer {
+            Some(schema) if place == 0 => json!({ "schema": schema(&mut generators.answers) }),
+            _ => text(),
+        };
+        content.insert((*media_type).to_owned(), good);
+    }
     let mut responses = Map::new();
-    let described = json!({ "description": "Done.", "content": { route.media_type: good } });
+    let described = json!({ "description": "Done.", "content": content });
     responses.insert("200".to_owned(), described);
+    if route.access == Access::Stream {
+        let described = json!({ "description": "A WebSocket, for a client that asks for one." });
+        responses.insert("101".to_owned(), described);
+    }
     for (status, codes) in statuses(route) {
         let names = codes.iter().map(|code| format!("`{}`", code.name()));
         let description = names.collect::<Vec<_>>().join(", ");
@@ -115,10 +125,13 @@ fn operation(route: &Route, generators: &mut Generators, problem: &Value) -> Val
         responses.insert(status.to_string(), response);
     }
     if route.path == "/readyz" || route.path == "/healthz" {
-        responses.insert("503".to_owned(), json!({
-            "description": "Not so; with the reasons.",
-            "content": { route.media_type: responses["200"]["content"][route.media_type].clone() },
-        }));
+        responses.insert(
+            "503".to_owned(),
+            json!({
+                "description": "Not so; with the reasons.",
+                "content": responses["200"]["content"].clone(),
+            }),
+        );
     }
     let mut operation = json!({
         "summary": route.summary,
@@ -137,7 +150,7 @@ fn operation(route: &Route, generators: &mut Generators, problem: &Value) -> Val
         let is_required = route.answer.is_some();
         operation["requestBody"] = json!({ "required": is_required, "content": content });
     }
-    if let Access::Needs(scope) = route.access {
+    if let Some(scope) = route.access.scope().filter(|_| route.access != Access::Metrics) {
         operation["security"] = json!([{ "token": [] }]);
         let summary = format!("{} Needs the scope `{}`.", route.summary, scope.name());
         operation["description"] = Value::String(summary);
@@ -149,7 +162,7 @@ fn operation(route: &Route, generators: &mut Generators, problem: &Value) -> Val
 fn statuses(route: &Route) -> Vec<(u16, BTreeSet<Code>)> {
     let mut codes: BTreeSet<Code> = OF_EVERY_PATH.into_iter().collect();
     codes.extend(route.problems);
-    if matches!(route.access, Access::Needs(_) | Access::Metrics) {
+    if route.access.scope().is_some() {
         codes.extend(OF_TOKENS);
     }
     if !route.bodies.is_empty() {
@@ -172,6 +185,8 @@ fn schema_of(kind: Kind) -> Value {
         Kind::Text => json!({ "type": "string" }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Quantity => json!({ "type": "string", "pattern": r"^\d{1,22}(\.\d{1,6})?$" }),
+        Kind::Date => json!({ "type": "string", "format": "date" }),
+        Kind::Word(words) => json!({ "type": "string", "enum": words }),
     }
 }
 
@@ -188,11 +203,7 @@ fn operation_id(route: &Route) -> String {
 pub(super) fn overview(routes: &[Route]) -> Answer {
     let mut rows = String::new();
     for route in routes {
-        let scope = match route.access {
-            Access::Needs(scope) => scope.name(),
-            Access::Metrics => "metrics",
-            Access::Open | Access::Health => "",
-        };
+        let scope = route.access.scope().map(Scope::name).unwrap_or_default();
         let (method, path) = (route.method.as_str(), escaped(route.path));
         let summary = escaped(route.summary);
         // Writing to a string does not fail.

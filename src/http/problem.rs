@@ -60,8 +60,10 @@ codes! {
     Unauthorized, "unauthorized", UNAUTHORIZED, "A token is needed",
         "There was no token, or it is unknown, expired or revoked. Send `Authorization: Bearer \
          TOKEN` with a token that the command `tokens add` printed.";
-    Forbidden, "forbidden", FORBIDDEN, "The token does not permit this",
-        "The token lacks the scope that is named. Use another token, or make one with that scope.";
+    Forbidden, "forbidden", FORBIDDEN, "This is not permitted",
+        "The token lacks the scope that is named: use another token, or make one with that scope. \
+         Or the page that opens a WebSocket is of an origin that `[http] allowed_origins` does not \
+         have.";
     NotFound, "not_found", NOT_FOUND, "Nothing is here",
         "The path names nothing. `/api` lists every path.";
     UnknownOrg, "unknown_org", NOT_FOUND, "Unknown organization",

@@ -13,7 +13,7 @@ use super::call::{Access, Route, answer};
 use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
-use super::{customer, events, explained, health, increment, limits};
+use super::{customer, events, explained, health, history, increment, limits};
 use super::{openapi, scrape, stream, sync, unsubscribe};
 
 /// What describes the others.
@@ -26,7 +26,7 @@ const DESCRIPTION: [Route; 3] = [
         parameters: &[],
         bodies: &[],
         answer: Some(|_| schemars::json_schema!({ "type": "object" })),
-        media_type: "application/json",
+        media_types: &["application/json"],
         problems: &[],
         handler: |_| Box::pin(async { Ok(json(&openapi::document(all()))) }),
     },
@@ -38,7 +38,7 @@ const DESCRIPTION: [Route; 3] = [
         parameters: &[],
         bodies: &[],
         answer: None,
-        media_type: "text/html",
+        media_types: &["text/html"],
         problems: &[],
         handler: |_| Box::pin(async { Ok(openapi::overview(all())) }),
     },
@@ -50,7 +50,7 @@ const DESCRIPTION: [Route; 3] = [
         parameters: &[],
         bodies: &[],
         answer: None,
-        media_type: "text/html",
+        media_types: &["text/html"],
         problems: &[Code::NotFound],
         handler: |call| Box::pin(async move { openapi::explained(&call) }),
     },
@@ -61,6 +61,7 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     let mut routes = Vec::new();
     routes.extend(limits::ROUTES);
     routes.extend(explained::ROUTES);
+    routes.extend(history::ROUTES);
     routes.extend(increment::ROUTES);
     routes.extend(customer::ROUTES);
     routes.extend(events::ROUTES);

@@ -26,7 +26,7 @@ pub(super) const ROUTES: [Route; 1] = [Route {
     parameters: &[],
     bodies: &[],
     answer: None,
-    media_type: "text/plain",
+    media_types: &["text/plain", "application/openmetrics-text"],
     problems: &[],
     handler: |call| Box::pin(async move { scrape(&call) }),
 }];

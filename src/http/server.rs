@@ -91,6 +91,13 @@ impl Running {
         self.shared.address
     }
 
+    /// Its address and its socket, as people write them.
+    pub fn listening(&self) -> Vec<String> {
+        let address = self.shared.address.map(|address| address.to_string());
+        let socket = self.shared.settings.socket.as_ref().map(|path| path.display().to_string());
+        address.into_iter().chain(socket).collect()
+    }
+
     /// Is not ready any more, accepts nothing any more, and ends when every request has. Whoever
     /// has no patience drops this: what is at work at the database goes on to its end.
     pub async fn drain(mut self) {

@@ -14,10 +14,10 @@ use super::problem::{Code, Problem};
 use super::settings::{of_sync, sync_request};
 use super::shared::Shared;
 use super::syncs::Done;
+use crate::jobs::Entry;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::sync::{self, Scope, SyncReport};
-use crate::store::runs::{self, schedules::Ended};
 use crate::store::tokens::Scope as TokenScope;
 use crate::store::usage::asked::Question;
 
@@ -47,7 +47,7 @@ pub(super) const ROUTES: [Route; 3] = [
         parameters: &[],
         bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<SyncReport>),
-        media_type: "application/json",
+        media_types: &["application/json"],
         problems: PROBLEMS,
         handler: |call| Box::pin(of_path(call)),
     },
@@ -59,7 +59,7 @@ pub(super) const ROUTES: [Route; 3] = [
         parameters: &[ORG, FORCE],
         bodies: &[],
         answer: Some(SchemaGenerator::subschema_for::<Limits>),
-        media_type: "application/json",
+        media_types: &["application/json"],
         problems: PROBLEMS,
         handler: |call| Box::pin(get_v2(call)),
     },
@@ -71,7 +71,7 @@ pub(super) const ROUTES: [Route; 3] = [
         parameters: &[],
         bodies: &[("application/json", SchemaGenerator::subschema_for::<V2>)],
         answer: Some(SchemaGenerator::subschema_for::<Limits>),
-        media_type: "application/json",
+        media_types: &["application/json"],
         problems: PROBLEMS,
         handler: |call| Box::pin(post_v2(call)),
     },
@@ -135,24 +135,16 @@ async fn run(
     let database = &shared.around.database;
     let request = sync::Request { scope: Scope::Orgs(vec![org]), ..sync_request(shared).await? };
     let job = if audits { Job::Audit } else { Job::Sync };
-    let run = {
-        let mut connection = database.connection().await?;
-        runs::begin_command(&mut connection, job.name(), &shared.around.replica, by).await?
-    };
-    let request = sync::Request { run: Some(run), ..request };
+    let entry = Entry::begin(database, job, &shared.around.replica, by).await?;
+    let request = sync::Request { run: Some(entry.id()), ..request };
     let silent: sync::Observer = Arc::new(|_| {});
     let report = if audits {
         sync::audit(database, &request, silent).await
     } else {
         sync::count(database, &request, silent).await
     };
-    let ended = match &report {
-        Ok(report) => {
-            let counts = RunCounts::from(report);
-            Ended { counts: Some(counts.json()), error: counts.failure().map(str::to_owned) }
-        }
-        Err(error) => Ended { counts: None, error: Some(error.to_string()) },
-    };
-    runs::finish_command(&mut *database.connection().await?, run, &ended).await?;
+    let counts = report.as_ref().ok().map(RunCounts::from);
+    let error = report.as_ref().err().map(ToString::to_string);
+    entry.end(database, counts.as_ref(), error.as_deref()).await?;
     report.map_err(of_sync)
 }

@@ -68,6 +68,12 @@ checks! {
     MailServer "mail_server";
     /// A mail server that takes no emails from us.
     MailRefused "mail_refused";
+    /// An HTTP server for other machines without a valid token.
+    NoToken "no_token";
+    /// Tokens that do not expire.
+    EndlessTokens "endless_tokens";
+    /// Links to unsubscribe that are missing, or lead elsewhere.
+    UnsubscribeLinks "unsubscribe_links";
     /// Paused schedules.
     Paused "paused";
     /// A process that disappeared during a run.

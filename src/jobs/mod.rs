@@ -14,9 +14,11 @@ pub mod doctor;
 pub mod explain;
 pub mod finding;
 pub mod instance;
+mod ledger;
 pub mod limits;
 mod mail_findings;
 pub mod orgs;
+mod outlook;
 pub mod pace;
 mod pack_entries;
 mod parking;
@@ -33,3 +35,4 @@ pub mod usage;
 pub mod zones;
 
 pub use batches::Left;
+pub use ledger::Entry;

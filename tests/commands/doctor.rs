@@ -224,3 +224,50 @@ async fn the_mail_server_is_greeted_and_nothing_is_sent() {
     let (code, all) = examined(&test);
     assert_eq!((code, all[0].0.as_str()), (3, "mail_server"));
 }
+
+/// Each of them with its remedy is in `proposed.rs`; here is where they end.
+#[tokio::test]
+async fn of_http_only_what_clients_and_readers_of_emails_would_meet_is_found() {
+    let test = acme().await;
+    let http = |test: &TestDatabase| -> Vec<String> {
+        let diagnosis = run(test, &format!("doctor --at {NOW} --format json")).json();
+        let checks = diagnosis["checks"].as_array().expect("checks").iter();
+        let findings = checks.flat_map(|check| check["findings"].as_array().expect("findings"));
+        let of_http = ["no_token", "endless_tokens", "unsubscribe_links"];
+        let named = findings.filter_map(|finding| {
+            let name = finding["check"].as_str().filter(|name| of_http.contains(name))?;
+            Some(format!("{name}: {}", finding["what"].as_str().expect("a sentence")))
+        });
+        named.collect()
+    };
+    run(&test, "tokens add old --scope read").exits(0);
+    assert_eq!(http(&test), [] as [String; 0], "nothing is served");
+    test.configure(
+        "[http]\nenabled = true\npublic_url = \"https://billing.example.com\"\n\
+         listen = \"[::]:7788\"\n",
+    );
+    assert_eq!(http(&test), ["endless_tokens: 1 token does not expire: old"]);
+    run(&test, "tokens revoke old").exits(0);
+    let open = "no_token: HTTP listens on [::]:7788, for other machines too, and no token is \
+                valid: clients are refused";
+    assert_eq!(http(&test), [open]);
+    test.sql(
+        "insert into periodd_tokens (name, digest, scopes, expires_at)
+         values ('expired', decode(repeat('00', 32), 'hex'), '{read}', now())",
+    )
+    .await;
+    assert_eq!(http(&test), [open]);
+    run(&test, "tokens add new --scope read --expires 90d").exits(0);
+    assert_eq!(http(&test), [] as [String; 0]);
+    // Links lead to this server, or to another one.
+    let own = "https://billing.example.com/unsubscribe/{token}";
+    test.configure(&format!("[mail]\nunsubscribe_url = \"{own}\"\n"));
+    assert_eq!(http(&test), [] as [String; 0]);
+    let settings = std::fs::read_to_string(test.config()).expect("the configuration");
+    let other = settings.replace(own, "https://example.com/u/{token}");
+    std::fs::write(test.config(), other).expect("written");
+    let elsewhere = "unsubscribe_links: links to unsubscribe lead to \
+                     https://example.com/u/{token}, and not to [http] public_url, \
+                     https://billing.example.com";
+    assert_eq!(http(&test), [elsewhere]);
+}

@@ -235,6 +235,28 @@ fn fixture(check: Check) -> Fixture {
         Check::MailLogin => emails(Status, Advice(AsIs), const_text(FAULTY, "fault = 'login'")),
         Check::MailServer => emails(Status, Advice(AsIs), const_text(FAULTY, "fault = 'server'")),
         Check::MailRefused => emails(Status, Advice(AsIs), const_text(FAULTY, "fault = 'refused'")),
+        Check::NoToken => configured(
+            Doctor,
+            Proposed::Command,
+            "[http]\nenabled = true\nlisten = \"0.0.0.0:7788\"\n",
+        ),
+        Check::EndlessTokens => Fixture {
+            look: Doctor,
+            at: NOW,
+            made: Made::Database {
+                commands: &["tokens add backend --scope read", "tokens add ci --scope record"],
+                config: "[http]\nenabled = true\n",
+                sql: "select",
+            },
+            proposed: Advice(AsIs),
+        },
+        Check::UnsubscribeLinks => configured(
+            Doctor,
+            Advice(Shell(
+                "sed -i '/^enabled/a public_url = \"https://acme.example\"' $DIR/periodd.toml",
+            )),
+            "[http]\nenabled = true\n",
+        ),
         Check::Paused => found_by(
             Status,
             Proposed::Command,

@@ -100,6 +100,15 @@ async fn daemons_have_a_line_with_their_last_heartbeat() {
         let line = page.lines().find(|line| line.starts_with(replica)).expect("a line");
         assert!(line.contains(version) && line.trim_end().ends_with(state), "{page}");
     }
+    assert!(!page.contains("HTTP"), "none of them listens: {page}");
+    test.sql(
+        "update periodd_daemons set listening = array['127.0.0.1:7788', '/run/periodd/http.sock']
+         where replica = 'web-1:7'",
+    )
+    .await;
+    let page = run(&test, &format!("status --at {NOW}")).exits(0).stdout;
+    let line = page.lines().find(|line| line.starts_with("web-1:7")).expect("a line");
+    assert!(line.trim_end().ends_with("127.0.0.1:7788, /run/periodd/http.sock"), "{page}");
     // One of several that has gone is no alarm; that nobody is left is.
     test.sql("update periodd_daemons set seen_at = now() - interval '1 hour'").await;
     test.sql("delete from periodd_daemons where replica = 'web-3:9'").await;

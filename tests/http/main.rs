@@ -2,12 +2,15 @@
 
 mod events;
 mod guests;
+mod history;
 mod increments;
 mod limits;
 mod metrics;
 mod own_task;
 mod problems;
+mod seeds;
 mod served;
+mod socket;
 mod stream;
 mod sync;
 mod tokens;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::{Request, Response};
-use crate::served::Served;
+use crate::served::{Served, token};
 use crate::support::TestDatabase;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -265,4 +265,20 @@ async fn requests_are_counted_by_template_and_nothing_names_a_customer() {
     for name in ["acme", "scrapes", org.as_str(), "no/such"] {
         assert!(!page.contains(name), "{name} in\n{page}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_for_others_gives_figures_to_a_token_alone() {
+    // By its form it is not a loopback address, though nobody else reaches it.
+    let served = Served::listening(TestDatabase::new().await, "[::ffff:127.0.0.1]:0", "").await;
+    let scrape = || Request::get("/metrics");
+    let refused = served.bare(scrape()).await.is(401);
+    refused.is_problem("unauthorized");
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    let reads = token(&served.test, "reads", &["read"], &[]);
+    served.with_token(&reads, scrape()).await.is(403).is_problem("forbidden");
+    let scrapes = token(&served.test, "prometheus", &["metrics"], &[]);
+    let page = served.with_token(&scrapes, scrape()).await.is(200).body;
+    assert!(page.contains("periodd_http_streams 0\n"), "{page}");
+    served.bare(Request::get("/healthz")).await.is(200);
 }

@@ -33,7 +33,11 @@ impl Served {
     }
 
     pub(crate) async fn on(test: TestDatabase, settings: &str) -> Self {
-        test.configure(&format!("[http]\nenabled = true\nlisten = \"127.0.0.1:0\"\n{settings}\n"));
+        Self::listening(test, "127.0.0.1:0", settings).await
+    }
+
+    pub(crate) async fn listening(test: TestDatabase, listen: &str, settings: &str) -> Self {
+        test.configure(&format!("[http]\nenabled = true\nlisten = \"{listen}\"\n{settings}\n"));
         let config = Config::load(Some(&test.config()), std::iter::empty());
         let config = Arc::new(config.unwrap_or_else(|error| panic!("{error}")));
         let most = config.http.connections + 3;

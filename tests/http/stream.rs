@@ -12,8 +12,13 @@ use crate::client::Request;
 use crate::served::{Served, token};
 use crate::support::{TestDatabase, url_of};
 
-/// Nothing here takes that long, unless something hangs.
+/// Nothing here takes that long, unless something hangs. Comments come all the time: each wait is
+/// for something, and has this end as a whole.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+async fn patiently<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
 const PATH: &str = "/api/v1/usage/acme/stream";
 
 /// A message: its id if it has one, and its JSON.
@@ -53,7 +58,8 @@ impl Listener {
     }
 
     async fn send(served: &Served, request: &Request) -> Self {
-        let mut connection = TcpStream::connect(served.address).await.expect("it listens");
+        let connecting = TcpStream::connect(served.address);
+        let mut connection = patiently("a connection", connecting).await.expect("it listens");
         connection.write_all(request.text().as_bytes()).await.expect("sent");
         let (head, raw, text) = (String::new(), Vec::new(), String::new());
         let mut listener = Self { connection, head, raw, text, is_over: false };
@@ -70,8 +76,7 @@ impl Listener {
 
     async fn read(&mut self) {
         let mut bytes = [0; 4_096];
-        let read = timeout(PATIENCE, self.connection.read(&mut bytes)).await;
-        let count = read.expect("something comes").unwrap_or(0);
+        let count = patiently("bytes", self.connection.read(&mut bytes)).await.unwrap_or(0);
         assert!(count > 0, "it was cut off: {:?} {:?}", self.head, self.text);
         self.raw.extend(&bytes[..count]);
     }
@@ -110,6 +115,10 @@ impl Listener {
 
     /// The next message; `None`: the stream has ended in good order.
     async fn next(&mut self) -> Option<Message> {
+        patiently("a message", self.message()).await
+    }
+
+    async fn message(&mut self) -> Option<Message> {
         loop {
             let block = self.block().await?;
             if block == ":" {
@@ -126,22 +135,30 @@ impl Listener {
 
     /// The messages up to the first of that kind.
     async fn until(&mut self, kind: &str) -> Message {
-        loop {
-            let message = self.next().await.unwrap_or_else(|| panic!("it ended without {kind}"));
-            if message.kind() == kind {
-                return message;
+        let found = async {
+            loop {
+                let message = self.message().await;
+                let message = message.unwrap_or_else(|| panic!("it ended without {kind}"));
+                if message.kind() == kind {
+                    return message;
+                }
             }
-        }
+        };
+        patiently(kind, found).await
     }
 
     /// Reads on until a feature is used so much.
     async fn until_used(&mut self, feature: &str, used: &str) -> Message {
-        loop {
-            let message = self.until("standing").await;
-            if message.used() == (feature, used.to_owned()) {
-                return message;
+        let found = async {
+            loop {
+                let message = self.message().await;
+                let message = message.unwrap_or_else(|| panic!("it ended before {feature}"));
+                if message.used() == (feature, used.to_owned()) {
+                    return message;
+                }
             }
-        }
+        };
+        patiently(&format!("{feature} {used}"), found).await
     }
 }
 
@@ -246,7 +263,8 @@ async fn whoever_has_everything_gets_nothing_again() {
     drop(listener);
     let again = Request::get(PATH).with("last-event-id", &id);
     let mut listener = Listener::open(&served, again.clone()).await;
-    assert_eq!(listener.block().await.as_deref(), Some(":"), "it is open");
+    let opened = patiently("a comment", listener.block()).await;
+    assert_eq!(opened.as_deref(), Some(":"), "it is open");
     record(&served.test, "sms_sent", "1").await;
     let changed = listener.next().await.expect("a message");
     assert_eq!(changed.used(), ("sms_sent", "1".to_owned()));
@@ -264,10 +282,13 @@ async fn lines_of_json_say_the_same() {
     let lines = Request::get(PATH).with("accept", "application/x-ndjson");
     let mut lines = Listener::open(&served, lines).await;
     assert!(lines.head.contains("content-type: application/x-ndjson"), "{}", lines.head);
-    while lines.text.matches('\n').count() < 3 {
-        lines.read().await;
-        lines.unpack();
-    }
+    let three = async {
+        while lines.text.matches('\n').count() < 3 {
+            lines.read().await;
+            lines.unpack();
+        }
+    };
+    patiently("three lines", three).await;
     for line in lines.text.lines().filter(|line| !line.is_empty()) {
         let mut line: Value = serde_json::from_str(line).expect("JSON");
         let event = events.next().await.expect("a message");
@@ -311,7 +332,7 @@ async fn streams_end_by_themselves_when_the_server_drains() {
         assert_eq!(bye.data["reason"], "stopping");
         assert_eq!(listener.next().await, None, "and nothing after it");
     }
-    timeout(PATIENCE, drained).await.expect("streams do not keep it").expect("it drained");
+    patiently("the drain, which streams do not keep", drained).await.expect("it drained");
 }
 
 #[tokio::test(flavor = "multi_thread")]

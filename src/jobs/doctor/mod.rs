@@ -7,6 +7,7 @@ mod addresses;
 mod books;
 mod features;
 mod files;
+mod http;
 mod mail;
 mod periods;
 mod ranges;
@@ -120,6 +121,7 @@ pub async fn examine(
     observer("the mail server");
     keep("emails can be sent", Some(Ok(mail::check(context).await)))?;
     ask!("addresses", "emails have addresses", addresses::check(context));
+    ask!("HTTP", "HTTP, its tokens and its links are set up", http::check(context));
     ask!("time zones", "copies of the tz data agree on the zones in use", zones::check(context));
     ask!("periods", "open periods are in order", periods::check(context));
     ask!("features", "all used features are configured", features::check(context));

@@ -1,14 +1,12 @@
 //! One feature of one org: used, included, purchased, left, and whether every copy of the number
 //! says the same.
 
-use std::collections::HashMap;
-
 use super::copies::Copy;
 use crate::billing::derived::{Copied, CounterState, PurchasedColumn};
-use crate::billing::forecast::{History, Window, forecast};
 use crate::billing::quota::Included;
 use crate::billing::rollover::MINUTES;
-use crate::billing::{Instant, LocalDate, Period, Quantity};
+use crate::billing::{Instant, Period, Quantity};
+use crate::jobs::outlook::{Ahead, Pace};
 use crate::store::reports::explain::{FeatureRow, OrgRow, Stretch};
 use crate::store::usage::limits::WhyNot;
 
@@ -22,22 +20,6 @@ pub(super) struct Books<'a> {
     /// What configured columns hold, each with its feature.
     pub(super) derived: &'a [(String, Copy)],
     pub(super) now: Instant,
-}
-
-/// What was used of each feature on the last days.
-pub(super) struct Pace {
-    pub(super) window: Window,
-    pub(super) histories: HashMap<String, History>,
-}
-
-/// Where usage goes at the rate of the last four weeks.
-#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
-pub struct Ahead {
-    /// What will have been used when the period ends, in whole units.
-    pub at_end: Quantity,
-    /// The day in the org's zone on which the allowance is used up; null: not in this period, or
-    /// already.
-    pub used_up_on: Option<LocalDate>,
 }
 
 /// One feature in the period that contains now.
@@ -202,13 +184,7 @@ fn ahead(
     allowance: Option<Quantity>,
 ) -> Option<Ahead> {
     let (pace, period) = (books.pace.as_ref()?, books.period?);
-    let history = pace.histories.get(feature)?;
-    // What nothing limits is never used up.
-    let limit = allowance.unwrap_or(Quantity::ZERO);
-    let found = forecast(&pace.window, history, used, limit, period.end)?;
-    let used_up_on = found.used_up_on.filter(|_| allowance.is_some());
-    let at_end = found.expected_at_end.rounded(0).unwrap_or(found.expected_at_end);
-    Some(Ahead { at_end, used_up_on })
+    pace.ahead(feature, used, allowance, period.end)
 }
 
 /// The cumulative curve up to now, metrics that are not counted yet among them.

@@ -15,21 +15,22 @@ use uuid::Uuid;
 use super::cells;
 use super::finding::{Check, Finding, Mend};
 use super::mail_findings::Audience;
-use crate::billing::forecast::{History, Window};
+pub use super::outlook::Ahead;
+use super::outlook::Pace;
 use crate::billing::{Calendar, Cycle, Instant, Period, Quantity, Zone};
 use crate::store::audit::derived::Target;
-use crate::store::messages::content::{self, Days};
+use crate::store::messages::content;
 use crate::store::orgs::settings::{self, Contact};
 use crate::store::orgs::{self, ClosedView};
 use crate::store::reports::explain::{
-    self as rows, AdjustmentRow, AlertRow, FeatureRow, MendRow, OrgRow, PackRow, UserRow,
+    self as rows, AdjustmentRow, AlertRow, MendRow, OrgRow, PackRow, UserRow,
 };
 use crate::store::usage::ranges::Scope;
-use crate::store::{Connection, Database, StoreError, alerts};
+use crate::store::{Database, StoreError, alerts};
 use crate::tz::TzData;
 pub use copies::Copy;
-pub use feature::{Ahead, FeatureView, Increment, Point};
-use feature::{Books, Pace};
+use feature::Books;
+pub use feature::{FeatureView, Increment, Point};
 use findings::Uncounted;
 pub(super) use findings::set_zone;
 
@@ -141,7 +142,7 @@ pub async fn explain(
     let bounds = period.map(stretches).unwrap_or_default();
     let metrics = match period {
         Some(period) => {
-            let metrics = rows::metrics(&mut reading, org.id, period, &bounds).await;
+            let metrics = rows::metrics(&mut reading, org.id, None, period, &bounds).await;
             left.unless_unreadable("usage over time", metrics)?
         }
         None => Vec::new(),
@@ -161,7 +162,8 @@ pub async fn explain(
     let derived = copies::of_columns(&mut reading, derived, &org, now).await;
     let derived = left.unless_unreadable("derived columns", derived)?;
     let offers = left.unless_unreadable("offers", content::offers(&mut reading).await)?;
-    let pace = pace(&mut reading, &org, zone.as_ref(), &features, now).await;
+    let named = features.iter().map(|row| row.feature.as_str());
+    let pace = Pace::read(&mut reading, org.id, zone.as_ref(), named, now).await;
     let pace = left.unless_unreadable("usage rate", pace)?;
     let mends = left.unless_unreadable("repairs", rows::mends(&mut reading, org.id).await)?;
     let alerts = left.unless_unreadable("alerts", rows::alerts(&mut reading, org.id).await)?;
@@ -281,29 +283,4 @@ fn calendar(org: &OrgRow, tz: &TzData) -> Option<Calendar> {
     let (day, month) = (i64::from(org.anchor_day), i64::from(org.anchor_month));
     let cycle = Cycle::new(&org.cycle, day, month).ok()?;
     Some(Calendar { zone: tz.zone(&org.time_zone).ok()?, cycle })
-}
-
-/// What was used of each feature on the last days, for the forecast; the same that emails go by.
-async fn pace(
-    connection: &mut Connection,
-    org: &OrgRow,
-    zone: Option<&Zone>,
-    features: &[FeatureRow],
-    now: Instant,
-) -> Result<Option<Pace>, StoreError> {
-    let Some(window) = zone.and_then(|zone| Window::before(now, zone).ok()) else {
-        return Ok(None);
-    };
-    let asked = features.iter().map(|row| Days {
-        org: org.id,
-        feature: &row.feature,
-        boundaries: window.boundaries(),
-    });
-    let asked: Vec<Days<'_>> = asked.collect();
-    let used = content::used_by_day(connection, &asked).await?;
-    let histories = features.iter().zip(used).map(|(row, used)| {
-        (row.feature.clone(), History { days: used.days, is_older: used.is_older })
-    });
-    let histories = histories.collect();
-    Ok(Some(Pace { window, histories }))
 }

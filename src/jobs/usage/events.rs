@@ -13,11 +13,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
+use crate::billing::catalogue::UnknownFeature;
 use crate::billing::usage::{Key, check_time};
 use crate::billing::{Instant, Quantity};
 use crate::jobs::sync::{self, Scope};
-use crate::store::usage::{NewUsage, events as rows, usage_file};
-use crate::store::{Attempts, Connection, Database, StoreError};
+use crate::store::orgs::{self, NamedOrg};
+use crate::store::usage::{NewUsage, usage_file};
+use crate::store::{Attempts, Connection, Database, StoreError, server_now};
 
 /// How far ahead of the database a client's clock may be.
 const AHEAD: SignedDuration = SignedDuration::from_mins(5);
@@ -66,8 +68,8 @@ pub enum Verdict {
 pub enum Refusal {
     #[error("unknown organization `{0}`")]
     UnknownOrg(String),
-    #[error("unknown feature `{0}`; known features: {1}")]
-    UnknownFeature(String, String),
+    #[error(transparent)]
+    UnknownFeature(#[from] UnknownFeature),
     #[error("unknown user {0} in `{1}`")]
     UnknownUser(Uuid, String),
     /// The key was used for something else; nothing that another user did is named.
@@ -213,7 +215,7 @@ fn is_same(one: &NewUsage, other: &NewUsage) -> bool {
 /// What the names in a batch stand for.
 struct Names {
     now: Instant,
-    orgs: HashMap<String, rows::Org>,
+    orgs: HashMap<String, NamedOrg>,
     features: Vec<String>,
     users: HashSet<(Uuid, Uuid)>,
 }
@@ -222,14 +224,15 @@ impl Names {
     async fn of(connection: &mut Connection, events: &[Event]) -> Result<Self, StoreError> {
         let named: HashSet<&str> = events.iter().map(|event| event.org.as_str()).collect();
         let named: Vec<&str> = named.into_iter().collect();
-        let (now, orgs) = rows::orgs(connection, &named).await?;
+        let orgs = orgs::all_named(connection, &named).await?;
+        let now = server_now(connection).await?;
         let features = usage_file::features(connection).await?;
         let users: HashSet<Uuid> = events.iter().filter_map(|event| event.user).collect();
         let users: Vec<Uuid> = users.into_iter().collect();
         let users = if users.is_empty() {
             HashSet::new()
         } else {
-            rows::users(connection, &users).await?.into_iter().collect()
+            usage_file::members(connection, &users).await?.into_iter().collect()
         };
         Ok(Self { now, orgs: orgs.into_iter().collect(), features, users })
     }
@@ -242,7 +245,7 @@ impl Names {
         let org = org.ok_or_else(|| Refusal::UnknownOrg(named.clone()))?;
         let folded = feature.to_lowercase();
         if !self.features.contains(&folded) {
-            return Err(Refusal::UnknownFeature(feature.clone(), self.features.join(", ")));
+            return Err(UnknownFeature::new(feature, &self.features).into());
         }
         if quantity.is_zero() {
             return Err(invalid("quantity", "the quantity must not be 0".to_owned()));

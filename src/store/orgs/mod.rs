@@ -287,6 +287,38 @@ pub async fn named(connection: &mut PgConnection, named: &str) -> Result<Option<
     Ok(org.fetch_one(connection).await?)
 }
 
+/// An org that a name stands for.
+#[derive(Debug, Clone)]
+pub struct NamedOrg {
+    pub id: Uuid,
+    pub time_zone: String,
+    /// Start of its open period; `None`: it has none yet.
+    pub open_since: Option<Instant>,
+}
+
+/// The orgs of these slugs or ids, each with its name; names of none are left out.
+pub async fn all_named(
+    connection: &mut PgConnection,
+    named: &[&str],
+) -> Result<Vec<(String, NamedOrg)>, StoreError> {
+    let ids: Vec<Option<Uuid>> = named.iter().map(|name| Uuid::try_parse(name).ok()).collect();
+    let rows = sqlx::query!(
+        r#"select q.named as "named!", o.id, o.time_zone, o.current_period_start as open_since
+           from unnest($1::text[], $2::uuid[]) as q (named, id)
+           cross join lateral (
+               select coalesce((select s.id from organizations s where s.slug = q.named),
+                               (select i.id from organizations i where i.id = q.id)) as id) n
+           join organizations o on o.id = n.id"#,
+        named as &[&str],
+        &ids as &[Option<Uuid>]
+    );
+    let orgs = rows.fetch_all(connection).await?.into_iter().map(|row| {
+        let org = NamedOrg { id: row.id, time_zone: row.time_zone, open_since: row.open_since };
+        (row.named, org)
+    });
+    Ok(orgs.collect())
+}
+
 /// Finds an org by slug or id.
 ///
 /// # Errors

@@ -672,3 +672,31 @@ async fn server(connection: &mut PgConnection) -> Result<i32, StoreError> {
     let pid = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#);
     Ok(pid.fetch_one(connection).await?)
 }
+
+/// Tokens of the HTTP server that are valid now.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// Is there any?
+    pub any_holds: bool,
+    /// How many of them do not expire.
+    pub endless: i64,
+    /// The first of those, by name.
+    pub named: Vec<String>,
+}
+
+/// Which tokens clients can show.
+pub async fn tokens(connection: &mut PgConnection) -> Result<Tokens, StoreError> {
+    let tokens = sqlx::query_as!(
+        Tokens,
+        r#"select exists (select from periodd_tokens
+                          where revoked_at is null and (expires_at > now()) is not false)
+                      as "any_holds!",
+                  (select count(*) from periodd_tokens
+                   where revoked_at is null and expires_at is null) as "endless!",
+                  array(select name from periodd_tokens
+                        where revoked_at is null and expires_at is null
+                        order by name limit $1) as "named!""#,
+        NAMED
+    );
+    Ok(tokens.fetch_one(connection).await?)
+}

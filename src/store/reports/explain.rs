@@ -252,11 +252,12 @@ pub struct Stretch {
     pub uncounted: Quantity,
 }
 
-/// What a period's metrics add up to, per feature and stretch; `bounds` are the stretches' starts
-/// and rise.
+/// What the metrics of a stretch of time add up to, per feature and part of it; `bounds` are the
+/// parts' starts and rise. With `only`, of that feature.
 pub async fn metrics(
     connection: &mut PgConnection,
     org: Uuid,
+    only: Option<&str>,
     period: Period,
     bounds: &[Instant],
 ) -> Result<Vec<Stretch>, StoreError> {
@@ -270,11 +271,13 @@ pub async fn metrics(
                       as "uncounted!"
            from usage_metrics m
            where m.organization_id = $1 and m.created_at >= $2 and m.created_at < $3
+             and ($5::text is null or periodd_folded(m.metric_type) = $5)
            group by 1, 2 order by 1, 2"#,
         org,
         period.start,
         period.end,
-        &bounds.to_vec()
+        &bounds.to_vec(),
+        only
     );
     Ok(rows.fetch_all(connection).await?)
 }

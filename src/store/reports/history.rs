@@ -1,5 +1,9 @@
-//! What has been closed: what one run closed, and what it all adds up to.
+//! What has been closed: what one run closed, the periods of one org, and what it all adds up to.
 
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::billing::series::Periods;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
@@ -49,6 +53,99 @@ pub async fn closed_at(database: &Database, at: Instant) -> Result<Vec<ClosedRow
         at
     );
     Ok(rows.fetch_all(&mut *database.connection().await?).await?)
+}
+
+/// How far a period is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, serde::Serialize, schemars::JsonSchema)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum PeriodState {
+    /// It is closed: what was used in it does not change any more.
+    Closed,
+    /// It has ended and is not closed yet.
+    Ended,
+    /// It contains now.
+    Open,
+}
+
+/// What an org used of a feature in a period; a closed period without usage has one row without
+/// feature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeriodRow {
+    pub start: Instant,
+    pub end: Instant,
+    pub state: PeriodState,
+    /// The tier that granted in it, or grants now.
+    pub tier: String,
+    pub feature: Option<String>,
+    pub used: Quantity,
+    /// `None` is unlimited, or unknown where nothing was used.
+    pub included: Option<Quantity>,
+    /// What packs paid; in a period that is not closed, so far.
+    pub drawn: Quantity,
+    /// What nothing paid; `None` before the close.
+    pub uncovered: Option<Quantity>,
+    /// What came after the close.
+    pub late: Quantity,
+}
+
+/// The newest periods of an org in a stretch of time, oldest first, and one more than `most` of
+/// those that are closed; with `only`, of that feature. What is not closed is as the functions say
+/// that it stands, at `now` or at its end.
+pub async fn of_org(
+    connection: &mut PgConnection,
+    org: Uuid,
+    only: Option<&str>,
+    periods: &Periods,
+    now: Instant,
+) -> Result<Vec<PeriodRow>, StoreError> {
+    let most = i64::try_from(periods.most).unwrap_or(i64::MAX).saturating_add(1);
+    let rows = sqlx::query_as!(
+        PeriodRow,
+        r#"(select b.period_start as "start!", b.period_end as "end!",
+                   'closed' as "state!: PeriodState", b.tier as "tier!", u.feature as "feature?",
+                   coalesce(u.used, 0) as "used!", u.included as "included?",
+                   coalesce(u.drawn, 0) as "drawn!", coalesce(u.uncovered, 0) as "uncovered?",
+                   coalesce(u.late, 0) as "late!"
+            from (select c.period_start, c.period_end, c.tier from billing_periods c
+                  where c.org_id = $1 and ($3::timestamptz is null or c.period_end > $3)
+                    and c.period_start < $4
+                  order by c.period_start desc limit $5) b
+            left join lateral (
+                select f.feature, sum(f.used) as used, max(f.included) as included,
+                       sum(f.drawn) as drawn, sum(f.uncovered) as uncovered, sum(f.late) as late
+                from (select c.feature, c.used, c.included, c.drawn, c.uncovered, 0 as late
+                      from billing_period_usage c
+                      where c.org_id = $1 and c.period_start = b.period_start
+                      union all
+                      select a.feature, 0, null, 0, 0, a.used from billing_adjustments a
+                      where a.org_id = $1 and a.period_start = b.period_start) f
+                where $2::text is null or f.feature = $2
+                group by f.feature) u on true)
+           union all
+           select p.period_start, p.period_end,
+                  case when p.period_end <= $6 then 'ended' else 'open' end,
+                  coalesce(a.tier, p.tier), a.feature, coalesce(a.used, 0), a.included,
+                  coalesce(a.drawn, 0), null, 0
+           from (select e.ends[i] as period_start, e.ends[i + 1] as period_end, e.tier
+                 from (select o.subscription_tier as tier,
+                              array[o.current_period_start, o.current_period_end]
+                                  || coalesce(o.next_period_ends, '{}') as ends
+                       from organizations o where o.id = $1) e,
+                      generate_subscripts(e.ends, 1) i
+                 where e.ends[i] < e.ends[i + 1] and e.ends[i] <= $6 and e.ends[i] < $4
+                   and ($3::timestamptz is null or e.ends[i + 1] > $3)) p
+           left join lateral periodd_allowances(
+               $1, least($6, p.period_end - interval '1 microsecond'), $2) a on true
+           order by 1, 5"#,
+        org,
+        only,
+        periods.from,
+        periods.until,
+        most,
+        now
+    );
+    Ok(rows.fetch_all(connection).await?)
 }
 
 /// The latest moment of business time at which a period was closed; `None` before the first.

@@ -12,6 +12,8 @@ pub struct Beat {
     pub replica: String,
     pub version: String,
     pub loaded: Loaded,
+    /// Addresses and sockets of its HTTP server.
+    pub listening: Vec<String>,
 }
 
 /// The configuration that a daemon works by.
@@ -44,17 +46,19 @@ pub async fn beat(
     }
     let seen = sqlx::query!(
         "insert into periodd_daemons as d
-             (replica, version, started_at, seen_at, config_file, config_digest)
-         values ($1, $2, now(), now(), $3, $4)
+             (replica, version, started_at, seen_at, config_file, config_digest, listening)
+         values ($1, $2, now(), now(), $3, $4, $5)
          on conflict (replica) do update
              set version = excluded.version, seen_at = excluded.seen_at,
-                 config_file = excluded.config_file, config_digest = excluded.config_digest
+                 config_file = excluded.config_file, config_digest = excluded.config_digest,
+                 listening = excluded.listening
              -- What is on its way when a daemon stops does not make it alive again.
              where d.stopped_at is null",
         beat.replica,
         beat.version,
         beat.loaded.file.as_deref(),
-        beat.loaded.digest.as_deref()
+        beat.loaded.digest.as_deref(),
+        &beat.listening
     );
     seen.execute(connection).await?;
     Ok(())
@@ -91,6 +95,8 @@ pub struct Daemon {
     /// The file's digest as it was read.
     #[serde(skip)]
     pub config_digest: Option<String>,
+    /// Addresses and sockets of its HTTP server; empty: none.
+    pub listening: Vec<String>,
 }
 
 /// The daemons that were seen last, the newest first: those that run, and of those that have
@@ -98,7 +104,8 @@ pub struct Daemon {
 pub async fn all(connection: &mut PgConnection) -> Result<Vec<Daemon>, StoreError> {
     let rows = sqlx::query_as!(
         Daemon,
-        "select replica, version, started_at, seen_at, stopped_at, config_file, config_digest
+        "select replica, version, started_at, seen_at, stopped_at, config_file, config_digest,
+                listening
          from periodd_daemons order by stopped_at is not null, seen_at desc, replica limit 10"
     );
     Ok(rows.fetch_all(connection).await?)

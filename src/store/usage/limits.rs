@@ -4,10 +4,12 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::billing::catalogue::UnknownFeature;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
 use crate::store::db::transaction::{LockTimeout, begin_within};
+use crate::store::usage::usage_file;
 
 /// Why one more unit would be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, serde::Serialize, schemars::JsonSchema)]
@@ -109,13 +111,9 @@ pub async fn tell_ended_tier(database: &Database, tier: &str) -> Result<(), Stor
 /// # Errors
 /// [`StoreError::Invalid`] when there is none, with those that there are.
 pub async fn require_feature(database: &Database, feature: &str) -> Result<(), StoreError> {
-    let known = sqlx::query_scalar!("select feature from features order by feature");
-    let known = known.fetch_all(&mut *database.connection().await?).await?;
+    let known = usage_file::features(&mut *database.connection().await?).await?;
     if known.contains(&feature.to_lowercase()) {
         return Ok(());
     }
-    Err(StoreError::Invalid(format!(
-        "unknown feature `{feature}`; known features: {}",
-        known.join(", ")
-    )))
+    Err(StoreError::Invalid(UnknownFeature::new(feature, &known).to_string()))
 }

@@ -4,7 +4,6 @@
 
 pub mod asked;
 pub mod counting;
-pub mod events;
 pub mod limits;
 pub mod pending;
 pub mod ranges;

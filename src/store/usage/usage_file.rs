@@ -1,4 +1,4 @@
-//! Importing usage: names looked up and metrics written by the thousand.
+//! Usage that others report: names looked up, and metrics written by the thousand.
 //!
 //! Metrics go straight into `usage_metrics`, bound as arrays. COPY is a fifth faster into an empty
 //! table, but it knows no `on conflict`: it would need a table of its own to land in first, and
@@ -10,35 +10,6 @@ use uuid::Uuid;
 use super::NewUsage;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
-
-/// An org that a name stands for.
-#[derive(Debug, Clone)]
-pub struct NamedOrg {
-    pub id: Uuid,
-    pub time_zone: String,
-}
-
-/// Which of these names are orgs, by slug or id: each name with its org.
-pub async fn orgs(
-    connection: &mut PgConnection,
-    named: &[String],
-) -> Result<Vec<(String, NamedOrg)>, StoreError> {
-    let ids: Vec<Uuid> = named.iter().filter_map(|name| Uuid::try_parse(name).ok()).collect();
-    let rows = sqlx::query!(
-        "select id, slug, time_zone from organizations where slug = any($1) or id = any($2)",
-        named,
-        &ids
-    );
-    let mut found = Vec::new();
-    for row in rows.fetch_all(connection).await? {
-        let org = NamedOrg { id: row.id, time_zone: row.time_zone };
-        for name in named.iter().filter(|name| Uuid::try_parse(name).is_ok_and(|id| id == row.id)) {
-            found.push((name.clone(), org.clone()));
-        }
-        found.push((row.slug, org));
-    }
-    Ok(found)
-}
 
 /// Which of these pairs are users, by email in lower case and by their org: with the user's id.
 pub async fn users(
@@ -57,6 +28,16 @@ pub async fn users(
     );
     let rows = rows.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| (row.org, row.email, row.id)).collect())
+}
+
+/// Which of these are users, with their orgs.
+pub async fn members(
+    connection: &mut PgConnection,
+    users: &[Uuid],
+) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    let rows = sqlx::query!("select organization_id, id from users where id = any($1)", users);
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.organization_id, row.id)).collect())
 }
 
 /// Every feature's name, in their order.

@@ -12,13 +12,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the rooms that it may name; `*` for all of them.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("account", &[]),
     ("billing", &[]),
     ("tz", &["billing"]),
     ("clock", &["billing"]),
     ("files", &[]),
     ("text", &[]),
+    ("csv", &["text"]),
     ("command", &["billing"]),
     ("config", &["account", "billing", "tz", "mail", "files"]),
     ("telemetry", &["account", "config"]),
@@ -27,7 +28,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("mail", &["billing", "files", "text"]),
     ("jobs", &["billing", "command", "store", "mail", "clock", "cluster", "config", "tz", "files"]),
     ("import", &["billing", "command", "store", "jobs", "tz"]),
-    ("http", &["billing", "store", "jobs", "config", "clock", "tz", "text"]),
+    ("http", &["billing", "store", "jobs", "config", "clock", "tz", "text", "csv"]),
     ("schedule", &["billing", "store", "jobs", "config", "clock", "tz"]),
     ("daemon", &["*"]),
     ("demo", &["*"]),

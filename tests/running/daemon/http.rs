@@ -47,6 +47,10 @@ async fn it_serves_beside_the_jobs_and_says_nothing_that_it_should_not() {
     ask(address, &Request::get("/healthz")).await.is(200);
     wait_until("it has started", || daemon.said("\"started\"") > 0).await;
     ask(address, &Request::get("/readyz")).await.is(200);
+    // The port that was free is in `status`.
+    test.until("select cardinality(listening) from periodd_daemons", "1").await;
+    let status = test.periodd(&["status"]).exits(0).stdout;
+    assert!(status.contains(&address.to_string()), "{address} in {status}");
     ask(address, &increment(&token, "canary-key")).await.is(200);
     ask(address, &Request::get("/api/v1/usage/acme/limits?feature=canary-query")).await.is(401);
     let status = daemon.stop().await;

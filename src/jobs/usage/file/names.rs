@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::billing::Zone;
+use crate::store::orgs::{self, NamedOrg};
 use crate::store::{Connection, StoreError, usage::usage_file as rows};
 use crate::tz::TzData;
 
@@ -38,10 +39,10 @@ impl Names {
         let orgs = named.iter().map(|(org, _)| *org);
         let unknown: HashSet<&str> = orgs.filter(|org| !self.orgs.contains_key(*org)).collect();
         if !unknown.is_empty() {
-            let names: Vec<String> = unknown.into_iter().map(str::to_owned).collect();
-            let found = rows::orgs(connection, &names).await?;
-            self.orgs.extend(names.into_iter().map(|name| (name, None)));
-            for (name, rows::NamedOrg { id, time_zone }) in found {
+            let names: Vec<&str> = unknown.into_iter().collect();
+            let found = orgs::all_named(connection, &names).await?;
+            self.orgs.extend(names.into_iter().map(|name| (name.to_owned(), None)));
+            for (name, NamedOrg { id, time_zone, .. }) in found {
                 let zone = self.tz.zone(&time_zone).map_err(|why| why.to_string());
                 self.orgs.insert(name, Some(Org { id, zone }));
             }

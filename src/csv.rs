@@ -1,7 +1,7 @@
 //! Lists as CSV (RFC 4180): the fields of the JSON as columns, in their order.
 //!
 //! Quantities and times are what the JSON says, exact and in UTC; what is a list or an object there
-//! is JSON in its cell.
+//! is JSON in its cell. Names that a spreadsheet would take for a formula begin with an apostrophe.
 
 use std::io;
 
@@ -12,12 +12,14 @@ use serde_json::{Map, Value};
 
 use crate::text;
 
-/// The answer as CSV. Commands whose answers are no lists are refused before they begin
-/// (`Command::answers_with_a_list`).
+/// A cell that begins so is computed by whoever opens the file in a spreadsheet.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// The answer as CSV: the list that it is, or the first list in it.
 ///
 /// # Errors
 /// [`io::Error`] for an answer that is not a list of objects.
-pub(super) fn document<T: Serialize + JsonSchema>(answer: &T) -> io::Result<Vec<u8>> {
+pub(crate) fn document<T: Serialize + JsonSchema>(answer: &T) -> io::Result<Vec<u8>> {
     let rows = match serde_json::to_value(answer)? {
         Value::Array(rows) => rows,
         // Beside the list there may be remarks on it: the list comes first.
@@ -43,6 +45,7 @@ pub(super) fn document<T: Serialize + JsonSchema>(answer: &T) -> io::Result<Vec<
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
+        Value::String(text) if text.starts_with(FORMULA) => format!("'{}", text::visible(text)),
         Value::String(text) => text::visible(text).into_owned(),
         other => text::visible(&other.to_string()).into_owned(),
     }
@@ -71,4 +74,33 @@ fn columns<T: JsonSchema>(rows: &[Map<String, Value>]) -> Vec<String> {
     let name = of_list(&schema).or_else(|| lists.find_map(of_list)).unwrap_or_default();
     let fields = schema["$defs"][&name]["properties"].as_object();
     fields.into_iter().flat_map(Map::keys).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, JsonSchema)]
+    struct Row {
+        name: &'static str,
+        count: i32,
+        none: Option<i32>,
+    }
+
+    fn csv(rows: &[(&'static str, i32)]) -> String {
+        let row = |(name, count): &(&'static str, i32)| Row { name, count: *count, none: None };
+        let rows: Vec<Row> = rows.iter().map(row).collect();
+        String::from_utf8(document(&rows).expect("a list")).expect("UTF-8")
+    }
+
+    #[test]
+    fn names_are_no_formulas_and_numbers_stay_numbers() {
+        let rows = [("=1+1", -1), ("-x", 2), ("@x", 3), ("+x", 4), ("\tx", 5), ("a=b", 6)];
+        assert_eq!(
+            csv(&rows),
+            "name,count,none\n'=1+1,-1,\n'-x,2,\n'@x,3,\n'+x,4,\n'\\tx,5,\na=b,6,\n"
+        );
+        assert_eq!(csv(&[("a \"b\", c", 1)]), "name,count,none\n\"a \"\"b\"\", c\",1,\n");
+        assert_eq!(csv(&[]), "name,count,none\n", "the heading alone");
+    }
 }

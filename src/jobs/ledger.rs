@@ -1,0 +1,42 @@
+//! Runs that somebody asks for, by a command or over HTTP, as the ledger has them: they take no
+//! lease and wait for nobody.
+
+use super::catalogue::Job;
+use super::counts::RunCounts;
+use crate::store::runs::schedules::Ended;
+use crate::store::{Database, StoreError, runs};
+
+/// A run that has begun, and has not ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry(i64);
+
+impl Entry {
+    /// Enters a run that begins in this process; `asked_by` is the name of the token of whoever
+    /// asks over HTTP.
+    pub async fn begin(
+        database: &Database,
+        job: Job,
+        replica: &str,
+        asked_by: Option<&str>,
+    ) -> Result<Self, StoreError> {
+        let mut connection = database.connection().await?;
+        runs::begin_command(&mut connection, job.name(), replica, asked_by).await.map(Self)
+    }
+
+    /// Its number.
+    pub const fn id(self) -> i64 {
+        self.0
+    }
+
+    /// Enters how it ended: what it did, and why it failed if it did; its counts may say that, too.
+    pub async fn end(
+        self,
+        database: &Database,
+        counts: Option<&RunCounts>,
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let error = error.or(counts.and_then(RunCounts::failure)).map(str::to_owned);
+        let ended = Ended { counts: counts.map(RunCounts::json), error };
+        runs::finish_command(&mut *database.connection().await?, self.0, &ended).await
+    }
+}
