@@ -1,12 +1,16 @@
 //! The HTTP server, over real sockets: what clients ask, and what strangers try.
 
+mod behind;
 mod events;
 mod guests;
 mod increments;
 mod limits;
+mod listener;
 mod metrics;
+mod nginx;
 mod own_task;
 mod problems;
+mod rules;
 mod served;
 mod stream;
 mod sync;
@@ -15,5 +19,7 @@ mod unsubscribe;
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/pgbouncer.rs"]
+mod pgbouncer;
 #[path = "../support/mod.rs"]
 mod support;
