@@ -254,7 +254,7 @@ async fn json_that_is_deep_and_text_that_is_none_are_refused() {
         }
         let mut text = Request::post(path, &json!(null))
             .with("authorization", &format!("Bearer {}", served.token))
-            .with("content-length", "14")
+            .with("content-length", "13")
             .text()
             .replace("content-length: 4\r\n", "")
             .into_bytes();
@@ -274,7 +274,7 @@ async fn json_that_is_deep_and_text_that_is_none_are_refused() {
         assert_eq!(status, if name.starts_with("host") { 421 } else { 200 }, "{name}");
     }
     served.get("/api/v1/usage/acme/limits?feature=%ff").await.is(404).is_problem("unknown_feature");
-    served.get("/api/v1/usage/acme/limits?feature=%00").await.is(404);
+    served.get("/api/v1/usage/acme/limits?feature=%00").await.is(422).is_problem("invalid");
     assert_eq!(served.test.rows("select count(*) from usage_metrics").await, ["0"]);
 }
 

@@ -6,15 +6,19 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::served::Served;
+use crate::support::TestDatabase;
 
 /// An open period of two months around now, and the same a month late, which a rollover has yet to
 /// close; beyond all stored ends; and none.
 const OPEN: &str = "now() - interval '20 days', now() + interval '10 days', \
-                    array[now() + interval '40 days']";
+                    array[now() + interval '40 days', now() + interval '70 days',
+                          now() + interval '100 days']";
 const LATE: &str = "now() - interval '40 days', now() - interval '10 days', \
-                    array[now() + interval '20 days']";
+                    array[now() + interval '20 days', now() + interval '50 days',
+                          now() + interval '80 days']";
 const STALE: &str = "now() - interval '90 days', now() - interval '60 days', \
-                     array[now() - interval '30 days']";
+                     array[now() - interval '55 days', now() - interval '45 days',
+                           now() - interval '25 days']";
 const NONE: &str = "null, null, null";
 const HALF: &str = "null, now() - interval '10 days', null";
 
@@ -70,6 +74,11 @@ const STATES: [(&str, &str, &str); 15] = [
 ];
 
 async fn served() -> Served {
+    served_at("now()").await
+}
+
+/// With states that are as they are at an instant.
+async fn served_at(base: &str) -> Served {
     let served = Served::new().await;
     served
         .test
@@ -92,7 +101,7 @@ async fn served() -> Served {
             // Every second user has a plan of its own.
             if slug.len() % 2 == 0 { "own" } else { "" }
         );
-        served.test.sql(&org).await;
+        served.test.sql(&org.replace("now()", base)).await;
     }
     served
 }
@@ -194,7 +203,8 @@ async fn an_increment_is_the_functions_in_every_state_of_an_org() {
             }
         }
         let by_sql = format!(
-            "select a.feature, trim_scale(a.used), trim_scale(a.allowance), trim_scale(a.remaining)
+            "select a.feature, trim_scale(a.used) as used, trim_scale(a.allowance) as allowance,
+                    trim_scale(a.remaining) as remaining
              from periodd_allowances('{org}', now()) a order by 1"
         );
         let limits = served.get(&format!("/api/v1/usage/{slug}/limits")).await.is(200).json();
@@ -260,14 +270,17 @@ async fn a_key_is_the_functions_too() {
     let known = served.post("/api/v1/usage/events", event(4)).await.is(200).json();
     assert_eq!(known["duplicates"], 1);
     served.post("/api/v1/usage/events", event(5)).await.is(422);
-    assert_eq!(served.test.rows("select count(*) from usage_metrics").await, ["1"]);
+    let metrics = format!("select count(*) from usage_metrics where organization_id = '{org}'");
+    assert_eq!(served.test.rows(&metrics).await, ["1"]);
 }
 
 /// An event is `record_usage`: of two orgs that are alike, one is told of by events and the other
 /// by the function, and after the next sync they are alike again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_the_functions_in_every_state_of_an_org() {
-    let (events, function) = (served().await, served().await);
+    let now = TestDatabase::new().await.rows("select now()").await.concat();
+    let base = format!("'{now}'::timestamptz");
+    let (events, function) = (served_at(&base).await, served_at(&base).await);
     let mut recorded = 0;
     for (slug, ..) in STATES {
         for (number, (feature, quantity, days_ago)) in [
@@ -281,7 +294,7 @@ async fn an_event_is_the_functions_in_every_state_of_an_org() {
         .enumerate()
         {
             let used_at = format!(
-                "select to_char(now() at time zone 'UTC' - interval '{days_ago} days',
+                "select to_char({base} at time zone 'UTC' - interval '{days_ago} days',
                                 'YYYY-MM-DD\"T\"HH24:MI:00\"Z\"')"
             );
             let used_at = events.test.rows(&used_at).await.concat();

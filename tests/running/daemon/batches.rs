@@ -44,6 +44,11 @@ struct Sent {
     refusal: Option<&'static str>,
 }
 
+/// The one user of an org.
+fn user(org: usize) -> String {
+    format!("00000000-0000-4000-8000-{org:012}")
+}
+
 /// A batch; every second one is whole, and so has nothing that is refused.
 fn batch(number: usize, late_at: &str) -> Vec<Sent> {
     let is_whole = number.is_multiple_of(2);
@@ -53,6 +58,9 @@ fn batch(number: usize, late_at: &str) -> Vec<Sent> {
         let quantity = if place.is_multiple_of(2) { json!(0.5) } else { json!("2") };
         let mut event = json!({ "org": format!("org-{org}"), "feature": feature, "key": key });
         event["quantity"] = quantity;
+        if place.is_multiple_of(5) {
+            event["user"] = json!(user(org));
+        }
         Sent { event, refusal: None }
     };
     let of = |place: usize| {
@@ -69,6 +77,9 @@ fn batch(number: usize, late_at: &str) -> Vec<Sent> {
             13 => {
                 let mut event = good(place, format!("shared-{place}")).event;
                 event["org"] = json!(format!("org-{}", place % ORGS));
+                if place.is_multiple_of(5) {
+                    event["user"] = json!(user(place % ORGS));
+                }
                 Sent { event, refusal: None }
             }
             19 => {
@@ -187,6 +198,39 @@ async fn rows(connection: &mut PgConnection, query: &str) -> Vec<String> {
     sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await.expect("rows")
 }
 
+/// The daemon's connections are all given back, and none of them has anything open.
+async fn nobody_is_in_a_transaction(connection: &mut PgConnection) {
+    let open = "select pid from pg_stat_activity
+                where datname = current_database() and state like 'idle in transaction%'";
+    let began = Instant::now();
+    while !rows(connection, open).await.is_empty() {
+        assert!(began.elapsed() < PATIENCE, "a connection stays in its transaction");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Every good event is a metric, counters are their sums, and the books are right.
+async fn check_books(connection: &mut PgConnection, all: &[Vec<Sent>]) {
+    let (events, used) = expected(all);
+    let metrics = "select count(*) from usage_metrics where metric_type <> 'minutes_transcribed'";
+    assert_eq!(rows(connection, metrics).await, [format!("({events})")]);
+    let counted: Vec<(String, String, i64)> = sqlx::query_as(
+        "select o.slug, c.feature, (4 * sum(c.used))::bigint from usage_counters c
+         join organizations o on o.id = c.org_id
+         where c.feature <> 'minutes_transcribed' group by 1, 2",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .expect("counters");
+    let counted: HashMap<_, _> =
+        counted.into_iter().map(|(org, feature, quarters)| ((org, feature), quarters)).collect();
+    assert_eq!(counted, used);
+    for (name, query) in invariants() {
+        let broken = rows(connection, query.trim_end().trim_end_matches(';')).await;
+        assert!(broken.is_empty(), "{name}: {broken:#?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_sent_by_three_clients_count_once_though_daemon_and_database_are_killed() {
     let place = Place::new();
@@ -205,7 +249,10 @@ async fn batches_sent_by_three_clients_count_once_though_daemon_and_database_are
         "insert into organizations
              (slug, name, time_zone, current_period_start, current_period_end)
          select 'org-' || i, 'Org', 'UTC', now() - interval '40 days', now() - interval '10 days'
-         from generate_series(0, {ORGS} - 1) i"
+         from generate_series(0, {ORGS} - 1) i;
+         insert into users (id, organization_id, email)
+         select ('00000000-0000-4000-8000-' || lpad(ltrim(slug, 'org-'), 12, '0'))::uuid, id,
+                slug || '@example.com' from organizations"
     );
     sqlx::raw_sql(AssertSqlSafe(seed)).execute(&mut connection).await.expect("orgs");
     periodd(&config, &["rollover"]);
@@ -271,32 +318,9 @@ async fn batches_sent_by_three_clients_count_once_though_daemon_and_database_are
     clients.await.expect("every client has its answer");
 
     let mut connection = PgConnection::connect(&url).await.expect("it serves");
-    let open = "select pid from pg_stat_activity
-                where datname = current_database() and state like 'idle in transaction%'";
-    let began = Instant::now();
-    while !rows(&mut connection, open).await.is_empty() {
-        assert!(began.elapsed() < PATIENCE, "a connection stays in its transaction");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    nobody_is_in_a_transaction(&mut connection).await;
     periodd(&config, &["sync"]);
-    let (events, used) = expected(&all);
-    let metrics = "select count(*) from usage_metrics where metric_type <> 'minutes_transcribed'";
-    assert_eq!(rows(&mut connection, metrics).await, [format!("({events})")]);
-    let counted: Vec<(String, String, i64)> = sqlx::query_as(
-        "select o.slug, c.feature, (4 * sum(c.used))::bigint from usage_counters c
-         join organizations o on o.id = c.org_id
-         where c.feature <> 'minutes_transcribed' group by 1, 2",
-    )
-    .fetch_all(&mut connection)
-    .await
-    .expect("counters");
-    let counted: HashMap<_, _> =
-        counted.into_iter().map(|(org, feature, quarters)| ((org, feature), quarters)).collect();
-    assert_eq!(counted, used);
-    for (name, query) in invariants() {
-        let broken = rows(&mut connection, query.trim_end().trim_end_matches(';')).await;
-        assert!(broken.is_empty(), "{name}: {broken:#?}");
-    }
+    check_books(&mut connection, &all).await;
     drop(connection);
     let log = std::fs::read_to_string(place.state().join("postgresql/server.log"));
     assert!(!log.expect("a log").contains("deadlock detected"), "somebody waited in a circle");

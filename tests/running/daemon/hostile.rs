@@ -39,7 +39,8 @@ fn attack(number: usize, token: &str) -> Vec<u8> {
         2 => post(token, "transfer-encoding: chunked\r\n", "ff\r\n{")
             .replace(&format!("?{CANARY}=1"), ""),
         3 => String::new(),
-        4 => post(token, "content-length: 104857600\r\n", &" ".repeat(300_000)),
+        4 => post(token, "content-length: 104857600\r\n", &" ".repeat(300_000))
+            .replace(&format!("?{CANARY}=1"), ""),
         5 => post(token, &format!("x-bomb: {}\r\n", CANARY.repeat(4_000)), ""),
         6 => post(token, &"x-many: y\r\n".repeat(300), ""),
         7 => {
@@ -138,7 +139,9 @@ async fn under_attack_periods_are_closed_and_nothing_secret_is_repeated() {
     let log = daemon.log();
     assert!(daemon.stop().await.success());
     let told = told.lock().expect("a list");
-    assert!(told.iter().any(|answer| answer.starts_with("HTTP/1.1 413 ")), "a refusal is told");
+    assert!(told.iter().any(|answer| answer.starts_with("HTTP/1.1 4")), "a refusal is told");
+    let failed = told.iter().find(|answer| answer.starts_with("HTTP/1.1 500"));
+    assert_eq!(failed, None, "and nothing fails");
     for secret in [&token, SECRET, "canary0123456789"] {
         assert!(!log.contains(secret) && !page.contains(secret), "{secret}");
         let repeated = told.iter().find(|answer| answer.contains(secret));
