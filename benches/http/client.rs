@@ -21,24 +21,30 @@ pub(crate) struct Measured {
     pub(crate) p99: f64,
 }
 
-/// Calls by clients that each wait for an answer before they ask again.
-pub(crate) async fn call(daemon: &Daemon, seconds: u64, ask: Ask) -> Measured {
-    measure(daemon, seconds, ask, None).await
+/// Calls by so many clients that each wait for an answer before they ask again.
+pub(crate) async fn call(daemon: &Daemon, clients: u32, seconds: u64, ask: Ask) -> Measured {
+    measure(daemon, clients, seconds, ask, None).await
 }
 
 /// Calls that are due at a steady pace, and take from when they were due.
 pub(crate) async fn call_at(daemon: &Daemon, seconds: u64, ask: Ask, per_second: f64) -> Measured {
-    measure(daemon, seconds, ask, Some(Duration::from_secs_f64(f64::from(CLIENTS) / per_second)))
-        .await
+    let every = Duration::from_secs_f64(f64::from(CLIENTS) / per_second);
+    measure(daemon, CLIENTS, seconds, ask, Some(every)).await
 }
 
-async fn measure(daemon: &Daemon, seconds: u64, ask: Ask, every: Option<Duration>) -> Measured {
+async fn measure(
+    daemon: &Daemon,
+    count: u32,
+    seconds: u64,
+    ask: Ask,
+    every: Option<Duration>,
+) -> Measured {
     let began = Instant::now();
     let until = began + Duration::from_secs(seconds);
     let mut clients = JoinSet::new();
-    for client in 0..CLIENTS {
+    for client in 0..count {
         let connection = Connection::open(daemon).await;
-        let first = began + every.unwrap_or_default() * client / CLIENTS;
+        let first = began + every.unwrap_or_default() * client / count;
         clients.spawn(use_up(connection, client, ask, first, every, until));
     }
     let took: Vec<Duration> = clients.join_all().await.into_iter().flatten().collect();

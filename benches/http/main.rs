@@ -125,7 +125,7 @@ async fn calls(server: &Server, size: Size, what: &str, script: &str, ask: Ask) 
     let script = script.replace(":orgs", &orgs().to_string());
     for _ in 0..turns {
         let base = pgbench(server, DATABASE, &script, CONNECTIONS, seconds);
-        let ours = call(&daemon, seconds, ask).await.per_second;
+        let ours = call(&daemon, client::CLIENTS, seconds, ask).await.per_second;
         let p99 = call_at(&daemon, seconds, ask, ours / 2.0).await.p99;
         eprintln!("{what}: {ours:.0} calls/s against {base:.0}, p99 at half of it {p99:.1} ms");
         ratios.push(ours / base);
@@ -150,8 +150,9 @@ async fn events(server: &Server, size: Size) -> bool {
     let (mut ratios, mut bases, mut reached) = (vec![], vec![], vec![]);
     for _ in 0..turns {
         let base = asks::plain_events(server, DATABASE, CONNECTIONS, seconds).await;
+        let batches = call(&daemon, CONNECTIONS, seconds, asks::events).await.per_second;
         #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-        let ours = call(&daemon, seconds, asks::events).await.per_second * asks::BATCH as f64;
+        let ours = batches * asks::BATCH as f64;
         eprintln!("events: {ours:.0}/s against {base:.0}");
         ratios.push(ours / base);
         bases.push(base);
@@ -159,7 +160,7 @@ async fn events(server: &Server, size: Size) -> bool {
     }
     let ratio = median(ratios);
     row(&Row {
-        what: &format!("events in batches of {}", asks::BATCH),
+        what: &format!("events in batches of {}, {CONNECTIONS} clients", asks::BATCH),
         ours: format!("{:.0} events/s", median(reached)),
         base: format!("one statement, {CONNECTIONS} connections, {:.0} events/s", median(bases)),
         ratio: Some(ratio),

@@ -44,7 +44,10 @@ async fn through_pgbouncer_everything_is_the_same() {
     }
     listener.until_used("scrapes", "1").await;
     let events: Vec<_> = (0..200)
-        .map(|n| json!({ "org": "acme", "feature": "sms_sent", "quantity": 1, "key": n.to_string() }))
+        .map(|n| {
+            let key = n.to_string();
+            json!({ "org": "acme", "feature": "sms_sent", "quantity": 1, "key": key })
+        })
         .collect();
     for _ in 0..2 {
         served.post("/api/v1/usage/events", json!(events)).await.is(200);

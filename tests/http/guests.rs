@@ -147,7 +147,7 @@ async fn a_request_inside_another_is_never_answered() {
         assert_eq!(answer.starts_with("HTTP/1.1 200 "), is_read, "{headers:?}: {answer}");
         assert!(is_read || answer.starts_with("HTTP/1.1 400 "), "{headers:?}: {answer}");
     }
-    // HTTP/1.0 knows no chunks. A line may end in a line feed alone; nothing is read otherwise for it.
+    // HTTP/1.0 knows no chunks. A line may end in a line feed alone, and means the same.
     let old = format!(
         "POST /api/v1/usage/acme/increment HTTP/1.0\r\nhost: localhost\r\n\
          transfer-encoding: chunked\r\n\r\n{chunk}{inner}"

@@ -122,7 +122,8 @@ async fn under_attack_periods_are_closed_and_nothing_secret_is_repeated() {
     test.sql(&format!(
         "insert into organizations (slug, name, time_zone, current_period_start,
                                     current_period_end)
-         select 'due-' || i, 'Due', 'UTC', now() - interval '1 month', now() + interval '1 second' * i
+         select 'due-' || i, 'Due', 'UTC', now() - interval '1 month',
+                now() + interval '1 second' * i
          from generate_series(1, {ORGS}) i"
     ))
     .await;
