@@ -266,7 +266,10 @@ async fn a_key_is_the_functions_too() {
         let told = by_http(&served, path, body(amount, key)).await;
         assert_eq!(told, expected, "{amount} {key:?}");
     }
-    let event = |quantity: u32| json!({ "org": "plain", "feature": "scrapes", "quantity": quantity, "key": "same" });
+    let event = |quantity: u32| {
+        let (org, feature, key) = ("plain", "scrapes", "same");
+        json!({ "org": org, "feature": feature, "quantity": quantity, "key": key })
+    };
     let known = served.post("/api/v1/usage/events", event(4)).await.is(200).json();
     assert_eq!(known["duplicates"], 1);
     served.post("/api/v1/usage/events", event(5)).await.is(422);
