@@ -14,8 +14,8 @@ use crate::store::usage::asked::{self, Question, Standing};
 
 /// The most questions of one statement.
 const MOST: usize = 64;
-/// Statements at a time: while one is answered the next is asked. More of them would only be smaller
-/// each, and take processors from those that use something.
+/// Statements at a time: while one is answered the next is asked. More of them would only be
+/// smaller each, and take processors from whoever increments.
 const AT_ONCE: usize = 2;
 
 /// The answer to one question; `None`: there is no such org.
