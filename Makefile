@@ -67,6 +67,7 @@ tools:
 	@scripts/pgbouncer >/dev/null
 	@scripts/libfaketime >/dev/null
 	@scripts/promtool >/dev/null
+	@scripts/nginx >/dev/null
 
 # A server whose clock is wrong for twelve seconds under a daemon: hours, days and years ahead, and an
 # hour behind. `make test` does the same with shorter spells.

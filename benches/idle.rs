@@ -12,6 +12,9 @@ use periodd::store::Database;
 use periodd::tz::TzData;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+#[path = "support/process.rs"]
+mod process;
+
 const NAME: &str = "bench_idle";
 const ZONES: usize = 60;
 /// The goals: of one core, and of memory.
@@ -114,15 +117,11 @@ impl Daemon {
     }
 
     fn processor_time(&self) -> Duration {
-        processor_time(self.0.id()).expect("it is alive")
+        process::processor_time(self.0.id()).expect("it is alive")
     }
 
     fn memory_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()));
-        let status = status.expect("it is alive");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-        let kib = line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok());
-        kib.expect("a number") / 1024.0
+        process::memory_mib(self.0.id()).expect("it is alive")
     }
 }
 
@@ -133,20 +132,13 @@ impl Drop for Daemon {
     }
 }
 
-/// User and system time of a process; Linux counts them in hundredths of a second.
-fn processor_time(pid: u32) -> Option<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    let ticks = fields.get(11..13)?.iter().map(|ticks| ticks.parse::<u64>().unwrap_or(0));
-    Some(Duration::from_millis(10 * ticks.sum::<u64>()))
-}
-
-/// The same of the server's processes that serve the daemon.
+/// User and system time of the server's processes that serve the daemon.
 async fn server_time(url: &str) -> Duration {
     let mut connection = PgConnection::connect(url).await.expect("the server answers");
     let pids = "select pid from pg_stat_activity
                 where datname = current_database() and application_name = 'periodd'";
     let pids: Vec<i32> = sqlx::query_scalar(pids).fetch_all(&mut connection).await.expect("pids");
-    let times = pids.into_iter().filter_map(|pid| processor_time(u32::try_from(pid).ok()?));
+    let times =
+        pids.into_iter().filter_map(|pid| process::processor_time(u32::try_from(pid).ok()?));
     times.sum()
 }

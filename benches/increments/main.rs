@@ -4,16 +4,14 @@
 //! pgbench, 16 clients, both in turn on the same database, on a server that waits for the disk.
 //! `PERIODD_BENCH_USERS` and `PERIODD_BENCH_SECONDS` make it smaller.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 #[path = "../support/mod.rs"]
 mod support;
 
-use support::{Server, setting};
+use support::pgbench::pgbench;
+use support::{Server, median, setting};
 
 const DATABASE: &str = "bench_increments";
-const CLIENTS: &str = "16";
+const CLIENTS: u32 = 16;
 /// Turns of each; the median of their ratios counts.
 const TURNS: usize = 5;
 /// What the ratio must not fall below.
@@ -23,31 +21,7 @@ const ENOUGH: f64 = 0.7;
 fn measure(server: &Server, script: &str, whose: &str, callers: u64) -> f64 {
     // pgbench replaces its variables by values, but not inside of a string.
     let text = script.replace(":whose", whose).replace(":callers", &callers.to_string());
-    let seconds = setting("PERIODD_BENCH_SECONDS", 10);
-    let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), text).expect("the script is written");
-    let binaries = std::env::var("PERIODD_TEST_BINARIES").expect("run this as `make bench`");
-    let mut pgbench = PathBuf::from(binaries).join("pgbench");
-    if !pgbench.exists() {
-        pgbench = "pgbench".into();
-    }
-    let run = Command::new(pgbench)
-        .args(["-n", "-M", "prepared", "-c", CLIENTS, "-j", "2", "-h", &server.socket])
-        .args(["-U", "postgres", "-T", &seconds.to_string()])
-        .arg("-f")
-        .arg(file.path())
-        .arg(DATABASE)
-        .output()
-        .expect("pgbench runs: it comes with PostgreSQL's server programs");
-    let said = String::from_utf8_lossy(&run.stdout).into_owned();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    let line = said.lines().find_map(|line| line.strip_prefix("tps = "));
-    let figure = line.and_then(|line| line.split(' ').next()?.parse().ok());
-    figure.unwrap_or_else(|| panic!("pgbench says no calls per second: {said}"))
-}
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of[of.len() / 2]
+    pgbench(server, DATABASE, &text, CLIENTS, setting("PERIODD_BENCH_SECONDS", 10))
 }
 
 #[tokio::main]

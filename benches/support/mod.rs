@@ -1,6 +1,10 @@
 //! What benchmarks share that run on the server which `scripts/with-postgresql` has started.
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
+pub(crate) mod pgbench;
+pub(crate) mod process;
+pub(crate) mod uses;
+
 use std::time::{Duration, Instant};
 
 use periodd::store::Database;
@@ -47,6 +51,12 @@ pub(crate) fn setting(name: &str, default: u64) -> u64 {
 /// to test in them.
 pub(crate) fn is_asked_for() -> bool {
     std::env::args().any(|argument| argument == "--bench")
+}
+
+/// The middle of measured values.
+pub(crate) fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
 }
 
 /// The server.

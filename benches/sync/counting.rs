@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::measure::{NOW, sync};
 use super::support::Server;
+use super::support::uses::Uses;
 use super::{Size, median, row};
 
 /// What the application beside it does.
@@ -50,13 +51,15 @@ pub(crate) async fn run(server: &Server, size: Size) {
 
 /// How much later an application's uses are answered while counting runs.
 async fn beside_increments(server: &Server, seed: &str, size: Size) {
+    assert!(USE.contains(NOW));
+    let url = server.url("bench_beside");
     let (mut idle, mut busy) = (vec![], vec![]);
     for _ in 0..size.runs {
         server.copy(seed, "bench_beside").await;
-        let uses = Uses::start(server).await;
+        let uses = Uses::start(&url, USE).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         idle.push(uses.stop().await);
-        let uses = Uses::start(server).await;
+        let uses = Uses::start(&url, USE).await;
         let (elapsed, _) = sync(server, "bench_beside", &[]).await;
         busy.push(uses.stop().await);
         eprintln!("beside uses: {elapsed:?}, p99 {:?} and {:?} ms", busy.last(), idle.last());
@@ -65,64 +68,4 @@ async fn beside_increments(server: &Server, seed: &str, size: Size) {
     let (idle, busy) = (median(&idle), median(&busy));
     let base = format!("without counting, {idle:.1} ms");
     row("500 uses/s beside it", &format!("p99 {busy:.1} ms"), &base, busy / idle, "≤ 3");
-}
-
-/// Uses of an application that arrive at a steady pace, whether or not earlier ones are done.
-struct Uses {
-    stop: tokio::sync::watch::Sender<bool>,
-    task: tokio::task::JoinHandle<Vec<Duration>>,
-}
-
-impl Uses {
-    /// 500 a second at [`NOW`], over eight connections, each of a random org.
-    async fn start(server: &Server) -> Self {
-        assert!(USE.contains(NOW));
-        let pool = sqlx::postgres::PgPoolOptions::new()
-            .max_connections(8)
-            .min_connections(8)
-            .connect(&server.url("bench_beside"))
-            .await
-            .expect("the server answers");
-        let orgs: Vec<uuid::Uuid> =
-            sqlx::query_scalar("select id from organizations order by random() limit 20000")
-                .fetch_all(&pool)
-                .await
-                .expect("orgs");
-        let (stop, mut stopped) = tokio::sync::watch::channel(false);
-        let task = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_millis(2));
-            let mut calls = tokio::task::JoinSet::new();
-            let mut latencies = Vec::new();
-            loop {
-                tokio::select! {
-                    tick = ticks.tick() => {
-                        let (pool, org) = (pool.clone(), orgs[fastrand::usize(..orgs.len())]);
-                        calls.spawn(async move {
-                            let used = sqlx::query(USE).bind(org).execute(&pool).await;
-                            used.expect("a use");
-                            // From when it was due: a queue that builds up counts as well.
-                            tick.elapsed()
-                        });
-                    }
-                    Some(done) = calls.join_next() => latencies.push(done.expect("a use")),
-                    _ = stopped.changed() => break,
-                }
-            }
-            while let Some(done) = calls.join_next().await {
-                latencies.push(done.expect("a use"));
-            }
-            pool.close().await;
-            latencies
-        });
-        Self { stop, task }
-    }
-
-    /// Stops and returns the 99th percentile, in milliseconds.
-    async fn stop(self) -> f64 {
-        self.stop.send(true).expect("the uses run");
-        let mut latencies = self.task.await.expect("the uses end");
-        latencies.sort_unstable();
-        let at = latencies.len() * 99 / 100;
-        latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
-    }
 }

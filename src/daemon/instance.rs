@@ -8,6 +8,7 @@ use super::notify::Notifier;
 use super::signals::ControlRequests;
 use crate::cluster::{Cluster, ServerLog};
 use crate::config::Config;
+use crate::http;
 use crate::jobs::instance::{Server, ServerError, leave, require_current, this_machine};
 use crate::store::{Address, Bounds, Database, StoreError, db::migrate};
 use crate::tz::TzData;
@@ -18,8 +19,6 @@ const LEDGER_CONNECTIONS: u32 = 2;
 /// How long they may be silent: all they say is short, and answered at once.
 const LEDGER_SILENCE: Duration = Duration::from_secs(30);
 
-/// The longest that a statement for an HTTP request may take.
-const HTTP_STATEMENT: Duration = Duration::from_secs(5);
 /// Connections of a forced sync.
 const SYNC_CONNECTIONS: u32 = 3;
 
@@ -73,8 +72,8 @@ impl Instance {
         let http = if config.http.enabled {
             // What a forced sync takes is beside the turns of requests.
             let most = config.http.connections + SYNC_CONNECTIONS;
-            let bounds = Bounds::of(HTTP_STATEMENT);
-            let http = Database::connect_to_stay_within(address, most, bounds).await?;
+            let http =
+                Database::connect_to_stay_within(address, most, http::Server::bounds()).await?;
             Some(http.with_clock_of(&database))
         } else {
             None

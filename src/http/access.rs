@@ -92,18 +92,26 @@ impl Access {
         peer: Option<IpAddr>,
     ) -> Result<Arc<Token>, Problem> {
         let now = Instant::now();
-        self.refuse_guesses(peer, now)?;
         let secret = match Shown::by(headers, may_upgrade) {
             Shown::Token(secret) => secret,
+            // None at all is no guess.
+            Shown::Nothing => {
+                self.refuse_guesses(peer, now)?;
+                return Err(unauthorized());
+            }
             Shown::Damaged => {
+                self.refuse_guesses(peer, now)?;
                 self.note_guess(peer, now);
                 return Err(unauthorized());
             }
-            Shown::Nothing => return Err(unauthorized()),
         };
         let digest = secret.digest();
-        let known = lock(&self.known).get(&digest).filter(|known| now < known.until).cloned();
-        let token = match known {
+        let known = lock(&self.known).get(&digest).cloned();
+        // Whoever had a good one goes on with it: behind a proxy, others guess from its address.
+        if known.as_ref().is_none_or(|known| known.token.is_none()) {
+            self.refuse_guesses(peer, now)?;
+        }
+        let token = match known.filter(|known| now < known.until) {
             Some(known) => known.token,
             None => self.look_up(turns, digest, now).await?,
         };

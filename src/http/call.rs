@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -197,14 +197,17 @@ async fn admit(
 
 async fn read(shared: &Shared, body: Body) -> Result<Bytes, Problem> {
     let most = shared.settings.body_bytes;
+    let too_large = || Problem::new(Code::TooLarge, format!("the body has more than {most} bytes"));
+    // Whoever says so is told before it is sent.
+    if body.size_hint().lower() > u64::from(most) {
+        return Err(too_large());
+    }
     let limited = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX));
     // Nothing of the database is in here, so it may be dropped.
     match timeout(shared.settings.body_timeout.0, limited.collect()).await {
         Err(_) => Err(Problem::new(Code::TooSlow, "the body did not arrive in time")),
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(Code::TooLarge, format!("the body has more than {most} bytes")))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new(Code::Malformed, "the body ended early")),
     }
 }

@@ -12,7 +12,7 @@ use super::problem::{Code, Problem};
 use super::quantity::Amount;
 use crate::billing::Quantity;
 use crate::store::tokens::Scope;
-use crate::store::usage::asked::{self, By, Question, Use};
+use crate::store::usage::asked::{self, Question, Use};
 
 /// What every increment may answer.
 const PROBLEMS: &[Code] = &[
@@ -109,32 +109,35 @@ pub(super) struct Incremented {
 
 async fn of_org(call: Call) -> Result<Answer, Problem> {
     let OfOrg { feature, amount, user, key } = call.json()?;
-    let org = {
-        let mut turn = call.turn().await?;
-        let org = call.org_named(&mut turn, call.part("org")).await?;
-        if let Some(user) = user
-            && asked::org_of(&mut turn, user).await? != Some(org)
-        {
-            return Err(unknown_user(user));
-        }
-        org
-    };
-    let by = user.map_or(By::Org(org), By::User);
-    increment(&call, org, Use { by, feature, amount: amount.0, key }).await
+    increment(&call, Some(call.part("org").to_owned()), user, feature, amount, key).await
 }
 
 async fn of_user(call: Call) -> Result<Answer, Problem> {
     let OfUser { user, feature, amount, key } = call.json()?;
-    let org = asked::org_of(&mut *call.turn().await?, user).await?;
-    let org = org.filter(|org| call.permits(*org)).ok_or_else(|| unknown_user(user))?;
-    increment(&call, org, Use { by: By::User(user), feature, amount: amount.0, key }).await
+    increment(&call, None, Some(user), feature, amount, key).await
 }
 
-fn unknown_user(user: Uuid) -> Problem {
-    Problem::new(Code::UnknownUser, format!("unknown user {user}"))
+/// The answer to a use that nobody could make: which of the two is unknown.
+async fn unknown(call: &Call, used: &Use) -> Result<Problem, Problem> {
+    if let Some(org) = &used.org {
+        call.org_named(&mut *call.turn().await?, org).await?;
+    }
+    Ok(match used.user {
+        Some(user) => Problem::new(Code::UnknownUser, format!("unknown user {user}")),
+        None => call.unknown_org(),
+    })
 }
 
-async fn increment(call: &Call, org: Uuid, used: Use) -> Result<Answer, Problem> {
+async fn increment(
+    call: &Call,
+    org: Option<String>,
+    user: Option<Uuid>,
+    feature: String,
+    amount: Amount,
+    key: Option<String>,
+) -> Result<Answer, Problem> {
+    let only = call.token.as_ref().and_then(|token| token.org);
+    let used = Use { org, user, only, feature, amount: amount.0, key };
     let made = asked::increment(&mut *call.turn().await?, &used).await.map_err(Problem::from);
     let made = match made {
         Err(problem) if problem.code == Code::UnknownFeature => {
@@ -142,15 +145,16 @@ async fn increment(call: &Call, org: Uuid, used: Use) -> Result<Answer, Problem>
         }
         made => made?,
     };
+    let Some(made) = made else { return Err(unknown(call, &used).await?) };
     let became = if made.allowed { Became::Recorded } else { Became::Refused };
     call.shared.metrics.events(became, 1);
     if made.allowed {
-        call.shared.streams.moved(org);
+        call.shared.streams.moved(made.org);
     }
     let refusal = if made.allowed {
         None
     } else {
-        let question = Question { org: org.to_string(), feature: Some(used.feature.clone()) };
+        let question = Question { org: made.org.to_string(), feature: Some(used.feature.clone()) };
         let standing = call.shared.together.ask(question).await?;
         let standing = standing.ok_or_else(|| call.unknown_org())?;
         Some(checked(call, standing, used.amount).await?)

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -18,6 +19,13 @@ use super::syncs::Syncs;
 use super::together::Together;
 use super::turns::Turns;
 use crate::config::http::Http;
+use crate::store::Bounds;
+
+/// The longest that a statement for a request may take.
+const STATEMENT: Duration = Duration::from_secs(5);
+/// A connection is looked at once in so long: each request has a task of its own, and so drops no
+/// call on its way.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +42,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// How long things may take on the connections of the pool that it is given.
+    pub fn bounds() -> Bounds {
+        Bounds { fresh: FRESH, ..Bounds::of(STATEMENT) }
+    }
+
     /// Listens where the configuration says.
     ///
     /// # Errors

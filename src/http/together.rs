@@ -14,6 +14,9 @@ use crate::store::usage::asked::{self, Question, Standing};
 
 /// The most questions of one statement.
 const MOST: usize = 64;
+/// Statements at a time: while one is answered the next is asked. More of them would only be
+/// smaller each, and take processors from whoever increments.
+const AT_ONCE: usize = 2;
 
 /// The answer to one question; `None`: there is no such org.
 type Found = Result<Option<Standing>, Problem>;
@@ -34,7 +37,7 @@ struct State {
 
 impl Together {
     pub(super) fn new(turns: Arc<Turns>, connections: u32) -> Self {
-        let most_at_once = usize::try_from(connections).unwrap_or(1);
+        let most_at_once = usize::try_from(connections).unwrap_or(1).min(AT_ONCE);
         Self { turns, most_at_once, state: Mutex::default() }
     }
 

@@ -133,6 +133,30 @@ async fn faults_that_the_database_knows_are_all_named_at_once() {
     assert_eq!(served.counted("sms_sent").await, Vec::<String>::new());
 }
 
+/// Whoever is told of a duplicate believes that it counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_reused_twice_in_a_batch_is_refused_twice() {
+    let served = served().await;
+    served.post(PATH, event("acme", json!(1), "used")).await.is(200);
+    let batch = json!([
+        event("acme", json!(2), "used"),
+        event("acme", json!(2), "used"),
+        event("acme", json!(1), "used"),
+        event("acme", json!(3), "new"),
+        event("acme", json!(4), "new"),
+        event("acme", json!(3), "new")
+    ]);
+    let answer = served.post(&format!("{PATH}?partial=true"), batch).await.is(200).json();
+    let told: Vec<&str> = answer["events"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .map(|event| event["status"].as_str().expect("a status"))
+        .collect();
+    assert_eq!(told, ["refused", "refused", "duplicate", "recorded", "refused", "duplicate"]);
+    assert_eq!(served.counted("sms_sent").await, ["acme 4"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_correction_says_that_it_is_one_and_late_usage_is_marked() {
     let served = served().await;

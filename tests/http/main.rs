@@ -1,13 +1,17 @@
 //! The HTTP server, over real sockets: what clients ask, and what strangers try.
 
+mod behind;
 mod events;
 mod guests;
 mod history;
 mod increments;
 mod limits;
+mod listener;
 mod metrics;
+mod nginx;
 mod own_task;
 mod problems;
+mod rules;
 mod seeds;
 mod served;
 mod socket;
@@ -18,5 +22,7 @@ mod unsubscribe;
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/pgbouncer.rs"]
+mod pgbouncer;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use periodd::config::Config;
 use periodd::http::{Running, Server, Surroundings};
-use periodd::store::{Bounds, Database};
+use periodd::store::Database;
 use periodd::tz::TzData;
 use serde_json::Value;
 use uuid::Uuid;
@@ -37,13 +37,23 @@ impl Served {
     }
 
     pub(crate) async fn listening(test: TestDatabase, listen: &str, settings: &str) -> Self {
-        test.configure(&format!("[http]\nenabled = true\nlisten = \"{listen}\"\n{settings}\n"));
+        let url = url_of(&test.name);
+        Self::by(test, &url, listen, settings).await
+    }
+
+    /// The same with a URL that leads to the test's database.
+    pub(crate) async fn by(test: TestDatabase, url: &str, listen: &str, settings: &str) -> Self {
+        test.configure(&format!(
+            "[http]
+enabled = true
+listen = \"{listen}\"
+{settings}
+"
+        ));
         let config = Config::load(Some(&test.config()), std::iter::empty());
         let config = Arc::new(config.unwrap_or_else(|error| panic!("{error}")));
         let most = config.http.connections + 3;
-        let bounds = Bounds::of(std::time::Duration::from_secs(5));
-        let url = url_of(&test.name);
-        let database = Database::connect_to_stay_within(&url, most, bounds).await;
+        let database = Database::connect_to_stay_within(url, most, Server::bounds()).await;
         let around = Surroundings {
             database: database.expect("a pool"),
             config: {

@@ -4,163 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::io::AsyncWriteExt;
 
 use crate::client::Request;
+use crate::listener::{Listener, patiently};
 use crate::served::{Served, token};
 use crate::support::{TestDatabase, url_of};
 
-/// Nothing here takes that long, unless something hangs. Comments come all the time: each wait is
-/// for something, and has this end as a whole.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-async fn patiently<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
 const PATH: &str = "/api/v1/usage/acme/stream";
-
-/// A message: its id if it has one, and its JSON.
-#[derive(Clone, Debug, PartialEq)]
-struct Message {
-    id: Option<String>,
-    data: Value,
-}
-
-impl Message {
-    fn kind(&self) -> &str {
-        self.data["type"].as_str().unwrap_or_default()
-    }
-
-    /// The feature and how much of it is used.
-    fn used(&self) -> (&str, String) {
-        let limit = &self.data["limit"];
-        (limit["feature"].as_str().unwrap_or_default(), limit["used"].to_string())
-    }
-}
-
-/// A client that listens.
-struct Listener {
-    connection: TcpStream,
-    head: String,
-    /// Bytes of chunks that are not complete.
-    raw: Vec<u8>,
-    /// What they carried, not yet taken.
-    text: String,
-    is_over: bool,
-}
-
-impl Listener {
-    async fn open(served: &Served, request: Request) -> Self {
-        let request = request.with("authorization", &format!("Bearer {}", served.token));
-        Self::send(served, &request).await
-    }
-
-    async fn send(served: &Served, request: &Request) -> Self {
-        let connecting = TcpStream::connect(served.address);
-        let mut connection = patiently("a connection", connecting).await.expect("it listens");
-        connection.write_all(request.text().as_bytes()).await.expect("sent");
-        let (head, raw, text) = (String::new(), Vec::new(), String::new());
-        let mut listener = Self { connection, head, raw, text, is_over: false };
-        while !listener.raw.windows(4).any(|end| end == b"\r\n\r\n") {
-            listener.read().await;
-        }
-        let end = listener.raw.windows(4).position(|end| end == b"\r\n\r\n").expect("an end");
-        let head: Vec<u8> = listener.raw.drain(..end + 4).collect();
-        listener.head = String::from_utf8(head).expect("UTF-8").to_lowercase();
-        assert!(listener.head.starts_with("http/1.1 200 "), "{}", listener.head);
-        listener.unpack();
-        listener
-    }
-
-    async fn read(&mut self) {
-        let mut bytes = [0; 4_096];
-        let count = patiently("bytes", self.connection.read(&mut bytes)).await.unwrap_or(0);
-        assert!(count > 0, "it was cut off: {:?} {:?}", self.head, self.text);
-        self.raw.extend(&bytes[..count]);
-    }
-
-    /// Takes whole chunks out of their wrapping.
-    fn unpack(&mut self) {
-        loop {
-            let Some(end) = self.raw.windows(2).position(|end| end == b"\r\n") else { return };
-            let size = std::str::from_utf8(&self.raw[..end]).expect("a size");
-            let size = usize::from_str_radix(size, 16).expect("a size");
-            let (from, to) = (end + 2, end + 2 + size);
-            if self.raw.len() < to + 2 {
-                return;
-            }
-            let text = std::str::from_utf8(&self.raw[from..to]).expect("UTF-8");
-            self.text.push_str(text);
-            self.raw.drain(..to + 2);
-            self.is_over |= size == 0;
-        }
-    }
-
-    /// The next block of server-sent events: a message, or a comment.
-    async fn block(&mut self) -> Option<String> {
-        loop {
-            if let Some(end) = self.text.find("\n\n") {
-                let block: String = self.text.drain(..end + 2).collect();
-                return Some(block.trim_end().to_owned());
-            }
-            if self.is_over {
-                return None;
-            }
-            self.read().await;
-            self.unpack();
-        }
-    }
-
-    /// The next message; `None`: the stream has ended in good order.
-    async fn next(&mut self) -> Option<Message> {
-        patiently("a message", self.message()).await
-    }
-
-    async fn message(&mut self) -> Option<Message> {
-        loop {
-            let block = self.block().await?;
-            if block == ":" {
-                continue;
-            }
-            let field = |name: &str| {
-                block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-            };
-            let data: Value = serde_json::from_str(field("data").expect("data")).expect("JSON");
-            assert_eq!(field("event"), data["type"].as_str(), "{block}");
-            return Some(Message { id: field("id").map(str::to_owned), data });
-        }
-    }
-
-    /// The messages up to the first of that kind.
-    async fn until(&mut self, kind: &str) -> Message {
-        let found = async {
-            loop {
-                let message = self.message().await;
-                let message = message.unwrap_or_else(|| panic!("it ended without {kind}"));
-                if message.kind() == kind {
-                    return message;
-                }
-            }
-        };
-        patiently(kind, found).await
-    }
-
-    /// Reads on until a feature is used so much.
-    async fn until_used(&mut self, feature: &str, used: &str) -> Message {
-        let found = async {
-            loop {
-                let message = self.message().await;
-                let message = message.unwrap_or_else(|| panic!("it ended before {feature}"));
-                if message.used() == (feature, used.to_owned()) {
-                    return message;
-                }
-            }
-        };
-        patiently(&format!("{feature} {used}"), found).await
-    }
-}
 
 /// An org with two features.
 async fn served_with(settings: &str) -> Served {
@@ -335,6 +186,29 @@ async fn streams_end_by_themselves_when_the_server_drains() {
     patiently("the drain, which streams do not keep", drained).await.expect("it drained");
 }
 
+/// As many as may be, more than the default, each of which has to say its farewell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_with_a_thousand_open_streams_ends() {
+    const STREAMS: usize = 1_000;
+    crate::support::allow_many_files();
+    let served = served_with("max_streams = 1000\nmax_clients = 1100").await;
+    let open = |_| Listener::open(&served, Request::get(PATH));
+    let mut listeners = Vec::new();
+    while listeners.len() < STREAMS {
+        listeners.extend(futures_util::future::join_all((0..50).map(open)).await);
+    }
+    let page = served.bare(Request::get("/metrics")).await.is(200).body;
+    assert!(page.contains("periodd_http_streams 1000\n"), "{page}");
+    let address = served.address;
+    let drained = tokio::spawn(served.drain());
+    for listener in &mut listeners {
+        assert_eq!(listener.until("bye").await.data["reason"], "stopping");
+        assert_eq!(listener.next().await, None, "and nothing after it");
+    }
+    patiently("the drain, which streams do not keep", drained).await.expect("it drained");
+    tokio::net::TcpStream::connect(address).await.expect_err("nobody listens any more");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_for_whoever_may_read_that_org() {
     let served = served_with("").await;
@@ -407,6 +281,42 @@ async fn streams_outlive_a_database_that_is_away() {
     // It says so, and goes on with the truth.
     assert_eq!(listener.next().await.expect("a message").kind(), "available");
     listener.until_used("sms_sent", "4").await;
+}
+
+/// Longer than anything that is tried again, and than the bound on a statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_outlive_a_longer_outage_and_go_on_with_the_truth() {
+    let served = served_with("").await;
+    served.customer("bolt").await;
+    let paths = ["acme", "acme", "bolt"].map(|org| format!("/api/v1/usage/{org}/stream"));
+    let mut listeners = Vec::new();
+    for path in &paths {
+        let mut listener = Listener::open(&served, Request::get(path)).await;
+        listener.until_used("sms_sent", "0").await;
+        listeners.push(listener);
+    }
+    let name = &served.test.name;
+    let mut server = PgConnection::connect(&url_of("postgres")).await.expect("it answers");
+    let allow = |is_allowed| format!("alter database {name} allow_connections {is_allowed};");
+    let cut =
+        format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+    let away = sqlx::AssertSqlSafe(allow(false) + &cut);
+    sqlx::raw_sql(away).execute(&mut server).await.expect("it is away");
+    for listener in &mut listeners {
+        listener.until("unavailable").await;
+    }
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    served.get(PATH).await.is(503).is_problem("unavailable");
+    let back = sqlx::AssertSqlSafe(allow(true));
+    sqlx::raw_sql(back).execute(&mut server).await.expect("it is back");
+    record(&served.test, "sms_sent", "4").await;
+    for listener in &mut listeners {
+        // Said once, however long it lasted.
+        assert_eq!(listener.next().await.expect("a message").kind(), "available");
+        listener.until_used("sms_sent", "4").await;
+    }
+    served.post("/api/v1/usage/acme/increment", json!({ "feature": "scrapes" })).await.is(200);
+    listeners[0].until_used("scrapes", "1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

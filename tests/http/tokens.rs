@@ -72,6 +72,22 @@ async fn guesses_and_requests_have_a_rate() {
     refused.is_problem("rate_limited");
 }
 
+/// Behind a proxy that is not trusted everybody has its address.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_guesses_shuts_out_nobody_who_had_a_good_token() {
+    let served = Served::new().await;
+    served.customer("acme").await;
+    let other = token(&served.test, "other", &["read"], &[]);
+    served.get(PATH).await.is(200);
+    for _ in 0..20 {
+        served.with_token("pd_wrong", Request::get(PATH)).await.is(401);
+    }
+    served.with_token("pd_wrong", Request::get(PATH)).await.is(429).is_problem("rate_limited");
+    served.get(PATH).await.is(200);
+    // One that was never shown before may be a guess.
+    served.with_token(&other, Request::get(PATH)).await.is(429).is_problem("rate_limited");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_shown_once_and_listed_without_itself() {
     let served = Served::new().await;

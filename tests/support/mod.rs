@@ -312,6 +312,13 @@ impl Drop for TestDatabase {
     }
 }
 
+/// Lets this process have as many files open as the machine permits: tests with many clients.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("it is permitted");
+}
+
 /// The invariants: SQL files, each with a sentence, that list what breaks a rule.
 pub fn invariants() -> Vec<(String, String)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/invariants");

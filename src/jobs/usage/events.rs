@@ -8,7 +8,7 @@
 //!
 //! Never: half of a batch that was to be whole; a key that is claimed before its usage is written.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -170,46 +170,41 @@ async fn check(
     only: Option<Uuid>,
 ) -> Result<(Checked, Vec<Verdict>), StoreError> {
     let names = Names::of(connection, events).await?;
-    let mut verdicts = Vec::with_capacity(events.len());
-    let (mut usage, mut places) = (Checked::new(), HashMap::new());
-    for (place, event) in events.iter().enumerate() {
-        verdicts.push(match names.usage(event, only) {
+    let told: Vec<Result<(NewUsage, bool), Refusal>> =
+        events.iter().map(|event| names.usage(event, only)).collect();
+    let ids: BTreeSet<(Uuid, &str)> = told
+        .iter()
+        .flatten()
+        .filter_map(|(usage, _)| Some((usage.org, usage.key.as_deref()?)))
+        .collect();
+    let (orgs, keys): (Vec<Uuid>, Vec<&str>) = ids.into_iter().unzip();
+    let mut known = HashMap::new();
+    for (at, keyed) in usage_file::keyed(connection, &orgs, &keys).await? {
+        let (Some(org), Some(key)) = (orgs.get(at), keys.get(at)) else { continue };
+        let content = (keyed.feature, keyed.quantity, keyed.user);
+        known.insert((*org, (*key).to_owned()), content);
+    }
+    let (mut usage, mut verdicts) = (Checked::new(), Vec::with_capacity(events.len()));
+    for told in told {
+        verdicts.push(match told {
             Err(refusal) => Verdict::Refused(refusal),
             Ok((new, is_late)) => {
-                let id = (new.org, event.key.clone());
-                match usage.get(&id) {
-                    Some(before) if is_same(before, &new) => Verdict::Duplicate,
-                    Some(_) => Verdict::Refused(Refusal::KeyReused(event.key.clone())),
+                let id = (new.org, new.key.clone().unwrap_or_default());
+                // An event without a time is told at two times.
+                let content = (new.feature.clone(), new.quantity, new.user);
+                match known.get(&id) {
+                    Some(before) if *before == content => Verdict::Duplicate,
+                    Some(_) => Verdict::Refused(Refusal::KeyReused(id.1)),
                     None => {
-                        usage.insert(id.clone(), new);
-                        places.insert(id, place);
+                        known.insert(id.clone(), content);
+                        usage.insert(id, new);
                         Verdict::Recorded { is_late }
                     }
                 }
             }
         });
     }
-    let ids: Vec<(Uuid, String)> = usage.keys().cloned().collect();
-    let orgs: Vec<Uuid> = ids.iter().map(|(org, _)| *org).collect();
-    let keys: Vec<&str> = ids.iter().map(|(_, key)| key.as_str()).collect();
-    for (at, known) in usage_file::keyed(connection, &orgs, &keys).await? {
-        let Some(id) = ids.get(at) else { continue };
-        let (Some(new), Some(place)) = (usage.remove(id), places.get(id)) else { continue };
-        let is_same = known.feature == new.feature
-            && known.quantity == new.quantity
-            && known.user == new.user;
-        verdicts[*place] = if is_same {
-            Verdict::Duplicate
-        } else {
-            Verdict::Refused(Refusal::KeyReused(id.1.clone()))
-        };
-    }
     Ok((usage, verdicts))
-}
-
-/// Is it the same use, told twice? An event without a time is told at two times.
-fn is_same(one: &NewUsage, other: &NewUsage) -> bool {
-    one.feature == other.feature && one.quantity == other.quantity && one.user == other.user
 }
 
 /// What the names in a batch stand for.

@@ -72,11 +72,14 @@ pub struct Bounds {
     pub statement: Duration,
     /// The longest that a connection in use may be silent, where that is shorter.
     pub silence: Option<Duration>,
+    /// For so long after a look at it, a connection is lent without another one, which is a round
+    /// trip: for borrowers that never drop a call on its way. Zero: each time is looked at.
+    pub fresh: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { statement: Duration::from_mins(10), silence: None }
+        Self { statement: Duration::from_mins(10), silence: None, fresh: Duration::ZERO }
     }
 }
 
@@ -201,7 +204,7 @@ impl Database {
     ) -> Result<Self, StoreError> {
         let options = options(address.url)?;
         let pool = Pool::new(options, connections, stays, bounds.silence(), bounds.manners());
-        let pool = pool.in_schema(address.schema);
+        let pool = pool.in_schema(address.schema).fresh_for(bounds.fresh);
         let holders = SeenHolders::default();
         let database = Self { pool: Arc::new(pool), leash: None, clock: None, holders };
         drop(database.connection().await?);

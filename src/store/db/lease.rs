@@ -68,6 +68,8 @@ pub(in crate::store) struct Pool {
     stays: bool,
     /// How long a connection in use may be silent.
     bound: Duration,
+    /// For so long after a look, a connection is lent without another.
+    fresh: Duration,
     /// What is said on every new connection; then what a server may not know.
     manners: [String; 2],
     /// The schema to work in, where that is not the first one of the search path.
@@ -88,6 +90,7 @@ struct Open {
     connection: PgConnection,
     wire: Wire,
     opened: Instant,
+    looked_at: Instant,
     since: Instant,
 }
 
@@ -122,6 +125,7 @@ impl Pool {
             is_closed: AtomicBool::new(false),
             stays,
             bound,
+            fresh: Duration::ZERO,
             manners,
             schema: None,
             again: OnceLock::new(),
@@ -131,6 +135,11 @@ impl Pool {
     /// The same, working in this schema alone.
     pub(in crate::store) fn in_schema(self, schema: Option<&str>) -> Self {
         Self { schema: schema.map(str::to_owned), ..self }
+    }
+
+    /// The same, lending a connection without a look for so long after the last one.
+    pub(in crate::store) fn fresh_for(self, fresh: Duration) -> Self {
+        Self { fresh, ..self }
     }
 
     pub(in crate::store) fn schema(&self) -> Option<&str> {
@@ -193,8 +202,14 @@ impl Pool {
                 continue;
             }
             open.wire.set_used(true);
+            if open.looked_at.elapsed() < self.fresh {
+                return Ok(open);
+            }
             match timeout(LOOK, self.look(&mut open.connection)).await {
-                Ok(Ok(true)) => return Ok(open),
+                Ok(Ok(true)) => {
+                    open.looked_at = Instant::now();
+                    return Ok(open);
+                }
                 // One that has ended is no news, and one that is read-only is from before.
                 Ok(Ok(false) | Err(_)) => {}
                 // The others are as old, and were lost in the same way.
@@ -282,7 +297,7 @@ impl Pool {
             return Err(Refusal::ReadOnly);
         }
         let now = Instant::now();
-        Ok(Open { connection, wire, opened: now, since: now })
+        Ok(Open { connection, wire, opened: now, looked_at: now, since: now })
     }
 }
 
@@ -405,6 +420,10 @@ impl Drop for Lease {
         let (Some(mut open), Some(permit)) = (self.open.take(), self.permit.take()) else { return };
         if let Some((leash, number)) = self.leash.take() {
             leash.forget(number);
+        }
+        // Whoever panics may have left anything behind.
+        if std::thread::panicking() {
+            return;
         }
         let pool = Arc::clone(&self.pool);
         if !open.connection.should_flush() {

@@ -102,6 +102,8 @@ pub async fn standings(
 /// What became of a use.
 #[derive(Debug, Clone)]
 pub struct Used {
+    /// Whose allowance it was.
+    pub org: Uuid,
     pub allowed: bool,
     pub new_usage: Quantity,
     /// `None`: unlimited.
@@ -113,74 +115,89 @@ pub struct Used {
 /// A use to be made, all or nothing.
 #[derive(Debug, Clone)]
 pub struct Use {
-    /// Who pays for it.
-    pub by: By,
+    /// The org that pays for it, by its slug or id; `None`: that of the user.
+    pub org: Option<String>,
+    /// The user whose use it is, who must belong to the org; `None`: the org's, as a whole.
+    pub user: Option<Uuid>,
+    /// The only org that may be asked for.
+    pub only: Option<Uuid>,
     pub feature: String,
     pub amount: Quantity,
     /// A repeated key counts once.
     pub key: Option<String>,
 }
 
-/// Whose use it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// An org's, as a whole.
-    Org(Uuid),
-    /// A user's, and so the user's org's.
-    User(Uuid),
-}
-
-/// Uses a quantity if the allowance permits; tries again by itself where others were at the same
-/// rows.
+/// Uses a quantity if the allowance permits, in one statement; tries again by itself where others
+/// were at the same rows. `None`: there is no such org or user.
 ///
 /// # Errors
 /// [`StoreError::Refused`] with the SQLSTATE by which the function refuses.
-pub async fn increment(connection: &mut PgConnection, used: &Use) -> Result<Used, StoreError> {
+pub async fn increment(
+    connection: &mut PgConnection,
+    used: &Use,
+) -> Result<Option<Used>, StoreError> {
     let mut attempts = Attempts::default();
     loop {
-        match increment_once(connection, used).await {
+        let made = match used.user {
+            Some(user) => increment_of_user(connection, used, user).await,
+            None => increment_of_org(connection, used).await,
+        };
+        match made {
             Err(error) if attempts.again(&error) => {}
             result => return result,
         }
     }
 }
 
-async fn increment_once(connection: &mut PgConnection, used: &Use) -> Result<Used, StoreError> {
-    let Use { by, feature, amount, key } = used;
-    let made =
-        match by {
-            By::Org(org) => sqlx::query_as!(
-                Used,
-                r#"select allowed as "allowed!", new_usage as "new_usage!", effective_limit, plan,
-                          subscription_status
-                   from increment_org_usage($1, $2, $3, $4)"#,
-                org,
-                feature,
-                amount,
-                key.as_deref()
-            )
-            .fetch_one(connection)
-            .await?,
-            By::User(user) => sqlx::query_as!(
-                Used,
-                r#"select allowed as "allowed!", new_usage as "new_usage!", effective_limit, plan,
-                          subscription_status
-                   from increment_feature_usage($1, $2, $3, $4)"#,
-                user,
-                feature,
-                amount,
-                key.as_deref()
-            )
-            .fetch_one(connection)
-            .await?,
-        };
-    Ok(made)
+async fn increment_of_org(
+    connection: &mut PgConnection,
+    used: &Use,
+) -> Result<Option<Used>, StoreError> {
+    let Use { org, only, feature, amount, key, .. } = used;
+    let id = org.as_ref().and_then(|org| Uuid::try_parse(org).ok());
+    let made = sqlx::query_as!(
+        Used,
+        r#"select o.id as "org!", i.allowed as "allowed!", i.new_usage as "new_usage!",
+                  i.effective_limit, i.plan, i.subscription_status
+           from (select coalesce((select s.id from organizations s where s.slug = $1),
+                                 (select o.id from organizations o where o.id = $2)) as id) n
+           join organizations o on o.id = n.id and ($3::uuid is null or o.id = $3)
+           cross join lateral increment_org_usage(o.id, $4, $5, $6) i"#,
+        org.as_deref(),
+        id,
+        *only,
+        feature,
+        amount,
+        key.as_deref()
+    );
+    Ok(made.fetch_optional(connection).await?)
 }
 
-/// The org of a user, by slug or id for other questions; `None`: there is no such user.
-pub async fn org_of(connection: &mut PgConnection, user: Uuid) -> Result<Option<Uuid>, StoreError> {
-    let org = sqlx::query_scalar!("select organization_id from users where id = $1", user);
-    Ok(org.fetch_optional(connection).await?)
+async fn increment_of_user(
+    connection: &mut PgConnection,
+    used: &Use,
+    user: Uuid,
+) -> Result<Option<Used>, StoreError> {
+    let Use { org, only, feature, amount, key, .. } = used;
+    let id = org.as_ref().and_then(|org| Uuid::try_parse(org).ok());
+    let made = sqlx::query_as!(
+        Used,
+        r#"select u.organization_id as "org!", i.allowed as "allowed!",
+                  i.new_usage as "new_usage!", i.effective_limit, i.plan, i.subscription_status
+           from (select coalesce((select s.id from organizations s where s.slug = $1),
+                                 (select o.id from organizations o where o.id = $2)) as id) n
+           join users u on u.id = $3 and ($1::text is null or u.organization_id = n.id)
+                and ($4::uuid is null or u.organization_id = $4)
+           cross join lateral increment_feature_usage(u.id, $5, $6, $7) i"#,
+        org.as_deref(),
+        id,
+        user,
+        *only,
+        feature,
+        amount,
+        key.as_deref()
+    );
+    Ok(made.fetch_optional(connection).await?)
 }
 
 /// What is on sale for a feature, and the currency of a tier.

@@ -25,7 +25,7 @@ async fn daemon() -> (TestDatabase, Daemon, SocketAddr, String) {
 }
 
 /// Where it says that it listens.
-async fn address(daemon: &Daemon) -> SocketAddr {
+pub(crate) async fn address(daemon: &Daemon) -> SocketAddr {
     wait_until("the daemon listens", || daemon.said("serving HTTP") > 0).await;
     let log = daemon.log();
     let line = log.lines().find(|line| line.contains("serving HTTP")).expect("it says where");

@@ -1,5 +1,6 @@
 //! `periodd run`, as processes on real servers: started, killed, stopped, cut off and told to go.
 
+mod batches;
 mod boundaries;
 mod clock;
 mod commands;
@@ -7,6 +8,7 @@ mod drain;
 mod embedded;
 mod faketime;
 mod frozen;
+mod hostile;
 mod http;
 mod kills;
 mod life;

@@ -1,6 +1,7 @@
 //! Behind PgBouncer in transaction mode: every transaction may run on another server connection,
 //! and each of these is shared with whoever comes next.
 
+#[path = "../../support/pgbouncer.rs"]
 mod pgbouncer;
 
 use std::sync::Arc;
