@@ -87,7 +87,7 @@ async fn roll(server: &Server, is_busy: bool) -> (f64, Duration) {
     // All at once, in a moment that is yet to come when the statement is over.
     let fall_due = "update organizations
                     set current_period_start = now() - interval '1 month',
-                        current_period_end = now() + interval '60 seconds'";
+                        current_period_end = now() + interval '30 seconds'";
     sqlx::raw_sql("set synchronous_commit = off").execute(&mut connection).await.expect("set");
     sqlx::raw_sql(fall_due).execute(&mut connection).await.expect("they fall due");
     let last = "select extract(epoch from max(current_period_end) - clock_timestamp())::float8

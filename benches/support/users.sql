@@ -16,3 +16,5 @@ select md5('shared-' || i)::uuid, o.id, 'shared-' || i || '@example.com'
 from generate_series(1, 1000) as i join organizations o on o.slug = 'org-0';
 insert into overage_packs (org_id, feature, quantity, remaining, entries)
 select id, 'scrapes', 100, 100, 1 from organizations where slug like '%5' or slug like '%0';
+insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
+select org_id, id, 1, 'granted', quantity, purchased_at, quantity from overage_packs;
