@@ -173,7 +173,7 @@ async fn flood(served: &Served, headers: &str, is_chunked: bool) -> (usize, Vec<
         served.token
     );
     let sending = tokio::spawn(async move {
-        let piece = [b' '; 64 * 1024];
+        let piece = vec![b' '; 64 * 1024];
         let mut sent = 0;
         if writes.write_all(head.as_bytes()).await.is_err() {
             return sent;
