@@ -131,6 +131,22 @@ pub fn shown_in_utc(at: Instant) -> String {
     shown(&Zone::utc(), at)
 }
 
+/// The two largest units of so many seconds: `45 s`, `12 min`, `3 h 20 min`, `41 d`.
+pub fn amount(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    let two = |large: u64, unit: &str, small: u64, smaller: &str| match small {
+        0 => format!("{large} {unit}"),
+        small => format!("{large} {unit} {small} {smaller}"),
+    };
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => two(hours, "h", minutes % 60, "min"),
+        (1..10, hours, _) => two(days, "d", hours % 24, "h"),
+        _ => format!("{days} d"),
+    }
+}
+
 const OUT_OF_RANGE: InvalidWhen = InvalidWhen::OutOfRange;
 
 /// Text that is not a point in time.

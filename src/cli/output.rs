@@ -18,7 +18,8 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::billing::Quantity;
-use crate::{csv, text};
+use crate::csv;
+use crate::text::{self, escaped};
 
 /// How an answer is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -287,22 +288,6 @@ impl Page {
         }
         text
     }
-}
-
-/// A text as HTML says it.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 impl From<Table> for Page {

@@ -6,7 +6,7 @@
 
 use jiff::SignedDuration;
 
-use crate::billing::when::shown;
+use crate::billing::when::{amount, shown};
 use crate::billing::{Instant, Zone};
 use crate::tz::TzData;
 
@@ -66,22 +66,6 @@ fn relative(span: SignedDuration) -> String {
         seconds => amount(seconds),
     };
     if span.is_negative() { format!("{amount} ago") } else { format!("in {amount}") }
-}
-
-/// The two largest units of so many seconds: `45 s`, `12 min`, `3 h 20 min`, `41 d`.
-fn amount(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
-    let two = |large: u64, unit: &str, small: u64, smaller: &str| match small {
-        0 => format!("{large} {unit}"),
-        small => format!("{large} {unit} {small} {smaller}"),
-    };
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => two(hours, "h", minutes % 60, "min"),
-        (1..10, hours, _) => two(days, "d", hours % 24, "h"),
-        _ => format!("{days} d"),
-    }
 }
 
 #[cfg(test)]

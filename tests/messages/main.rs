@@ -2,6 +2,7 @@
 //! delivered.
 
 mod alerts;
+mod charts;
 mod deliver;
 mod mail;
 

@@ -1,6 +1,7 @@
 //! The rules, without a database: boundaries and plans against slow models of them, and the rules
 //! of the house itself.
 
+mod charts;
 mod periods;
 mod plan;
 mod rooms;

@@ -18,7 +18,6 @@ use crate::store::audit::derived::Target;
 
 mod html;
 pub(super) mod page;
-mod picture;
 
 const NOTES: &str = "\
 The first command to run when a customer reports a problem. Shows what is used, included, purchased

@@ -3,8 +3,8 @@
 use super::super::findings::findings;
 use super::super::output::{Cell, Output, Page, Table, Tone, or_unlimited};
 use super::super::times::Local;
-use super::picture::Picture;
 use crate::billing::{Instant, Period, Quantity};
+use crate::charts::picture::{Picture, Usage};
 use crate::jobs::explain::{Explanation, FeatureView};
 
 /// Columns of the picture where there is no terminal, and the most there are.
@@ -130,7 +130,7 @@ impl Answer<'_> {
             if feature.used.is_zero() && feature.uncounted.is_zero() {
                 continue;
             }
-            let Some(picture) = Picture::of(feature, within) else { continue };
+            let Some(picture) = picture(feature, within) else { continue };
             page = self.picture(page, feature, &picture);
             let (start, end) = (self.local(period.start), self.local(period.end));
             let between = (self.width + SCALE_COLUMNS)
@@ -355,4 +355,14 @@ pub(super) fn title(feature: &FeatureView) -> String {
         }
     }
     title
+}
+
+/// The picture of a feature's period; `None` where nothing was used and nothing is granted.
+pub(super) fn picture(feature: &FeatureView, period: Period) -> Option<Picture> {
+    let usage = Usage {
+        curve: feature.curve.iter().map(|point| (point.at, point.used)).collect(),
+        allowance: feature.allowance,
+        at_end: feature.forecast.as_ref().map(|ahead| ahead.at_end),
+    };
+    Picture::of(&usage, period)
 }

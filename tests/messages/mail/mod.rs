@@ -8,4 +8,4 @@ mod headers;
 mod overrides;
 mod pictures;
 mod real;
-mod support;
+pub(crate) mod support;

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use periodd::mail::samples;
 
-use super::support::{TEMPLATES, render, tool};
+use super::support::{TEMPLATES, browser, render};
 
 /// A picture, as rows of colours.
 struct Picture {
@@ -47,11 +46,6 @@ impl Picture {
         let last = self.row(self.height - 1);
         last.iter().any(|pixel| *pixel != last[0])
     }
-}
-
-fn browser() -> &'static str {
-    static PATH: OnceLock<String> = OnceLock::new();
-    PATH.get_or_init(|| tool("chromium"))
 }
 
 fn directory() -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use periodd::mail::{Email, Envelope, Letter, Sender, Templates, render as try_render, samples};
 
@@ -12,6 +12,12 @@ pub(crate) fn tool(script: &str) -> String {
     let output = Command::new(path).output().expect("the script runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a path").trim().to_owned()
+}
+
+/// Chromium, found or installed once.
+pub(crate) fn browser() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| tool("chromium"))
 }
 
 pub(crate) fn sender() -> Sender {

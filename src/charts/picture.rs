@@ -1,18 +1,31 @@
-//! The picture of a period: cumulative usage against the allowance, with the forecast.
+//! The small picture of a period: cumulative usage against the allowance, with the forecast. For a
+//! terminal in characters, for a document that nobody knows the width of as a [`super::figure`].
 
+use super::scale::share;
 use crate::billing::{Instant, Period, Quantity};
-use crate::jobs::explain::FeatureView;
 
 /// Rows of the terminal's picture.
 const ROWS: usize = 9;
 /// Eighths of a row, from nothing to all of it.
 const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
+/// The usage of a feature in a period.
+#[derive(Clone, Debug)]
+pub struct Usage {
+    /// What had been used by an instant, from the period's start to now.
+    pub curve: Vec<(Instant, Quantity)>,
+    /// All that may be used; `None`: unlimited.
+    pub allowance: Option<Quantity>,
+    /// What will have been used at the period's end; `None`: there is too little to go by.
+    pub at_end: Option<Quantity>,
+}
+
 /// What there is to see: values between 0 and 1 of the picture's height, along 0 to 1 of the
 /// period. Only where things are on a screen is decided here, so that fractions do no harm.
-pub(super) struct Picture {
+#[derive(Clone, Debug)]
+pub struct Picture {
     /// The top of the picture.
-    pub(super) top: Quantity,
+    pub top: Quantity,
     /// Where the allowance lies; `None`: unlimited.
     pub(super) allowance: Option<f64>,
     /// Points along the period: how far, how high.
@@ -22,23 +35,22 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// The picture of a feature's period; `None` where nothing was used and nothing is granted.
-    pub(super) fn of(feature: &FeatureView, period: Period) -> Option<Self> {
-        let highest = feature.curve.iter().map(|point| point.used).max()?;
-        let ahead = feature.forecast.as_ref().map(|ahead| ahead.at_end);
-        let top = [Some(highest), ahead, feature.allowance].into_iter().flatten().max()?;
-        if !top.is_positive() || feature.curve.len() < 2 {
+    /// The picture of a period; `None` where nothing was used and nothing is granted.
+    pub fn of(usage: &Usage, period: Period) -> Option<Self> {
+        let highest = usage.curve.iter().map(|(_, used)| *used).max()?;
+        let top = [Some(highest), usage.at_end, usage.allowance].into_iter().flatten().max()?;
+        if !top.is_positive() || usage.curve.len() < 2 {
             return None;
         }
         let height = |quantity: Quantity| share(quantity.millionths(), top.millionths());
         let length = i128::from(period.end.since(period.start).as_secs());
         let along = |at: Instant| share(i128::from(at.since(period.start).as_secs()), length);
-        let curve = feature.curve.iter().map(|point| (along(point.at), height(point.used)));
+        let curve = usage.curve.iter().map(|(at, used)| (along(*at), height(*used)));
         Some(Self {
             top,
-            allowance: feature.allowance.map(height),
+            allowance: usage.allowance.map(height),
             curve: curve.collect(),
-            ahead: ahead.map(height),
+            ahead: usage.at_end.map(height),
         })
     }
 
@@ -55,7 +67,7 @@ impl Picture {
     }
 
     /// The picture in characters, the highest row first, `columns` wide.
-    pub(super) fn rows(&self, columns: usize) -> Vec<String> {
+    pub fn rows(&self, columns: usize) -> Vec<String> {
         let limit = self.allowance.map(row_of);
         let places: Vec<Option<(f64, bool)>> =
             (0..columns).map(|column| self.at(middle(column, columns))).collect();
@@ -76,11 +88,6 @@ impl Picture {
             })
             .collect()
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "where something is on a screen")]
-fn share(part: i128, whole: i128) -> f64 {
-    (part as f64 / whole.max(1) as f64).clamp(0.0, 1.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "where something is on a screen")]
