@@ -53,15 +53,19 @@ async fn refused(served: &Served, headers: &[(&'static str, String)]) -> (u16, S
     }
 }
 
-/// The next frame that is not a ping; `None` after the last.
+/// The next frame that is not a ping; `None` after the last. Pings come all the time: the wait has
+/// its end as a whole.
 async fn next(socket: &mut WebSocketStream<TcpStream>) -> Option<Message> {
-    loop {
-        match timeout(PATIENCE, socket.next()).await.expect("something comes") {
-            Some(Ok(Message::Ping(_))) => {}
-            Some(Ok(message)) => return Some(message),
-            Some(Err(_)) | None => return None,
+    let frame = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Ping(_))) => {}
+                Some(Ok(message)) => return Some(message),
+                Some(Err(_)) | None => return None,
+            }
         }
-    }
+    };
+    timeout(PATIENCE, frame).await.expect("something comes")
 }
 
 /// The next message.
