@@ -6,6 +6,7 @@ mod increments;
 mod limits;
 mod metrics;
 mod own_task;
+mod pages;
 mod problems;
 mod served;
 mod stream;

@@ -27,7 +27,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("mail", &["billing", "files", "text"]),
     ("jobs", &["billing", "command", "store", "mail", "clock", "cluster", "config", "tz", "files"]),
     ("import", &["billing", "command", "store", "jobs", "tz"]),
-    ("http", &["billing", "store", "jobs", "config", "clock", "tz", "text"]),
+    ("http", &["billing", "command", "store", "jobs", "schedule", "config", "clock", "tz", "text"]),
     ("schedule", &["billing", "store", "jobs", "config", "clock", "tz"]),
     ("daemon", &["*"]),
     ("demo", &["*"]),
