@@ -9,7 +9,6 @@ use super::frame::{Frame, html};
 use super::parts::sentence;
 use super::refused::lead_to;
 use super::{FORM, cookie};
-use crate::command::Command;
 use crate::http::answer::Answer;
 use crate::http::call::{Access, Call, Kind, Parameter, Route, Sees};
 use crate::http::problem::{Code, Problem};
@@ -80,15 +79,6 @@ struct Login {
     refused: Option<String>,
 }
 
-/// The login page.
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    login: &'a Login,
-    /// What prints a link.
-    command: String,
-}
-
 /// What the form sends.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -108,8 +98,7 @@ fn own(next: &str) -> String {
 
 fn form(login: &Login) -> Result<Answer, Problem> {
     let frame = Frame { title: "Log in".to_owned(), here: "", visitor: None, as_of: None };
-    let command = Command::periodd(["dashboard", "login"]).to_string();
-    html("login.html", &frame, &Shown { login, command })
+    html("login.html", &frame, login)
 }
 
 async fn ask(call: Call) -> Result<Answer, Problem> {

@@ -47,7 +47,7 @@ struct Whole {
 struct Org {
     /// What is said beside the name.
     beside: Vec<String>,
-    local_time: Option<String>,
+    now: String,
     /// Why the org is parked, and since when.
     parked: Option<(String, Option<Moment>)>,
     findings: Vec<Found>,
@@ -136,7 +136,7 @@ fn view(found: &Explanation, clock: &Clock) -> Org {
     let reason = row.parked_reason.as_deref().unwrap_or("no reason was given");
     Org {
         beside: beside.iter().map(|text| said(text)).collect(),
-        local_time: found.local_time.clone(),
+        now: clock.moment(found.now).text().to_owned(),
         parked: row.is_parked.then(|| {
             (crate::text::visible(reason).into_owned(), row.parked_at.map(|at| clock.moment(at)))
         }),

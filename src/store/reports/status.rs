@@ -567,7 +567,7 @@ pub enum ReadOnly {
 pub async fn read_only(connection: &mut PgConnection) -> Result<Option<ReadOnly>, StoreError> {
     let row = sqlx::query!(
         r#"select pg_is_in_recovery() as "is_standby!",
-                  current_setting('transaction_read_only') = 'on' as "is_read_only!""#
+                  current_setting('default_transaction_read_only') = 'on' as "is_read_only!""#
     );
     let row = row.fetch_one(connection).await?;
     Ok(match (row.is_standby, row.is_read_only) {
