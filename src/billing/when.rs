@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use jiff::civil::Date;
-use jiff::{Span, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 
 use super::instant::{Instant, LocalDate};
 use super::period::Zone;
@@ -131,6 +131,15 @@ pub fn shown_in_utc(at: Instant) -> String {
     shown(&Zone::utc(), at)
 }
 
+/// A time relative to another, in its two largest units: `in 3 d 4 h`, `12 min ago`.
+pub fn relative(span: SignedDuration) -> String {
+    let length = match span.unsigned_abs().as_secs() {
+        0 => return "now".to_owned(),
+        seconds => amount(seconds),
+    };
+    if span.is_negative() { format!("{length} ago") } else { format!("in {length}") }
+}
+
 /// The two largest units of so many seconds: `45 s`, `12 min`, `3 h 20 min`, `41 d`.
 pub fn amount(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
@@ -144,6 +153,16 @@ pub fn amount(seconds: u64) -> String {
         (0, hours, minutes) => two(hours, "h", minutes % 60, "min"),
         (1..10, hours, _) => two(days, "d", hours % 24, "h"),
         _ => format!("{days} d"),
+    }
+}
+
+/// Milliseconds as people read them: `93 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`.
+pub fn millis(millis: i64) -> String {
+    match millis {
+        ..1_000 => format!("{millis} ms"),
+        1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
+        _ => format!("{} h {} min", millis / 3_600_000, millis % 3_600_000 / 60_000),
     }
 }
 
@@ -227,5 +246,22 @@ mod tests {
         let end: When = "+8000y".parse().unwrap();
         let now: Instant = "2026-03-28T11:00:00Z".parse().unwrap();
         assert_eq!(end.at(&berlin(), now), Err(InvalidWhen::OutOfRange));
+    }
+
+    #[test]
+    fn a_relative_time_has_its_two_largest_units() {
+        for (seconds, text) in [
+            (0, "now"),
+            (45, "in 45 s"),
+            (-60, "1 min ago"),
+            (-3_599, "59 min ago"),
+            (3_600, "in 1 h"),
+            (12_000, "in 3 h 20 min"),
+            (-86_400, "1 d ago"),
+            (273_600, "in 3 d 4 h"),
+            (-41 * 86_400 - 7_200, "41 d ago"),
+        ] {
+            assert_eq!(relative(SignedDuration::from_secs(seconds)), text);
+        }
     }
 }

@@ -15,6 +15,7 @@ mod caller;
 mod complete;
 mod completions;
 mod config;
+mod dashboard;
 mod db;
 mod doctor;
 mod drift;
@@ -102,6 +103,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Make, list and revoke tokens for the HTTP API
     Tokens(tokens::Args),
+    /// Log a browser in to the dashboard, which the daemon serves
+    Dashboard(dashboard::Args),
     /// Create, check and show the configuration
     Config(config::Args),
     /// List and show runs and skipped occurrences
@@ -164,6 +167,7 @@ impl Cli {
             Command::Orgs(args) => orgs::run(&args, &global),
             Command::Users(args) => users::run(&args, &global),
             Command::Tokens(args) => tokens::run(&args, &global),
+            Command::Dashboard(args) => dashboard::run(&args, &global),
             Command::Limits(args) => limits::run(&args, &global),
             Command::Drift(args) => drift::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
@@ -202,6 +206,7 @@ impl Command {
             | Self::Tiers(_)
             | Self::Status(_)
             | Self::Doctor(_)
+            | Self::Dashboard(_)
             | Self::Config(_)
             | Self::Db(_)
             | Self::Demo(_)

@@ -188,10 +188,14 @@ async fn list(session: &Session, args: &ListArgs) -> Result<(), Failure> {
         due: if args.due { Some(session.now().await?) } else { None },
         after: args.after.clone(),
         by_end,
+        from: None,
+        name_has: None,
         // One more tells whether there are more.
         limit: limit.map(|limit| i64::from(limit) + 1),
     };
-    let mut found = orgs::list(&session.database, &filter).await?;
+    let mut connection = session.database.connection().await?;
+    let mut found = orgs::list(&mut connection, &filter).await?;
+    drop(connection);
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let has_more = found.len() > limit;
     found.truncate(limit);

@@ -7,11 +7,12 @@ use super::session::{Schema, Session, with_session};
 use super::times::Local;
 use super::watch::Watch;
 use super::{Exit, Failure, Global};
+use crate::billing::when::millis;
 use crate::billing::{Instant, When};
 use crate::command::Command as Proposed;
 use crate::jobs::catalogue::Job;
-use crate::jobs::counts::RunCounts;
-use crate::store::runs::{self, Filter, Origin, Outcome, Run};
+use crate::jobs::counts::{RunCounts, did};
+use crate::store::runs::{self, Filter, Outcome, Run};
 
 const NOTES: &str = "Examples:
   periodd runs list --job rollover
@@ -160,7 +161,7 @@ fn fold(runs: &[Run]) -> Vec<&[Run]> {
 fn is_quiet(run: &Run) -> bool {
     run.outcome == Outcome::Done
         && run.error.is_none()
-        && read(run).is_some_and(|counts| counts.words().is_empty())
+        && RunCounts::of(run).is_some_and(|counts| counts.words().is_empty())
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -184,20 +185,20 @@ impl Output for List {
         for line in lines {
             match line {
                 [run] => {
-                    let at = began(run);
+                    let at = run.began();
                     let ago = at.map_or_else(String::new, |at| self.times.relative(at));
                     table.row([
                         Cell::number(run.id),
                         Cell::text(&run.job),
                         Cell::whole(at.map_or_else(String::new, |at| self.times.at(at))),
                         Cell::text(ago).tone(Tone::Faint),
-                        Cell::number(took(run).map_or_else(String::new, millis)),
+                        Cell::number(run.took_ms().map_or_else(String::new, millis)),
                         outcome(run),
                         Cell::text(what(run)),
                     ]);
                 }
                 [newest, .., oldest] => {
-                    let at = began(oldest);
+                    let at = oldest.began();
                     let ago = at.map_or_else(String::new, |at| self.times.relative(at));
                     let faint = |text: String| Cell::text(text).tone(Tone::Faint);
                     table.row([
@@ -235,7 +236,8 @@ pub(super) struct One {
 impl Output for One {
     fn page(&self) -> Page {
         let run = &self.run;
-        let mut lines = vec![("job", run.job.clone()), ("started by", trigger(run).to_owned())];
+        let mut lines =
+            vec![("job", run.job.clone()), ("started by", run.trigger.words().to_owned())];
         let mut add = |name, text: Option<String>| {
             lines.extend(text.map(|text| (name, text)));
         };
@@ -244,11 +246,11 @@ impl Output for One {
         add("began", run.started_at.map(beside));
         add("late", run.lateness_ms.map(millis));
         add("ended", run.finished_at.map(beside));
-        add("took", took(run).map(millis));
-        add("outcome", Some(outcome_text(run)));
+        add("took", run.took_ms().map(millis));
+        add("outcome", Some(run.outcome_in_words()));
         add("by", Some(run.replica.clone()));
         add("attempts", (run.attempts > 1).then(|| run.attempts.to_string()));
-        add("did", counts(run));
+        add("did", did(run));
         add("because", run.error.clone());
         let mut page = Page::new().line(Cell::text(format!("run {}", run.id)).tone(Tone::Title));
         for (name, text) in lines {
@@ -267,44 +269,6 @@ impl One {
     }
 }
 
-const fn trigger(run: &Run) -> &'static str {
-    match run.trigger {
-        Origin::Schedule => "its schedule",
-        Origin::Boundary => "the end of a period",
-        Origin::Command => "a command",
-    }
-}
-
-/// When it began; when it was skipped, or was due, where it never began.
-fn began(run: &Run) -> Option<Instant> {
-    run.started_at.or(run.occurrence).or(run.finished_at)
-}
-
-fn took(run: &Run) -> Option<i64> {
-    let took = run.finished_at?.since(run.started_at?);
-    i64::try_from(took.as_millis()).ok()
-}
-
-/// Milliseconds as people read them: `93 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`.
-fn millis(millis: i64) -> String {
-    match millis {
-        ..1_000 => format!("{millis} ms"),
-        1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        60_000..3_600_000 => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
-        _ => format!("{} h {} min", millis / 3_600_000, millis % 3_600_000 / 60_000),
-    }
-}
-
-fn outcome_text(run: &Run) -> String {
-    match &run.reason {
-        Some(reason) if run.occurrences > 1 => {
-            format!("skipped: {reason} ({} occurrences)", run.occurrences)
-        }
-        Some(reason) => format!("skipped: {reason}"),
-        None => run.outcome.name().to_owned(),
-    }
-}
-
 fn outcome(run: &Run) -> Cell {
     let tone = match run.outcome {
         Outcome::Done => Tone::Good,
@@ -312,19 +276,9 @@ fn outcome(run: &Run) -> Cell {
         Outcome::Running => Tone::Plain,
         Outcome::Skipped => Tone::Faint,
     };
-    Cell::text(outcome_text(run)).tone(tone)
+    Cell::text(run.outcome_in_words()).tone(tone)
 }
 
 fn what(run: &Run) -> String {
-    run.error.clone().or_else(|| counts(run)).unwrap_or_default()
-}
-
-/// What a run did; nothing for a job or for counts of another version of periodd.
-fn counts(run: &Run) -> Option<String> {
-    let words = read(run)?.words();
-    Some(if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") })
-}
-
-fn read(run: &Run) -> Option<RunCounts> {
-    RunCounts::read(run.job.parse().ok()?, run.counts.as_deref()?)
+    run.error.clone().or_else(|| did(run)).unwrap_or_default()
 }

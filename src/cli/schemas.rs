@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::said::Document;
 use super::{adoption, alerts, config, db, doctor, explain, orgs, packs, periods, rollover};
-use super::{drift, limits, runs, schedule, status, sync, tiers, tokens, usage, users};
+use super::{dashboard, drift, limits, runs, schedule, status, sync, tiers, tokens, usage, users};
 use crate::demo;
 
 /// A command, as it is typed, and the schema of its answer.
@@ -33,6 +33,7 @@ pub(super) fn all() -> Vec<Described> {
         of::<tokens::Added>("tokens add"),
         of::<tokens::List>("tokens list"),
         of::<tokens::Revoked>("tokens revoke"),
+        of::<dashboard::Link>("dashboard login"),
         of::<limits::Answer>("limits set"),
         of::<usage::Recorded>("usage record"),
         of::<usage::limits::All>("usage limits"),

@@ -7,15 +7,11 @@ use super::times::Times;
 use super::watch::Watch;
 use super::{Exit, Failure, Global};
 use crate::billing::Instant;
-use crate::clock;
-use crate::jobs::catalogue::Job;
-use crate::jobs::finding::Finding;
-use crate::jobs::status::{self, Disk, Expected, Status, Surroundings, is_alive};
-use crate::jobs::{instance, sync, tiers};
-use crate::schedule::Scheduled;
+use crate::jobs::status::{self, Status, Surroundings, is_alive};
+use crate::schedule::expected;
 use crate::store::reports::status::{MANY, MANY_ENDING, Queue};
 use crate::store::runs::Outcome;
-use crate::store::runs::schedules::{Row, Trigger};
+use crate::store::runs::schedules::Row;
 
 const NOTES: &str = "\
 Exits with 0 if there are no problems and with 3 otherwise, for scripts and monitoring.
@@ -52,41 +48,8 @@ async fn look(session: &Session, screen: &Screen) -> Result<Exit, Failure> {
 
 /// What is known besides the database.
 pub(super) async fn surroundings(session: &Session, rows: &[Row]) -> Surroundings {
-    // What is wrong with the configuration fails runs, and these are told of.
-    let columns = sync::targets(&session.database, &session.config.sync).await;
-    let catalogue = tiers::mismatches(&session.database, &session.config).await;
-    let directory = session.config.daemon.state_dir.as_path();
-    Surroundings {
-        tz_release: session.tz.release().to_owned(),
-        host_clock: Some(clock::now()),
-        disks: disk(directory).into_iter().collect(),
-        jobs: Job::ALL.into_iter().map(|job| expected(session, rows, job)).collect(),
-        columns_left_out: columns.map(|columns| columns.left_out).unwrap_or_default(),
-        has_unit: session.has_unit,
-        config: instance::loaded(session.config.file()),
-        host: instance::host(),
-        catalogue: catalogue.unwrap_or_else(|error| vec![Finding::unread(&error, None)]),
-    }
-}
-
-/// How much room there is; nothing where the directory is not there yet.
-pub(super) fn disk(directory: &std::path::Path) -> Option<Disk> {
-    let stat = rustix::fs::statvfs(directory).ok()?;
-    let path = directory.display().to_string();
-    Some(Disk { path, free: stat.f_bavail * stat.f_frsize, size: stat.f_blocks * stat.f_frsize })
-}
-
-/// When a job's schedule should have run next, by what its row says was settled last.
-fn expected(session: &Session, rows: &[Row], job: Job) -> Expected {
-    let of_job = |row: &&Row| row.job == job.name() && row.trigger == Trigger::Schedule;
-    let row = rows.iter().find(of_job);
-    let scheduled = Scheduled::of(job, &session.config, &session.tz);
-    let timetable = scheduled.ok().and_then(|job| job.timetable);
-    let next = row.and_then(|row| timetable.as_ref()?.next_after(row.settled));
-    // One that is running is not late, however long it takes.
-    let is_running = row.is_some_and(|row| row.running.is_some() && !row.is_abandoned());
-    let timeout = job.schedule(&session.config).timeout.0;
-    Expected { job: job.name(), enabled: timetable.is_some() && !is_running, next, timeout }
+    let Session { database, config, tz, has_unit, .. } = session;
+    Surroundings::look(database, config, tz, expected(config, tz, rows), *has_unit).await
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]

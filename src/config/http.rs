@@ -16,6 +16,8 @@ use super::duration::Wait;
 pub struct Http {
     /// Whether the daemon serves HTTP.
     pub enabled: bool,
+    /// Whether the server has the dashboard.
+    pub dashboard: bool,
     /// Address and port, or "none". Port 0 is a free one.
     pub listen: Listen,
     /// Unix socket to listen on. Not set: none.

@@ -1,4 +1,4 @@
-//! Who may come in: tokens and their scopes, and bounds on how often.
+//! Who may come in: tokens and their scopes, sessions of browsers, and bounds on how often.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,9 +10,11 @@ use axum::http::{HeaderMap, header};
 use tokio::time::Instant;
 
 use super::handshake;
+use super::pages::cookie;
 use super::problem::{Code, Problem};
 use super::turns::Turns;
 use crate::store::tokens::secret::Secret;
+use crate::store::tokens::sessions::{self, Digest};
 use crate::store::tokens::{self, Token};
 
 /// How long what is known of a token is believed: a revocation counts within that time.
@@ -23,12 +25,16 @@ const WRONG_WITHIN: Duration = Duration::from_mins(1);
 /// Tokens and addresses that are remembered: strangers cannot fill the memory.
 const MOST_REMEMBERED: usize = 10_000;
 
-/// A SHA-256.
-type Digest = [u8; 32];
+/// What a secret is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Proof {
+    Token,
+    Session,
+}
 
 /// Who shows which token how often.
 pub(super) struct Access {
-    known: Mutex<HashMap<Digest, Known>>,
+    known: Mutex<HashMap<(Proof, Digest), Known>>,
     wrong: Mutex<HashMap<Option<IpAddr>, Wrong>>,
     rates: Mutex<HashMap<Digest, Rate>>,
     per_second: f64,
@@ -105,15 +111,80 @@ impl Access {
                 return Err(unauthorized());
             }
         };
+        self.token_of(turns, Proof::Token, &secret, peer).await
+    }
+
+    /// The token that a browser's session acts for. Asks the database as rarely.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub(super) async fn admit_session(
+        &self,
+        turns: &Turns,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<Arc<Token>, Problem> {
+        let Some(secret) = cookie::session(headers) else {
+            self.refuse_guesses(peer, Instant::now())?;
+            return Err(unauthorized());
+        };
+        self.token_of(turns, Proof::Session, &secret, peer).await
+    }
+
+    /// The token of a secret that somebody typed into the login page.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub(super) async fn admit_typed(
+        &self,
+        turns: &Turns,
+        typed: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<Arc<Token>, Problem> {
+        let now = Instant::now();
+        self.refuse_guesses(peer, now)?;
+        let Some(secret) = Secret::read(typed) else {
+            self.note_guess(peer, now);
+            return Err(unauthorized());
+        };
+        self.token_of(turns, Proof::Token, &secret, peer).await
+    }
+
+    /// Somebody has tried a link that began no session.
+    pub(super) fn note_wrong_link(&self, peer: Option<IpAddr>) {
+        self.note_guess(peer, Instant::now());
+    }
+
+    /// Refuses an address that has guessed too often.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`].
+    pub(super) fn refuse_guesser(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
+        self.refuse_guesses(peer, Instant::now())
+    }
+
+    /// Believes nothing of a secret any more: its session has just ended.
+    pub(super) fn forget(&self, digest: &Digest) {
+        lock(&self.known).remove(&(Proof::Session, *digest));
+    }
+
+    async fn token_of(
+        &self,
+        turns: &Turns,
+        proof: Proof,
+        secret: &Secret,
+        peer: Option<IpAddr>,
+    ) -> Result<Arc<Token>, Problem> {
+        let now = Instant::now();
         let digest = secret.digest();
-        let known = lock(&self.known).get(&digest).cloned();
+        let known = lock(&self.known).get(&(proof, digest)).cloned();
         // Whoever had a good one goes on with it: behind a proxy, others guess from its address.
         if known.as_ref().is_none_or(|known| known.token.is_none()) {
             self.refuse_guesses(peer, now)?;
         }
         let token = match known.filter(|known| now < known.until) {
             Some(known) => known.token,
-            None => self.look_up(turns, digest, now).await?,
+            None => self.look_up(turns, proof, digest, now).await?,
         };
         let Some(token) = token else {
             self.note_guess(peer, now);
@@ -126,11 +197,16 @@ impl Access {
     async fn look_up(
         &self,
         turns: &Turns,
+        proof: Proof,
         digest: Digest,
         now: Instant,
     ) -> Result<Option<Arc<Token>>, Problem> {
         let mut connection = turns.take().await?;
-        let token = tokens::find(&mut connection, &digest).await?.map(Arc::new);
+        let token = match proof {
+            Proof::Token => tokens::find(&mut connection, &digest).await?,
+            Proof::Session => sessions::find(&mut connection, &digest).await?,
+        };
+        let token = token.map(Arc::new);
         if let Some((token, day)) = token.as_ref().and_then(|t| Some((t, t.unnoted_day()?))) {
             tokens::note_use(&mut connection, &token.name, day).await?;
         }
@@ -139,7 +215,7 @@ impl Access {
         let until = now + left.unwrap_or(BELIEVED).min(BELIEVED);
         let mut known = lock(&self.known);
         make_room(&mut known, |known| known.until <= now);
-        known.insert(digest, Known { token: token.clone(), until });
+        known.insert((proof, digest), Known { token: token.clone(), until });
         Ok(token)
     }
 

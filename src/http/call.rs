@@ -1,6 +1,7 @@
 //! One request at work: who asks, what for; and the task of its own that it is worked on in.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::answer::Answer;
 use super::guard::{Client, RequestId, TokenName};
+use super::pages::{origin, refused};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
 use super::socket::Upgrade;
@@ -61,17 +63,35 @@ pub(super) enum Access {
     Needs(Scope),
     /// A token that may read; the request may become a WebSocket.
     Stream,
+    /// Every browser: what it takes to log in.
+    Browser,
+    /// A browser that is logged in with a token that permits reading.
+    Page(Sees),
+}
+
+/// Whose figures a page shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sees {
+    /// All orgs': no token of one org is enough.
+    All,
+    /// One org's: a token of that org is enough.
+    One,
 }
 
 impl Access {
     /// The scope that a token must have, where one is needed.
     pub(super) const fn scope(self) -> Option<Scope> {
         match self {
-            Self::Open | Self::Health => None,
+            Self::Open | Self::Health | Self::Browser => None,
             Self::Metrics => Some(Scope::Metrics),
             Self::Needs(scope) => Some(scope),
-            Self::Stream => Some(Scope::Read),
+            Self::Stream | Self::Page(_) => Some(Scope::Read),
         }
+    }
+
+    /// Is it for people in front of a browser? Everything else is for programs, and described.
+    pub(super) const fn is_page(self) -> bool {
+        matches!(self, Self::Browser | Self::Page(_))
     }
 }
 
@@ -108,6 +128,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The WebSocket that it may become.
     pub(super) upgrade: Option<Upgrade>,
+    /// The address that it came from; `None`: the socket.
+    pub(super) client: Option<IpAddr>,
     path: HashMap<String, String>,
     query: Vec<(String, String)>,
 }
@@ -123,10 +145,11 @@ pub(super) async fn answer(
     let id = request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0));
     let id = id.unwrap_or_else(|| "-".into());
     let Ok(place) = Arc::clone(&shared.requests).try_acquire_owned() else {
-        return Problem::new(Code::Overloaded, "too many requests are at work").response(&id);
+        let problem = Problem::new(Code::Overloaded, "too many requests are at work");
+        return refusal(route, &problem, &id);
     };
     if shared.is_draining() && route.access != Access::Health {
-        return Problem::new(Code::Draining, "the server is stopping").response(&id);
+        return refusal(route, &Problem::new(Code::Draining, "the server is stopping"), &id);
     }
     let own_id = Arc::clone(&id);
     let task = tokio::spawn(async move {
@@ -136,8 +159,14 @@ pub(super) async fn answer(
     });
     task.await.unwrap_or_else(|error| {
         tracing::error!(request_id = %id, %error, "internal error, please report it");
-        Problem::new(Code::Internal, "internal error; the log says more").response(&id)
+        let problem = Problem::new(Code::Internal, "internal error; the log says more");
+        refusal(route, &problem, &id)
     })
+}
+
+/// The answer to a request that is not worked on, as whoever sent it can read it.
+fn refusal(route: &Route, problem: &Problem, id: &str) -> Answer {
+    if route.access.is_page() { refused::page(problem, id) } else { problem.response(id) }
 }
 
 async fn work(
@@ -151,7 +180,10 @@ async fn work(
     let client = parts.extensions.get::<Client>().and_then(|client| client.0);
     let token = match admit(&shared, route, &parts.headers, client).await {
         Ok(token) => token,
-        Err(problem) => return problem.response(id),
+        Err(problem) if route.access.is_page() && problem.code == Code::Unauthorized => {
+            return refused::log_in(&route.method, &parts.uri, &parts.headers);
+        }
+        Err(problem) => return refusal(route, &problem, id),
     };
     let name = token.as_ref().map(|token| TokenName(token.name.as_str().into()));
     let answered = async {
@@ -165,9 +197,10 @@ async fn work(
         };
         let body = if route.bodies.is_empty() { Bytes::new() } else { read(&shared, body).await? };
         let headers = parts.headers;
-        (route.handler)(Call { shared, token, headers, body, upgrade, path, query }).await
+        let call = Call { shared, token, headers, body, client, upgrade, path, query };
+        (route.handler)(call).await
     };
-    let mut answer = answered.await.unwrap_or_else(|problem| problem.response(id));
+    let mut answer = answered.await.unwrap_or_else(|problem| refusal(route, &problem, id));
     if let Some(name) = name {
         answer.extensions_mut().insert(name);
     }
@@ -178,9 +211,21 @@ async fn admit(
     shared: &Shared,
     route: &Route,
     headers: &HeaderMap,
-    client: Option<std::net::IpAddr>,
+    client: Option<IpAddr>,
 ) -> Result<Option<Arc<Token>>, Problem> {
+    if route.access.is_page() && route.method != Method::GET {
+        origin::check(headers)?;
+    }
     let Some(scope) = route.access.scope() else { return Ok(None) };
+    if let Access::Page(sees) = route.access {
+        let token = shared.access.admit_session(&shared.turns, headers, client).await?;
+        let token = permitting(token, scope)?;
+        if sees == Sees::All && token.org.is_some() {
+            let detail = format!("the token {} is for one organization", token.name);
+            return Err(Problem::new(Code::Forbidden, detail));
+        }
+        return Ok(Some(token));
+    }
     // Whoever is on this machine sees as much elsewhere.
     let is_local = shared.address.is_none_or(|at| at.ip().is_loopback());
     if route.access == Access::Metrics && is_local {
@@ -188,8 +233,13 @@ async fn admit(
     }
     let may_upgrade = route.access == Access::Stream;
     let token = shared.access.admit(&shared.turns, headers, may_upgrade, client).await?;
+    permitting(token, scope).map(Some)
+}
+
+/// The token, if it has that scope.
+fn permitting(token: Arc<Token>, scope: Scope) -> Result<Arc<Token>, Problem> {
     if token.scopes.contains(&scope) {
-        return Ok(Some(token));
+        return Ok(token);
     }
     let (name, scope) = (&token.name, scope.name());
     Err(Problem::new(Code::Forbidden, format!("the token {name} lacks the scope {scope}")))

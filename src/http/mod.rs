@@ -1,4 +1,4 @@
-//! The HTTP server: the usage API, health, metrics and unsubscription.
+//! The HTTP server: the usage API, health, metrics, unsubscription and the dashboard.
 //!
 //! It has no rule of its own: whatever the SQL functions and the commands say holds here, word for
 //! word. `routes` is the one table of what there is; the router and the description
@@ -28,6 +28,7 @@ mod messages;
 mod metrics;
 mod openapi;
 mod page;
+mod pages;
 mod poller;
 mod problem;
 mod quantity;

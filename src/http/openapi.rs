@@ -9,7 +9,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
-use super::call::{Access, Call, Kind, Route};
+use super::call::{Access, Call, Kind, Route, Sees};
 use super::page::{escaped, page};
 use super::problem::{Code, Document, Problem};
 use crate::store::tokens::Scope;
@@ -43,7 +43,8 @@ pub(super) fn document(routes: &[Route]) -> Value {
     };
     let problem = generators.answers.subschema_for::<Document<'static>>();
     let mut paths = Map::new();
-    for route in routes {
+    // The dashboard's pages are for people, and none of the API.
+    for route in routes.iter().filter(|route| !route.access.is_page()) {
         let operation = operation(route, &mut generators, &problem.clone().into());
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method.as_str().to_lowercase()] = operation;
@@ -200,10 +201,15 @@ fn operation_id(route: &Route) -> String {
     format!("{}_{}", route.method.as_str().to_lowercase(), words.join("_"))
 }
 
-pub(super) fn overview(routes: &[Route]) -> Answer {
+pub(super) fn overview(routes: impl Iterator<Item = &'static Route>) -> Answer {
     let mut rows = String::new();
     for route in routes {
-        let scope = route.access.scope().map(Scope::name).unwrap_or_default();
+        let scope = match route.access {
+            Access::Browser => "a browser",
+            Access::Page(Sees::All) => "a browser, logged in",
+            Access::Page(Sees::One) => "a browser, logged in; one org is enough",
+            of_programs => of_programs.scope().map(Scope::name).unwrap_or_default(),
+        };
         let (method, path) = (route.method.as_str(), escaped(route.path));
         let summary = escaped(route.summary);
         // Writing to a string does not fail.

@@ -14,7 +14,7 @@ use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
 use super::{customer, events, explained, health, history, increment, limits};
-use super::{openapi, scrape, stream, sync, unsubscribe};
+use super::{openapi, pages, scrape, stream, sync, unsubscribe};
 
 /// What describes the others.
 const DESCRIPTION: [Route; 3] = [
@@ -40,7 +40,10 @@ const DESCRIPTION: [Route; 3] = [
         answer: None,
         media_types: &["text/html"],
         problems: &[],
-        handler: |_| Box::pin(async { Ok(openapi::overview(all())) }),
+        handler: |call| {
+            let routes = of(&call.shared);
+            Box::pin(async move { Ok(openapi::overview(routes)) })
+        },
     },
     Route {
         method: axum::http::Method::GET,
@@ -70,6 +73,7 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes.extend(unsubscribe::ROUTES);
     routes.extend(health::ROUTES);
     routes.extend(scrape::ROUTES);
+    routes.extend(pages::routes());
     routes.extend(DESCRIPTION);
     routes
 });
@@ -79,10 +83,16 @@ pub(super) fn all() -> &'static [Route] {
     &ROUTES
 }
 
+/// Those that this server has.
+fn of(shared: &Shared) -> impl Iterator<Item = &'static Route> + use<> {
+    let has_pages = shared.settings.dashboard;
+    all().iter().filter(move |route| has_pages || !route.access.is_page())
+}
+
 /// The router of the table.
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     let mut paths: HashMap<&str, MethodRouter> = HashMap::new();
-    for route in ROUTES.iter() {
+    for route in of(shared) {
         let shared = Arc::clone(shared);
         let handler = async move |path: Result<RawPathParams, RawPathParamsRejection>,
                                   request: Request| {

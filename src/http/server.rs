@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::access::Access;
 use super::listen::{self, Listeners, Open};
 use super::metrics::Metrics;
+use super::pages::Kept;
 use super::reading;
 use super::routes;
 use super::seen::Seen;
@@ -59,6 +60,7 @@ impl Server {
         let shared = Shared {
             syncs: Syncs::default(),
             seen: Seen::default(),
+            overview: Kept::default(),
             access: Access::new(settings.requests_per_second),
             together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
             requests: Arc::new(Semaphore::new(count(settings.max_requests))),

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::access::Access;
 use super::metrics::Metrics;
+use super::pages::{Kept, Overview};
 use super::seen::Seen;
 use super::streams::Streams;
 use super::syncs::Syncs;
@@ -49,6 +50,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     /// Streams that are open, and who feeds them.
     pub(super) streams: Arc<Streams>,
+    /// What pages show of all orgs.
+    pub(super) overview: Kept<Overview>,
     /// Turns at the database.
     pub(super) turns: Arc<Turns>,
     /// Where it listens.

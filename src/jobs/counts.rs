@@ -3,6 +3,7 @@
 use super::catalogue::Job;
 use super::rollover::lateness::Lateness;
 use super::{Left, alerts, deliver, retention, rollover, sync};
+use crate::store::runs::Run;
 
 /// What a run did, in numbers.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -105,7 +106,18 @@ pub struct RetentionCounts {
     pub left_orgs: Vec<String>,
 }
 
+/// What a run did, in words; nothing for a job or for counts of another version of periodd.
+pub fn did(run: &Run) -> Option<String> {
+    let words = RunCounts::of(run)?.words();
+    Some(if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") })
+}
+
 impl RunCounts {
+    /// Reads what the ledger keeps of a run.
+    pub fn of(run: &Run) -> Option<Self> {
+        Self::read(run.job.parse().ok()?, run.counts.as_deref()?)
+    }
+
     /// Reads what the ledger keeps of a run of that job. What an earlier version did not count is
     /// zero; `None` where it cannot be read at all.
     pub fn read(job: Job, json: &str) -> Option<Self> {

@@ -4,6 +4,7 @@
 //! and reads nothing.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -14,11 +15,14 @@ use super::columns::ColumnLeftOut;
 use super::counts::RunCounts;
 use super::finding::{Advice, Check, Finding, Mend, Severity};
 use super::mail_findings::{self, Audience};
+use super::{instance, sync, tiers};
 use crate::billing::Instant;
 use crate::billing::clock::{Judged, is_ahead};
 use crate::billing::recipients::Person;
 use crate::billing::when::shown_in_utc;
+use crate::clock;
 use crate::command::{Command, Commands};
+use crate::config::Config;
 use crate::store::reports::status::{
     self, Blocker, LastRun, MANY, MailFault, NextBoundary, Parked, ParkedRow, Queues, ReadOnly,
     UnderWay, ZoneFacts,
@@ -27,6 +31,7 @@ use crate::store::runs::Outcome;
 use crate::store::runs::daemons::{self, Daemon, Loaded};
 use crate::store::runs::schedules::{self, Row, Trigger};
 use crate::store::{Connection, Database, Readable, StoreError, alerts};
+use crate::tz::TzData;
 
 /// A period that ended longer ago than this is overdue: a daemon closes it within a minute.
 const OVERDUE_AFTER: SignedDuration = SignedDuration::from_mins(5);
@@ -95,6 +100,46 @@ pub struct Disk {
     pub free: u64,
     /// Bytes that it has.
     pub size: u64,
+}
+
+impl Disk {
+    /// How much room there is; `None` where the directory is not there yet.
+    pub fn of(directory: &Path) -> Option<Self> {
+        let stat = rustix::fs::statvfs(directory).ok()?;
+        let path = directory.display().to_string();
+        Some(Self {
+            path,
+            free: stat.f_bavail * stat.f_frsize,
+            size: stat.f_blocks * stat.f_frsize,
+        })
+    }
+}
+
+impl Surroundings {
+    /// What this machine and its configuration say. `jobs` are what their schedules should have
+    /// done; `has_unit` as in the field.
+    pub async fn look(
+        database: &Database,
+        config: &Config,
+        tz: &TzData,
+        jobs: Vec<Expected>,
+        has_unit: bool,
+    ) -> Self {
+        // What is wrong with the configuration fails runs, and these are told of.
+        let columns = sync::targets(database, &config.sync).await;
+        let catalogue = tiers::mismatches(database, config).await;
+        Self {
+            tz_release: tz.release().to_owned(),
+            host_clock: Some(clock::now()),
+            disks: Disk::of(config.daemon.state_dir.as_path()).into_iter().collect(),
+            jobs,
+            columns_left_out: columns.map(|columns| columns.left_out).unwrap_or_default(),
+            has_unit,
+            config: instance::loaded(config.file()),
+            host: instance::host(),
+            catalogue: catalogue.unwrap_or_else(|error| vec![Finding::unread(&error, None)]),
+        }
+    }
 }
 
 /// What a schedule should have done.
@@ -174,29 +219,41 @@ pub async fn status(
     let mut connection = database.connection().await?;
     let rows = schedules::all(&mut connection).await?;
     let surroundings = surroundings(&rows).await;
-    let jobs: Vec<&str> = surroundings.jobs.iter().map(|expected| expected.job).collect();
     let clock = database.look_at_clock().await?;
+    status_beside(&mut connection, rows, surroundings, clock, now).await
+}
+
+/// The same with what is known besides, on a connection whose statements may have a bound of their
+/// own. `rows` are the schedules as they stand.
+pub async fn status_beside(
+    connection: &mut Connection,
+    rows: Vec<Row>,
+    surroundings: Surroundings,
+    clock: Judged,
+    now: Instant,
+) -> Result<Status, StoreError> {
+    let jobs: Vec<&str> = surroundings.jobs.iter().map(|expected| expected.job).collect();
     let recently = before(clock.database(), RECENTLY);
-    let mut silent = status::orgs_without_recipient(&mut connection).await?;
-    silent.extend(status::orgs_with_dead_addresses(&mut connection).await?);
+    let mut silent = status::orgs_without_recipient(connection).await?;
+    silent.extend(status::orgs_with_dead_addresses(connection).await?);
     silent.sort();
     silent.dedup();
     let facts = Facts {
-        queues: status::queues(&mut connection, now, recently).await?,
-        parked: status::parked(&mut connection).await?,
-        runs: status::last_runs(&mut connection, &jobs).await?,
-        under_way: status::under_way(&mut connection).await?,
-        blockers: status::blockers(&mut connection).await?,
-        zones: status::zones(&mut connection).await?,
+        queues: status::queues(connection, now, recently).await?,
+        parked: status::parked(connection).await?,
+        runs: status::last_runs(connection, &jobs).await?,
+        under_way: status::under_way(connection).await?,
+        blockers: status::blockers(connection).await?,
+        zones: status::zones(connection).await?,
         schedules: rows,
-        ended_ahead: status::ended_after(&mut connection, clock.expected()).await?,
-        read_only: status::read_only(&mut connection).await?,
-        mail_faults: status::mail_faults(&mut connection).await?,
-        audiences: audiences(&mut connection, silent).await?,
-        daemons: daemons::all(&mut connection).await?,
+        ended_ahead: status::ended_after(connection, clock.expected()).await?,
+        read_only: status::read_only(connection).await?,
+        mail_faults: status::mail_faults(connection).await?,
+        audiences: audiences(connection, silent).await?,
+        daemons: daemons::all(connection).await?,
         clock,
     };
-    let boundaries = status::next_boundaries(&mut connection, now, BOUNDARIES).await?;
+    let boundaries = status::next_boundaries(connection, now, BOUNDARIES).await?;
     let findings = assess(&facts, &surroundings, now);
     let Facts { queues, runs, daemons, clock, .. } = facts;
     let (disks, clock) = (surroundings.disks, clock.database());

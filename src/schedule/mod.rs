@@ -13,5 +13,5 @@ pub use rule::{
     Decision, Policy, Reason, Running, ScheduleState, Settlement, Skip, decide, decide_boundary,
     decide_in_doubt, due_at,
 };
-pub use scheduled::Scheduled;
+pub use scheduled::{Scheduled, expected};
 pub use timetable::Timetable;

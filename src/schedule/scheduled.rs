@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::{Policy, Timetable};
 use crate::config::{Config, sections::Missed};
 use crate::jobs::catalogue::Job;
+use crate::jobs::status::Expected;
+use crate::store::runs::schedules::{Row, Trigger};
 use crate::tz::{TzData, UnknownZone};
 
 /// A job with its timetable.
@@ -40,4 +42,21 @@ impl Scheduled {
             at_boundaries: job == Job::Rollover,
         })
     }
+}
+
+/// When each job's schedule should have run next, by what its row says was settled last.
+pub fn expected(config: &Config, tz: &TzData, rows: &[Row]) -> Vec<Expected> {
+    Job::ALL.into_iter().map(|job| expected_of(job, config, tz, rows)).collect()
+}
+
+fn expected_of(job: Job, config: &Config, tz: &TzData, rows: &[Row]) -> Expected {
+    let of_job = |row: &&Row| row.job == job.name() && row.trigger == Trigger::Schedule;
+    let row = rows.iter().find(of_job);
+    let scheduled = Scheduled::of(job, config, tz);
+    let timetable = scheduled.ok().and_then(|job| job.timetable);
+    let next = row.and_then(|row| timetable.as_ref()?.next_after(row.settled));
+    // One that is running is not late, however long it takes.
+    let is_running = row.is_some_and(|row| row.running.is_some() && !row.is_abandoned());
+    let timeout = job.schedule(config).timeout.0;
+    Expected { job: job.name(), enabled: timetable.is_some() && !is_running, next, timeout }
 }

@@ -279,6 +279,7 @@ const COMMANDS: &[(&str, i32, i32)] = &[
     ("tokens add backend --scope read", 78, 78),
     ("tokens list", 78, 78),
     ("tokens revoke backend", 78, 78),
+    ("dashboard login", 78, 78),
     ("limits set --org acme --feature sms_sent --reset", 78, 78),
     ("usage record --org acme --feature sms_sent --quantity 1", 78, 78),
     ("usage limits --org acme", 78, 78),

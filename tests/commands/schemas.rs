@@ -32,7 +32,7 @@ const NOW: &str = "2026-05-16T12:00:00Z";
 
 /// Every command with an answer, once at least, in an order in which each has something to say;
 /// with its exit code.
-const STORY: [(&str, i32); 69] = [
+const STORY: [(&str, i32); 70] = [
     ("config check", 3),
     ("config show", 0),
     ("db status", 0),
@@ -117,6 +117,7 @@ const STORY: [(&str, i32); 69] = [
     ("users list", 0),
     ("tokens add backend --scope read", 0),
     ("tokens list", 0),
+    ("dashboard login --org acme", 0),
     ("tokens revoke backend", 0),
     ("limits set --org acme --feature sms_sent --included 70", 0),
     ("drift list", 0),
@@ -131,6 +132,7 @@ async fn every_answer_is_what_its_schema_says() {
     test.configure(CATALOGUE);
     let (state, mail) = (files.path().join("state"), files.path().join("mail"));
     std::fs::create_dir(&state).expect("a directory");
+    test.configure("[http]\nenabled = true\n");
     test.configure(&format!("[daemon]\nstate_dir = \"{}\"\n", state.display()));
     test.configure(&format!(
         "[mail]\ntransport = \"directory\"\nfrom = \"a@example.com\"\ndirectory = \"{}\"\n",

@@ -10,6 +10,7 @@ mod listener;
 mod metrics;
 mod nginx;
 mod own_task;
+mod pages;
 mod problems;
 mod rules;
 mod seeds;

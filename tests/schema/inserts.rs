@@ -146,6 +146,11 @@ fn rows_of_periodd() -> Vec<Row> {
             "name, digest, scopes",
             "'backend', sha256('secret'), array['read']".into(),
         ),
+        (
+            "periodd_sessions",
+            "digest, token_digest, expires_at",
+            "sha256('cookie'), sha256('secret'), now()".into(),
+        ),
         ("periodd_imports", "id", "7".into()),
         (
             "periodd_import_sums",

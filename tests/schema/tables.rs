@@ -36,7 +36,7 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 13] = [
+pub(crate) const CONTROL_TABLES: [&str; 14] = [
     "periodd_api",
     "periodd_audited",
     "periodd_clocks",
@@ -48,6 +48,7 @@ pub(crate) const CONTROL_TABLES: [&str; 13] = [
     "periodd_migrations",
     "periodd_runs",
     "periodd_schedules",
+    "periodd_sessions",
     "periodd_tokens",
     "periodd_zone_months",
 ];

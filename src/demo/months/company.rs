@@ -203,7 +203,8 @@ pub(super) fn id(name: &str) -> Uuid {
 /// Sees to it that the company is there; who is there already is left alone.
 pub(super) async fn open(database: &Database, tz: &TzData, now: Instant) -> Result<(), Error> {
     sample::tier_limits(database, &LIMITS).await?;
-    let there = stored::list(database, &stored::Filter::default()).await?;
+    let there =
+        stored::list(&mut *database.connection().await?, &stored::Filter::default()).await?;
     for customer in &CUSTOMERS {
         if !there.iter().any(|org| org.slug == customer.slug) {
             orgs::add(database, tz, &customer.request(), now).await?;

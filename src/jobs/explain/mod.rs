@@ -26,7 +26,7 @@ use crate::store::reports::explain::{
     self as rows, AdjustmentRow, AlertRow, MendRow, OrgRow, PackRow, UserRow,
 };
 use crate::store::usage::ranges::Scope;
-use crate::store::{Database, StoreError, alerts};
+use crate::store::{Connection, Database, StoreError, alerts};
 use crate::tz::TzData;
 pub use copies::Copy;
 use feature::Books;
@@ -130,57 +130,69 @@ pub async fn explain(
 ) -> Result<Explanation, StoreError> {
     let mut connection = database.connection().await?;
     let mut reading = crate::store::begin(&mut connection).await?;
-    let org = rows::org(&mut reading, subject.org).await?;
+    let explanation = read(&mut reading, tz, derived, subject, now).await?;
+    reading.rollback().await?;
+    Ok(explanation)
+}
+
+/// The same in a transaction that has begun.
+pub async fn read(
+    reading: &mut Connection,
+    tz: &TzData,
+    derived: &[Target],
+    subject: Subject,
+    now: Instant,
+) -> Result<Explanation, StoreError> {
+    let org = rows::org(reading, subject.org).await?;
     let zone = tz.zone(&org.time_zone).ok();
     let open = stored_period(&org);
     let mut left = LeftOut::default();
-    let period = rows::period(&mut reading, org.id, now).await;
+    let period = rows::period(reading, org.id, now).await;
     let period = left.unless_unreadable("the period", period)?;
     let start = period.map(|period| period.start);
-    let features = rows::features(&mut reading, org.id, now).await;
+    let features = rows::features(reading, org.id, now).await;
     let features = left.unless_unreadable("usage and limits", features)?;
     let bounds = period.map(stretches).unwrap_or_default();
     let metrics = match period {
         Some(period) => {
-            let metrics = rows::metrics(&mut reading, org.id, None, period, &bounds).await;
+            let metrics = rows::metrics(reading, org.id, None, period, &bounds).await;
             left.unless_unreadable("usage over time", metrics)?
         }
         None => Vec::new(),
     };
     let waiting = match open {
-        Some(open) => rows::uncounted_before(&mut reading, org.id, open.start).await?,
+        Some(open) => rows::uncounted_before(reading, org.id, open.start).await?,
         None => 0,
     };
     let last_end = org.next_period_ends.last().copied().or(open.map(|open| open.end));
     let ahead = match last_end {
         Some(last) => {
-            let ahead = rows::dated_from(&mut reading, org.id, last).await;
+            let ahead = rows::dated_from(reading, org.id, last).await;
             left.unless_unreadable("metrics dated in the future", ahead)?
         }
         None => (0, None),
     };
-    let derived = copies::of_columns(&mut reading, derived, &org, now).await;
+    let derived = copies::of_columns(reading, derived, &org, now).await;
     let derived = left.unless_unreadable("derived columns", derived)?;
-    let offers = left.unless_unreadable("offers", content::offers(&mut reading).await)?;
+    let offers = left.unless_unreadable("offers", content::offers(reading).await)?;
     let named = features.iter().map(|row| row.feature.as_str());
-    let pace = Pace::read(&mut reading, org.id, zone.as_ref(), named, now).await;
+    let pace = Pace::read(reading, org.id, zone.as_ref(), named, now).await;
     let pace = left.unless_unreadable("usage rate", pace)?;
-    let mends = left.unless_unreadable("repairs", rows::mends(&mut reading, org.id).await)?;
-    let alerts = left.unless_unreadable("alerts", rows::alerts(&mut reading, org.id).await)?;
-    let packs = left.unless_unreadable("packs", rows::packs(&mut reading, org.id, start).await)?;
-    let users = rows::users(&mut reading, org.id, subject.user, SCRAPES, start).await;
+    let mends = left.unless_unreadable("repairs", rows::mends(reading, org.id).await)?;
+    let alerts = left.unless_unreadable("alerts", rows::alerts(reading, org.id).await)?;
+    let packs = left.unless_unreadable("packs", rows::packs(reading, org.id, start).await)?;
+    let users = rows::users(reading, org.id, subject.user, SCRAPES, start).await;
     let users = left.unless_unreadable("users", users)?;
-    let adjustments = rows::adjustments(&mut reading, org.id).await;
+    let adjustments = rows::adjustments(reading, org.id).await;
     let adjustments = left.unless_unreadable("late usage", adjustments)?;
-    let contacts = settings::contacts(&mut reading, org.id).await;
+    let contacts = settings::contacts(reading, org.id).await;
     let contacts = left.unless_unreadable("contacts", contacts)?;
-    let people = alerts::people(&mut reading, &[org.id]).await?.into_iter();
+    let people = alerts::people(reading, &[org.id]).await?.into_iter();
     let people = people.map(|(_, person)| person).collect();
     let audience = Audience { org: org.slug.clone(), people };
-    let closed = orgs::closed(&mut reading, org.id, CLOSED_SHOWN).await;
+    let closed = orgs::closed(reading, org.id, CLOSED_SHOWN).await;
     let closed = left.unless_unreadable("closed periods", closed)?;
-    let unreadable = cells::unreadable(&mut reading, Scope::Org(org.id)).await?;
-    reading.rollback().await?;
+    let unreadable = cells::unreadable(reading, Scope::Org(org.id)).await?;
 
     let is_open = period == open;
     let (bounds, metrics, pace, derived) = (&bounds, &metrics, &pace, &derived);

@@ -559,6 +559,26 @@ pub struct EmailRow {
     pub recorded_at: Instant,
 }
 
+/// The last emails of one org, newest first.
+pub async fn of_org(
+    connection: &mut PgConnection,
+    org: Uuid,
+    limit: i64,
+) -> Result<Vec<EmailRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        EmailRow,
+        "select m.id, o.slug as org, m.feature, m.threshold, m.period_start, m.period_end,
+                m.recipient, m.state, m.attempts, m.next_attempt_at, m.settled_at, m.answer,
+                m.message_id, m.recorded_at
+         from periodd_outbox m join organizations o on o.id = m.org_id
+         where m.org_id = $1
+         order by m.recorded_at desc, m.id limit $2",
+        org,
+        limit
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
 /// Emails of one org or of all, of one state or of any, newest first.
 pub async fn list(
     database: &Database,

@@ -175,6 +175,10 @@ pub struct Filter {
     pub due: Option<Instant>,
     /// With a slug behind this one.
     pub after: Option<String>,
+    /// With this slug or one behind it.
+    pub from: Option<String>,
+    /// With a name that contains this, in any case of letters.
+    pub name_has: Option<String>,
     /// By the end of the open period, soonest first, instead of by slug.
     pub by_end: bool,
     /// At most so many.
@@ -184,11 +188,14 @@ pub struct Filter {
 /// One org.
 pub async fn view(database: &Database, org: Uuid) -> Result<Option<OrgView>, StoreError> {
     let filter = Filter { only: Some(org), ..Filter::default() };
-    Ok(list(database, &filter).await?.pop())
+    Ok(list(&mut *database.connection().await?, &filter).await?.pop())
 }
 
 /// Lists orgs.
-pub async fn list(database: &Database, filter: &Filter) -> Result<Vec<OrgView>, StoreError> {
+pub async fn list(
+    connection: &mut PgConnection,
+    filter: &Filter,
+) -> Result<Vec<OrgView>, StoreError> {
     let orgs = sqlx::query_as!(
         OrgView,
         r#"select o.id, o.slug, o.name, o.time_zone, o.cycle, o.anchor_day, o.anchor_month,
@@ -215,6 +222,8 @@ pub async fn list(database: &Database, filter: &Filter) -> Result<Vec<OrgView>, 
              and ($5::timestamptz is null
                   or o.current_period_end <= $5 and o.parked_at is null)
              and ($6::text is null or o.slug > $6)
+             and ($9::text is null or o.slug >= $9)
+             and ($10::text is null or strpos(lower(o.name), lower($10)) > 0)
            order by case when $7::boolean then o.current_period_end end nulls last, o.slug
            limit $8"#,
         filter.only,
@@ -224,9 +233,11 @@ pub async fn list(database: &Database, filter: &Filter) -> Result<Vec<OrgView>, 
         filter.due,
         filter.after,
         filter.by_end,
-        filter.limit
+        filter.limit,
+        filter.from,
+        filter.name_has
     );
-    let orgs = orgs.fetch_all(&mut *database.connection().await?).await?;
+    let orgs = orgs.fetch_all(connection).await?;
     Ok(orgs.into_iter().map(OrgView::named).collect())
 }
 

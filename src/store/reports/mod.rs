@@ -8,4 +8,5 @@ pub mod doctor;
 pub mod explain;
 pub mod facts;
 pub mod history;
+pub mod overview;
 pub mod status;

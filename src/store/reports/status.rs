@@ -348,40 +348,64 @@ pub struct NextBoundary {
     pub orgs: i64,
 }
 
+/// Which ends of periods are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// After this instant …
+    pub after: Instant,
+    /// … and not after this one; `None`: however late.
+    pub until: Option<Instant>,
+    /// So many instants at most.
+    pub instants: i64,
+    /// So many orgs of each are counted.
+    pub orgs: i64,
+}
+
 /// The next few instants at which periods end, with the zones that they end in.
-///
-/// Each end's orgs are counted in the order of the index: without one, the planner expects as many
-/// of each end, and reads the whole table for an end that few share.
 pub async fn next_boundaries(
     connection: &mut PgConnection,
     now: Instant,
     instants: i64,
+) -> Result<Vec<NextBoundary>, StoreError> {
+    boundaries(connection, Ends { after: now, until: None, instants, orgs: MANY_ENDING }).await
+}
+
+/// The instants at which periods end, with the zones that they end in.
+///
+/// Each end's orgs are counted in the order of the index: without one, the planner expects as many
+/// of each end, and reads the whole table for an end that few share.
+pub async fn boundaries(
+    connection: &mut PgConnection,
+    ends: Ends,
 ) -> Result<Vec<NextBoundary>, StoreError> {
     let rows = sqlx::query_as!(
         NextBoundary,
         r#"with recursive ends (at) as (
                (select current_period_end from organizations
                 where parked_at is null and current_period_end > $1
-                  and current_period_end <= '9999-12-31 23:59:59.999999+00'
+                  and current_period_end
+                      <= coalesce($2::timestamptz, '9999-12-31 23:59:59.999999+00')
                 order by current_period_end, id limit 1)
                union all
                select (select o.current_period_end from organizations o
                        where o.parked_at is null and o.current_period_end > e.at
-                         and o.current_period_end <= '9999-12-31 23:59:59.999999+00'
+                         and o.current_period_end
+                             <= coalesce($2::timestamptz, '9999-12-31 23:59:59.999999+00')
                        order by o.current_period_end, o.id limit 1)
                from ends e where e.at is not null)
            select e.at as "at!", z.time_zone as "time_zone!", z.orgs as "orgs!"
-           from (select at from ends where at is not null limit $2) as e,
+           from (select at from ends where at is not null limit $3) as e,
                 lateral (
                     select sample.time_zone, count(*) as orgs
                     from (select o.time_zone from organizations o
                           where o.parked_at is null and o.current_period_end = e.at
-                          order by o.current_period_end, o.id limit $3) as sample
+                          order by o.current_period_end, o.id limit $4) as sample
                     group by 1) as z
            order by 1, 2"#,
-        now,
-        instants,
-        MANY_ENDING
+        ends.after,
+        ends.until,
+        ends.instants,
+        ends.orgs
     );
     Ok(rows.fetch_all(connection).await?)
 }
@@ -543,7 +567,7 @@ pub enum ReadOnly {
 pub async fn read_only(connection: &mut PgConnection) -> Result<Option<ReadOnly>, StoreError> {
     let row = sqlx::query!(
         r#"select pg_is_in_recovery() as "is_standby!",
-                  current_setting('transaction_read_only') = 'on' as "is_read_only!""#
+                  current_setting('default_transaction_read_only') = 'on' as "is_read_only!""#
     );
     let row = row.fetch_one(connection).await?;
     Ok(match (row.is_standby, row.is_read_only) {

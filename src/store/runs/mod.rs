@@ -36,6 +36,15 @@ impl Origin {
             Self::Command => "command",
         }
     }
+
+    /// As people read it, after "started by".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Schedule => "its schedule",
+            Self::Boundary => "the end of a period",
+            Self::Command => "a command",
+        }
+    }
 }
 
 /// What became of a run.
@@ -105,6 +114,30 @@ pub struct Run {
     pub error: Option<String>,
 }
 
+impl Run {
+    /// When it began; when it was due, or was skipped, where it never began.
+    pub fn began(&self) -> Option<Instant> {
+        self.started_at.or(self.occurrence).or(self.finished_at)
+    }
+
+    /// How long it took, in milliseconds.
+    pub fn took_ms(&self) -> Option<i64> {
+        let took = self.finished_at?.since(self.started_at?);
+        i64::try_from(took.as_millis()).ok()
+    }
+
+    /// What became of it, with the reason of a skip.
+    pub fn outcome_in_words(&self) -> String {
+        match &self.reason {
+            Some(reason) if self.occurrences > 1 => {
+                format!("skipped: {reason} ({} occurrences)", self.occurrences)
+            }
+            Some(reason) => format!("skipped: {reason}"),
+            None => self.outcome.name().to_owned(),
+        }
+    }
+}
+
 /// Counts are kept as text here, and are JSON for whoever reads them.
 #[expect(clippy::ref_option, reason = "serde hands the field over like this")]
 fn as_json<S: serde::Serializer>(counts: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
@@ -151,6 +184,26 @@ pub async fn list(
         filter.id,
         filter.since,
         filter.before,
+        limit
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// The runs that ended, or were skipped, at `since` or later, in real time; the newest first,
+/// `limit` at most.
+pub async fn ended_since(
+    connection: &mut PgConnection,
+    since: Instant,
+    limit: i64,
+) -> Result<Vec<Run>, StoreError> {
+    let rows = sqlx::query_as!(
+        Run,
+        r#"select id, job, trigger as "trigger: Origin", occurrence, last_occurrence, occurrences,
+                  outcome as "outcome: Outcome", reason, replica, attempts, started_at,
+                  finished_at, lateness_ms, counts::text, error
+           from periodd_runs where finished_at >= $1
+           order by finished_at desc, id desc limit $2"#,
+        since,
         limit
     );
     Ok(rows.fetch_all(connection).await?)

@@ -3,6 +3,7 @@
 //! Never: a token itself in the database.
 
 pub mod secret;
+pub mod sessions;
 
 use jiff::SignedDuration;
 use sqlx::PgConnection;

@@ -1,4 +1,4 @@
-//! Tokens of the HTTP server: made here, shown once, kept as a digest.
+//! Secrets of the HTTP server, tokens and sessions: made here, shown once, kept as a digest.
 
 use std::fmt::Write;
 

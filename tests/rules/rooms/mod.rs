@@ -29,7 +29,13 @@ const ROOMS: [(&str, &[&str]); 23] = [
     ("mail", &["billing", "files", "text"]),
     ("jobs", &["billing", "command", "store", "mail", "clock", "cluster", "config", "tz", "files"]),
     ("import", &["billing", "command", "store", "jobs", "tz"]),
-    ("http", &["billing", "charts", "store", "jobs", "config", "clock", "tz", "text", "csv"]),
+    (
+        "http",
+        &[
+            "billing", "charts", "command", "store", "jobs", "schedule", "config", "clock", "tz",
+            "text", "csv",
+        ],
+    ),
     ("schedule", &["billing", "store", "jobs", "config", "clock", "tz"]),
     ("daemon", &["*"]),
     ("demo", &["*"]),

@@ -1,0 +1,61 @@
+//! Times as pages show them: on one clock, with the time from now beside it. The script can show
+//! each on another clock, by the instant that stands with it.
+
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use crate::billing::when::{relative, shown};
+use crate::billing::{Instant, Zone};
+
+/// An instant, as a page shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Moment {
+    /// For programs.
+    at: String,
+    /// On the clock of the page, with the abbreviation of its zone.
+    text: String,
+    /// From now: "in 3 h 20 min".
+    pub(super) relative: String,
+}
+
+impl Moment {
+    /// On the clock of the page.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The clock of a page, or of a part of one.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    zone: Zone,
+    pub(super) now: Instant,
+}
+
+impl Clock {
+    /// Of what belongs to no org.
+    pub(super) fn utc(now: Instant) -> Self {
+        Self::of(Zone::utc(), now)
+    }
+
+    /// Of an org.
+    pub(super) fn of(zone: Zone, now: Instant) -> Self {
+        Self { zone, now }
+    }
+
+    /// An instant on this clock.
+    pub(super) fn moment(&self, at: Instant) -> Moment {
+        let text = shown(&self.zone, at);
+        Moment { at: at.to_string(), text, relative: relative(at.since(self.now)) }
+    }
+
+    /// How long ago, or until then, in words.
+    pub(super) fn relative(&self, at: Instant) -> String {
+        relative(at.since(self.now))
+    }
+
+    /// An instant so long before now.
+    pub(super) fn before(&self, span: SignedDuration) -> Instant {
+        self.now.plus(-span).unwrap_or(self.now)
+    }
+}

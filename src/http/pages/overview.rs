@@ -1,0 +1,95 @@
+//! What the first page shows of all orgs, read in blocks: one that fails or takes too long says so,
+//! and the others stand.
+
+use jiff::SignedDuration;
+
+use super::parts::Unread;
+use crate::billing::Instant;
+use crate::http::problem::Problem;
+use crate::http::turns::Turns;
+use crate::jobs::status::{Status, Surroundings, status_beside};
+use crate::schedule::expected;
+use crate::store::reports::facts::{self, Backlog};
+use crate::store::reports::overview::{self, Repairs, Size};
+use crate::store::reports::status::{Ends, NextBoundary, boundaries};
+use crate::store::runs::{self, Run, schedules};
+use crate::store::{Connection, Database, StoreError, server_now};
+use crate::{config::Config, tz::TzData};
+
+/// How far the wave reaches.
+pub(super) const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const BEHIND: SignedDuration = SignedDuration::from_hours(3);
+/// Repairs are counted for so long.
+const REPAIRED_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Instants of the wave, and the orgs of each that are counted.
+pub(super) const INSTANTS: i64 = 100;
+pub(super) const OF_EACH: i64 = 2_000;
+/// Runs of the last hours that are read.
+const RUNS: i64 = 1_000;
+
+/// What was read at one time.
+pub(in crate::http) struct Overview {
+    pub(super) now: Instant,
+    pub(super) status: Result<Status, Unread>,
+    pub(super) size: Result<Size, Unread>,
+    pub(super) wave: Result<Wave, Unread>,
+    pub(super) repairs: Result<Repairs, Unread>,
+}
+
+/// The ends of periods around now.
+pub(super) struct Wave {
+    /// Those to come.
+    pub(super) to_come: Vec<NextBoundary>,
+    /// Those that have passed and are not closed.
+    pub(super) overdue: Vec<Backlog>,
+    /// Runs that ended lately, the newest first.
+    pub(super) runs: Vec<Run>,
+}
+
+/// Reads all of it.
+///
+/// # Errors
+/// When the database does not even say what time it is.
+pub(super) async fn see(
+    database: &Database,
+    turns: &Turns,
+    config: &Config,
+    tz: &TzData,
+) -> Result<Overview, Problem> {
+    let now = server_now(&mut *turns.take().await?).await?;
+    let ago = |span: SignedDuration| now.plus(-span).unwrap_or(now);
+    let status = block(turns, async |look| {
+        let rows = schedules::all(look).await?;
+        let clock = database.look_at_clock().await?;
+        let jobs = expected(config, tz, &rows);
+        let around = Surroundings::look(database, config, tz, jobs, false).await;
+        status_beside(look, rows, around, clock, now).await
+    });
+    let status = status.await;
+    let size = block(turns, overview::size).await;
+    let wave = block(turns, async |look| {
+        let until = now.plus(AHEAD).ok();
+        let ends = Ends { after: now, until, instants: INSTANTS, orgs: OF_EACH };
+        Ok(Wave {
+            to_come: boundaries(look, ends).await?,
+            overdue: facts::backlog(look, now).await?,
+            runs: runs::ended_since(look, ago(BEHIND), RUNS).await?,
+        })
+    });
+    let wave = wave.await;
+    let since = ago(REPAIRED_WITHIN);
+    let repairs = block(turns, async |look| overview::repairs(look, since).await).await;
+    Ok(Overview { now, status, size, wave, repairs })
+}
+
+/// Reads one block, in a transaction of its own.
+pub(super) async fn block<T>(
+    turns: &Turns,
+    read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
+) -> Result<T, Unread> {
+    let mut turn = turns.take().await.map_err(|problem| Unread::because(&problem.detail))?;
+    let mut look = overview::begin(&mut turn).await?;
+    let found = read(&mut look).await?;
+    look.rollback().await.map_err(StoreError::from)?;
+    Ok(found)
+}

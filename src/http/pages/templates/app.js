@@ -1,0 +1,192 @@
+// What the pages do where a browser runs scripts: times on another clock, commands to copy, keys,
+// and figures that renew themselves. Every page is whole without it.
+'use strict'
+
+const kept = (name) => { try { return localStorage.getItem(name) ?? '' } catch { return '' } }
+const keep = (name, value) => { try { localStorage.setItem(name, value) } catch { /* for this page alone */ } }
+const all = (selector, within = document) => [...within.querySelectorAll(selector)]
+const one = (selector, within = document) => within.querySelector(selector)
+const make = (tag, text, more = {}) => Object.assign(document.createElement(tag), { textContent: text }, more)
+
+// Times.
+
+const own = new Intl.DateTimeFormat('sv-SE', {
+  year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', timeZoneName: 'short',
+})
+
+function onClock(at, clock) {
+  const date = new Date(at)
+  if (clock === 'own') return own.format(date)
+  const seconds = date.getUTCSeconds() ? 19 : 16
+  return `${date.toISOString().slice(0, seconds).replace('T', ' ')} UTC`
+}
+
+function showTimes(within) {
+  const clock = kept('times')
+  for (const time of all('time', within)) {
+    time.dataset.text ??= time.textContent
+    time.textContent = clock ? onClock(time.dateTime, clock) : time.dataset.text
+    time.title = onClock(time.dateTime, 'utc')
+  }
+}
+
+// Commands.
+
+function addCopying(within) {
+  for (const command of all('.command', within)) {
+    if (one('button', command)) continue
+    const button = make('button', 'Copy', { type: 'button', className: 'quiet' })
+    const text = one('code', command).textContent
+    button.setAttribute('aria-label', `Copy: ${text}`)
+    button.addEventListener('click', async () => {
+      let copied = true
+      try { await navigator.clipboard.writeText(text) } catch { copied = false }
+      if (!copied) getSelection().selectAllChildren(one('code', command))
+      button.textContent = copied ? 'Copied' : 'Selected'
+      setTimeout(() => { button.textContent = 'Copy' }, 2000)
+    })
+    command.append(button)
+  }
+}
+
+// Figures that renew themselves: changed blocks are replaced in place. What is in use stays.
+
+const EVERY = 10_000
+let isPaused = false
+let hasFailedSince = ''
+let timer
+
+function isInUse(block) {
+  const selection = getSelection()
+  const isSelected = !selection.isCollapsed && block.contains(selection.anchorNode)
+  return isSelected || block.contains(document.activeElement)
+}
+
+function renew(block, fresh) {
+  const open = all('details[open]', block).map((details) => details.id)
+  block.replaceChildren(...fresh.childNodes)
+  for (const details of all('details', block)) if (open.includes(details.id)) details.open = true
+  dress(block)
+}
+
+function problems() {
+  return all('.findings .problem > div > p:first-child').map((problem) => problem.textContent)
+}
+
+function say(state, isLate) {
+  const place = one('#as-of .state')
+  place.textContent = state
+  place.classList.toggle('late', isLate)
+  place.hidden = false
+  document.body.classList.toggle('stale', isLate)
+}
+
+async function look() {
+  clearTimeout(timer)
+  timer = setTimeout(look, EVERY)
+  if (isPaused || document.hidden) return
+  try {
+    const answer = await fetch(location.href, { headers: { accept: 'text/html' }, redirect: 'manual' })
+    if (answer.type === 'opaqueredirect') return location.reload()
+    if (!answer.ok) throw new Error(answer.statusText)
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html')
+    const known = problems()
+    for (const block of all('[data-block]')) {
+      const fresh = page.getElementById(block.id)
+      if (!fresh || isInUse(block) || block.dataset.html === fresh.innerHTML) continue
+      block.dataset.html = fresh.innerHTML
+      renew(block, fresh)
+    }
+    one('#as-of time').replaceWith(one('#as-of time', page))
+    showTimes(one('#as-of'))
+    hasFailedSince = ''
+    say('Live.', false)
+    const fresh = problems().filter((problem) => !known.includes(problem))
+    if (fresh.length) one('#said').textContent = `New problem: ${fresh.join('; ')}`
+  } catch {
+    hasFailedSince ||= onClock(Date.now(), kept('times') || 'utc')
+    say(`Not live since ${hasFailedSince}.`, true)
+  }
+}
+
+function pause() {
+  isPaused = !isPaused
+  say(isPaused ? 'Paused.' : 'Live.', false)
+  if (!isPaused) look()
+}
+
+// Keys.
+
+const pages = { n: '/', o: '/orgs', r: '/runs' }
+let goes = false
+
+function step(by) {
+  const rows = all('main tbody tr').filter((row) => one('a', row))
+  if (!rows.length) return
+  const at = rows.findIndex((row) => 'at' in row.dataset)
+  const next = rows[Math.min(Math.max(at + by, 0), rows.length - 1)]
+  if (at >= 0) delete rows[at].dataset.at
+  next.dataset.at = ''
+  one('a', next).focus()
+  next.scrollIntoView({ block: 'nearest' })
+}
+
+function search() {
+  const field = one('[data-search]')
+  if (field) { field.focus(); field.select() } else location.assign('/orgs')
+}
+
+function help() {
+  if (one('dialog')) return one('dialog').showModal()
+  const dialog = document.createElement('dialog')
+  dialog.setAttribute('aria-labelledby', 'keys-title')
+  dialog.append(make('h2', 'Keyboard', { id: 'keys-title' }))
+  const list = document.createElement('dl')
+  for (const [key, does] of [['/', 'find a customer'], ['g n', 'now'], ['g o', 'orgs'], ['g r', 'runs'],
+    ['j k', 'next and previous row'], ['r', 'pause, or go on'], ['?', 'these keys']]) {
+    const term = document.createElement('dt')
+    term.append(make('kbd', key))
+    list.append(term, make('dd', does))
+  }
+  const label = document.createElement('label')
+  const box = make('input', '', { type: 'checkbox', checked: kept('keys') !== 'off' })
+  box.addEventListener('change', () => keep('keys', box.checked ? 'on' : 'off'))
+  label.append(box, ' Use these keys')
+  const close = make('button', 'Close', { className: 'quiet' })
+  close.addEventListener('click', () => dialog.close())
+  dialog.append(list, label, close)
+  document.body.append(dialog)
+  dialog.showModal()
+}
+
+document.addEventListener('keydown', (event) => {
+  const isTyping = event.target.closest('input, select, textarea, dialog')
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || kept('keys') === 'off') return
+  const does = goes
+    ? () => { if (pages[event.key]) location.assign(pages[event.key]) }
+    : { '/': search, '?': help, j: () => step(1), k: () => step(-1), r: pause, g: () => {} }[event.key]
+  goes = !goes && event.key === 'g'
+  if (!does) return
+  event.preventDefault()
+  does()
+})
+
+// Begins.
+
+function dress(within) {
+  showTimes(within)
+  addCopying(within)
+}
+
+for (const block of all('[data-block]')) block.dataset.html = block.innerHTML
+dress(document)
+if (one('#times')) {
+  one('.choices').hidden = false
+  one('#times').value = kept('times')
+  one('#times').addEventListener('change', (event) => { keep('times', event.target.value); showTimes(document) })
+  one('#keys').addEventListener('click', help)
+}
+if (one('[data-renews]')) {
+  timer = setTimeout(look, EVERY)
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) look() })
+}
