@@ -675,6 +675,21 @@ alter table periodd_schedules add constraint periodd_schedules_settled_range CHE
 alter table periodd_schedules add constraint periodd_schedules_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'boundary'::text])));
 alter table periodd_schedules enable row level security;
 
+create table periodd_sessions (
+    created_at timestamp with time zone not null default now(),
+    digest bytea not null,
+    expires_at timestamp with time zone not null,
+    is_link boolean not null default false,
+    token_digest bytea not null
+);
+alter table periodd_sessions add constraint periodd_sessions_created_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> created_at));
+alter table periodd_sessions add constraint periodd_sessions_digest_check CHECK ((octet_length(digest) = 32));
+alter table periodd_sessions add constraint periodd_sessions_expires_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> expires_at));
+alter table periodd_sessions add constraint periodd_sessions_pkey PRIMARY KEY (digest);
+alter table periodd_sessions add constraint periodd_sessions_token_digest_check CHECK ((octet_length(token_digest) = 32));
+CREATE INDEX periodd_sessions_expired ON periodd_sessions USING btree (expires_at);
+alter table periodd_sessions enable row level security;
+
 create table periodd_suppressions (
     email text not null,
     org_id uuid not null,

@@ -341,7 +341,8 @@ async fn texts_of_others_are_text_everywhere() {
              update organizations set name = {quoted} || '{long}', subscription_status = {quoted},
                     parked_at = now(), parked_reason = {quoted}, parked_code = 'by_hand';
              insert into organizations (slug, name, time_zone) values ({quoted}, '=cmd', {quoted});
-             insert into org_contacts (org_id, email) values ('{id}', {quoted} || '@a.example');
+             insert into users (organization_id, email)
+                values ('{id}', {quoted} || '@a.example');
              insert into overage_packs (org_id, feature, quantity, reference)
                 values ('{id}', lower({quoted}), 5, {quoted});
              insert into periodd_runs (job, trigger, outcome, replica, started_at, finished_at,
@@ -391,7 +392,7 @@ async fn a_block_that_cannot_be_read_says_so_and_the_page_stands() {
         ("periodd_drift", "/", 6, "1 org in 1 zone."),
         ("periodd_outbox", "/", 5, "1 org in 1 zone."),
         ("organizations", "/", 7, "How many orgs there are is not known."),
-        ("periodd_runs", "/runs", 1, "At second 0"),
+        ("periodd_runs", "/runs", 1, "Every minute."),
         ("periodd_schedules", "/runs", 1, "did not run"),
         ("organizations", "/orgs", 1, "tier"),
         ("subscription_tiers", "/orgs", 1, "acme"),
