@@ -309,7 +309,7 @@ async fn written(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
     let now = server_now(&mut *call.turn().await?).await?;
     let limit = Some(i64::try_from(WRITTEN).unwrap_or(i64::MAX));
     let after = call.parameter("after").map(str::to_owned);
-    let filter = Filter { limit, after, ..asked.filter(now, WRITTEN) };
+    let filter = Filter { after, limit, ..asked.filter(now, WRITTEN) };
     let mut turn = call.turn().await?;
     let orgs = orgs::list(&mut turn, &filter).await?;
     drop(turn);

@@ -291,6 +291,6 @@ async fn one(call: Call) -> Result<Answer, Problem> {
     add("By", Some(Cell::text(&run.replica)));
     add("Attempts", (run.attempts > 1).then(|| Cell::number(run.attempts)));
     add("Did", did(&run).map(Cell::text));
-    let error = run.error.as_deref().map(|error| crate::text::visible_lines(error));
+    let error = run.error.as_deref().map(crate::text::visible_lines);
     html("run.html", &frame(&call, &format!("Run {id}"), &clock), &One { id, facts, error })
 }
