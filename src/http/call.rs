@@ -197,7 +197,7 @@ async fn work(
         };
         let body = if route.bodies.is_empty() { Bytes::new() } else { read(&shared, body).await? };
         let headers = parts.headers;
-        let call = Call { shared, token, headers, body, client, upgrade, path, query };
+        let call = Call { shared, token, headers, body, upgrade, client, path, query };
         (route.handler)(call).await
     };
     let mut answer = answered.await.unwrap_or_else(|problem| refusal(route, &problem, id));

@@ -285,8 +285,7 @@ async fn an_event_is_the_functions_in_every_state_of_an_org() {
     let base = format!("'{now}'::timestamptz");
     let (events, function) = (served_at(&base).await, served_at(&base).await);
     let mut recorded = 0;
-    // Of a parked org events are recorded, and counted once it is not parked any more.
-    for (slug, ..) in STATES.into_iter().filter(|(slug, ..)| *slug != "parked") {
+    for (slug, ..) in STATES {
         for (number, (feature, quantity, days_ago)) in [
             ("scrapes", "3.25", 0),
             ("SMS_SENT", "7", 5),

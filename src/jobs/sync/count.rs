@@ -22,7 +22,8 @@ impl Job<'_> {
     ) -> Result<(), StoreError> {
         if let Some(orgs) = orgs {
             let mut reading = begin_within(connection, LockTimeout::Long).await?;
-            let waiting = counting::waiting_in(&mut reading, orgs).await?;
+            let parked_too = self.request.serves_parked;
+            let waiting = counting::waiting_in(&mut reading, orgs, parked_too).await?;
             reading.commit().await?;
             return self.count_page(connection, &waiting, pass).await;
         }

@@ -60,6 +60,9 @@ pub enum Scope {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub scope: Scope,
+    /// Is the usage of parked orgs in scope counted, too? For what an application has just recorded:
+    /// it is served as by the functions.
+    pub serves_parked: bool,
     /// The derived columns: see [`targets`].
     pub columns: Columns,
     /// How late usage is decided.
@@ -84,6 +87,7 @@ impl Request {
     pub fn standing(config: &config::sections::Sync, columns: Columns) -> Self {
         Self {
             scope: Scope::All,
+            serves_parked: false,
             columns,
             rules: rules(config),
             max_fix_ratio: config.max_fix_ratio,

@@ -117,7 +117,7 @@ pub async fn record(database: &Database, request: Request) -> Result<Report, Sto
     }
     // What is recorded is recorded; what is not counted now the next sync counts.
     let scope = Scope::Orgs(orgs);
-    let request = sync::Request { scope, ..sync };
+    let request = sync::Request { scope, serves_parked: true, ..sync };
     match sync::count(database, &request, std::sync::Arc::new(|_| {})).await {
         Ok(counted) => report.counted = counted.metrics_counted,
         Err(error) => tracing::warn!(%error, "recorded events are not counted yet"),

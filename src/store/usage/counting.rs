@@ -68,10 +68,11 @@ pub async fn waiting(
     Ok(WaitingPage { orgs: orgs.collect(), next })
 }
 
-/// What waits in some orgs, but for parked ones.
+/// What waits in some orgs; in parked ones only if they are to be served, too.
 pub async fn waiting_in(
     connection: &mut PgConnection,
     orgs: &[Uuid],
+    parked_too: bool,
 ) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query!(
         r#"select m.organization_id as "org!",
@@ -80,9 +81,11 @@ pub async fn waiting_in(
                   least(greatest(max(m.created_at), '0001-01-01 00:00:00+00'),
                         '9999-12-30 00:00:00+00') as "last!"
            from usage_metrics m join organizations o on o.id = m.organization_id
-           where m.organization_id = any($1) and m.counted_at is null and o.parked_at is null
+           where m.organization_id = any($1) and m.counted_at is null
+             and (o.parked_at is null or $2)
            group by 1 order by 1"#,
-        orgs
+        orgs,
+        parked_too
     );
     let rows = rows.fetch_all(connection).await?;
     let waiting =
