@@ -59,7 +59,8 @@ fn page(width: u16) -> (PathBuf, f64) {
         let height = svg.split("height=\"").nth(1).and_then(|rest| rest.split('"').next());
         high += height.and_then(|height| height.parse().ok()).unwrap_or(20.0) + 75.0;
         let finding = periodd::text::escaped(&chart.finding);
-        body += &format!("<figure id=\"{name}\"><h2>{name}</h2><p>{finding}</p>{svg}</figure>\n");
+        let heading = format!("<h2>{name}</h2><p>{finding}</p>");
+        body.extend(["<figure id=\"", &name, "\">", &heading, &svg, "</figure>\n"]);
     }
     let file = directory().join(format!("{width}.html"));
     let document = format!(

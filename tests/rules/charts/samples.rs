@@ -418,7 +418,7 @@ pub(crate) fn packs(number: usize) -> Drawdown {
     let units = Quantity::units;
     let step =
         |text: &str, kind, remaining| Step { at: at(text), kind, remaining: units(remaining) };
-    let packs = vec![
+    let packs = [
         drawdown::Pack {
             name: "order-4".to_owned(),
             granted: units(600),
