@@ -25,7 +25,7 @@ fn file(call: &Call) -> Result<Answer, Problem> {
     let files = [&STYLE, &SCRIPT, &ICON];
     let found = files.into_iter().find(|file| file.name == call.part("name"));
     let found = found.ok_or_else(|| Problem::new(Code::NotFound, "no file has that name"))?;
-    let mut answer = of(found.media_type, found.text);
+    let mut answer = of(found.media_type, found.text.as_str());
     let for_ever = HeaderValue::from_static("public, max-age=31536000, immutable");
     answer.headers_mut().insert(header::CACHE_CONTROL, for_ever);
     Ok(answer)

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::billing::when::{relative, shown};
 use crate::billing::{Instant, Zone};
+use crate::charts::When;
 
 /// An instant, as a page shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +42,11 @@ impl Clock {
     /// Of an org.
     pub(super) fn of(zone: Zone, now: Instant) -> Self {
         Self { zone, now }
+    }
+
+    /// How a chart writes instants on this clock.
+    pub(super) fn when(&self) -> When {
+        When::local(self.zone.clone())
     }
 
     /// An instant on this clock.

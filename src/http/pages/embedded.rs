@@ -5,24 +5,28 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+use crate::charts;
+
 /// A file.
 pub(super) struct Embedded {
     /// Its name, with its digest.
     pub(super) name: String,
     pub(super) media_type: &'static str,
-    pub(super) text: &'static str,
+    pub(super) text: String,
 }
 
 impl Embedded {
-    fn new(stem: &str, extension: &str, media_type: &'static str, text: &'static str) -> Self {
+    fn new(stem: &str, extension: &str, media_type: &'static str, text: impl Into<String>) -> Self {
+        let text = text.into();
         let digest = format!("{:x}", Sha256::digest(text.as_bytes()));
         Self { name: format!("{stem}.{}.{extension}", &digest[..16]), media_type, text }
     }
 }
 
-/// How the pages look.
+/// How the pages and their charts look.
 pub(super) static STYLE: LazyLock<Embedded> = LazyLock::new(|| {
-    Embedded::new("app", "css", "text/css; charset=utf-8", include_str!("templates/app.css"))
+    let text = [include_str!("templates/app.css"), charts::STYLE].concat();
+    Embedded::new("app", "css", "text/css; charset=utf-8", text)
 });
 
 /// What the pages do where a browser runs scripts.

@@ -20,6 +20,7 @@ mod orgs;
 pub(super) mod origin;
 mod overview;
 mod parts;
+mod picture;
 pub(super) mod refused;
 mod runs;
 

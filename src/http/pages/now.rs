@@ -9,10 +9,13 @@ use super::frame::{Frame, html};
 use super::overview::{OF_EACH, Overview, Wave, see};
 use super::page;
 use super::parts::{Block, Cell, Found, Table, Tone, grouped};
+use super::picture::Picture;
 use super::refused::lead_to;
 use super::runs::{LATE_MS, daemons};
 use crate::billing::Instant;
 use crate::billing::when::millis;
+use crate::charts::When;
+use crate::charts::wave::{self as chart, End, State};
 use crate::command::Command;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Route, Sees};
@@ -50,6 +53,7 @@ struct Now {
     pending: Block<Vec<Line>>,
     repaired: Block<Number>,
     audited: Block<Option<Moment>>,
+    wave: Block<Picture>,
     to_come: Block<Table>,
     past: Block<Table>,
     daemons: Block<Table>,
@@ -112,6 +116,7 @@ fn view(seen: &Overview, clock: &Clock, tz: &TzData) -> Now {
         pending: Block::of(&seen.status, |status| pending(status, clock)),
         repaired: Block::of(&seen.repairs, |repairs| repaired(*repairs, clock)),
         audited: Block::of(&seen.status, |status| audited(status, clock)),
+        wave: Block::of(&seen.wave, |wave| picture(wave, seen.now, tz)),
         to_come: Block::of(&seen.wave, |wave| to_come(wave, clock, tz)),
         past: Block::of(&seen.wave, |wave| past(wave, clock)),
         daemons: Block::of(&seen.status, |status| daemons(status, clock)),
@@ -229,6 +234,21 @@ fn repaired(repairs: Repairs, clock: &Clock) -> Number {
 fn audited(status: &Status, clock: &Clock) -> Option<Moment> {
     let audit = status.runs.iter().find(|run| run.job == Job::Audit.name());
     audit.and_then(|run| run.finished_at).map(|at| clock.moment(at))
+}
+
+/// The wave of local midnights: what has ended and is not closed, and what ends in a day.
+fn picture(wave: &Wave, now: Instant, tz: &TzData) -> Picture {
+    let end = |zone: &str, at: Instant, orgs: i64, state: State| {
+        let zone = tz.zone(zone).ok()?;
+        Some(End::of(&zone, at, now, u64::try_from(orgs).unwrap_or_default(), state))
+    };
+    let overdue = wave.overdue.iter();
+    let overdue =
+        overdue.filter_map(|one| end(&one.time_zone, one.oldest, one.orgs, State::Overdue));
+    let ahead = wave.to_come.iter();
+    let ahead = ahead.filter_map(|one| end(&one.time_zone, one.at, one.orgs, State::Ahead));
+    let wave = chart::Wave { now, ends: overdue.chain(ahead).collect() };
+    Picture::of(|width| wave.chart(width, &When::utc()))
 }
 
 /// What shares a row: the instant, and the offset from UTC there.

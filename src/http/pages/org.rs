@@ -1,6 +1,8 @@
 //! `/orgs/SLUG`: why was this customer refused, and when is it over? What `explain` says, for a
 //! browser.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::clock::{Clock, Moment};
@@ -8,7 +10,9 @@ use super::frame::{Frame, html};
 use super::overview::block;
 use super::page;
 use super::parts::{Block, Cell, Found, Table, Tone, grouped, said};
-use crate::billing::{Instant, Quantity, Zone};
+use super::picture::Picture;
+use crate::billing::{self, Instant, Quantity, Zone};
+use crate::charts::closes::{Close, Closes};
 use crate::command::Command;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Route, Sees};
@@ -31,6 +35,8 @@ pub(super) const ROUTES: [Route; 1] = [page(
 /// Closed periods, and emails, that are shown.
 const CLOSED: i64 = 12;
 const EMAILS: i64 = 20;
+/// Features whose closes are drawn.
+const DRAWN: usize = 4;
 /// From this share of the allowance on a limit is near.
 const NEAR_PERCENT: i64 = 80;
 
@@ -40,6 +46,7 @@ struct Whole {
     org: Block<Org>,
     ledger: Block<Table>,
     closed: Block<Table>,
+    closes: Block<Vec<Picture>>,
     emails: Block<Table>,
 }
 
@@ -116,6 +123,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         org: Block::of(&found, |found| view(found, &clock)),
         ledger: Block::of(&ledger, |entries| self::ledger(entries, &clock)),
         closed: Block::of(&closed, |periods| self::closed(periods, &clock)),
+        closes: Block::of(&closed, |periods| closes(periods, &clock)),
         emails: Block::of(&emails, |emails| self::emails(emails, &clock)),
     };
     let frame = Frame {
@@ -307,6 +315,28 @@ fn closed(periods: &[ClosedView], clock: &Clock) -> Table {
         ]);
     }
     table
+}
+
+/// Who paid for what in each closed period, a picture for each of the first features that were used.
+fn closes(periods: &[ClosedView], clock: &Clock) -> Vec<Picture> {
+    let mut features: BTreeMap<&str, Vec<Close>> = BTreeMap::new();
+    for row in periods.iter().rev() {
+        let (Some(feature), Some(used)) = (&row.feature, row.used) else { continue };
+        let [drawn, uncovered] = [row.drawn, row.uncovered].map(Option::unwrap_or_default);
+        let beyond = drawn.plus(uncovered).unwrap_or_default();
+        let included = used.minus(beyond).unwrap_or_default();
+        let period = billing::Period { start: row.start, end: row.end };
+        let close = Close { period, included, drawn, uncovered, late: Quantity::ZERO };
+        features.entry(feature).or_default().push(close);
+    }
+    let is_used =
+        |close: &Close| [close.included, close.drawn, close.uncovered] != [Quantity::ZERO; 3];
+    let used = features.into_iter().filter(|(_, closes)| closes.iter().any(is_used));
+    let drawn = used.take(DRAWN).map(|(feature, closes)| {
+        let closes = Closes { feature: feature.to_owned(), closes };
+        Picture::of(|width| closes.chart(width, &clock.when()))
+    });
+    drawn.collect()
 }
 
 fn late(found: &Explanation, clock: &Clock) -> Table {

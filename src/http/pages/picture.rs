@@ -1,0 +1,36 @@
+//! A chart on a page, drawn for the widths that its place has: style sheets choose the one that fits.
+
+use serde::Serialize;
+
+use crate::charts::{Chart, Width};
+
+/// The widths that charts are drawn for, in CSS pixels, widest first. `app.css` shows the widest one
+/// that the window has room for; a telephone gets the table.
+const WIDTHS: [u16; 2] = [1060, 680];
+
+/// A chart in every width.
+#[derive(Serialize)]
+pub(super) struct Picture {
+    title: String,
+    finding: String,
+    drawn: Vec<Drawn>,
+}
+
+/// A chart in one width.
+#[derive(Serialize)]
+struct Drawn {
+    width: u16,
+    svg: String,
+}
+
+impl Picture {
+    pub(super) fn of(chart: impl Fn(Width) -> Chart) -> Self {
+        let (mut title, mut finding, mut drawn) = (String::new(), String::new(), Vec::new());
+        for width in WIDTHS {
+            let chart = chart(Width::px(width));
+            drawn.extend(chart.svg.map(|svg| Drawn { width, svg }));
+            (title, finding) = (chart.title, chart.finding);
+        }
+        Self { title, finding, drawn }
+    }
+}
