@@ -51,8 +51,9 @@ const MONTHS_AHEAD: SignedDuration = SignedDuration::from_hours(24 * 70);
 const SKEW_SEEN: SignedDuration = SignedDuration::from_secs(5);
 const SKEW_WRONG: SignedDuration = SignedDuration::from_mins(1);
 /// Free space below which a disk is nearly full, and below which it is worth a look.
-const DISK_FULL_PERCENT: u64 = 5;
-const DISK_NEAR_PERCENT: u64 = 15;
+/// In percent of the disk and in GiB: of a large one a few percent last for long.
+const DISK_FULL: (u64, u64) = (5, 5);
+const DISK_NEAR: (u64, u64) = (15, 20);
 /// What a person does about metrics of a time to come.
 pub(super) const REDATE: &str =
     "wait until then, or correct created_at of these rows in usage_metrics";
@@ -745,12 +746,13 @@ fn clocks(host: Instant, database: Instant) -> Option<Finding> {
 
 fn disk(disk: &Disk) -> Option<Finding> {
     let percent = disk.free.saturating_mul(100) / disk.size.max(1);
-    let finding = match percent {
-        ..DISK_FULL_PERCENT => Finding::problem,
-        DISK_FULL_PERCENT..DISK_NEAR_PERCENT => Finding::warning,
-        DISK_NEAR_PERCENT.. => return None,
-    };
     let gibibytes = disk.free >> 30;
+    let is_below = |(percents, most): (u64, u64)| percent < percents && gibibytes < most;
+    let finding = match () {
+        () if is_below(DISK_FULL) => Finding::problem,
+        () if is_below(DISK_NEAR) => Finding::warning,
+        () => return None,
+    };
     let what = format!("the disk of {} has {percent} % free ({gibibytes} GiB)", disk.path);
     let advice = format!("free some space on the disk of {}", disk.path);
     Some(finding(Check::Disk, what).mend(Mend::advice(advice)))
@@ -772,8 +774,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn disk_of(free: u64) -> Disk {
-        Disk { path: "/var/lib/periodd".to_owned(), free: free << 30, size: 100 << 30 }
+    fn disk_of(free: u64, size: u64) -> Disk {
+        Disk { path: "/var/lib/periodd".to_owned(), free: free << 30, size: size << 30 }
     }
 
     #[test]
@@ -787,8 +789,9 @@ mod tests {
 
     #[test]
     fn a_disk_is_told_before_it_is_full() {
-        let severity = |free| disk(&disk_of(free)).map(|finding| finding.severity);
-        assert_eq!((severity(40), severity(14)), (None, Some(Severity::Warning)));
-        assert_eq!(severity(4), Some(Severity::Problem));
+        let severity = |free, size| disk(&disk_of(free, size)).map(|finding| finding.severity);
+        let (warning, problem) = (Some(Severity::Warning), Some(Severity::Problem));
+        assert_eq!([40, 14, 4].map(|free| severity(free, 100)), [None, warning, problem]);
+        assert_eq!([36, 10, 3].map(|free| severity(free, 252)), [None, warning, problem]);
     }
 }
