@@ -37,7 +37,7 @@ pub(super) const ROUTES: [Route; 3] = [
         method: Method::GET,
         path: "/login",
         access: Access::Browser,
-        summary: "Logs a browser in; `periodd dashboard login` prints a link here.",
+        summary: "Logs a browser in, by a link that works once.",
         parameters: &PARAMETERS,
         bodies: &[],
         answer: None,

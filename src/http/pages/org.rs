@@ -317,7 +317,8 @@ fn closed(periods: &[ClosedView], clock: &Clock) -> Table {
     table
 }
 
-/// Who paid for what in each closed period, a picture for each of the first features that were used.
+/// Who paid for what in each closed period: a picture for each of the first features that were
+/// used.
 fn closes(periods: &[ClosedView], clock: &Clock) -> Vec<Picture> {
     let mut features: BTreeMap<&str, Vec<Close>> = BTreeMap::new();
     for row in periods.iter().rev() {

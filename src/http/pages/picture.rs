@@ -1,11 +1,12 @@
-//! A chart on a page, drawn for the widths that its place has: style sheets choose the one that fits.
+//! A chart on a page, drawn for the widths that its place has: the style sheet chooses the one that
+//! fits.
 
 use serde::Serialize;
 
 use crate::charts::{Chart, Width};
 
-/// The widths that charts are drawn for, in CSS pixels, widest first. `app.css` shows the widest one
-/// that the window has room for; a telephone gets the table.
+/// The widths that charts are drawn for, in CSS pixels, widest first. `app.css` shows the widest
+/// one that the window has room for; a telephone gets the table.
 const WIDTHS: [u16; 2] = [1060, 680];
 
 /// A chart in every width.

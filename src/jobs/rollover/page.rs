@@ -376,8 +376,8 @@ fn parked_as(parking: &Parking, slug: String) -> Parked {
     Parked { org: parking.org, slug, code: parking.code, reason: parking.reason.clone() }
 }
 
-/// What is left to try, after orgs were tried together: those that had to be locked first, and those
-/// that did not move.
+/// What is left to try, after orgs were tried together: those that had to be locked first, and
+/// those that did not move.
 async fn follow_up(
     connection: &mut Connection,
     mut batch: Batch,

@@ -60,8 +60,8 @@ pub enum Scope {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub scope: Scope,
-    /// Is the usage of parked orgs in scope counted, too? For what an application has just recorded:
-    /// it is served as by the functions.
+    /// Is the usage of parked orgs in scope counted, too? For what an application has just
+    /// recorded: it is served as by the functions.
     pub serves_parked: bool,
     /// The derived columns: see [`targets`].
     pub columns: Columns,

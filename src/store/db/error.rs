@@ -115,8 +115,8 @@ impl StoreError {
     }
 }
 
-/// How often one call has been tried. Where others were at the same rows it is tried again at once, a
-/// few times: most conflicts are over with the first repetition.
+/// How often one call has been tried. Where others were at the same rows it is tried again at once,
+/// a few times: most conflicts are over with the first repetition.
 #[derive(Debug, Default)]
 pub struct Attempts(u32);
 
