@@ -280,8 +280,10 @@ async fn pages_may_load_nothing_and_files_are_kept_for_ever() {
         ] {
             assert_eq!(answer.header(name), Some(value), "{path}: {name}");
         }
+        // The name of a namespace loads nothing.
+        let body = answer.body.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
         for banned in [" style=", "javascript:", "onclick", "http://", "<style"] {
-            assert!(!answer.body.contains(banned), "{path}: {banned}");
+            assert!(!body.contains(banned), "{path}: {banned}");
         }
         assert!(answer.body.len() < 60_000, "{path}: {} bytes", answer.body.len());
         weight = weight.max(answer.body.len());

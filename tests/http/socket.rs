@@ -186,6 +186,7 @@ async fn a_handshake_needs_a_token_that_may_read_that_org() {
     served.customer("bolt").await;
     let records = token(&served.test, "records", &["record"], &[]);
     let bolt = token(&served.test, "bolt", &["read"], &["--org", "bolt"]);
+    let unseen = token(&served.test, "unseen", &["read"], &[]);
     let two = format!("periodd.v1, bearer.{0}, bearer.{0}", served.token);
     let protocol = "sec-websocket-protocol";
     for (headers, status, code) in [
@@ -207,8 +208,10 @@ async fn a_handshake_needs_a_token_that_may_read_that_org() {
     for _ in 0..20 {
         refused(&served, &[protocols("pd_wrong")]).await;
     }
-    let late = refused(&served, &[protocols(&served.token)]).await;
+    let late = refused(&served, &[protocols(&unseen)]).await;
     assert_eq!(late, (429, "rate_limited".to_owned()));
+    // Whoever came from there with a good one goes on.
+    assert!(open(&served, PATH, &[protocols(&served.token)]).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

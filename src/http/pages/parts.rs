@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::clock::Moment;
 use crate::jobs::finding::{Finding, Mend, Severity};
 use crate::store::StoreError;
-use crate::text::visible;
+use crate::text::{visible, visible_lines};
 
 /// Letters of one text that others chose, at most: what is longer is cut.
 const LONGEST: usize = 300;
@@ -172,6 +172,9 @@ impl From<&Finding> for Found {
             }
             None => {}
         }
+        // What a person copies he has seen.
+        let seen = |text: Option<String>| text.map(|text| visible_lines(&text));
+        let [advice, commands, sql] = [advice, commands, sql].map(seen);
         let what = visible(&finding.what).into_owned();
         Self { severity, what, advice, commands, sql }
     }
