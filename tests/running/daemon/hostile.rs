@@ -139,7 +139,7 @@ async fn under_attack_periods_are_closed_and_nothing_secret_is_repeated() {
     assert_eq!(test.rows("select count(*) from usage_metrics").await, ["0"]);
     let log = daemon.log();
     assert!(daemon.stop().await.success());
-    let told = told.lock().expect("a list");
+    let told: Vec<String> = told.lock().expect("a list").clone();
     assert!(told.iter().any(|answer| answer.starts_with("HTTP/1.1 4")), "a refusal is told");
     let failed = told.iter().find(|answer| answer.starts_with("HTTP/1.1 500"));
     assert_eq!(failed, None, "and nothing fails");
