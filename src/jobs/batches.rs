@@ -55,10 +55,11 @@ impl Batch {
         Self { ids, wait, is_locked_first: false, conflicts: 0, waits: 0 }
     }
 
-    /// An org that is locked before it is read. It waits for nobody for long, for it holds the
+    /// Has its org locked before it is read. It waits for nobody for long, for it holds the
     /// counters that applications want.
-    fn locked_first(org: Uuid) -> Self {
-        Self { is_locked_first: true, ..Self::of(vec![org], LockTimeout::Short) }
+    fn lock_first(&mut self) {
+        self.is_locked_first = true;
+        self.wait = LockTimeout::Short;
     }
 }
 
@@ -237,7 +238,11 @@ impl Batches {
 
     /// Has these orgs tried next, each locked before it is read.
     pub(super) fn lock_first(&mut self, orgs: Vec<Uuid>) {
-        self.waiting.extend(orgs.into_iter().map(Batch::locked_first));
+        self.waiting.extend(orgs.into_iter().map(|org| {
+            let mut batch = Batch::of(vec![org], LockTimeout::Short);
+            batch.lock_first();
+            batch
+        }));
     }
 
     /// The next orgs to be tried.
@@ -341,7 +346,7 @@ impl Batches {
         error: StoreError,
     ) -> Result<(), StoreError> {
         self.conflicts += 1;
-        let batch = Batch { conflicts: batch.conflicts + 1, ..batch };
+        let mut batch = Batch { conflicts: batch.conflicts + 1, ..batch };
         match alone {
             Some(org) if batch.conflicts == CONFLICTS_PER_ORG => match error.insisted_upon() {
                 refusal @ StoreError::Refused { .. } => self.refused(org, refusal)?,
@@ -350,14 +355,12 @@ impl Batches {
                     self.stuck.push(Stuck::Left(org, why));
                 }
             },
-            Some(org) => {
+            Some(_) => {
                 pause().await;
-                let locks_first = self.locks_first && batch.conflicts >= CONFLICTS_BEFORE_LOCK;
-                let conflicts = batch.conflicts;
-                self.waiting.push(match batch {
-                    batch if batch.is_locked_first || !locks_first => batch,
-                    _ => Batch { conflicts, ..Batch::locked_first(org) },
-                });
+                if self.locks_first && batch.conflicts >= CONFLICTS_BEFORE_LOCK {
+                    batch.lock_first();
+                }
+                self.waiting.push(batch);
             }
             None if batch.conflicts < CONFLICTS_PER_PAGE => self.waiting.push(batch),
             None => self.halve(batch.ids, batch.wait),

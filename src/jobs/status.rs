@@ -748,10 +748,12 @@ fn disk(disk: &Disk) -> Option<Finding> {
     let percent = disk.free.saturating_mul(100) / disk.size.max(1);
     let gibibytes = disk.free >> 30;
     let is_below = |(percents, most): (u64, u64)| percent < percents && gibibytes < most;
-    let finding = match () {
-        () if is_below(DISK_FULL) => Finding::problem,
-        () if is_below(DISK_NEAR) => Finding::warning,
-        () => return None,
+    let finding = if is_below(DISK_FULL) {
+        Finding::problem
+    } else if is_below(DISK_NEAR) {
+        Finding::warning
+    } else {
+        return None;
     };
     let what = format!("the disk of {} has {percent} % free ({gibibytes} GiB)", disk.path);
     let advice = format!("free some space on the disk of {}", disk.path);

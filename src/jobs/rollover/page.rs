@@ -137,7 +137,7 @@ impl<'a> Worker<'a> {
         let next = if let Some((decision, batch)) = planned {
             let writing = self.write(connection, decision, &mut tally);
             let (written, next) = futures_util::future::join(writing, planning).await;
-            follow_up(connection, batch, written, (&mut batches, &mut tally)).await?;
+            follow_up(connection, batch, written, &mut batches, &mut tally).await?;
             next?
         } else {
             planning.await?
@@ -145,7 +145,7 @@ impl<'a> Worker<'a> {
         // What is due stays due, for whoever comes after a run that was asked to stop.
         while let Some(batch) = batches.next().filter(|_| !self.stop.is_set()) {
             let written = self.attempt(connection, &batch, &mut tally).await;
-            follow_up(connection, batch, written, (&mut batches, &mut tally)).await?;
+            follow_up(connection, batch, written, &mut batches, &mut tally).await?;
         }
         tally.conflicts += batches.conflicts();
         let stuck = match (batches.stuck(), alone) {
@@ -382,7 +382,8 @@ async fn follow_up(
     connection: &mut Connection,
     mut batch: Batch,
     written: Result<Written, StoreError>,
-    (batches, tally): (&mut Batches, &mut Tally),
+    batches: &mut Batches,
+    tally: &mut Tally,
 ) -> Result<(), StoreError> {
     let (batch, result) = match written {
         Ok(Written { missed, alone }) => {
