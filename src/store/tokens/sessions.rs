@@ -6,7 +6,7 @@
 use jiff::SignedDuration;
 use sqlx::PgConnection;
 
-use super::{Scope, Token};
+use super::Token;
 use crate::billing::Instant;
 use crate::store::db::error::StoreError;
 
@@ -84,17 +84,18 @@ pub async fn find(
     connection: &mut PgConnection,
     digest: &Digest,
 ) -> Result<Option<Token>, StoreError> {
-    let token = sqlx::query_as!(
-        Token,
-        r#"select t.name, t.scopes as "scopes: Vec<Scope>", t.only_org as org,
-                  least(s.expires_at, t.expires_at) as expires_at, t.last_used_at,
-                  now() as "now!"
-           from periodd_sessions s join periodd_tokens t on t.digest = s.token_digest
-           where s.digest = $1 and not s.is_link and s.expires_at > now()
-             and t.revoked_at is null and (t.expires_at > now()) is not false"#,
+    let session = sqlx::query!(
+        r#"select token_digest, expires_at as "expires_at: Instant"
+           from periodd_sessions where digest = $1 and not is_link and expires_at > now()"#,
         &digest[..]
     );
-    Ok(token.fetch_optional(connection).await?)
+    let Some(session) = session.fetch_optional(&mut *connection).await? else { return Ok(None) };
+    let Ok(token) = session.token_digest.try_into() else { return Ok(None) };
+    let token = super::find(connection, &token).await?;
+    Ok(token.map(|token| {
+        let ends = token.expires_at.map_or(session.expires_at, |at| at.min(session.expires_at));
+        Token { expires_at: Some(ends), ..token }
+    }))
 }
 
 /// Ends a session.
