@@ -16,6 +16,8 @@ mod measure;
 mod report;
 mod results;
 mod server;
+#[path = "../support/uses.rs"]
+mod uses;
 mod workloads;
 
 use report::Table;

@@ -1,4 +1,4 @@
-//! Measuring: the real binary as a process, and an application that increments beside it.
+//! Measuring: the real binary as a process.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use super::server::Copy;
 /// Business time of every rollover here: all orgs are due.
 pub(crate) const NOW: &str = "2026-06-02T12:00:00Z";
 
-/// What the application beside it does.
-const USE: &str = "select record_usage($1, 'sms_sent', 1, null, '2026-06-02T12:00:00Z')";
+/// What an application beside it does.
+pub(crate) const USE: &str = "select record_usage($1, 'sms_sent', 1, null, '2026-06-02T12:00:00Z')";
 
 /// One run of the binary.
 pub(crate) struct Run {
@@ -61,64 +61,4 @@ fn resident(status: &str) -> Option<f64> {
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kibibytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kibibytes / 1024.0)
-}
-
-/// Uses of an application that arrive at a steady pace, whether or not earlier ones are done.
-pub(crate) struct Increments {
-    stop: tokio::sync::watch::Sender<bool>,
-    task: tokio::task::JoinHandle<Vec<Duration>>,
-}
-
-impl Increments {
-    /// 500 a second, over eight connections, each on a random org.
-    pub(crate) async fn start(copy: &Copy<'_>) -> Self {
-        let pool = sqlx::postgres::PgPoolOptions::new()
-            .max_connections(8)
-            .min_connections(8)
-            .connect(&copy.url())
-            .await
-            .expect("the server answers");
-        let orgs: Vec<uuid::Uuid> =
-            sqlx::query_scalar("select id from organizations order by id limit 20000")
-                .fetch_all(&pool)
-                .await
-                .expect("orgs");
-        let (stop, mut stopped) = tokio::sync::watch::channel(false);
-        let task = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_millis(2));
-            let mut calls = tokio::task::JoinSet::new();
-            let mut latencies = Vec::new();
-            loop {
-                tokio::select! {
-                    tick = ticks.tick() => {
-                        let (pool, org) = (pool.clone(), orgs[fastrand::usize(..orgs.len())]);
-                        calls.spawn(async move {
-                            sqlx::query(USE)
-                                .bind(org)
-                                .execute(&pool).await.expect("an increment");
-                            // From when it was due: a queue that builds up counts as well.
-                            tick.elapsed()
-                        });
-                    }
-                    Some(done) = calls.join_next() => latencies.push(done.expect("an increment")),
-                    _ = stopped.changed() => break,
-                }
-            }
-            while let Some(done) = calls.join_next().await {
-                latencies.push(done.expect("an increment"));
-            }
-            pool.close().await;
-            latencies
-        });
-        Self { stop, task }
-    }
-
-    /// Stops and returns the 99th percentile, in milliseconds.
-    pub(crate) async fn stop(self) -> f64 {
-        self.stop.send(true).expect("the increments run");
-        let mut latencies = self.task.await.expect("the increments end");
-        latencies.sort_unstable();
-        let at = latencies.len() * 99 / 100;
-        latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
-    }
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::Size;
-use super::measure::{Increments, Pace, rollover as periodd};
+use super::measure::{Pace, USE, rollover as periodd};
 use super::report::Table;
 use super::results::{Results, median};
 use super::server::{Copy, Server};
+use super::uses::Uses;
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -257,10 +258,10 @@ async fn customer(connection: &mut sqlx::PgConnection, id: uuid::Uuid) -> Result
 
 async fn beside_increments(server: &Server, size: Size, results: &mut Results) {
     let copy = server.fresh("bench_increments").await;
-    let increments = Increments::start(&copy).await;
+    let increments = Uses::start(&copy.url(), USE).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     results.add("alone", increments.stop().await);
-    let increments = Increments::start(&copy).await;
+    let increments = Uses::start(&copy.url(), USE).await;
     // As it is configured for everybody: what two cost an application is why it is one.
     let run = periodd(&copy, Pace::Default, size.orgs).await;
     results.add("beside", increments.stop().await);

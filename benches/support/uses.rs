@@ -18,7 +18,7 @@ impl Uses {
             .await
             .expect("the server answers");
         let orgs: Vec<uuid::Uuid> =
-            sqlx::query_scalar("select id from organizations order by random() limit 20000")
+            sqlx::query_scalar("select id from organizations order by id limit 20000")
                 .fetch_all(&pool)
                 .await
                 .expect("orgs");

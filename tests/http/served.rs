@@ -32,6 +32,18 @@ impl Served {
         Self::on(TestDatabase::new().await, settings).await
     }
 
+    /// Gives every org 4,000 features: standings of more than the kernel keeps for a client.
+    pub(crate) async fn many_features(&self) {
+        self.test
+            .sql(
+                "insert into features (feature)
+                     select 'feature_' || i from generate_series(1, 4000) i;
+                 insert into limit_overrides
+                     select o.id, f.feature, 1 from organizations o, features f",
+            )
+            .await;
+    }
+
     pub(crate) async fn on(test: TestDatabase, settings: &str) -> Self {
         Self::listening(test, "127.0.0.1:0", settings).await
     }

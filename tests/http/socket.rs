@@ -307,14 +307,7 @@ async fn until_let_go(served: &Served, moves: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_a_socket_is_let_go() {
     let served = served_with("").await;
-    served
-        .test
-        .sql(
-            "insert into features (feature) select 'feature_' || i from generate_series(1, 4000) i;
-             insert into limit_overrides
-                 select o.id, f.feature, 1 from organizations o, features f",
-        )
-        .await;
+    served.many_features().await;
     let _client = raw(&served, 4_096).await;
     until_let_go(&served, "update limit_overrides set included = included + 1").await;
 }

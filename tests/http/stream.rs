@@ -323,14 +323,7 @@ async fn streams_outlive_a_longer_outage_and_go_on_with_the_truth() {
 async fn a_client_that_does_not_read_is_let_go() {
     let served = served_with("").await;
     // Standings of more than the kernel keeps for a client, after a few changes.
-    served
-        .test
-        .sql(
-            "insert into features (feature) select 'feature_' || i from generate_series(1, 4000) i;
-             insert into limit_overrides
-                 select o.id, f.feature, 1 from organizations o, features f",
-        )
-        .await;
+    served.many_features().await;
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4_096).expect("a small buffer");
     let mut client = socket.connect(served.address).await.expect("it listens");
