@@ -100,6 +100,11 @@ mod tests {
             csv(&rows),
             "name,count,none\n'=1+1,-1,\n'-x,2,\n'@x,3,\n'+x,4,\n'\\tx,5,\na=b,6,\n"
         );
+        let rows = [("=cmd|' /C calc'!A0", 1), ("\t=1", 2), ("Acme = best", 3)];
+        assert_eq!(
+            csv(&rows),
+            "name,count,none\n'=cmd|' /C calc'!A0,1,\n'\\t=1,2,\nAcme = best,3,\n"
+        );
         assert_eq!(csv(&[("a \"b\", c", 1)]), "name,count,none\n\"a \"\"b\"\", c\",1,\n");
         assert_eq!(csv(&[]), "name,count,none\n", "the heading alone");
     }

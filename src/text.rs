@@ -42,6 +42,25 @@ pub fn visible_lines(text: &str) -> String {
     text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
+/// A decimal number with its thousands apart, and with this sign where it is below zero:
+/// `1,234,567.5`. Any other text stays as it is.
+pub fn thousands_apart(number: &str, minus: char) -> String {
+    let (is_below, digits) =
+        number.strip_prefix('-').map_or((false, number), |digits| (true, digits));
+    let (whole, fraction) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    if !whole.bytes().all(|byte| byte.is_ascii_digit()) {
+        return number.to_owned();
+    }
+    let mut text: String = is_below.then_some(minus).into_iter().collect();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text + fraction
+}
+
 /// A text as HTML and XML say it.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());

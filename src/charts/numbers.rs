@@ -4,17 +4,18 @@ use jiff::SignedDuration;
 
 use crate::billing::Quantity;
 use crate::billing::when::amount;
+use crate::text::thousands_apart;
 
 const UNIT: i128 = 1_000_000;
 
 /// A quantity with all its digits, in groups of three: `1,234,567.5`.
 pub(super) fn grouped(quantity: Quantity) -> String {
-    group(&quantity.to_string())
+    thousands_apart(&quantity.to_string(), '-')
 }
 
 /// A count, likewise.
 pub(super) fn count(count: u64) -> String {
-    group(&count.to_string())
+    thousands_apart(&count.to_string(), '-')
 }
 
 /// A count as a quantity, to be drawn on the same scales.
@@ -25,21 +26,6 @@ pub(super) fn units(count: u64) -> Quantity {
 /// A count with its noun: `1 org`, `940 orgs`.
 pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
-}
-
-fn group(digits: &str) -> String {
-    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
-    let (whole, decimals) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
-    let mut grouped = String::with_capacity(digits.len() * 4 / 3 + 1);
-    grouped.push_str(sign);
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped.push_str(decimals);
-    grouped
 }
 
 /// A round quantity beside an axis: `1,500`, `2.5 M`, `10 bn`.

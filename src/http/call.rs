@@ -119,6 +119,18 @@ pub(super) struct Parameter {
     pub(super) is_required: bool,
 }
 
+impl Parameter {
+    /// One that may be left out.
+    pub(super) const fn optional(
+        name: &'static str,
+        meaning: &'static str,
+        example: &'static str,
+        kind: Kind,
+    ) -> Self {
+        Self { name, meaning, example, kind, is_required: false }
+    }
+}
+
 /// A request that may be worked on.
 pub(super) struct Call {
     pub(super) shared: Arc<Shared>,
@@ -237,7 +249,7 @@ async fn admit(
 }
 
 /// The token, if it has that scope.
-fn permitting(token: Arc<Token>, scope: Scope) -> Result<Arc<Token>, Problem> {
+pub(super) fn permitting(token: Arc<Token>, scope: Scope) -> Result<Arc<Token>, Problem> {
     if token.scopes.contains(&scope) {
         return Ok(token);
     }

@@ -1,19 +1,18 @@
 //! The series behind charts: usage by day or by period, as JSON or as CSV.
 
-use axum::http::{HeaderValue, header};
-use schemars::{JsonSchema, SchemaGenerator};
-use serde::Serialize;
+use schemars::SchemaGenerator;
 
-use super::answer::{Answer, json, of};
+use super::answer::{Answer, json};
 use super::call::{Access, Call, Kind, Parameter, Route};
+use super::file::csv;
 use super::limits::unknown_feature;
 use super::problem::{Code, Problem};
 use crate::billing::series::{By, Range};
-use crate::csv;
 use crate::jobs::usage::history::{self, Asked, Error, History};
 use crate::store::tokens::Scope;
 
 const CSV: &str = "text/csv";
+const FILE: &str = "attachment; filename=\"usage.csv\"";
 const PARAMETERS: [Parameter; 4] = [
     Parameter {
         name: "feature",
@@ -86,20 +85,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     };
     match &history {
         _ if !call.accepts(CSV) => Ok(json(&history)),
-        History::ByDay(history) => table(history),
-        History::ByPeriod(history) => table(history),
+        History::ByDay(history) => csv(history, FILE),
+        History::ByPeriod(history) => csv(history, FILE),
     }
-}
-
-/// The rows of a series as CSV.
-fn table<T: Serialize + JsonSchema>(history: &T) -> Result<Answer, Problem> {
-    let text = csv::document(history).map_err(|error| {
-        tracing::error!(%error, "a history could not be written as CSV");
-        Problem::new(Code::Internal, "internal error; the log says more")
-    })?;
-    let mut answer = of("text/csv; charset=utf-8", text);
-    // A table is not a page: a browser keeps it in a file.
-    let file = HeaderValue::from_static("attachment; filename=\"usage.csv\"");
-    answer.headers_mut().insert(header::CONTENT_DISPOSITION, file);
-    Ok(answer)
 }

@@ -17,6 +17,7 @@ mod customer;
 mod events;
 mod explained;
 mod facts;
+mod file;
 mod guard;
 mod handshake;
 mod health;

@@ -7,7 +7,7 @@ use crate::cli::ids;
 use crate::cli::session::Session;
 use crate::cli::times::Local;
 use crate::cli::{Exit, Failure};
-use crate::store::messages::outbox::{self, EmailRow, SuppressionRow, WaitingRow};
+use crate::store::messages::outbox::{self, EmailRow, Progress, SuppressionRow, WaitingRow};
 use crate::store::orgs;
 
 /// What is to be listed.
@@ -93,12 +93,12 @@ fn emails(rows: &[EmailRow], times: &Local) -> Table {
     let ids: Vec<Uuid> = rows.iter().map(|email| email.id).collect();
     let digits = ids::digits(&ids);
     for email in rows {
-        let (state, tone) = match email.state.as_str() {
-            "sent" => ("sent", Tone::Good),
-            "given_up" => ("given up", Tone::Bad),
-            "suppressed" => ("suppressed", Tone::Bad),
-            _ if email.attempts > 0 => ("to be retried", Tone::Warning),
-            _ => ("due", Tone::Plain),
+        let progress = email.progress();
+        let tone = match progress {
+            Progress::Sent => Tone::Good,
+            Progress::GivenUp | Progress::Suppressed => Tone::Bad,
+            Progress::ToBeRetried => Tone::Warning,
+            Progress::Due => Tone::Plain,
         };
         let tried = email.attempts + i32::from(email.state == "sent");
         table.row([
@@ -108,7 +108,7 @@ fn emails(rows: &[EmailRow], times: &Local) -> Table {
             Cell::text(&email.feature),
             Cell::number(email.threshold),
             Cell::text(&email.recipient),
-            Cell::text(state).tone(tone),
+            Cell::text(progress.words()).tone(tone),
             Cell::number(tried),
             Cell::text(email.answer.as_deref().unwrap_or_default()),
         ]);

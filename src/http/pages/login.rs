@@ -10,25 +10,16 @@ use super::parts::sentence;
 use super::refused::lead_to;
 use super::{FORM, cookie};
 use crate::http::answer::Answer;
-use crate::http::call::{Access, Call, Kind, Parameter, Route, Sees};
+use crate::http::call::{Access, Call, Kind, Parameter, Route, Sees, permitting};
 use crate::http::problem::{Code, Problem};
 use crate::store::tokens::Scope;
 use crate::store::tokens::secret::Secret;
 use crate::store::tokens::sessions;
 
-const fn parameter(
-    name: &'static str,
-    meaning: &'static str,
-    example: &'static str,
-    kind: Kind,
-) -> Parameter {
-    Parameter { name, meaning, example, kind, is_required: false }
-}
-
 const PARAMETERS: [Parameter; 3] = [
-    parameter("next", "The page to go on with.", "/orgs", Kind::Text),
-    parameter("link", "The secret of a link that logs in once.", "pd_…", Kind::Text),
-    parameter("begun", "Whether a session has just begun.", "true", Kind::Flag),
+    Parameter::optional("next", "The page to go on with.", "/orgs", Kind::Text),
+    Parameter::optional("link", "The secret of a link that logs in once.", "pd_…", Kind::Text),
+    Parameter::optional("begun", "Whether a session has just begun.", "true", Kind::Flag),
 ];
 
 /// The routes of this file.
@@ -169,11 +160,7 @@ async fn by_token(call: &Call, typed: &str) -> Result<sessions::Digest, Problem>
         _ => problem,
     };
     let token = shared.access.admit_typed(&shared.turns, typed, call.client).await;
-    let token = token.map_err(unknown)?;
-    if !token.scopes.contains(&Scope::Read) {
-        let detail = format!("the token {} lacks the scope read", token.name);
-        return Err(Problem::new(Code::Forbidden, detail));
-    }
+    permitting(token.map_err(unknown)?, Scope::Read)?;
     let secret = Secret::read(typed);
     secret.map(|secret| secret.digest()).ok_or_else(|| Problem::new(Code::Unauthorized, ""))
 }

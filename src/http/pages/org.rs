@@ -18,8 +18,8 @@ use crate::http::answer::Answer;
 use crate::http::call::{Call, Route, Sees};
 use crate::http::problem::Problem;
 use crate::http::settings::shown_columns;
-use crate::jobs::explain::{self, Explanation, FeatureView, Subject};
-use crate::store::messages::outbox::{self, EmailRow};
+use crate::jobs::explain::{self, Explanation, FeatureView, NEAR_PERCENT, Subject};
+use crate::store::messages::outbox::{self, EmailRow, Progress};
 use crate::store::orgs::{self, ClosedView};
 use crate::store::reports::overview::{self, Entry};
 
@@ -37,8 +37,6 @@ const CLOSED: i64 = 12;
 const EMAILS: i64 = 20;
 /// Features whose closes are drawn.
 const DRAWN: usize = 4;
-/// From this share of the allowance on a limit is near.
-const NEAR_PERCENT: i64 = 80;
 
 #[derive(Serialize)]
 struct Whole {
@@ -381,19 +379,19 @@ fn emails(emails: &[EmailRow], clock: &Clock) -> Table {
     let head = ["Queued", "To", "Threshold#", "Feature", "State", "The server said"];
     let mut table = Table::new("Emails", &head);
     for email in emails {
-        let (state, tone) = match email.state.as_str() {
-            "sent" => ("sent", Tone::Good),
-            "given_up" => ("given up", Tone::Bad),
-            "suppressed" => ("suppressed", Tone::Bad),
-            _ if email.attempts > 0 => ("to be retried", Tone::Warning),
-            _ => ("due", Tone::Plain),
+        let progress = email.progress();
+        let tone = match progress {
+            Progress::Sent => Tone::Good,
+            Progress::GivenUp | Progress::Suppressed => Tone::Bad,
+            Progress::ToBeRetried => Tone::Warning,
+            Progress::Due => Tone::Plain,
         };
         table.row([
             Cell::at(clock.moment(email.recorded_at)),
             Cell::text(&email.recipient),
             Cell::number(format!("{} %", email.threshold)),
             Cell::text(&email.feature),
-            Cell::text(state).tone(tone),
+            Cell::text(progress.words()).tone(tone),
             Cell::text(email.answer.as_deref().unwrap_or_default()),
         ]);
     }

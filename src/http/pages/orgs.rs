@@ -1,6 +1,6 @@
 //! `/orgs`: where is this customer?
 
-use axum::http::{HeaderValue, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -10,37 +10,34 @@ use super::overview::block;
 use super::page;
 use super::parts::{Block, Cell, Table, Tone, Unread, said};
 use crate::billing::{Instant, Zone};
-use crate::http::answer::{Answer, of};
+use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
+use crate::http::file::csv;
 use crate::http::problem::{Code, Problem};
 use crate::store::orgs::{self, Filter, OrgView, settings};
 use crate::store::reports::explain;
 use crate::store::{Readable, server_now};
-use crate::text::{url_part, visible};
+use crate::text::url_part;
 use crate::tz::TzData;
 
-const fn parameter(
-    name: &'static str,
-    meaning: &'static str,
-    example: &'static str,
-    kind: Kind,
-) -> Parameter {
-    Parameter { name, meaning, example, kind, is_required: false }
-}
-
 const PARAMETERS: [Parameter; 7] = [
-    parameter(
+    Parameter::optional(
         "q",
         "A slug or its beginning, part of a name, an id, a user's email.",
         "acme",
         Kind::Text,
     ),
-    parameter("tier", "Only orgs on this tier.", "pro", Kind::Text),
-    parameter("zone", "Only orgs in this time zone.", "Asia/Tokyo", Kind::Text),
-    parameter("parked", "Only parked orgs.", "true", Kind::Flag),
-    parameter("due", "Only orgs whose period has ended and is not closed yet.", "true", Kind::Flag),
-    parameter("after", "Begin behind this slug.", "acme", Kind::Text),
-    parameter("format", "`csv`: the same as a file.", "csv", Kind::Text),
+    Parameter::optional("tier", "Only orgs on this tier.", "pro", Kind::Text),
+    Parameter::optional("zone", "Only orgs in this time zone.", "Asia/Tokyo", Kind::Text),
+    Parameter::optional("parked", "Only parked orgs.", "true", Kind::Flag),
+    Parameter::optional(
+        "due",
+        "Only orgs whose period has ended and is not closed yet.",
+        "true",
+        Kind::Flag,
+    ),
+    Parameter::optional("after", "Begin behind this slug.", "acme", Kind::Text),
+    Parameter::optional("format", "`csv`: the same as a file.", "csv", Kind::Text),
 ];
 
 /// The routes of this file.
@@ -300,85 +297,57 @@ fn table<'a>(
     table
 }
 
+/// An org of the file.
+#[derive(Serialize, JsonSchema)]
+struct Line<'a> {
+    id: Uuid,
+    slug: &'a str,
+    name: &'a str,
+    time_zone: &'a str,
+    cycle: &'a str,
+    tier: &'a str,
+    period_start: Option<Instant>,
+    period_end: Option<Instant>,
+    parked_at: Option<Instant>,
+}
+
+impl<'a> From<&'a OrgView> for Line<'a> {
+    fn from(org: &'a OrgView) -> Self {
+        let at = |at: Option<Readable<Instant>>| at.and_then(Readable::value);
+        Self {
+            id: org.id,
+            slug: &org.slug,
+            name: &org.name,
+            time_zone: &org.time_zone,
+            cycle: &org.cycle,
+            tier: &org.subscription_tier,
+            period_start: at(org.current_period_start),
+            period_end: at(org.current_period_end),
+            parked_at: at(org.parked_at),
+        }
+    }
+}
+
 /// The list as a file.
 async fn written(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
     if asked.typed.is_some() {
         let detail = "the parameter `q` is for the page; filter by tier, zone, parked or due";
         return Err(Problem::new(Code::Invalid, detail));
     }
-    let now = server_now(&mut *call.turn().await?).await?;
+    let mut turn = call.turn().await?;
+    let now = server_now(&mut turn).await?;
     let limit = Some(i64::try_from(WRITTEN).unwrap_or(i64::MAX));
     let after = call.parameter("after").map(str::to_owned);
     let filter = Filter { after, limit, ..asked.filter(now, WRITTEN) };
-    let mut turn = call.turn().await?;
     let orgs = orgs::list(&mut turn, &filter).await?;
     drop(turn);
-    let text = csv_of(&orgs).map_err(|error| {
-        tracing::error!(%error, "a list cannot be written as CSV");
-        Problem::new(Code::Internal, "internal error; the log says more")
-    })?;
-    let mut answer = of("text/csv; charset=utf-8", text);
-    let file = HeaderValue::from_static("attachment; filename=\"orgs.csv\"");
-    answer.headers_mut().insert(header::CONTENT_DISPOSITION, file);
-    Ok(answer)
-}
-
-fn csv_of(orgs: &[OrgView]) -> Result<Vec<u8>, std::io::Error> {
-    let at = |at: Option<Readable<Instant>>| {
-        at.and_then(Readable::value).map_or_else(String::new, |at| at.to_string())
-    };
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let head = [
-        "id",
-        "slug",
-        "name",
-        "time_zone",
-        "cycle",
-        "tier",
-        "period_start",
-        "period_end",
-        "parked_at",
-    ];
-    writer.write_record(head)?;
-    for org in orgs {
-        writer.write_record([
-            org.id.to_string(),
-            plain(&org.slug),
-            plain(&org.name),
-            plain(&org.time_zone),
-            org.cycle.clone(),
-            plain(&org.subscription_tier),
-            at(org.current_period_start),
-            at(org.current_period_end),
-            at(org.parked_at),
-        ])?;
-    }
-    writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))
-}
-
-/// A text that no spreadsheet takes for a formula.
-fn plain(text: &str) -> String {
-    let shown = visible(text);
-    if shown.starts_with(['=', '+', '-', '@']) { format!("'{shown}") } else { shown.into_owned() }
+    let lines: Vec<Line<'_>> = orgs.iter().map(Line::from).collect();
+    csv(&lines, "attachment; filename=\"orgs.csv\"")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_no_formula() {
-        for (text, shown) in [
-            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
-            ("+1", "'+1"),
-            ("@sum", "'@sum"),
-            ("-1", "'-1"),
-            ("Acme = best", "Acme = best"),
-            ("\t=1", "\\t=1"),
-        ] {
-            assert_eq!(plain(text), shown);
-        }
-    }
 
     #[test]
     fn filters_are_links() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::clock::Moment;
 use crate::jobs::finding::{Finding, Mend, Severity};
 use crate::store::StoreError;
-use crate::text::{visible, visible_lines};
+use crate::text::{thousands_apart, visible, visible_lines};
 
 /// Letters of one text that others chose, at most: what is longer is cut.
 const LONGEST: usize = 300;
@@ -94,22 +94,7 @@ pub(super) fn sentence(text: &str) -> String {
 
 /// A number with its thousands apart: `13,349.5`.
 pub(super) fn grouped(number: &str) -> String {
-    let (sign, digits) = match number.strip_prefix('-') {
-        Some(digits) => ("\u{2212}", digits),
-        None => ("", number),
-    };
-    let (whole, fraction) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
-    if !whole.bytes().all(|byte| byte.is_ascii_digit()) {
-        return number.to_owned();
-    }
-    let mut text = sign.to_owned();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text + fraction
+    thousands_apart(number, '\u{2212}')
 }
 
 /// A heading of a column.

@@ -16,7 +16,7 @@ use crate::store::reports::explain::OrgRow;
 use crate::tz::TzData;
 
 /// From this share of the allowance on a limit is near.
-const NEAR_PERCENT: i64 = 80;
+pub const NEAR_PERCENT: i64 = 80;
 
 /// Metrics of the org that are in no counter.
 pub(super) struct Uncounted {

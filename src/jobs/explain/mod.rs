@@ -31,6 +31,7 @@ use crate::tz::TzData;
 pub use copies::Copy;
 use feature::Books;
 pub use feature::{FeatureView, Increment, Point};
+pub use findings::NEAR_PERCENT;
 use findings::Uncounted;
 pub(super) use findings::set_zone;
 

@@ -559,6 +559,43 @@ pub struct EmailRow {
     pub recorded_at: Instant,
 }
 
+/// How far an email has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    Sent,
+    GivenUp,
+    Suppressed,
+    /// It is due, and an attempt has failed.
+    ToBeRetried,
+    Due,
+}
+
+impl Progress {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::GivenUp => "given up",
+            Self::Suppressed => "suppressed",
+            Self::ToBeRetried => "to be retried",
+            Self::Due => "due",
+        }
+    }
+}
+
+impl EmailRow {
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        match self.state.as_str() {
+            "sent" => Progress::Sent,
+            "given_up" => Progress::GivenUp,
+            "suppressed" => Progress::Suppressed,
+            _ if self.attempts > 0 => Progress::ToBeRetried,
+            _ => Progress::Due,
+        }
+    }
+}
+
 /// The last emails of one org, newest first.
 pub async fn of_org(
     connection: &mut PgConnection,
