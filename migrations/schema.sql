@@ -951,8 +951,20 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns TABLE(metric_id uuid, user_id uuid, feature text, quantity numeric, used_at timestamp with time zone, recorded_at timestamp with time zone)
 --     sql stable
 
+-- function periodd_left(p_used numeric, p_included numeric, p_drawn numeric, p_usable numeric, p_is_granted boolean, p_period_start timestamp with time zone, p_open_start timestamp with time zone, p_open_end timestamp with time zone)
+--     returns TABLE(allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric, why_not text)
+--     sql immutable
+
 -- function periodd_limit(p_org_id uuid, p_feature text, p_at timestamp with time zone)
 --     returns TABLE(period_start timestamp with time zone, included numeric, is_granted boolean, drawn numeric, usable numeric, allowance numeric)
+--     sql stable
+
+-- function periodd_limit_used(p_org_id uuid, p_feature text, p_at timestamp with time zone)
+--     returns TABLE(feature text, period_start timestamp with time zone, period_end timestamp with time zone, used numeric, included numeric, is_granted boolean, drawn numeric, usable numeric, owed numeric, allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric, why_not text)
+--     sql stable
+
+-- function periodd_named(p_name text, p_id uuid)
+--     returns TABLE(id uuid)
 --     sql stable
 
 -- function periodd_opened(p_org_id uuid, p_at timestamp with time zone)

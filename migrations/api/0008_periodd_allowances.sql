@@ -91,21 +91,16 @@ begin
                 from periodd_foreseen(p_org_id, feature, at) f;
             end if;
         end if;
-        select coalesce(max(c.used), 0) into used
-        from usage_counters c
-        where c.org_id = p_org_id and c.feature = periodd_allowances.feature
-          and c.period_start = coalesce(periodd_allowances.period_start, open_start);
-        allowance := included + drawn + usable;
-        remaining := case when allowance is not null then greatest(0, allowance - used) end;
-        purchased_remaining := least(usable, remaining);
-        percent := periodd_percent(used, allowance);
-        why_not := case
-            when period_start is null and (open_start is null or open_end is null) then 'no_period'
-            when period_start is null then 'beyond_ends'
-            -- Unlimited is what a counter can hold.
-            when used + 1.0 <= least(allowance, 9999999999999999999999.999999) then null
-            when is_granted then 'used_up'
-            else 'not_granted' end;
+        select u.used, l.allowance, l.remaining, l.purchased_remaining, l.percent, l.why_not
+          into used, allowance, remaining, purchased_remaining, percent, why_not
+        from (select coalesce(max(c.used), 0) as used
+              from usage_counters c
+              where c.org_id = p_org_id and c.feature = periodd_allowances.feature
+                and c.period_start = coalesce(periodd_allowances.period_start, open_start)) u
+        cross join lateral periodd_left(
+            u.used, periodd_allowances.included, periodd_allowances.drawn,
+            periodd_allowances.usable, periodd_allowances.is_granted,
+            periodd_allowances.period_start, open_start, open_end) l;
         return next;
     end loop;
 end

@@ -6,7 +6,8 @@ revoke execute on function
     increment_org_usage, increment_usage_if_allowed, get_current_usage_stats, record_usage, grant_overage_pack,
     get_current_usage_period, periodd_percent, periodd_folded, periodd_ended_tier,
     periodd_is_inclusive, periodd_first_month, periodd_opened, periodd_unsubscribe,
-    periodd_is_key, periodd_refuse_key, periodd_keyed, periodd_refuse_reuse
+    periodd_is_key, periodd_refuse_key, periodd_keyed, periodd_refuse_reuse, periodd_named,
+    periodd_left, periodd_limit_used
 from public;
 
 do $$
@@ -29,7 +30,7 @@ begin
                      ('periodd_percent', 'periodd_included'), ('periodd_percent', 'periodd_limit'),
                      ('periodd_percent', 'periodd_period_at'),
                      ('periodd_percent', 'periodd_foreseen'),
-                     ('periodd_percent', 'periodd_folded'),
+                     ('periodd_percent', 'periodd_folded'), ('periodd_percent', 'periodd_left'),
                      ('periodd_percent', 'periodd_ended_tier')) as n (caller, called)
         join pg_proc caller on caller.proname = n.caller
                            and caller.pronamespace = quote_ident(current_schema())::regnamespace

@@ -290,8 +290,7 @@ pub async fn closed(
 /// The org of a slug or id; `None`: there is none.
 pub async fn named(connection: &mut PgConnection, named: &str) -> Result<Option<Uuid>, StoreError> {
     let org = sqlx::query_scalar!(
-        "select coalesce((select id from organizations where slug = $1),
-                         (select id from organizations where id = $2))",
+        "select n.id from periodd_named($1, $2) n",
         named,
         Uuid::try_parse(named).ok()
     );
@@ -316,9 +315,7 @@ pub async fn all_named(
     let rows = sqlx::query!(
         r#"select q.named as "named!", o.id, o.time_zone, o.current_period_start as open_since
            from unnest($1::text[], $2::uuid[]) as q (named, id)
-           cross join lateral (
-               select coalesce((select s.id from organizations s where s.slug = q.named),
-                               (select i.id from organizations i where i.id = q.id)) as id) n
+           cross join lateral periodd_named(q.named, q.id) n
            join organizations o on o.id = n.id"#,
         named as &[&str],
         &ids as &[Option<Uuid>]

@@ -54,11 +54,20 @@ pub async fn standings(
                   a.why_not as "why_not: WhyNot", a.period_start, a.period_end
            from unnest($1::text[], $2::uuid[], $3::text[]) with ordinality
                 as q (named, id, feature, place)
-           cross join lateral (
-               select coalesce((select s.id from organizations s where s.slug = q.named),
-                               (select i.id from organizations i where i.id = q.id)) as id) n
-           join organizations o on o.id = n.id
-           left join lateral periodd_allowances(o.id, now(), periodd_folded(q.feature)) a on true
+           cross join lateral periodd_named(q.named, q.id) n
+           -- By its key, one after the other, also where reading a small table as a whole seems cheaper.
+           cross join lateral (select s.* from organizations s where s.id = n.id offset 0) o
+           left join lateral (
+               -- One feature: a join, for many orgs at once.
+               select l.* from periodd_limit_used(o.id, periodd_folded(q.feature), now()) l
+               where q.feature is not null
+               union all
+               -- All that the org has: a call of the function.
+               select l.feature, l.period_start, l.period_end, l.used, l.included, l.is_granted,
+                      l.drawn, l.usable, l.owed, l.allowance, l.remaining,
+                      l.purchased_remaining, l.percent, l.why_not
+               from periodd_allowances(o.id, now()) l
+               where q.feature is null) a on true
            order by q.place, a.feature"#,
         &named as &[&str],
         &ids as &[Option<Uuid>],
@@ -159,8 +168,7 @@ async fn increment_of_org(
         Used,
         r#"select o.id as "org!", i.allowed as "allowed!", i.new_usage as "new_usage!",
                   i.effective_limit, i.plan, i.subscription_status
-           from (select coalesce((select s.id from organizations s where s.slug = $1),
-                                 (select o.id from organizations o where o.id = $2)) as id) n
+           from periodd_named($1, $2) n
            join organizations o on o.id = n.id and ($3::uuid is null or o.id = $3)
            cross join lateral increment_org_usage(o.id, $4, $5, $6) i"#,
         org.as_deref(),
@@ -184,8 +192,7 @@ async fn increment_of_user(
         Used,
         r#"select u.organization_id as "org!", i.allowed as "allowed!",
                   i.new_usage as "new_usage!", i.effective_limit, i.plan, i.subscription_status
-           from (select coalesce((select s.id from organizations s where s.slug = $1),
-                                 (select o.id from organizations o where o.id = $2)) as id) n
+           from periodd_named($1, $2) n
            join users u on u.id = $3 and ($1::text is null or u.organization_id = n.id)
                 and ($4::uuid is null or u.organization_id = $4)
            cross join lateral increment_feature_usage(u.id, $5, $6, $7) i"#,

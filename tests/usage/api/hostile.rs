@@ -289,10 +289,12 @@ impl Field {
             };
             let value = match argument {
                 "p_user_id" => customer.user.to_string(),
-                "p_org_id" => customer.org.to_string(),
+                "p_org_id" | "p_id" => customer.org.to_string(),
                 "p_feature" => "Scrapes".to_owned(),
                 "p_tier" => "pro".to_owned(),
-                "p_amount" | "p_quantity" | "p_used" | "p_allowance" => "1".to_owned(),
+                "p_amount" | "p_quantity" | "p_used" | "p_allowance" | "p_included" | "p_drawn"
+                | "p_usable" => "1".to_owned(),
+                "p_is_granted" => "true".to_owned(),
                 "p_idempotency_key" | "p_reference" | "p_key" => Uuid::new_v4().to_string(),
                 "p_timezone" => "Europe/Berlin".to_owned(),
                 "p_at" | "p_used_at" | "p_purchased_at" | "p_period_start" => "now".to_owned(),

@@ -161,6 +161,7 @@ async fn holds_out(house: &House, role: &str) {
             (format!("periodd_allowances('{}', now(), 'scrapes')", acme.org), "included > 0"),
             (format!("periodd_allowances('{}', now())", acme.org), "feature <> ''"),
             (format!("periodd_limit('{}', 'scrapes', now())", acme.org), "included > 0"),
+            (format!("periodd_limit_used('{}', 'scrapes', now())", acme.org), "included > 0"),
             (format!("periodd_included('{}', 'scrapes', 'none')", acme.org), "included > 0"),
             (format!("periodd_foreseen('{}', 'scrapes', now())", acme.org), "included > 0"),
             (format!("periodd_standing('{}', 'scrapes', now())", acme.org), "included > 0"),
@@ -169,6 +170,7 @@ async fn holds_out(house: &House, role: &str) {
             (format!("periodd_first_month('{}', now())", acme.org), "period_start is not null"),
             (format!("periodd_unsubscribe('{0}{0}')", acme.org.simple()), "f"),
             (format!("periodd_keyed('{}', 'theirs')", acme.org), "quantity > 0"),
+            (format!("periodd_named('', '{}')", acme.org), "id is not null"),
         ] {
             let told = format!("select count(*) from {call} f where f.{told}");
             assert_eq!(count(&mut connection, &told).await.unwrap_or_default(), 0, "{call}");
@@ -187,7 +189,7 @@ async fn a_member_sees_and_moves_nothing_of_others() {
 
 /// Functions that look at nothing but their arguments, at who the caller is, and at what is the
 /// same for everybody.
-const HARMLESS: [&str; 13] = [
+const HARMLESS: [&str; 14] = [
     "get_current_usage_period",
     "periodd_caller",
     "periodd_caller_org",
@@ -195,6 +197,7 @@ const HARMLESS: [&str; 13] = [
     "periodd_folded",
     "periodd_is_inclusive",
     "periodd_is_key",
+    "periodd_left",
     "periodd_percent",
     "periodd_period_at",
     "periodd_refuse_key",
@@ -453,7 +456,7 @@ async fn an_update_of_the_functions_keeps_working_what_was_granted_before() {
                  where pronamespace = 'public'::regnamespace
                    and proname in ('periodd_folded', 'periodd_standing', 'periodd_held',
                                    'periodd_foreseen', 'periodd_allowances', 'periodd_included',
-                                   'periodd_limit', 'periodd_ended_tier')
+                                   'periodd_limit', 'periodd_left', 'periodd_ended_tier')
              loop execute v_text; end loop;
          end $$;
          update periodd_api set checksum = 'older' where name = 'periodd percent'",
