@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::server::ServerError;
 use super::shared::Shared;
 use crate::config::http::Http;
 
@@ -55,23 +56,25 @@ pub(super) struct Listeners {
 /// Listens.
 ///
 /// # Errors
-/// One sentence that names the key.
-pub(super) async fn bind(settings: &Http) -> Result<Listeners, String> {
+/// [`ServerError`] for a port or socket that is taken.
+pub(super) async fn bind(settings: &Http) -> Result<Listeners, ServerError> {
     let tcp = match settings.listen.0 {
         None => None,
-        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
-            format!("[http] listen: {address} cannot be listened on: {error}; choose another port")
-        })?),
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(|error| ServerError::Listen { address, error })?,
+        ),
     };
-    let address = match &tcp {
-        None => None,
-        Some(listener) => Some(listener.local_addr().map_err(|error| error.to_string())?),
-    };
+    let address = tcp.as_ref().map(TcpListener::local_addr).transpose();
+    let address = address.map_err(ServerError::Address)?;
     let unix = match &settings.socket {
         None => None,
-        Some(path) => Some(bind_socket(path).await.map_err(|error| {
-            format!("[http] socket: {} cannot be listened on: {error}", path.display())
-        })?),
+        Some(path) => Some(
+            bind_socket(path)
+                .await
+                .map_err(|error| ServerError::Socket { path: path.clone(), error })?,
+        ),
     };
     Ok(Listeners { tcp, unix, address })
 }
