@@ -15,6 +15,7 @@ pub mod files;
 pub mod http;
 pub mod import;
 pub mod jobs;
+mod locale;
 pub mod mail;
 pub mod schedule;
 pub mod store;

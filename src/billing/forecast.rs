@@ -72,6 +72,18 @@ pub struct Forecast {
     pub expected_at_end: Quantity,
 }
 
+/// What will have been used by an instant, at three paces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    pub at: Instant,
+    /// At the pace of the slowest week that was looked back at.
+    pub low: Quantity,
+    /// At the current pace, as [`forecast`] goes by.
+    pub likely: Quantity,
+    /// At the pace of the quickest of these weeks.
+    pub high: Quantity,
+}
+
 /// Goes on at the current pace from `used` at the window's end to `until`. `None` with less than
 /// a week of history, or beyond the range of quantities.
 pub fn forecast(
@@ -85,15 +97,58 @@ pub fn forecast(
     ahead(window, &rates, used, allowance, until).ok().flatten()
 }
 
+/// The way there: what will have been used by the end of each day, the last one at `until`. Like
+/// [`forecast`], whose expectation is the last of these.
+pub fn course(
+    window: &Window,
+    history: &History,
+    used: Quantity,
+    until: Instant,
+) -> Option<Vec<Expected>> {
+    let rates = rates(window, history)?;
+    let (slowest, quickest) = weeks(history, &rates)?;
+    let week = rates.iter().sum::<i128>();
+    let [mut low, mut likely, mut high] = [used.millionths(); 3];
+    let days = days_ahead(window, &rates, until).ok()?.into_iter().map(|day| {
+        low += scaled(day.more, slowest, week);
+        likely += day.more;
+        high += scaled(day.more, quickest, week);
+        let [low, likely, high] = [low, likely, high].map(Quantity::from_millionths);
+        Some(Expected { at: day.end, low: low.ok()?, likely: likely.ok()?, high: high.ok()? })
+    });
+    days.collect()
+}
+
+/// What the slowest and the quickest of the complete weeks used; never more, and never less, than a
+/// week at the current pace does.
+fn weeks(history: &History, rates: &Rates) -> Option<(i128, i128)> {
+    let days = history.days.get(first_day(history)?..DAYS)?;
+    let sum = |week: &[Quantity]| week.iter().map(|day| day.millionths()).sum::<i128>().max(0);
+    let weeks = days.rchunks_exact(FEWEST_DAYS).map(sum);
+    let usual = rates.iter().sum::<i128>();
+    Some(weeks.fold((usual, usual), |(low, high), week| (low.min(week), high.max(week))))
+}
+
+/// `amount` times `part` of `whole`.
+fn scaled(amount: i128, part: i128, whole: i128) -> i128 {
+    let whole = whole.max(1);
+    // A day is a part of its week: only beyond any usage there is no number for the product.
+    amount.checked_mul(part).map_or_else(|| amount / whole * part, |product| product / whole)
+}
+
 /// Millionths per weekday, Monday first.
 type Rates = [i128; 7];
 
-fn rates(window: &Window, history: &History) -> Option<Rates> {
+/// The place of the first day that says something of the pace; `None` where that is too little.
+fn first_day(history: &History) -> Option<usize> {
     let days = history.days.get(..DAYS)?;
     let first = if history.is_older { 0 } else { days.iter().position(|day| !day.is_zero())? };
-    if DAYS - first < FEWEST_DAYS {
-        return None;
-    }
+    (DAYS - first >= FEWEST_DAYS).then_some(first)
+}
+
+fn rates(window: &Window, history: &History) -> Option<Rates> {
+    let first = first_day(history)?;
+    let days = history.days.get(..DAYS)?;
     let (mut sums, mut counts) = (Rates::default(), Rates::default());
     for (place, day) in days.iter().enumerate().skip(first) {
         let weekday = index(window.weekday(place));
@@ -117,24 +172,45 @@ fn ahead(
 ) -> Result<Option<Forecast>, OutOfRange> {
     let mut expected = used.millionths();
     let mut used_up_on = None;
+    for day in days_ahead(window, rates, until)? {
+        expected += day.more;
+        let is_over = expected >= allowance.millionths() && used < allowance;
+        if used_up_on.is_none() && is_over {
+            used_up_on = Some(day.date);
+        }
+    }
+    let expected: Result<Quantity, Overflow> = Quantity::from_millionths(expected);
+    Ok(expected.ok().map(|expected_at_end| Forecast { used_up_on, expected_at_end }))
+}
+
+/// A day to come, or the rest of today.
+struct Ahead {
+    date: LocalDate,
+    /// Its end, or that of all.
+    end: Instant,
+    /// What is used on it at the current pace, in millionths.
+    more: i128,
+}
+
+/// The days from the window's end to `until`.
+fn days_ahead(window: &Window, rates: &Rates, until: Instant) -> Result<Vec<Ahead>, OutOfRange> {
+    let mut days = Vec::new();
     let (mut date, mut start) = (window.today, window.starts[DAYS]);
     while start < until {
         let tomorrow = LocalDate(date.0.tomorrow().map_err(|_| OutOfRange)?);
         let end = window.zone.first_instant(tomorrow)?;
         let (from, to) = (start.max(window.now), end.min(until));
         let whole = end.since(start).as_secs();
-        if whole > 0 && from < to {
+        let more = if whole > 0 && from < to {
             let part = i128::from(to.since(from).as_secs());
-            expected += rates[index(date.0.weekday())] * part / i128::from(whole);
-        }
-        let is_over = expected >= allowance.millionths() && used < allowance;
-        if used_up_on.is_none() && is_over {
-            used_up_on = Some(date);
-        }
+            rates[index(date.0.weekday())] * part / i128::from(whole)
+        } else {
+            0
+        };
+        days.push(Ahead { date, end: to, more });
         (date, start) = (tomorrow, end);
     }
-    let expected: Result<Quantity, Overflow> = Quantity::from_millionths(expected);
-    Ok(expected.ok().map(|expected_at_end| Forecast { used_up_on, expected_at_end }))
+    Ok(days)
 }
 
 #[cfg(test)]
@@ -173,6 +249,27 @@ mod tests {
         assert_eq!(forecast.expected_at_end, units(800));
         // The tenth working day is Friday of the second week.
         assert_eq!(forecast.used_up_on.unwrap().to_string(), "2026-05-15");
+    }
+
+    #[test]
+    fn the_way_there_ends_where_the_forecast_does_between_the_slowest_and_the_quickest_week() {
+        let window = Window::before(at("2026-05-04T06:00:00Z"), &zone("Europe/Berlin")).unwrap();
+        let until = at("2026-05-31T22:00:00Z");
+        let mut history = working_days(&window, 20, DAYS);
+        let way = |history: &History| course(&window, history, units(400), until).unwrap();
+        let even = way(&history);
+        assert_eq!(even.len(), 28, "the rest of today, and each day to the end of the month");
+        assert!(even.iter().all(|day| day.low == day.likely && day.high == day.likely));
+        // One week twice as busy as the others.
+        history.days[..7].iter_mut().for_each(|day| *day = day.plus(*day).unwrap());
+        let wide = way(&history);
+        let last = wide.last().unwrap();
+        let expected = forecast(&window, &history, units(400), units(900), until).unwrap();
+        assert_eq!((last.at, last.likely), (until, expected.expected_at_end));
+        assert!(last.low < last.likely && last.likely < last.high, "{last:?}");
+        assert_eq!(last.low, even.last().unwrap().likely, "as in the three usual weeks");
+        assert!(wide.is_sorted_by_key(|day| day.high));
+        assert_eq!(course(&window, &History::default(), units(1), until), None);
     }
 
     #[test]

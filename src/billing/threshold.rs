@@ -80,6 +80,13 @@ pub fn is_crossed(level: u8, used: Quantity, limit: Limit) -> bool {
     }
 }
 
+/// The usage at which a level of a limit is crossed; `None`: never.
+pub fn usage_at(level: u8, limit: Limit) -> Option<Quantity> {
+    let Limit::Quantity(limit) = limit else { return None };
+    let hundredths = limit.millionths() * i128::from(level);
+    Quantity::from_millionths(hundredths.div_euclid(100) + i128::from(hundredths % 100 > 0)).ok()
+}
+
 /// Judges a counter. `before` is what an earlier pass told in this period; `None` before the
 /// first alert.
 ///
@@ -126,6 +133,19 @@ fn is_higher(one: Limit, other: Limit) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usage_at_a_level_is_the_first_that_crosses_it() {
+        for (limit, level, first) in [("333", 80, "266.4"), ("0.000001", 80, "0.000001")] {
+            let (limit, first): (Quantity, Quantity) =
+                (limit.parse().unwrap(), first.parse().unwrap());
+            assert_eq!(usage_at(level, Limit::Quantity(limit)), Some(first));
+            let before = Quantity::from_millionths(first.millionths() - 1).unwrap();
+            assert!(is_crossed(level, first, Limit::Quantity(limit)));
+            assert!(!is_crossed(level, before, Limit::Quantity(limit)));
+        }
+        assert_eq!(usage_at(80, Limit::Unlimited), None);
+    }
 
     const USUAL: [u8; 3] = [80, 90, 100];
 

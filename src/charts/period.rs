@@ -73,6 +73,8 @@ pub struct Threshold {
     pub percent: u8,
     /// The usage at which it is crossed.
     pub level: Quantity,
+    /// When it was found crossed.
+    pub crossed: Option<Instant>,
     /// When its email was sent.
     pub sent: Option<Instant>,
 }
@@ -243,6 +245,15 @@ impl Course {
         })
     }
 
+    /// What usage has reached of each pack by now, in their order: in the open period a claim,
+    /// because packs pay at the close or at their expiry.
+    pub fn claims(&self) -> Vec<Quantity> {
+        let bands = self.bands();
+        let mut claims: Vec<Quantity> = bands.iter().skip(1).map(|band| self.claim(band)).collect();
+        claims.resize(self.packs.len(), Quantity::ZERO);
+        claims
+    }
+
     fn table(&self, title: &str, bands: &[Band], when: &When) -> Table {
         let mut table = Table::new(title, &["What", "Amount#", "Detail"]);
         let mut row = |what: &str, amount: String, detail: String| {
@@ -295,11 +306,16 @@ impl Course {
             row(&name, grouped(amount), paid + &span);
         }
         for threshold in &self.thresholds {
-            let sent = threshold.sent.map_or_else(
-                || "not sent".to_owned(),
-                |sent| format!("sent {} ({})", when.day(sent), when.at(sent)),
-            );
-            row(&format!("Threshold {} %", threshold.percent), grouped(threshold.level), sent);
+            let said =
+                |word: &str, at: Instant| format!("{word} {} ({})", when.day(at), when.at(at));
+            let crossed = threshold.crossed.map(|at| said("crossed", at));
+            let crossed = crossed.unwrap_or_else(|| "not crossed".to_owned());
+            let detail = match (threshold.crossed, threshold.sent) {
+                (_, Some(sent)) => format!("{crossed}, {}", said("emailed", sent)),
+                (Some(_), None) => format!("{crossed}, no email sent"),
+                (None, None) => crossed,
+            };
+            row(&format!("Threshold {} %", threshold.percent), grouped(threshold.level), detail);
         }
         if let Some(ahead) = &self.forecast {
             if let Some(end) = self.at_end() {
@@ -430,7 +446,8 @@ impl Course {
         let most = granted.max(used).max(likely);
         let high = self.at_end().map(|end| end.high).unwrap_or_default();
         let limit = Quantity::from_millionths(most.millionths() / 4 * 5).unwrap_or(most);
-        most.max(high.min(limit)).max(Quantity::from_millionths(1).unwrap_or_default())
+        let top = most.max(high.min(limit));
+        if top.is_positive() { top } else { Quantity::units(1) }
     }
 
     fn bars(&self, canvas: &mut Canvas, plot: &Plot) {
@@ -480,7 +497,8 @@ impl Course {
         };
         let (counted, used, all) =
             (line(|point| point.counted), line(Point::used), line(Point::all));
-        let base: Vec<[f64; 2]> = counted.iter().map(|[x, _]| [*x, y.at(0)]).collect();
+        let ends = [counted.first(), counted.last()].into_iter().flatten();
+        let base: Vec<[f64; 2]> = ends.map(|[x, _]| [*x, y.at(0)]).collect();
         canvas.path("area", &path::between(&counted, &base));
         if used != counted {
             canvas.path("area", &path::between(&used, &counted));
@@ -678,7 +696,11 @@ impl Course {
         for threshold in &self.thresholds {
             let level = y.at(threshold.level.millionths());
             let name = format!("{} %", threshold.percent);
-            let sent = threshold.sent.map(|sent| format!("{name}, sent {}", when.day(sent)));
+            let sent = match (threshold.sent, threshold.crossed) {
+                (Some(sent), _) => Some(format!("{name}, sent {}", when.day(sent))),
+                (None, Some(crossed)) => Some(format!("{name}, crossed {}", when.day(crossed))),
+                (None, None) => None,
+            };
             // In the margin with its day, inside the plot only the share.
             let beside: Vec<Spot> =
                 spots(level).into_iter().filter(|spot| spot.x > plot.right).collect();
@@ -700,12 +722,17 @@ impl Course {
         }
     }
 
-    /// A mark where each threshold's email was sent.
+    /// Marks where each threshold was crossed and its email was sent.
     fn marks(&self, canvas: &mut Canvas, x: &Scale, y: &Scale) {
         for threshold in &self.thresholds {
-            let sent = threshold.sent.filter(|sent| self.period.contains(*sent));
-            if let Some(sent) = sent {
-                let at = [x.of(sent), y.at(threshold.level.millionths())];
+            let place = |at: Option<Instant>| {
+                let at = at.filter(|at| self.period.contains(*at))?;
+                Some([x.of(at), y.at(threshold.level.millionths())])
+            };
+            if let Some(at) = place(threshold.crossed) {
+                canvas.circle("mark", at, 3.0);
+            }
+            if let Some(at) = place(threshold.sent) {
                 canvas.triangle("sent", at, 5.0);
             }
         }
@@ -820,6 +847,7 @@ mod tests {
     #[test]
     fn a_draw_before_the_close_is_called_a_claim() {
         let mut course = course();
+        assert_eq!(course.claims(), [Quantity::units(200)]);
         let chart = course.chart(Width::px(720), &When::utc());
         let row = chart.table.rows.iter().find(|row| row[0] == "Pack order-7").unwrap();
         assert_eq!(row[1..], ["300", "200 of it claimed; drawn at the close"]);

@@ -13,7 +13,9 @@ use crate::store::tokens::Scope;
 use crate::store::usage::asked::{self, Question, Standing};
 use crate::store::usage::limits::{Limit, WhyNot};
 use crate::store::usage::usage_file;
+use crate::store::{Connection, StoreError};
 use crate::text::visible;
+use crate::tz::TzData;
 
 const FEATURE: Parameter = Parameter {
     name: "feature",
@@ -92,21 +94,21 @@ pub(super) struct FeatureStanding {
     /// What the tier or an override includes; null: unlimited.
     included: Option<Quantity>,
     /// What is left of that; null: unlimited.
-    included_left: Option<Quantity>,
+    pub(super) included_left: Option<Quantity>,
     /// What purchased packs have left for this period.
-    purchased_left: Quantity,
+    pub(super) purchased_left: Quantity,
     /// What may still be used; null: unlimited.
     remaining: Option<Quantity>,
     /// How much more than that would be needed; null: nothing.
     short_by: Option<Quantity>,
     period_start: Option<Instant>,
     /// When usage resets.
-    resets_at: Option<Instant>,
+    pub(super) resets_at: Option<Instant>,
     /// The same on the organization's own clock.
     resets_at_local: Option<String>,
     time_zone: String,
     /// The cheapest packs that would cover what is short.
-    offers: Vec<Offered>,
+    pub(super) offers: Vec<Offered>,
     as_of: Instant,
 }
 
@@ -129,12 +131,12 @@ pub(super) enum Reason {
 /// A pack on sale.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Offered {
-    code: String,
+    pub(super) code: String,
     /// How many of it.
-    count: u32,
-    quantity: Quantity,
-    price_cents: i64,
-    currency: String,
+    pub(super) count: u32,
+    pub(super) quantity: Quantity,
+    pub(super) price_cents: i64,
+    pub(super) currency: String,
 }
 
 impl From<Standing> for Limits {
@@ -183,62 +185,67 @@ pub(super) async fn checked(
     standing: Standing,
     amount: Quantity,
 ) -> Result<Checked, Problem> {
-    let Standing { slug, tier, time_zone, as_of, limits, .. } = standing;
-    let Some(limit) = limits.into_iter().next() else { return Err(call.unknown_org()) };
-    let zone = (call.shared.around.tz)().zone(&time_zone).ok();
-    let is_open = limit.period_start.is_some();
-    let short_by = limit.remaining.map(|remaining| amount.minus(remaining));
-    let short_by = short_by.and_then(Result::ok).filter(|short| short.is_positive());
-    let reason = match (limit.why_not, short_by) {
-        (Some(WhyNot::NoPeriod), _) => Some(Reason::NoOpenPeriod),
-        (Some(WhyNot::BeyondEnds), _) => Some(Reason::NotCalculated),
-        (_, None) => None,
-        (_, Some(_)) if !limit.is_granted => Some(Reason::NotIncluded),
-        (_, Some(_)) if limit.drawn.is_zero() && limit.usable.is_zero() => {
-            Some(Reason::IncludedUsedUp)
-        }
-        (_, Some(_)) => Some(Reason::PacksUsedUp),
-    };
-    let allowed = is_open && reason.is_none();
-    let offers = match short_by.filter(|_| !allowed) {
+    let whose = Whose::of(&standing, &(call.shared.around.tz)());
+    let Some(limit) = standing.limits.into_iter().next() else { return Err(call.unknown_org()) };
+    let verdict = Verdict::of(&limit, amount);
+    let offers = match verdict.needs() {
         Some(need) => {
-            let (on_sale, currency) =
-                asked::on_sale(&mut *call.turn().await?, &limit.feature, &tier).await?;
-            offers::recommended(&on_sale, &currency, need)
+            let turn = &mut *call.turn().await?;
+            covering(turn, &limit.feature, &standing.tier, need).await?
         }
         None => Vec::new(),
     };
-    let read = Read { limit, zone, time_zone, as_of };
-    let standing = read.standing(amount, reason, short_by, offers);
-    let message = message(&slug, &standing);
-    Ok(Checked { allowed, message, standing })
+    Ok(verdict.said(&whose, limit, offers))
 }
 
-/// What was read of a feature in one instant.
-struct Read {
-    limit: Limit,
-    /// `None`: the tz database does not know it.
-    zone: Option<Zone>,
-    time_zone: String,
-    as_of: Instant,
+/// The cheapest packs on sale that would cover a need.
+pub(super) async fn covering(
+    connection: &mut Connection,
+    feature: &str,
+    tier: &str,
+    need: Quantity,
+) -> Result<Vec<(u32, Offer)>, StoreError> {
+    let (on_sale, currency) = asked::on_sale(connection, feature, tier).await?;
+    Ok(offers::recommended(&on_sale, &currency, need))
 }
 
-impl Read {
-    /// The same as people can be told.
-    fn standing(
-        self,
-        amount: Quantity,
-        reason: Option<Reason>,
-        short_by: Option<Quantity>,
-        offers: Vec<(u32, Offer)>,
-    ) -> FeatureStanding {
-        let Self { limit, zone, time_zone, as_of } = self;
-        let included_left = match (limit.included, limit.remaining) {
-            (Some(_), Some(remaining)) => {
-                Some(remaining.minus(limit.purchased_remaining).unwrap_or_default().or_zero())
+/// Whether a use would be allowed, and if not, why.
+#[derive(Clone, Copy)]
+pub(super) struct Verdict {
+    amount: Quantity,
+    pub(super) is_allowed: bool,
+    reason: Option<Reason>,
+    short_by: Option<Quantity>,
+}
+
+impl Verdict {
+    /// The rule.
+    pub(super) fn of(limit: &Limit, amount: Quantity) -> Self {
+        let short_by = limit.remaining.map(|remaining| amount.minus(remaining));
+        let short_by = short_by.and_then(Result::ok).filter(|short| short.is_positive());
+        let reason = match (limit.why_not, short_by) {
+            (Some(WhyNot::NoPeriod), _) => Some(Reason::NoOpenPeriod),
+            (Some(WhyNot::BeyondEnds), _) => Some(Reason::NotCalculated),
+            (_, None) => None,
+            (_, Some(_)) if !limit.is_granted => Some(Reason::NotIncluded),
+            (_, Some(_)) if limit.drawn.is_zero() && limit.usable.is_zero() => {
+                Some(Reason::IncludedUsedUp)
             }
-            _ => None,
+            (_, Some(_)) => Some(Reason::PacksUsedUp),
         };
+        let is_allowed = limit.period_start.is_some() && reason.is_none();
+        Self { amount, is_allowed, reason, short_by }
+    }
+
+    /// What packs would have to cover.
+    pub(super) fn needs(self) -> Option<Quantity> {
+        self.short_by.filter(|_| !self.is_allowed)
+    }
+
+    /// The same as people can be told.
+    pub(super) fn said(self, whose: &Whose, limit: Limit, offers: Vec<(u32, Offer)>) -> Checked {
+        let Self { amount, is_allowed, reason, short_by } = self;
+        let resets_at = limit.period_end;
         let offers = offers.into_iter().map(|(count, offer)| Offered {
             code: offer.code,
             count,
@@ -246,32 +253,60 @@ impl Read {
             price_cents: offer.price_cents,
             currency: offer.currency,
         });
-        FeatureStanding {
+        let standing = FeatureStanding {
             reason,
+            included_left: included_left(&limit),
             feature: limit.feature,
             amount,
             used: limit.used,
             included: limit.included,
-            included_left,
             purchased_left: limit.purchased_remaining,
             remaining: limit.remaining,
             short_by,
             period_start: limit.period_start,
-            resets_at: limit.period_end,
-            resets_at_local: zone.zip(limit.period_end).map(|(zone, end)| zone.local(end)),
-            time_zone,
+            resets_at,
+            resets_at_local: whose.zone.as_ref().zip(resets_at).map(|(zone, end)| zone.local(end)),
+            time_zone: whose.time_zone.clone(),
             offers: offers.collect(),
-            as_of,
+            as_of: whose.as_of,
+        };
+        let reset = standing.resets_at_local.as_ref().map(|at| format!("; usage resets {at}"));
+        let message = message(&whose.slug, &standing, &reset.unwrap_or_default());
+        Checked { allowed: is_allowed, message, standing }
+    }
+}
+
+/// What is left of what is included; `None`: unlimited.
+pub(super) fn included_left(limit: &Limit) -> Option<Quantity> {
+    limit.included?;
+    let left = limit.remaining?.minus(limit.purchased_remaining);
+    Some(left.unwrap_or_default().or_zero())
+}
+
+/// Whose feature it is, and when.
+pub(super) struct Whose {
+    slug: String,
+    /// `None`: the tz database does not know it.
+    zone: Option<Zone>,
+    time_zone: String,
+    as_of: Instant,
+}
+
+impl Whose {
+    pub(super) fn of(standing: &Standing, tz: &TzData) -> Self {
+        Self {
+            slug: standing.slug.clone(),
+            zone: tz.zone(&standing.time_zone).ok(),
+            time_zone: standing.time_zone.clone(),
+            as_of: standing.as_of,
         }
     }
 }
 
-/// One sentence that says all of it.
-fn message(org: &str, standing: &FeatureStanding) -> String {
+/// One sentence that says all of it, with `reset` where that helps.
+pub(super) fn message(org: &str, standing: &FeatureStanding, reset: &str) -> String {
     let FeatureStanding { feature, amount, used, remaining, .. } = standing;
     let left = remaining.map_or_else(|| "unlimited".to_owned(), |left| left.to_string());
-    let reset = standing.resets_at_local.as_ref().map(|at| format!("; usage resets {at}"));
-    let reset = reset.unwrap_or_default();
     let needed = format!("{amount} {feature} needed, {left} left");
     match standing.reason {
         None => format!("{amount} {feature} can be used: {used} used so far, {left} left{reset}."),

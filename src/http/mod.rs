@@ -13,6 +13,7 @@
 mod access;
 mod answer;
 mod call;
+mod card;
 mod customer;
 mod events;
 mod explained;

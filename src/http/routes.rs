@@ -14,7 +14,7 @@ use super::call::{Access, Route, answer};
 use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
-use super::{customer, events, explained, health, history, increment, limits};
+use super::{card, customer, events, explained, health, history, increment, limits};
 use super::{openapi, pages, scrape, stream, sync, unsubscribe};
 
 /// What describes the others.
@@ -66,6 +66,7 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes.extend(limits::ROUTES);
     routes.extend(explained::ROUTES);
     routes.extend(history::ROUTES);
+    routes.extend(card::ROUTES);
     routes.extend(increment::ROUTES);
     routes.extend(customer::ROUTES);
     routes.extend(events::ROUTES);

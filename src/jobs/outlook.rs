@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::billing::forecast::{History, Window, forecast};
+use crate::billing::forecast::{self, Expected, History, Window, forecast};
 use crate::billing::{Instant, LocalDate, Quantity, Zone};
 use crate::store::messages::content::{self, Days};
 use crate::store::{Connection, StoreError};
@@ -65,5 +65,15 @@ impl Pace {
         let used_up_on = found.used_up_on.filter(|_| allowance.is_some());
         let at_end = found.expected_at_end.rounded(0).unwrap_or(found.expected_at_end);
         Some(Ahead { at_end, used_up_on })
+    }
+
+    /// The way there, day by day; the last one at the end of the period.
+    pub(super) fn way(
+        &self,
+        feature: &str,
+        used: Quantity,
+        period_end: Instant,
+    ) -> Option<Vec<Expected>> {
+        forecast::course(&self.window, self.histories.get(feature)?, used, period_end)
     }
 }

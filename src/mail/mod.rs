@@ -8,7 +8,6 @@
 
 pub mod email;
 pub mod letter;
-mod locale;
 pub mod render;
 pub mod samples;
 pub mod templates;
@@ -18,9 +17,9 @@ pub mod vendor;
 mod view;
 
 pub use crate::billing::address;
+pub use crate::locale::is_known_locale;
 pub use email::Email;
 pub use letter::{Basis, Envelope, Forecast, Letter, Recommended, Sender};
-pub use locale::is_known_locale;
 pub use render::{RenderError, render};
 pub use templates::Templates;
 pub use transport::{SendError, Sent, Transport};

@@ -8,11 +8,11 @@ use minijinja::value::{Object, ObjectRepr};
 use serde::Serialize;
 
 use super::letter::{Basis, Forecast, Letter, Recommended, Sender};
-use super::locale::Locale;
 use super::units;
 use super::vendor::Target;
 use crate::billing::quantity::Overflow;
 use crate::billing::{LocalDate, LocalTime, Quantity};
+use crate::locale::Locale;
 use crate::text::is_invisible;
 
 /// Characters of a name that fit where names stand.

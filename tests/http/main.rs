@@ -1,6 +1,7 @@
 //! The HTTP server, over real sockets: what clients ask, and what strangers try.
 
 mod behind;
+mod card;
 mod events;
 mod guests;
 mod history;

@@ -1,5 +1,7 @@
 //! The dashboard: who may see it, what it shows, and what it shows where it cannot know.
 
+mod org;
+
 use serde_json::json;
 use sqlx::Connection;
 
@@ -106,7 +108,10 @@ async fn pages(served: &Served) -> Vec<(String, String, String)> {
 
 /// A path with something in its places.
 fn filled(path: &str) -> String {
-    path.replace("{org}", "acme").replace("{run}", "1").replace("{name}", "app.css")
+    path.replace("{org}", "acme")
+        .replace("{start}", "2026-01-01T00:00:00Z")
+        .replace("{run}", "1")
+        .replace("{name}", "app.css")
 }
 
 #[tokio::test(flavor = "multi_thread")]

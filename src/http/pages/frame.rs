@@ -26,7 +26,7 @@ const HEADERS: [(&str, &str); 4] = [
 ];
 
 /// Every template by its name.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("_layout.html", include_str!("templates/_layout.html")),
     ("_parts.html", include_str!("templates/_parts.html")),
     ("again.html", include_str!("templates/again.html")),
@@ -37,6 +37,7 @@ const TEMPLATES: [(&str, &str); 10] = [
     ("refused.html", include_str!("templates/refused.html")),
     ("run.html", include_str!("templates/run.html")),
     ("runs.html", include_str!("templates/runs.html")),
+    ("statement.html", include_str!("templates/statement.html")),
 ];
 
 static PARSED: LazyLock<Result<Environment<'static>, minijinja::Error>> = LazyLock::new(parse);

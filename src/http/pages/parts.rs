@@ -110,6 +110,8 @@ pub(super) struct Table {
     caption: &'static str,
     head: Vec<Heading>,
     rows: Vec<Vec<Cell>>,
+    /// How many further rows are not shown.
+    more: usize,
 }
 
 impl Table {
@@ -119,11 +121,18 @@ impl Table {
             text: text.trim_end_matches('#'),
             is_number: text.ends_with('#'),
         });
-        Self { caption, head: head.collect(), rows: Vec::new() }
+        Self { caption, head: head.collect(), rows: Vec::new(), more: 0 }
     }
 
     pub(super) fn row(&mut self, cells: impl Into<Vec<Cell>>) {
         self.rows.push(cells.into());
+    }
+
+    /// The first rows of it, which says how many more there are.
+    pub(super) fn first(mut self, most: usize) -> Self {
+        self.more = self.rows.len().saturating_sub(most);
+        self.rows.truncate(most);
+        self
     }
 }
 

@@ -5,6 +5,7 @@
 //! Never: a write; two snapshots in one answer.
 
 mod copies;
+mod course;
 mod feature;
 mod findings;
 
@@ -23,12 +24,13 @@ use crate::store::messages::content;
 use crate::store::orgs::settings::{self, Contact};
 use crate::store::orgs::{self, ClosedView};
 use crate::store::reports::explain::{
-    self as rows, AdjustmentRow, AlertRow, MendRow, OrgRow, PackRow, UserRow,
+    self as rows, AdjustmentRow, AlertRow, MendRow, OrgRow, PackRow, Stretch, UserRow,
 };
 use crate::store::usage::ranges::Scope;
 use crate::store::{Connection, Database, StoreError, alerts};
 use crate::tz::TzData;
 pub use copies::Copy;
+pub use course::{Course, Used};
 use feature::Books;
 pub use feature::{FeatureView, Increment, Point};
 pub use findings::NEAR_PERCENT;
@@ -144,6 +146,44 @@ pub async fn read(
     subject: Subject,
     now: Instant,
 ) -> Result<Explanation, StoreError> {
+    let cut = |period, _: Option<&Zone>| stretches(period);
+    Ok(read_by(reading, tz, derived, subject, now, cut).await?.explanation)
+}
+
+/// The same, with the course of each feature by the days of the org.
+pub async fn read_by_day(
+    reading: &mut Connection,
+    tz: &TzData,
+    derived: &[Target],
+    subject: Subject,
+    now: Instant,
+) -> Result<(Explanation, BTreeMap<String, Course>), StoreError> {
+    let utc = Zone::utc();
+    let cut = |period, zone: Option<&Zone>| course::parts(period, zone.unwrap_or(&utc));
+    let known = read_by(reading, tz, derived, subject, now, cut).await?;
+    let Known { explanation, parts, metrics, pace } = known;
+    let courses = course::of(&explanation, &parts, &metrics, pace.as_ref());
+    Ok((explanation, courses))
+}
+
+/// What is known of an org, with what its courses are made of.
+struct Known {
+    explanation: Explanation,
+    /// The starts of the parts that the period was cut into.
+    parts: Vec<Instant>,
+    metrics: Vec<Stretch>,
+    pace: Option<Pace>,
+}
+
+/// Reads everything, with usage by the parts that `cut` makes of the period.
+async fn read_by(
+    reading: &mut Connection,
+    tz: &TzData,
+    derived: &[Target],
+    subject: Subject,
+    now: Instant,
+    cut: impl Fn(Period, Option<&Zone>) -> Vec<Instant>,
+) -> Result<Known, StoreError> {
     let org = rows::org(reading, subject.org).await?;
     let zone = tz.zone(&org.time_zone).ok();
     let open = stored_period(&org);
@@ -153,10 +193,10 @@ pub async fn read(
     let start = period.map(|period| period.start);
     let features = rows::features(reading, org.id, now).await;
     let features = left.unless_unreadable("usage and limits", features)?;
-    let bounds = period.map(stretches).unwrap_or_default();
+    let parts = period.map(|period| cut(period, zone.as_ref())).unwrap_or_default();
     let metrics = match period {
         Some(period) => {
-            let metrics = rows::metrics(reading, org.id, None, period, &bounds).await;
+            let metrics = rows::metrics(reading, org.id, None, period, &parts).await;
             left.unless_unreadable("usage over time", metrics)?
         }
         None => Vec::new(),
@@ -196,8 +236,15 @@ pub async fn read(
     let unreadable = cells::unreadable(reading, Scope::Org(org.id)).await?;
 
     let is_open = period == open;
-    let (bounds, metrics, pace, derived) = (&bounds, &metrics, &pace, &derived);
-    let books = Books { period, is_open, bounds, metrics, pace, derived, now };
+    let books = Books {
+        period,
+        is_open,
+        bounds: &parts,
+        metrics: &metrics,
+        pace: &pace,
+        derived: &derived,
+        now,
+    };
     let is_listed = |feature: &str| features.iter().any(|row| row.feature == feature);
     let mut without_counter = BTreeMap::new();
     for stretch in metrics.iter().filter(|stretch| !is_listed(&stretch.feature)) {
@@ -232,7 +279,7 @@ pub async fn read(
         &audience,
     ));
     explanation.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    Ok(explanation)
+    Ok(Known { explanation, parts, metrics, pace })
 }
 
 /// Parts of the page that a value keeps from being read.

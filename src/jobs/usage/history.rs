@@ -112,10 +112,10 @@ pub struct PeriodUsage {
 /// Where usage goes in the current period.
 #[derive(Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Forecast {
-    feature: String,
-    period_end: Instant,
+    pub feature: String,
+    pub period_end: Instant,
     #[serde(flatten)]
-    ahead: Ahead,
+    pub ahead: Ahead,
 }
 
 /// Reads the history of an org.
@@ -254,6 +254,19 @@ impl PeriodUsage {
 /// The feature that was asked for, as the tables name it.
 fn only<'a>(asked: &Asked<'_>, standing: &'a Standing) -> Option<&'a str> {
     asked.feature.and(standing.limits.first()).map(|limit| limit.feature.as_str())
+}
+
+/// Where the usage of a standing goes in its period, by feature; nothing of features with too little
+/// history.
+pub async fn outlook(
+    connection: &mut Connection,
+    standing: &Standing,
+    tz: &TzData,
+) -> Result<Vec<Forecast>, StoreError> {
+    let ends = standing.limits.iter().filter_map(|limit| limit.period_end);
+    let Some(until) = ends.max() else { return Ok(Vec::new()) };
+    let zone = tz.zone(&standing.time_zone).ok();
+    forecasts(connection, standing, zone.as_ref(), until).await
 }
 
 /// Forecasts of a series that reaches now.

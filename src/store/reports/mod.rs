@@ -9,4 +9,6 @@ pub mod explain;
 pub mod facts;
 pub mod history;
 pub mod overview;
+pub mod picture;
+pub mod statement;
 pub mod status;

@@ -13,9 +13,12 @@ pub const MOST: i64 = 10_000;
 /// Entries of the ledger of packs that a page shows.
 const ENTRIES: i64 = 50;
 
-/// Begins a look: nothing is written, and no statement takes longer than 2 s.
+/// Begins a look: all of it sees one moment, nothing is written, and no statement takes longer than
+/// 2 s.
 pub async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_>, StoreError> {
-    Ok(connection.begin_with("begin read only; set local statement_timeout = '2s'").await?)
+    let begin = "begin isolation level repeatable read read only; \
+                 set local statement_timeout = '2s'";
+    Ok(connection.begin_with(begin).await?)
 }
 
 /// How many orgs there are.

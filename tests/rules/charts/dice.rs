@@ -131,7 +131,8 @@ pub(crate) fn any_course(dice: &mut Dice) -> Course {
             let level = allowance.millionths() / 100 * i128::from(percent);
             let sent = (dice.below(2) == 0).then(|| dice.instant(start, last));
             let level = Quantity::from_millionths(level).expect("small");
-            thresholds.push(Threshold { percent, level, sent });
+            let crossed = sent.or_else(|| (dice.below(2) == 0).then(|| dice.instant(start, last)));
+            thresholds.push(Threshold { percent, level, crossed, sent });
         }
     }
     let used = points.last().map(|point| point.counted).unwrap_or_default();

@@ -204,7 +204,8 @@ const WEEK: [i64; 7] = [30, 220, 240, 230, 200, 20, 15];
 
 fn threshold(percent: u8, allowance: i64, sent: Option<&str>) -> Threshold {
     let level = Quantity::units(allowance * i64::from(percent) / 100);
-    Threshold { percent, level, sent: sent.map(at) }
+    let sent = sent.map(at);
+    Threshold { percent, level, crossed: sent, sent }
 }
 
 /// A month with two packs, in which what is allowed will not do.

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the rooms that it may name; `*` for all of them.
-const ROOMS: [(&str, &[&str]); 23] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     ("account", &[]),
     ("billing", &[]),
     ("charts", &["billing", "tz", "text"]),
@@ -20,20 +20,21 @@ const ROOMS: [(&str, &[&str]); 23] = [
     ("clock", &["billing"]),
     ("files", &[]),
     ("text", &[]),
+    ("locale", &["billing"]),
     ("csv", &["text"]),
     ("command", &["billing"]),
     ("config", &["account", "billing", "tz", "mail", "files"]),
     ("telemetry", &["account", "config"]),
     ("store", &["account", "billing", "command"]),
     ("cluster", &["account", "store"]),
-    ("mail", &["billing", "files", "text"]),
+    ("mail", &["billing", "files", "locale", "text"]),
     ("jobs", &["billing", "command", "store", "mail", "clock", "cluster", "config", "tz", "files"]),
     ("import", &["billing", "command", "store", "jobs", "tz"]),
     (
         "http",
         &[
             "billing", "charts", "command", "store", "jobs", "schedule", "config", "clock", "tz",
-            "text", "csv",
+            "text", "csv", "locale",
         ],
     ),
     ("schedule", &["billing", "store", "jobs", "config", "clock", "tz"]),

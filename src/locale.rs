@@ -71,23 +71,23 @@ fn found(tag: &str) -> Option<Posix> {
 
 /// How one reader writes numbers and dates.
 #[derive(Clone, Copy)]
-pub(super) struct Locale {
+pub(crate) struct Locale {
     posix: Posix,
 }
 
 impl Locale {
     /// The locale of a tag such as `en`, `de-AT` or `pt_BR`; what is unknown reads as `en`.
-    pub(super) fn of(tag: &str) -> Self {
+    pub(crate) fn of(tag: &str) -> Self {
         Self { posix: found(tag).unwrap_or(FALLBACK) }
     }
 
     /// A quantity with all its digits: `1,234.5`.
-    pub(super) fn number(self, quantity: Quantity) -> String {
+    pub(crate) fn number(self, quantity: Quantity) -> String {
         self.decimal(&quantity.to_string())
     }
 
     /// A whole percentage: `95%`, `95 %`.
-    pub(super) fn percent(self, percent: i128) -> String {
+    pub(crate) fn percent(self, percent: i128) -> String {
         let is_apart = SPACED_PERCENT.contains(&self.language());
         // No line may break between the two.
         let space = if is_apart { "\u{a0}" } else { "" };
@@ -95,7 +95,7 @@ impl Locale {
     }
 
     /// A price from hundredths of a currency: `$19.00`, `19,00 €`, `USD 19.00`.
-    pub(super) fn money(self, cents: i64, currency: &str) -> String {
+    pub(crate) fn money(self, cents: i64, currency: &str) -> String {
         let own = locale_match!(self.posix => LC_MONETARY::INT_CURR_SYMBOL);
         let own_sign = locale_match!(self.posix => LC_MONETARY::CURRENCY_SYMBOL);
         let sign = if own.trim() == currency {
@@ -117,7 +117,7 @@ impl Locale {
     }
 
     /// `1 June 2026`
-    pub(super) fn date(self, date: LocalDate) -> String {
+    pub(crate) fn date(self, date: LocalDate) -> String {
         let (day, year) = (date.0.day(), date.0.year());
         let month = self.month(date);
         match (self.language(), self.posix) {
@@ -136,7 +136,7 @@ impl Locale {
     }
 
     /// `1 June`
-    pub(super) fn short_date(self, date: LocalDate) -> String {
+    pub(crate) fn short_date(self, date: LocalDate) -> String {
         let day = date.0.day();
         let month = self.month(date);
         match (self.language(), self.posix) {
@@ -155,7 +155,7 @@ impl Locale {
     }
 
     /// `Monday, 1 June 2026`
-    pub(super) fn day(self, date: LocalDate) -> String {
+    pub(crate) fn day(self, date: LocalDate) -> String {
         let names = locale_match!(self.posix => LC_TIME::DAY);
         let index = usize::try_from(date.0.weekday().to_sunday_zero_offset()).unwrap_or_default();
         let name = names.get(index).copied().unwrap_or_default();
