@@ -58,6 +58,7 @@ impl Server {
         let turns = Arc::new(Turns::new(around.database.clone(), settings.connections));
         let metrics = Metrics::new();
         let shared = Shared {
+            acting: Arc::default(),
             syncs: Syncs::default(),
             seen: Seen::default(),
             overview: Kept::default(),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access::Access;
 use super::metrics::Metrics;
@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) settings: Http,
     pub(super) access: Access,
     pub(super) together: Arc<Together>,
+    /// Held while an action of the dashboard is at work: one at a time.
+    pub(super) acting: Arc<Mutex<()>>,
     /// Syncs that were forced.
     pub(super) syncs: Syncs,
     /// What readiness has seen of the database.

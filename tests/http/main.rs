@@ -1,5 +1,6 @@
 //! The HTTP server, over real sockets: what clients ask, and what strangers try.
 
+mod acts;
 mod behind;
 mod events;
 mod guests;

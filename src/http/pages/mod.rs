@@ -7,6 +7,7 @@
 //! Never: a request to another host; a text of others as markup; a page that changes something when
 //! it is read.
 
+mod acts;
 mod assets;
 mod clock;
 pub(super) mod cookie;
@@ -37,6 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(orgs::ROUTES);
     routes.extend(org::ROUTES);
     routes.extend(runs::ROUTES);
+    routes.extend(acts::routes());
     routes.extend(login::ROUTES);
     routes.extend(assets::ROUTES);
     routes

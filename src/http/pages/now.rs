@@ -89,12 +89,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let read = async || see(&around.database, &shared.turns, &config, &tz).await;
     let seen = shared.overview.get(read).await?;
     let clock = Clock::utc(seen.now);
-    let frame = Frame {
-        title: "Now".to_owned(),
-        here: "now",
-        visitor: call.token.as_deref().map(Into::into),
-        as_of: Some(clock.moment(seen.now)),
-    };
+    let frame = Frame::of(&call, "Now".to_owned(), "now", &clock);
     html("now.html", &frame, &view(&seen, &clock, &tz))
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::acts::Button;
 use super::clock::{Clock, Moment};
 use super::frame::{Frame, html};
 use super::overview::block;
@@ -68,6 +69,8 @@ struct Org {
     id: String,
     /// The same in a terminal.
     command: String,
+    /// What can be done with it.
+    acts: Vec<Button>,
 }
 
 #[derive(Serialize)]
@@ -124,12 +127,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         closes: Block::of(&closed, |periods| closes(periods, &clock)),
         emails: Block::of(&emails, |emails| self::emails(emails, &clock)),
     };
-    let frame = Frame {
-        title,
-        here: "orgs",
-        visitor: call.token.as_deref().map(Into::into),
-        as_of: Some(clock.moment(now)),
-    };
+    let frame = Frame::of(&call, title, "orgs", &clock);
     html("org.html", &frame, &whole)
 }
 
@@ -163,6 +161,7 @@ fn view(found: &Explanation, clock: &Clock) -> Org {
         users: users(found),
         id: row.id.to_string(),
         command: Command::periodd(["explain", &row.slug]).to_string(),
+        acts: Button::of_org(&row.slug, row.is_parked),
     }
 }
 
