@@ -11,6 +11,7 @@ use super::access::Access;
 use super::listen::{self, Listeners, Open};
 use super::metrics::Metrics;
 use super::pages::Kept;
+use super::pulse::Pulse;
 use super::reading;
 use super::routes;
 use super::seen::Seen;
@@ -62,6 +63,7 @@ impl Server {
             syncs: Syncs::default(),
             seen: Seen::default(),
             overview: Kept::default(),
+            pulse: Pulse::default(),
             access: Access::new(settings.requests_per_second),
             together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
             requests: Arc::new(Semaphore::new(count(settings.max_requests))),

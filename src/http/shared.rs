@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use super::access::Access;
 use super::metrics::Metrics;
 use super::pages::{Kept, Overview};
+use super::pulse::Pulse;
 use super::seen::Seen;
 use super::streams::Streams;
 use super::syncs::Syncs;
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     /// What pages show of all orgs.
     pub(super) overview: Kept<Overview>,
+    /// Whether anything ran since, for pages of all orgs.
+    pub(super) pulse: Pulse,
     /// Turns at the database.
     pub(super) turns: Arc<Turns>,
     /// Where it listens.

@@ -8,6 +8,7 @@ mod history;
 mod increments;
 mod limits;
 mod listener;
+mod live;
 mod metrics;
 mod nginx;
 mod own_task;

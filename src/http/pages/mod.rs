@@ -14,6 +14,7 @@ pub(super) mod cookie;
 mod embedded;
 mod frame;
 mod kept;
+mod live;
 mod login;
 mod now;
 mod org;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(org::ROUTES);
     routes.extend(runs::ROUTES);
     routes.extend(acts::routes());
+    routes.extend(live::ROUTES);
     routes.extend(login::ROUTES);
     routes.extend(assets::ROUTES);
     routes

@@ -211,6 +211,28 @@ pub async fn ended_since(
     Ok(rows.fetch_all(connection).await?)
 }
 
+/// What tells whether anything has run since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// The newest run.
+    id: Option<i64>,
+    /// When one ended last.
+    finished_at: Option<Instant>,
+    /// How often schedules were moved, paused or resumed.
+    moves: Option<i64>,
+}
+
+/// The newest of the ledger and of the schedules.
+pub async fn newest(connection: &mut PgConnection) -> Result<Newest, StoreError> {
+    let newest = sqlx::query_as!(
+        Newest,
+        "select (select max(id) from periodd_runs) as id,
+                (select max(finished_at) from periodd_runs) as finished_at,
+                (select sum(token)::bigint from periodd_schedules) as moves"
+    );
+    Ok(newest.fetch_one(connection).await?)
+}
+
 /// Enters a command that begins, and returns its number. It takes no lease and waits for none.
 pub async fn begin_command(
     connection: &mut PgConnection,
