@@ -81,6 +81,11 @@ impl Command {
         Commands(vec![self, next])
     }
 
+    /// The words after the program, of a command of periodd's.
+    pub fn words(&self) -> Option<Vec<&str>> {
+        self.is_ours.then(|| self.words.iter().map(String::as_str).collect())
+    }
+
     /// As it has to be typed by somebody who called periodd like this.
     fn write(&self, caller: &Caller, f: &mut impl fmt::Write) -> fmt::Result {
         if self.is_ours {

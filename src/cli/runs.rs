@@ -249,6 +249,7 @@ impl Output for One {
         add("took", run.took_ms().map(millis));
         add("outcome", Some(run.outcome_in_words()));
         add("by", Some(run.replica.clone()));
+        add("asked by", run.asked_by.clone());
         add("attempts", (run.attempts > 1).then(|| run.attempts.to_string()));
         add("did", did(run));
         add("because", run.error.clone());

@@ -7,6 +7,7 @@ use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
 use crate::billing::Instant;
 use crate::jobs::catalogue::Job;
+use crate::jobs::pausing;
 use crate::schedule::{Scheduled, Timetable, due_at};
 use crate::store::rollover::claim::{self, ZoneBoundary};
 use crate::store::runs::schedules::{self, Row, Trigger};
@@ -82,11 +83,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 session.screen.show(&List { jobs, times: times.utc() })?;
             }
             Command::Resume { job } => {
-                let mut connection = session.database.connection().await?;
-                if !schedules::resume(&mut connection, job.name()).await? {
+                if !pausing::resume(&session.database, *job).await? {
                     session.screen.note(&format!("{job} is not paused"));
                 }
-                drop(connection);
                 let jobs = of(*job, views(session, &rows(session).await?)?);
                 session.screen.show(&List { jobs, times: times.utc() })?;
             }
@@ -104,15 +103,7 @@ async fn pause(session: &Session, job: Job, reason: &str) -> Result<(), Failure>
     if reason.trim().is_empty() {
         return Err(Failure::usage("--reason must not be empty"));
     }
-    let now = session.database.now().await?;
-    let triggers: &[Trigger] = match job {
-        Job::Rollover => &Trigger::ALL,
-        _ => &[Trigger::Schedule],
-    };
-    let seed = schedules::draw_seed();
-    let mut connection = session.database.connection().await?;
-    schedules::pause(&mut connection, job.name(), triggers, reason, seed, now).await?;
-    Ok(())
+    Ok(pausing::pause(&session.database, job, reason).await?)
 }
 
 /// How a job stands.

@@ -18,6 +18,8 @@ pub struct Http {
     pub enabled: bool,
     /// Whether the server has the dashboard.
     pub dashboard: bool,
+    /// Whether the dashboard may act for tokens with the scope admin.
+    pub actions: bool,
     /// Address and port, or "none". Port 0 is a free one.
     pub listen: Listen,
     /// Unix socket to listen on. Not set: none.

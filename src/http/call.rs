@@ -67,6 +67,9 @@ pub(super) enum Access {
     Browser,
     /// A browser that is logged in with a token that permits reading.
     Page(Sees),
+    /// A browser that may act: logged in with a token for all orgs that permits administration,
+    /// where the configuration has the dashboard act.
+    Act,
 }
 
 /// Whose figures a page shows.
@@ -86,12 +89,13 @@ impl Access {
             Self::Metrics => Some(Scope::Metrics),
             Self::Needs(scope) => Some(scope),
             Self::Stream | Self::Page(_) => Some(Scope::Read),
+            Self::Act => Some(Scope::Admin),
         }
     }
 
     /// Is it for people in front of a browser? Everything else is for programs, and described.
     pub(super) const fn is_page(self) -> bool {
-        matches!(self, Self::Browser | Self::Page(_))
+        matches!(self, Self::Browser | Self::Page(_) | Self::Act)
     }
 }
 
@@ -229,12 +233,13 @@ async fn admit(
         origin::check(headers)?;
     }
     let Some(scope) = route.access.scope() else { return Ok(None) };
-    if let Access::Page(sees) = route.access {
+    if route.access.is_page() {
         let token = shared.access.admit_session(&shared.turns, headers, client).await?;
-        let token = permitting(token, scope)?;
-        if sees == Sees::All && token.org.is_some() {
-            let detail = format!("the token {} is for one organization", token.name);
-            return Err(Problem::new(Code::Forbidden, detail));
+        let token = permitting(token, Scope::Read)?;
+        match route.access {
+            Access::Act => check_acting(shared, &token)?,
+            Access::Page(Sees::All) => check_all(&token)?,
+            _ => {}
         }
         return Ok(Some(token));
     }
@@ -250,11 +255,34 @@ async fn admit(
 
 /// The token, if it has that scope.
 pub(super) fn permitting(token: Arc<Token>, scope: Scope) -> Result<Arc<Token>, Problem> {
+    check_scope(&token, scope).map(|()| token)
+}
+
+fn check_scope(token: &Token, scope: Scope) -> Result<(), Problem> {
     if token.scopes.contains(&scope) {
-        return Ok(token);
+        return Ok(());
     }
     let (name, scope) = (&token.name, scope.name());
     Err(Problem::new(Code::Forbidden, format!("the token {name} lacks the scope {scope}")))
+}
+
+/// Refuses a token that is for one org.
+fn check_all(token: &Token) -> Result<(), Problem> {
+    if token.org.is_none() {
+        return Ok(());
+    }
+    let detail = format!("the token {} is for one organization", token.name);
+    Err(Problem::new(Code::Forbidden, detail))
+}
+
+/// Refuses whoever may not act.
+fn check_acting(shared: &Shared, token: &Token) -> Result<(), Problem> {
+    if !shared.settings.actions {
+        let detail = "the dashboard only reads: [http] actions = false";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    check_scope(token, Scope::Admin)?;
+    check_all(token)
 }
 
 async fn read(shared: &Shared, body: Body) -> Result<Bytes, Problem> {
@@ -355,6 +383,16 @@ impl Call {
     /// [`Code::Overloaded`] when others keep all of them; [`Code::Unavailable`].
     pub(super) async fn turn(&self) -> Result<Turn<'_>, Problem> {
         self.shared.turns.take().await
+    }
+
+    /// May whoever asks act, by the buttons of the dashboard?
+    pub(super) fn may_act(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| check_acting(&self.shared, token).is_ok())
+    }
+
+    /// The parameters of the query, as they came.
+    pub(super) fn parameters(&self) -> &[(String, String)] {
+        &self.query
     }
 
     /// Does the token permit that org? One that it does not is as unknown as one that is not there.

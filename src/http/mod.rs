@@ -34,6 +34,7 @@ mod page;
 mod pages;
 mod poller;
 mod problem;
+mod pulse;
 mod quantity;
 mod reading;
 mod routes;

@@ -208,6 +208,7 @@ pub(super) fn overview(routes: impl Iterator<Item = &'static Route>) -> Answer {
             Access::Browser => "a browser",
             Access::Page(Sees::All) => "a browser, logged in",
             Access::Page(Sees::One) => "a browser, logged in; one org is enough",
+            Access::Act => "a browser, logged in with the scope admin",
             of_programs => of_programs.scope().map(Scope::name).unwrap_or_default(),
         };
         let (method, path) = (route.method.as_str(), escaped(route.path));

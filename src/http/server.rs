@@ -14,6 +14,7 @@ use super::listen::{self, Listeners, Open};
 use super::metrics::Metrics;
 use super::own_door::OwnDoor;
 use super::pages::Kept;
+use super::pulse::Pulse;
 use super::reading;
 use super::routes;
 use super::seen::Seen;
@@ -130,9 +131,11 @@ pub(super) fn shared(
     let turns = Arc::new(Turns::new(around.database.clone(), settings.connections));
     let metrics = Metrics::new();
     Arc::new(Shared {
+        acting: Arc::default(),
         syncs: Syncs::default(),
         seen: Seen::default(),
         overview: Kept::default(),
+        pulse: Pulse::default(),
         access,
         together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
         requests: Arc::new(Semaphore::new(count(settings.max_requests))),

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access::Access;
 use super::metrics::Metrics;
 use super::pages::{Kept, Overview};
 use super::problem::Problem;
+use super::pulse::Pulse;
 use super::seen::Seen;
 use super::streams::Streams;
 use super::syncs::Syncs;
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) settings: Http,
     pub(super) access: Access,
     pub(super) together: Arc<Together>,
+    /// Held while an action of the dashboard is at work: one at a time.
+    pub(super) acting: Arc<Mutex<()>>,
     /// Syncs that were forced.
     pub(super) syncs: Syncs,
     /// What readiness has seen of the database.
@@ -56,6 +59,8 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     /// What pages show of all orgs.
     pub(super) overview: Kept<Overview>,
+    /// Whether anything ran since, for pages of all orgs.
+    pub(super) pulse: Pulse,
     /// Turns at the database.
     pub(super) turns: Arc<Turns>,
     /// Where it listens.

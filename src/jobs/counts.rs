@@ -1,5 +1,6 @@
 //! What a run did, in numbers: the ledger keeps them, the log says them and `runs` shows them.
 
+use super::by_hand::Done;
 use super::catalogue::Job;
 use super::rollover::lateness::Lateness;
 use super::{Left, alerts, deliver, retention, rollover, sync};
@@ -108,7 +109,10 @@ pub struct RetentionCounts {
 
 /// What a run did, in words; nothing for a job or for counts of another version of periodd.
 pub fn did(run: &Run) -> Option<String> {
-    let words = RunCounts::of(run)?.words();
+    let words = match Done::of(run) {
+        Some(done) => done.did,
+        None => RunCounts::of(run)?.words(),
+    };
     Some(if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") })
 }
 

@@ -1,7 +1,7 @@
 //! Runs that somebody asks for, by a command or over HTTP, as the ledger has them: they take no
 //! lease and wait for nobody.
 
-use super::catalogue::Job;
+use super::by_hand::Entered;
 use super::counts::RunCounts;
 use crate::store::runs::schedules::Ended;
 use crate::store::{Database, StoreError, runs};
@@ -15,12 +15,13 @@ impl Entry {
     /// asks over HTTP.
     pub async fn begin(
         database: &Database,
-        job: Job,
+        of: impl Into<Entered>,
         replica: &str,
         asked_by: Option<&str>,
     ) -> Result<Self, StoreError> {
+        let of = of.into().name();
         let mut connection = database.connection().await?;
-        runs::begin_command(&mut connection, job.name(), replica, asked_by).await.map(Self)
+        runs::begin_command(&mut connection, of, replica, asked_by).await.map(Self)
     }
 
     /// Its number.
@@ -35,8 +36,17 @@ impl Entry {
         counts: Option<&RunCounts>,
         error: Option<&str>,
     ) -> Result<(), StoreError> {
-        let error = error.or(counts.and_then(RunCounts::failure)).map(str::to_owned);
-        let ended = Ended { counts: counts.map(RunCounts::json), error };
-        runs::finish_command(&mut *database.connection().await?, self.0, &ended).await
+        self.close(database, &ended(counts, error)).await
     }
+
+    /// Enters how it ended.
+    pub async fn close(self, database: &Database, ended: &Ended) -> Result<(), StoreError> {
+        runs::finish_command(&mut *database.connection().await?, self.0, ended).await
+    }
+}
+
+/// How a run ended: what it did, and why it failed if it did; its counts may say that, too.
+pub fn ended(counts: Option<&RunCounts>, error: Option<&str>) -> Ended {
+    let error = error.or(counts.and_then(RunCounts::failure)).map(str::to_owned);
+    Ended { counts: counts.map(RunCounts::json), error }
 }

@@ -4,6 +4,7 @@
 
 pub mod alerts;
 mod batches;
+pub mod by_hand;
 pub mod catalogue;
 pub mod cells;
 mod checks;
@@ -22,6 +23,7 @@ mod outlook;
 pub mod pace;
 mod pack_entries;
 mod parking;
+pub mod pausing;
 pub mod refund;
 pub mod retention;
 pub mod roles;
@@ -35,4 +37,4 @@ pub mod usage;
 pub mod zones;
 
 pub use batches::Left;
-pub use ledger::Entry;
+pub use ledger::{Entry, ended};

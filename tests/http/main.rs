@@ -1,5 +1,6 @@
 //! The HTTP server, over real sockets: what clients ask, and what strangers try.
 
+mod acts;
 mod behind;
 mod card;
 mod events;
@@ -8,6 +9,7 @@ mod history;
 mod increments;
 mod limits;
 mod listener;
+mod live;
 mod metrics;
 mod nginx;
 mod own_task;

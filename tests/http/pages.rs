@@ -9,32 +9,32 @@ use crate::client::{Request, Response};
 use crate::served::{Served, token};
 
 /// The public name of these servers: browsers keep `__Host-` cookies for it.
-const HOST: &str = "billing.example.com";
-const PUBLIC: &str = "public_url = \"https://billing.example.com\"";
+pub(crate) const HOST: &str = "billing.example.com";
+pub(crate) const PUBLIC: &str = "public_url = \"https://billing.example.com\"";
 const COOKIE: &str = "__Host-periodd";
 /// The pages of all orgs.
 const OF_ALL: [&str; 5] = ["/", "/orgs", "/orgs?q=a", "/runs", "/runs?span=week"];
 
 /// A browser: it has a cookie, and says where its requests come from.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     served: &'a Served,
-    cookie: Option<String>,
+    pub(crate) cookie: Option<String>,
 }
 
 impl<'a> Browser<'a> {
-    fn new(served: &'a Served) -> Self {
+    pub(crate) fn new(served: &'a Served) -> Self {
         Self { served, cookie: None }
     }
 
     /// One that is logged in with a token.
-    async fn with(served: &'a Served, token: &str) -> Self {
+    pub(crate) async fn with(served: &'a Served, token: &str) -> Self {
         let mut browser = Self::new(served);
         let answer = browser.post("/login", &format!("token={token}&next=/runs")).await.is(303);
         assert_eq!(answer.header("location"), Some("/login?begun=true&next=%2Fruns"));
         browser
     }
 
-    fn request(&self, request: Request) -> Request {
+    pub(crate) fn request(&self, request: Request) -> Request {
         let request = request.with("host", HOST);
         match &self.cookie {
             Some(cookie) => request.with("cookie", &format!("{COOKIE}={cookie}")),
@@ -42,19 +42,19 @@ impl<'a> Browser<'a> {
         }
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.served.bare(self.request(Request::get(path))).await
     }
 
     /// The page, which must be one.
-    async fn page(&self, path: &str) -> String {
+    pub(crate) async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await.is(200);
         assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
         answer.body.replace("&#x2f;", "/")
     }
 
     /// Sends a form of our own, and keeps the cookie.
-    async fn post(&mut self, path: &str, form: &str) -> Response {
+    pub(crate) async fn post(&mut self, path: &str, form: &str) -> Response {
         let request = self.form(path, form).with("sec-fetch-site", "same-origin");
         let answer = self.served.bare(request).await;
         if let Some(set) = answer.header("set-cookie") {
@@ -68,7 +68,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Waits until the session is refused: what is known of one is believed for a few seconds.
-    async fn is_let_go(&self) {
+    pub(crate) async fn is_let_go(&self) {
         for _ in 0..200 {
             if self.get("/runs").await.status == 303 {
                 return;
@@ -78,7 +78,7 @@ impl<'a> Browser<'a> {
         panic!("the session goes on");
     }
 
-    fn form(&self, path: &str, form: &str) -> Request {
+    pub(crate) fn form(&self, path: &str, form: &str) -> Request {
         let request = Request { method: "POST", body: Some(form.to_owned()), ..Request::get(path) };
         self.request(request).with("content-type", "application/x-www-form-urlencoded")
     }
@@ -93,7 +93,7 @@ fn link(served: &Served, flags: &[&str]) -> String {
 }
 
 /// The rows of the table of routes that are pages: method, path, who may see it.
-async fn pages(served: &Served) -> Vec<(String, String, String)> {
+pub(crate) async fn pages(served: &Served) -> Vec<(String, String, String)> {
     let overview = served.bare(Request::get("/api")).await.is(200).body;
     let rows = overview.split("<tr><td>").skip(1).map(|row| {
         let cells: Vec<&str> = row.split("</td><td>").collect();

@@ -8,9 +8,10 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::clock::Moment;
+use super::clock::{Clock, Moment};
 use super::embedded::{ICON, SCRIPT, STYLE, path};
 use crate::http::answer::{Answer, of};
+use crate::http::call::Call;
 use crate::http::problem::{Code, Problem};
 use crate::store::tokens::Token;
 
@@ -26,9 +27,11 @@ const HEADERS: [(&str, &str); 4] = [
 ];
 
 /// Every template by its name.
-const TEMPLATES: [(&str, &str); 11] = [
+const TEMPLATES: [(&str, &str); 13] = [
     ("_layout.html", include_str!("templates/_layout.html")),
+    ("_org_acts.html", include_str!("templates/_org_acts.html")),
     ("_parts.html", include_str!("templates/_parts.html")),
+    ("act.html", include_str!("templates/act.html")),
     ("again.html", include_str!("templates/again.html")),
     ("login.html", include_str!("templates/login.html")),
     ("now.html", include_str!("templates/now.html")),
@@ -78,6 +81,27 @@ pub(super) struct Frame {
     pub(super) visitor: Option<Visitor>,
     /// Of when the figures are; such a page renews itself where scripts run.
     pub(super) as_of: Option<Moment>,
+    /// May whoever looks act?
+    pub(super) may_act: bool,
+}
+
+impl Frame {
+    /// Of a page for whoever is logged in, which renews itself.
+    pub(super) fn of(call: &Call, title: String, here: &'static str, clock: &Clock) -> Self {
+        let as_of = Some(clock.moment(clock.now));
+        Self { as_of, ..Self::still(call, title, here) }
+    }
+
+    /// Of a page for whoever is logged in, which stays as it is.
+    pub(super) fn still(call: &Call, title: String, here: &'static str) -> Self {
+        let visitor = call.token.as_deref().map(Into::into);
+        Self { here, visitor, may_act: call.may_act(), ..Self::plain(title) }
+    }
+
+    /// Of a page for everybody.
+    pub(super) fn plain(title: String) -> Self {
+        Self { title, here: "", visitor: None, as_of: None, may_act: false }
+    }
 }
 
 #[derive(Serialize)]

@@ -96,7 +96,7 @@ fn own(next: &str) -> String {
 }
 
 fn form(login: &Login) -> Result<Answer, Problem> {
-    let frame = Frame { title: "Log in".to_owned(), here: "", visitor: None, as_of: None };
+    let frame = Frame::plain("Log in".to_owned());
     html("login.html", &frame, login)
 }
 

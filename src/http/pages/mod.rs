@@ -7,12 +7,14 @@
 //! Never: a request to another host; a text of others as markup; a page that changes something when
 //! it is read.
 
+mod acts;
 mod assets;
 mod clock;
 pub(super) mod cookie;
 mod embedded;
 mod frame;
 mod kept;
+mod live;
 mod login;
 mod now;
 mod org;
@@ -38,6 +40,8 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(orgs::ROUTES);
     routes.extend(org::ROUTES);
     routes.extend(runs::ROUTES);
+    routes.extend(acts::routes());
+    routes.extend(live::ROUTES);
     routes.extend(login::ROUTES);
     routes.extend(assets::ROUTES);
     routes

@@ -92,12 +92,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     };
     let seen = shared.overview.get(read).await?;
     let clock = Clock::utc(seen.now);
-    let frame = Frame {
-        title: "Now".to_owned(),
-        here: "now",
-        visitor: call.token.as_deref().map(Into::into),
-        as_of: Some(clock.moment(seen.now)),
-    };
+    let frame = Frame::of(&call, "Now".to_owned(), "now", &clock);
     html("now.html", &frame, &view(&seen, &clock, &tz))
 }
 

@@ -189,12 +189,7 @@ async fn shown(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
         next,
         csv: asked.href(&[("format", "csv")]),
     };
-    let frame = Frame {
-        title: "Orgs".to_owned(),
-        here: "orgs",
-        visitor: call.token.as_deref().map(Into::into),
-        as_of: Some(Clock::utc(now).moment(now)),
-    };
+    let frame = Frame::of(call, "Orgs".to_owned(), "orgs", &Clock::utc(now));
     html("orgs.html", &frame, &view)
 }
 

@@ -4,7 +4,9 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
+use super::acts::Button;
 use super::clock::Moment;
+use crate::command::Commands;
 use crate::jobs::finding::{Finding, Mend, Severity};
 use crate::store::StoreError;
 use crate::text::{thousands_apart, visible, visible_lines};
@@ -124,6 +126,10 @@ impl Table {
         Self { caption, head: head.collect(), rows: Vec::new(), more: 0 }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     pub(super) fn row(&mut self, cells: impl Into<Vec<Cell>>) {
         self.rows.push(cells.into());
     }
@@ -147,6 +153,8 @@ pub(super) struct Found {
     commands: Option<String>,
     /// What is pasted into SQL.
     sql: Option<String>,
+    /// What does the same as the commands, one by one.
+    acts: Vec<Button>,
 }
 
 impl From<&Finding> for Found {
@@ -157,6 +165,12 @@ impl From<&Finding> for Found {
             Severity::Note => "note",
         };
         let (mut advice, mut commands, mut sql) = (None, None, None);
+        let of = |commands: &Commands| commands.0.iter().filter_map(Button::of).collect();
+        let acts = match &finding.mend {
+            Some(Mend::Command(commands)) => of(commands),
+            Some(Mend::Advice(one)) => of(&one.then),
+            Some(Mend::Sql(_)) | None => Vec::new(),
+        };
         match &finding.mend {
             Some(Mend::Command(all)) => commands = Some(all.to_string()),
             Some(Mend::Sql(statement)) => sql = Some(statement.clone()),
@@ -170,7 +184,7 @@ impl From<&Finding> for Found {
         let seen = |text: Option<String>| text.map(|text| visible_lines(&text));
         let [advice, commands, sql] = [advice, commands, sql].map(seen);
         let what = visible(&finding.what).into_owned();
-        Self { severity, what, advice, commands, sql }
+        Self { severity, what, advice, commands, sql, acts }
     }
 }
 

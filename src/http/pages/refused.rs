@@ -26,7 +26,7 @@ struct Again<'a> {
 /// A problem as a page.
 pub(in crate::http) fn page(problem: &Problem, request_id: &str) -> Answer {
     let (title, code) = (problem.code.title(), problem.code.name());
-    let frame = Frame { title: title.to_owned(), here: "", visitor: None, as_of: None };
+    let frame = Frame::plain(title.to_owned());
     let refused = Refused { title, detail: &problem.detail, code, request_id };
     let Ok(mut answer) = html("refused.html", &frame, &refused) else {
         return problem.response(request_id);
@@ -47,7 +47,7 @@ pub(in crate::http) fn log_in(method: &Method, asked: &Uri, headers: &HeaderMap)
     let target = asked.path_and_query().map_or("/", |target| target.as_str());
     let is_from_elsewhere = headers.get(SITE).is_some_and(|site| site == "cross-site");
     if method == Method::GET && is_from_elsewhere {
-        let frame = Frame { title: "periodd".to_owned(), here: "", visitor: None, as_of: None };
+        let frame = Frame::plain("periodd".to_owned());
         if let Ok(answer) = html("again.html", &frame, &Again { target }) {
             return answer;
         }

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use serde::Serialize;
 
+use super::acts::Button;
 use super::clock::{Clock, Moment};
 use super::frame::{Frame, html};
 use super::overview::block;
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
 use crate::http::problem::{Code, Problem};
+use crate::jobs::by_hand::ByHand;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::{RunCounts, did};
 use crate::jobs::status::{Status, is_alive};
@@ -48,6 +50,8 @@ const MOST: i64 = 5_000;
 const LISTED: usize = 15;
 /// Occurrences of a job that are shown.
 const COMING: usize = 5;
+/// What no schedule starts.
+const BY_HAND: &str = "by hand";
 /// A run that begins later than this is late.
 pub(super) const LATE_MS: i64 = 2_000;
 
@@ -83,6 +87,8 @@ struct Lined {
     state: String,
     tone: Tone,
     next: Vec<Moment>,
+    /// What pauses it, or lets it go on.
+    act: Button,
 }
 
 async fn list(call: Call) -> Result<Answer, Problem> {
@@ -119,17 +125,22 @@ async fn list(call: Call) -> Result<Answer, Problem> {
 }
 
 fn frame(call: &Call, title: &str, clock: &Clock) -> Frame {
-    let visitor = call.token.as_deref().map(Into::into);
-    let as_of = Some(clock.moment(clock.now));
-    Frame { title: title.to_owned(), here: "runs", visitor, as_of }
+    Frame::of(call, title.to_owned(), "runs", clock)
 }
 
 fn lanes(runs: &[Run], clock: &Clock) -> Vec<Lane> {
-    Job::ALL.into_iter().map(|job| lane(job, runs, clock)).collect()
+    let of_jobs = Job::ALL.into_iter().map(|job| {
+        let list = Command::periodd(["runs", "list", "--job", job.name()]);
+        let of_job = runs.iter().filter(|run| run.job == job.name()).collect();
+        lane(job.name(), of_job, &list, clock)
+    });
+    let of_people = runs.iter().filter(|run| run.job.parse::<ByHand>().is_ok()).collect();
+    let of_people = lane(BY_HAND, of_people, &Command::periodd(["runs", "list"]), clock);
+    let has_acted = !of_people.runs.is_empty();
+    of_jobs.chain(has_acted.then_some(of_people)).collect()
 }
 
-fn lane(job: Job, runs: &[Run], clock: &Clock) -> Lane {
-    let of_job: Vec<&Run> = runs.iter().filter(|run| run.job == job.name()).collect();
+fn lane(job: &'static str, of_job: Vec<&Run>, list: &Command, clock: &Clock) -> Lane {
     let count = |is: fn(&Run) -> bool| of_job.iter().filter(|run| is(run)).count();
     let ran = count(|run| run.outcome != Outcome::Skipped);
     let mut counts = vec![match ran {
@@ -147,14 +158,13 @@ fn lane(job: Job, runs: &[Run], clock: &Clock) -> Lane {
         }
     }
     let head = ["Due", "From now", "Began", "Late#", "Took#", "Outcome", "What"];
-    let mut table = Table::new(job.name(), &head);
+    let mut table = Table::new(job, &head);
     let notable: Vec<&Run> = of_job.into_iter().filter(|run| !is_quiet(run)).collect();
     for run in notable.iter().take(LISTED) {
         table.row(row(run, clock));
     }
     let more = notable.len().saturating_sub(LISTED);
-    let command = Command::periodd(["runs", "list", "--job", job.name()]).to_string();
-    Lane { job: job.name(), counts, runs: table, more, command }
+    Lane { job, counts, runs: table, more, command: list.to_string() }
 }
 
 fn is_late(run: &Run) -> bool {
@@ -235,6 +245,7 @@ fn lined(job: Job, rows: &[Row], config: &Config, tz: &TzData, clock: &Clock) ->
         state,
         tone,
         next,
+        act: Button::of_job(job, paused.is_some()),
     }
 }
 
@@ -287,6 +298,7 @@ async fn one(call: Call) -> Result<Answer, Problem> {
     add("Ended", run.finished_at.map(at));
     add("Took", run.took_ms().map(|took| Cell::text(millis(took))));
     add("Outcome", Some(outcome(&run)));
+    add("Asked by", run.asked_by.as_ref().map(Cell::text));
     add("By", Some(Cell::text(&run.replica)));
     add("Attempts", (run.attempts > 1).then(|| Cell::number(run.attempts)));
     add("Did", did(&run).map(Cell::text));

@@ -25,13 +25,13 @@ use crate::config::Config;
 use crate::jobs::batches::{Batch, Batches};
 use crate::jobs::stop::Stop;
 use crate::store::alerts::late_emails::{self, TooLate};
-use crate::store::messages::outbox::{self, State};
+use crate::store::messages::outbox::{self, EmailRow, State};
 use crate::store::{Connection, Database, LockTimeout, StoreError, begin_within};
 use crate::tz::TzData;
 use attempt::Outcome;
 pub use mailer::{Mailer, MailerError, Preview, Written};
 use refusals::Refusals;
-use worker::{Again, Worker};
+use worker::{Again, Worker, addressed_again};
 
 /// Emails that are given up in one statement.
 const PAGE: i64 = 1_000;
@@ -247,6 +247,30 @@ pub async fn again(
     }
     mailer.rest().await;
     result.map(|()| report.into_inner())
+}
+
+/// An email, and those that [`again`] would send for it.
+#[derive(Debug, Clone)]
+pub struct Foreseen {
+    pub email: EmailRow,
+    /// To whom each would go.
+    pub sent: Vec<EmailRow>,
+}
+
+/// What [`again`] would send for an email; nothing is sent, and nothing is kept.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for an email that does not exist.
+pub async fn foresee_again(database: &Database, id: Uuid) -> Result<Foreseen, StoreError> {
+    let org = outbox::org_of(database, id).await?;
+    let mut connection = database.connection().await?;
+    let mut transaction = begin_within(&mut connection, LockTimeout::Short).await?;
+    let email = outbox::these(&mut transaction, org, &[id]).await?.pop();
+    let ids = addressed_again(&mut transaction, org, id, None).await?;
+    let sent = outbox::these(&mut transaction, org, &ids).await?;
+    transaction.rollback().await?;
+    let gone = || StoreError::Invalid(format!("unknown email {id}"));
+    Ok(Foreseen { email: email.ok_or_else(gone)?, sent })
 }
 
 /// Has emails that wait for their next attempt tried by the next delivery, whatever they wait for.

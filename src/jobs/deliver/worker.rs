@@ -467,7 +467,7 @@ impl<'a> Worker<'a> {
 /// The emails by which an email is sent once more, one for each who is to get it. The email itself
 /// goes to the first who has none of their own; who had it already gets it once more only if it is
 /// theirs.
-async fn addressed_again(
+pub(super) async fn addressed_again(
     transaction: &mut Transaction<'_>,
     org: Uuid,
     id: Uuid,

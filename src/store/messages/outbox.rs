@@ -616,6 +616,26 @@ pub async fn of_org(
     Ok(rows.fetch_all(connection).await?)
 }
 
+/// These emails of an org, by address.
+pub async fn these(
+    connection: &mut PgConnection,
+    org: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<EmailRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        EmailRow,
+        "select m.id, o.slug as org, m.feature, m.threshold, m.period_start, m.period_end,
+                m.recipient, m.state, m.attempts, m.next_attempt_at, m.settled_at, m.answer,
+                m.message_id, m.recorded_at
+         from periodd_outbox m join organizations o on o.id = m.org_id
+         where m.org_id = $1 and m.id = any($2)
+         order by m.recipient, m.id",
+        org,
+        ids
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
 /// Emails of one org or of all, of one state or of any, newest first.
 pub async fn list(
     database: &Database,

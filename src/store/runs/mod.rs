@@ -98,6 +98,8 @@ pub struct Run {
     pub reason: Option<String>,
     /// Which process ran or skipped it.
     pub replica: String,
+    /// Name of the token with which it was requested over HTTP.
+    pub asked_by: Option<String>,
     /// How often it was begun.
     pub attempts: i32,
     /// When it began first.
@@ -171,8 +173,8 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Run,
         r#"select id, job, trigger as "trigger: Origin", occurrence, last_occurrence, occurrences,
-                  outcome as "outcome: Outcome", reason, replica, attempts, started_at,
-                  finished_at, lateness_ms, counts::text, error
+                  outcome as "outcome: Outcome", reason, replica, asked_by, attempts,
+                  started_at, finished_at, lateness_ms, counts::text, error
            from periodd_runs
            where ($1::text is null or job = $1) and ($2::text is null or outcome = $2)
              and ($3::bigint is null or id = $3)
@@ -199,14 +201,36 @@ pub async fn ended_since(
     let rows = sqlx::query_as!(
         Run,
         r#"select id, job, trigger as "trigger: Origin", occurrence, last_occurrence, occurrences,
-                  outcome as "outcome: Outcome", reason, replica, attempts, started_at,
-                  finished_at, lateness_ms, counts::text, error
+                  outcome as "outcome: Outcome", reason, replica, asked_by, attempts,
+                  started_at, finished_at, lateness_ms, counts::text, error
            from periodd_runs where finished_at >= $1
            order by finished_at desc, id desc limit $2"#,
         since,
         limit
     );
     Ok(rows.fetch_all(connection).await?)
+}
+
+/// What tells whether anything has run since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// The newest run.
+    id: Option<i64>,
+    /// When one ended last.
+    finished_at: Option<Instant>,
+    /// How often schedules were moved, paused or resumed.
+    moves: Option<i64>,
+}
+
+/// The newest of the ledger and of the schedules.
+pub async fn newest(connection: &mut PgConnection) -> Result<Newest, StoreError> {
+    let newest = sqlx::query_as!(
+        Newest,
+        "select (select max(id) from periodd_runs) as id,
+                (select max(finished_at) from periodd_runs) as finished_at,
+                (select sum(token)::bigint from periodd_schedules) as moves"
+    );
+    Ok(newest.fetch_one(connection).await?)
 }
 
 /// Enters a command that begins, and returns its number. It takes no lease and waits for none.

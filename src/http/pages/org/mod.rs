@@ -14,6 +14,7 @@ mod statement;
 
 use serde::Serialize;
 
+use super::acts::Button;
 use super::clock::Clock;
 use super::frame::{Frame, html};
 use super::overview::block;
@@ -81,6 +82,8 @@ struct Org {
     id: String,
     /// The same in a terminal.
     command: String,
+    /// What can be done with it.
+    acts: Vec<Button>,
 }
 
 async fn show(call: Call) -> Result<Answer, Problem> {
@@ -119,12 +122,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         closes: Block::of(&closed, |rows| closes::pictures(rows, &order, &clock)),
         emails: Block::of(&known, |known| alerts::emails(&known.emails, &clock)),
     };
-    let frame = Frame {
-        title,
-        here: "orgs",
-        visitor: call.token.as_deref().map(Into::into),
-        as_of: Some(clock.moment(now)),
-    };
+    let frame = Frame::of(&call, title, "orgs", &clock);
     html("org.html", &frame, &whole)
 }
 
@@ -142,5 +140,6 @@ fn view(known: &Known, features: Features, drawdowns: Vec<Picture>, clock: &Cloc
         users: people::users(found),
         id: found.org.id.to_string(),
         command: Command::periodd(["explain", &found.org.slug]).to_string(),
+        acts: Button::of_org(&found.org.slug, found.org.is_parked),
     }
 }

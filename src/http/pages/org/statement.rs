@@ -218,12 +218,7 @@ fn page(
         pictures: Block::of(days, |days| pictures(figures, days)),
         incomplete: figures.as_ref().ok().zip(days.as_ref().ok()).and_then(incomplete),
     };
-    let frame = Frame {
-        title,
-        here: "orgs",
-        visitor: call.token.as_deref().map(Into::into),
-        as_of: Some(clock.moment(now)),
-    };
+    let frame = Frame::of(call, title, "orgs", &clock);
     html("statement.html", &frame, &whole)
 }
 

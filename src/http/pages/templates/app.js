@@ -52,9 +52,12 @@ function addCopying(within) {
 // Figures that renew themselves: changed blocks are replaced in place. What is in use stays.
 
 const EVERY = 10_000
+const SELDOM = 60_000
 let isPaused = false
 let hasFailedSince = ''
-let timer
+let isLooking = false
+let looksAgain = false
+let lookedAt = 0
 
 function isInUse(block) {
   const selection = getSelection()
@@ -82,9 +85,11 @@ function say(state, isLate) {
 }
 
 async function look() {
-  clearTimeout(timer)
-  timer = setTimeout(look, EVERY)
   if (isPaused || document.hidden) return
+  looksAgain = isLooking
+  if (isLooking) return
+  isLooking = true
+  lookedAt = Date.now()
   try {
     const answer = await fetch(location.href, { headers: { accept: 'text/html' }, redirect: 'manual' })
     if (answer.type === 'opaqueredirect') return location.reload()
@@ -106,7 +111,74 @@ async function look() {
   } catch {
     hasFailedSince ||= onClock(Date.now(), kept('times') || 'utc')
     say(`Not live since ${hasFailedSince}.`, true)
+  } finally {
+    isLooking = false
+    // What moves without end is looked at once a second.
+    if (looksAgain) setTimeout(look, 1_000)
   }
+}
+
+// The stream that says which pages have changed: one for all pages of this browser, held by the one that has the lock.
+
+const key = location.pathname.match(/^\/orgs\/([^/]+)/)?.[1] ?? 'all'
+const channel = 'BroadcastChannel' in window ? new BroadcastChannel('periodd') : null
+let heardAt = 0
+let leave = () => {}
+let count = () => {}
+
+function hear({ live, changed, lost, came }) {
+  if (came) count()
+  if (changed === key) look()
+  if (live?.includes(key)) {
+    const isNew = Date.now() - heardAt > EVERY
+    heardAt = Date.now()
+    if (isNew) look()
+  }
+  if (lost && heardAt) {
+    heardAt = 0
+    look()
+  }
+}
+
+function tell(message) {
+  channel.postMessage(message)
+  hear(message)
+}
+
+/** Holds the stream until this page is hidden. */
+async function lead(hidden) {
+  let stream
+  let pages = ''
+  let isOver = false
+  count = async () => {
+    const { held } = await navigator.locks.query()
+    if (isOver) return
+    const open = held.map(({ name }) => name).filter((name) => name.startsWith('periodd page '))
+    const wanted = [...new Set(open.map((name) => name.slice(13)))].sort().join(',')
+    if (wanted === pages && stream?.readyState !== EventSource.CLOSED) return
+    pages = wanted
+    stream?.close()
+    stream = new EventSource(`/live?pages=${encodeURIComponent(pages)}`)
+    stream.addEventListener('live', ({ data }) => tell({ live: data.split(' ') }))
+    stream.addEventListener('changed', ({ data }) => tell({ changed: data }))
+    stream.addEventListener('error', () => tell({ lost: true }))
+  }
+  const counting = setInterval(count, 5_000)
+  count()
+  await hidden
+  isOver = true
+  clearInterval(counting)
+  stream?.close()
+}
+
+function attend() {
+  leave()
+  if (!channel || !navigator.locks || document.hidden) return
+  const hidden = new Promise((resolve) => { leave = resolve })
+  const waiting = new AbortController()
+  hidden.then(() => waiting.abort())
+  navigator.locks.request(`periodd page ${key}`, { mode: 'shared' }, () => { tell({ came: true }); return hidden })
+  navigator.locks.request('periodd stream', { signal: waiting.signal }, () => lead(hidden)).catch(() => {})
 }
 
 function pause() {
@@ -187,6 +259,12 @@ if (one('#times')) {
   one('#keys').addEventListener('click', help)
 }
 if (one('[data-renews]')) {
-  timer = setTimeout(look, EVERY)
-  document.addEventListener('visibilitychange', () => { if (!document.hidden) look() })
+  lookedAt = Date.now()
+  setInterval(() => {
+    const isLive = Date.now() - heardAt < EVERY
+    if (Date.now() - lookedAt >= (isLive ? SELDOM : EVERY) - 1_000) look()
+  }, EVERY)
+  channel?.addEventListener('message', ({ data }) => hear(data))
+  document.addEventListener('visibilitychange', () => { attend(); look() })
+  attend()
 }
