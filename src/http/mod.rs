@@ -53,6 +53,7 @@ mod together;
 mod turns;
 mod unsubscribe;
 
+pub use listen::ListenError;
 pub use saved::{Error as SaveError, save};
 pub use server::{Running, Server, ServerError};
 pub use shared::Surroundings;

@@ -1,8 +1,6 @@
 //! The server: its start and its drain.
 
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::access::Access;
-use super::listen::{self, Listeners, Open};
+use super::listen::{self, ListenError, Listeners, Open};
 use super::metrics::Metrics;
 use super::own_door::OwnDoor;
 use super::pages::Kept;
@@ -39,15 +37,9 @@ const READERS: u32 = 2;
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// A port that cannot be listened on.
-    #[error("[http] listen: {address} cannot be listened on: {error}; choose another port")]
-    Listen { address: SocketAddr, error: io::Error },
-    /// The same of a socket.
-    #[error("[http] socket: {} cannot be listened on: {error}", path.display())]
-    Socket { path: PathBuf, error: io::Error },
-    /// A listener that does not say where it listens.
-    #[error("[http] listen: {0}")]
-    Address(io::Error),
+    /// A port or a socket that cannot be listened on.
+    #[error("{0}")]
+    Listen(#[from] ListenError),
     /// The database does not say what time it is.
     #[error("{0}")]
     Store(#[from] StoreError),

@@ -8,7 +8,7 @@ use super::super::session::Session;
 use super::super::{Exit, Failure};
 use super::{browser, surroundings};
 use crate::billing::Instant;
-use crate::http::{Server, ServerError};
+use crate::http::{ListenError, Server, ServerError};
 
 /// How long requests that are under way may go on after the first Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ pub(super) async fn serve(
 pub(super) fn of_server(error: ServerError) -> Failure {
     match error {
         ServerError::Store(error) => error.into(),
-        ServerError::Listen { address, error } => Failure::failed(format!(
+        ServerError::Listen(ListenError::Port { address, error }) => Failure::failed(format!(
             "--listen {address}: {error}; choose another port, or 0 for a free one"
         )),
         error => Failure::failed(error),

@@ -1,8 +1,8 @@
 //! The cookie of a session.
 //!
 //! Browsers keep `__Host-` cookies for https alone, and some of them not even for this machine. So
-//! where the host that was asked is this machine, the cookie has a plain name. A browser shows it to
-//! every port of a host, and several dashboards may be open there: so the name has the port.
+//! where the host that was asked is this machine, the cookie has a plain name. A browser shows it
+//! to every port of a host, and several dashboards may be open there: so the name has the port.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

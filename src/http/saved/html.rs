@@ -1,6 +1,6 @@
 //! Pages of ours as text: where they lead, and the same pages leading to files.
 //!
-//! Our templates write every `<`, `>` and `"` of a text as an entity, so a tag ends at the next `>`.
+//! Our templates write every `<`, `>` and `"` of a text as an entity: a tag ends at the next `>`.
 
 use super::names::Names;
 
