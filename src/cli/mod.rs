@@ -103,7 +103,9 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Make, list and revoke tokens for the HTTP API
     Tokens(tokens::Args),
-    /// Log a browser in to the dashboard, which the daemon serves
+    /// Show the dashboard: without a daemon, as files, or logged in to the daemon's
+    ///
+    /// Pages for people, problems first: what comes next, every org, every run.
     Dashboard(dashboard::Args),
     /// Create, check and show the configuration
     Config(config::Args),

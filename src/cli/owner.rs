@@ -6,7 +6,7 @@
 //! opened. What the user may not do fails as it would for the service. An ordinary user stays what
 //! it is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::account::{self, Account};
@@ -25,17 +25,42 @@ pub(crate) fn become_owner(config: &Config) -> Result<(), Failure> {
     }
     config.keep_secrets();
     let settings = cluster_settings(config);
-    let is_directory = config.mail.transport == Transport::Directory;
-    let mail = is_directory.then_some(config.mail.directory.as_path());
     let url = config.database_url().map_err(Failure::configuration)?;
     if url.is_none() {
-        return become_clusters(&settings, mail);
+        return become_clusters(&settings, mail(config));
     }
-    let state = account::nearest(&settings.state_dir);
-    match Account::of_first([state].into_iter().chain(mail)) {
-        Some((account, path)) => account.become_it(path).map_err(Failure::failed),
+    match of_state(&settings, mail(config)) {
+        Some((account, path)) => account.become_it(&path).map_err(Failure::failed),
         None => Ok(()),
     }
+}
+
+/// The user that [`become_owner`] becomes; `None`: this one stays.
+///
+/// # Errors
+/// A [`Failure`] when there is a user to become, and that is not possible.
+pub(crate) fn owner(config: &Config) -> Result<Option<Account>, Failure> {
+    if !account::is_root() {
+        return Ok(None);
+    }
+    let settings = cluster_settings(config);
+    if config.database_url().map_err(Failure::configuration)?.is_none() {
+        return cluster::owner(&settings, mail(config)).map(Some).map_err(failure);
+    }
+    Ok(of_state(&settings, mail(config)).map(|(account, _)| account))
+}
+
+/// The directory of emails, where they are written to one.
+fn mail(config: &Config) -> Option<&Path> {
+    let is_directory = config.mail.transport == Transport::Directory;
+    is_directory.then_some(config.mail.directory.as_path())
+}
+
+/// Whose the state is, beside a database of one's own: the user and what is the user's.
+fn of_state(settings: &Settings, mail: Option<&Path>) -> Option<(Account, PathBuf)> {
+    let state = account::nearest(&settings.state_dir);
+    let found = Account::of_first([state].into_iter().chain(mail));
+    found.map(|(account, path)| (account, path.to_owned()))
 }
 
 /// Becomes the user that a state directory belongs to, or is to belong to: of a private cluster

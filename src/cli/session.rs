@@ -197,6 +197,11 @@ impl Session {
         self.interrupts.between_batches()
     }
 
+    /// Waits until Ctrl-C, or a service manager, ends a command that serves until then.
+    pub(crate) async fn served_until_stopped(&self) {
+        self.interrupts.first().await;
+    }
+
     /// The exit code of a command that may have been stopped between two batches.
     pub(crate) fn exit(&self, exit: Exit) -> Exit {
         if self.interrupts.asked() { Exit::Interrupted } else { exit }

@@ -34,6 +34,7 @@ pub(super) async fn start(
             if has_schedules.load(Ordering::Acquire) { Vec::new() } else { vec!["schedules"] }
         }),
         replica: replica(),
+        at: None,
     };
     let server = Server::bind(&settings, around).await;
     let server = server.map_err(|error| Error::Failed(error.to_string()))?;

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, header};
 use tokio::time::Instant;
 
 use super::handshake;
+use super::own_door::OwnDoor;
 use super::pages::cookie;
 use super::problem::{Code, Problem};
 use super::turns::Turns;
@@ -38,6 +39,8 @@ pub(super) struct Access {
     wrong: Mutex<HashMap<Option<IpAddr>, Wrong>>,
     rates: Mutex<HashMap<Digest, Rate>>,
     per_second: f64,
+    /// Where nothing may be written, browsers come in here alone.
+    own: Option<OwnDoor>,
 }
 
 #[derive(Clone)]
@@ -81,7 +84,18 @@ impl Access {
             wrong: Mutex::default(),
             rates: Mutex::default(),
             per_second: f64::from(per_second),
+            own: None,
         }
+    }
+
+    /// The same with a door of one's own.
+    pub(super) fn through(self, own: OwnDoor) -> Self {
+        Self { own: Some(own), ..self }
+    }
+
+    /// The door of one's own, where nothing may be written.
+    pub(super) fn own(&self) -> Option<&OwnDoor> {
+        self.own.as_ref()
     }
 
     /// The token of a request; one that may become a WebSocket may have it among the subprotocols.
@@ -128,6 +142,9 @@ impl Access {
             self.refuse_guesses(peer, Instant::now())?;
             return Err(unauthorized());
         };
+        if let Some(own) = &self.own {
+            return own.token_of(&secret.digest()).ok_or_else(unauthorized);
+        }
         self.token_of(turns, Proof::Session, &secret, peer).await
     }
 

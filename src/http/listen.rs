@@ -5,7 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -52,26 +52,42 @@ pub(super) struct Listeners {
     pub(super) address: Option<SocketAddr>,
 }
 
+/// Why nothing can be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// A port that is taken, or not this user's to take.
+    #[error("[http] listen: {address} cannot be listened on: {error}; choose another port")]
+    Port { address: SocketAddr, error: io::Error },
+    /// The same of a socket.
+    #[error("[http] socket: {} cannot be listened on: {error}", path.display())]
+    Socket { path: PathBuf, error: io::Error },
+    /// A listener that does not say where it listens.
+    #[error("[http] listen: {0}")]
+    Address(io::Error),
+}
+
 /// Listens.
 ///
 /// # Errors
-/// One sentence that names the key.
-pub(super) async fn bind(settings: &Http) -> Result<Listeners, String> {
+/// [`ListenError`] for a port or socket that is taken.
+pub(super) async fn bind(settings: &Http) -> Result<Listeners, ListenError> {
     let tcp = match settings.listen.0 {
         None => None,
-        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
-            format!("[http] listen: {address} cannot be listened on: {error}; choose another port")
-        })?),
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(|error| ListenError::Port { address, error })?,
+        ),
     };
-    let address = match &tcp {
-        None => None,
-        Some(listener) => Some(listener.local_addr().map_err(|error| error.to_string())?),
-    };
+    let address = tcp.as_ref().map(TcpListener::local_addr).transpose();
+    let address = address.map_err(ListenError::Address)?;
     let unix = match &settings.socket {
         None => None,
-        Some(path) => Some(bind_socket(path).await.map_err(|error| {
-            format!("[http] socket: {} cannot be listened on: {error}", path.display())
-        })?),
+        Some(path) => Some(
+            bind_socket(path)
+                .await
+                .map_err(|error| ListenError::Socket { path: path.clone(), error })?,
+        ),
     };
     Ok(Listeners { tcp, unix, address })
 }

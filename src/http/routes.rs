@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::{RawPathParams, Request, rejection::RawPathParamsRejection};
+use axum::http::Method;
 use axum::middleware;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
@@ -83,10 +84,15 @@ pub(super) fn all() -> &'static [Route] {
     &ROUTES
 }
 
-/// Those that this server has.
+/// Those that this server has. Where nothing may be written, these are pages to be read.
 fn of(shared: &Shared) -> impl Iterator<Item = &'static Route> + use<> {
     let has_pages = shared.settings.dashboard;
-    all().iter().filter(move |route| has_pages || !route.access.is_page())
+    let only_reads = shared.access.own().is_some();
+    all().iter().filter(move |route| match route.access.is_page() {
+        true if only_reads => route.method == Method::GET || pages::is_of_a_session(route),
+        true => has_pages,
+        false => !only_reads,
+    })
 }
 
 /// The router of the table.

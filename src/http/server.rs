@@ -8,8 +8,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::access::Access;
-use super::listen::{self, Listeners, Open};
+use super::listen::{self, ListenError, Listeners, Open};
 use super::metrics::Metrics;
+use super::own_door::OwnDoor;
 use super::pages::Kept;
 use super::reading;
 use super::routes;
@@ -19,8 +20,9 @@ use super::streams::Streams;
 use super::syncs::Syncs;
 use super::together::Together;
 use super::turns::Turns;
-use crate::config::http::Http;
-use crate::store::Bounds;
+use crate::config::http::{Http, Listen};
+use crate::store::tokens::secret::Secret;
+use crate::store::{Bounds, StoreError};
 
 /// The longest that a statement for a request may take.
 const STATEMENT: Duration = Duration::from_secs(5);
@@ -28,12 +30,24 @@ const STATEMENT: Duration = Duration::from_secs(5);
 /// call on its way.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// Turns at the database of a server that reads: a page takes one.
+const READERS: u32 = 2;
+
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// A port or a socket that cannot be listened on.
     #[error("{0}")]
-    Listen(String),
+    Listen(#[from] ListenError),
+    /// The database does not say what time it is.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A session that no header can hold.
+    #[error("a session cannot be written as a cookie")]
+    Cookie,
+    /// The system has no randomness for a link.
+    #[error("the system has no randomness for a link: {0}")]
+    Random(#[from] getrandom::Error),
 }
 
 /// A server that listens, and does not answer yet.
@@ -51,28 +65,30 @@ impl Server {
     /// Listens where the configuration says.
     ///
     /// # Errors
-    /// [`ServerError::Listen`] for a port or socket that is taken.
+    /// [`ServerError`] for a port or socket that is taken.
     pub async fn bind(settings: &Http, around: Surroundings) -> Result<Self, ServerError> {
-        let listeners = listen::bind(settings).await.map_err(ServerError::Listen)?;
-        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX >> 3);
-        let turns = Arc::new(Turns::new(around.database.clone(), settings.connections));
-        let metrics = Metrics::new();
-        let shared = Shared {
-            syncs: Syncs::default(),
-            seen: Seen::default(),
-            overview: Kept::default(),
-            access: Access::new(settings.requests_per_second),
-            together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
-            requests: Arc::new(Semaphore::new(count(settings.max_requests))),
-            streams: Arc::new(Streams::new(count(settings.max_streams), metrics.streams.clone())),
-            metrics,
-            turns,
-            address: listeners.address,
-            draining: watch::Sender::new(false),
-            settings: settings.clone(),
-            around,
-        };
-        Ok(Self { shared: Arc::new(shared), listeners })
+        let listeners = listen::bind(settings).await?;
+        let access = Access::new(settings.requests_per_second);
+        let shared = shared(settings, around, access, listeners.address);
+        Ok(Self { shared, listeners })
+    }
+
+    /// Listens on an address, as a server that writes nothing and has the pages alone. The secret
+    /// is of the link that logs in, once.
+    ///
+    /// # Errors
+    /// [`ServerError`] for a port that is taken; as every read.
+    pub async fn that_reads(
+        listen: SocketAddr,
+        around: Surroundings,
+    ) -> Result<(Self, Secret), ServerError> {
+        let settings = settings_to_read(&(around.config)().http, Some(listen));
+        let listeners = listen::bind(&settings).await?;
+        let link = Secret::random()?;
+        let door = OwnDoor::of(link.digest(), around.database.now().await?);
+        let access = Access::new(settings.requests_per_second).through(door);
+        let shared = shared(&settings, around, access, listeners.address);
+        Ok((Self { shared, listeners }, link))
     }
 
     /// The address of its port, if it has one.
@@ -84,11 +100,56 @@ impl Server {
     pub fn start(self) -> Running {
         let Self { shared, listeners } = self;
         let router = routes::router(&shared);
-        reading::keep(&shared);
+        // Metrics are for a server that has them.
+        if shared.access.own().is_none() {
+            reading::keep(&shared);
+        }
         let (stop, stopped) = watch::channel(false);
         let open = Arc::new(Open::default());
         let accepting = listeners.accept(&shared, &router, &stopped, &open);
         Running { shared, stop, accepting, open }
+    }
+}
+
+/// Everything that requests share.
+pub(super) fn shared(
+    settings: &Http,
+    around: Surroundings,
+    access: Access,
+    address: Option<SocketAddr>,
+) -> Arc<Shared> {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX >> 3);
+    let turns = Arc::new(Turns::new(around.database.clone(), settings.connections));
+    let metrics = Metrics::new();
+    Arc::new(Shared {
+        syncs: Syncs::default(),
+        seen: Seen::default(),
+        overview: Kept::default(),
+        access,
+        together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
+        requests: Arc::new(Semaphore::new(count(settings.max_requests))),
+        streams: Arc::new(Streams::new(count(settings.max_streams), metrics.streams.clone())),
+        metrics,
+        turns,
+        address,
+        draining: watch::Sender::new(false),
+        settings: settings.clone(),
+        around,
+    })
+}
+
+/// The settings of a server that reads: of the configured ones, those that bound it.
+pub(super) fn settings_to_read(configured: &Http, listen: Option<SocketAddr>) -> Http {
+    Http {
+        dashboard: true,
+        listen: Listen(listen),
+        socket: None,
+        public_url: None,
+        hosts: Vec::new(),
+        trusted_proxies: Vec::new(),
+        allowed_origins: Vec::new(),
+        connections: READERS,
+        ..configured.clone()
     }
 }
 

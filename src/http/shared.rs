@@ -8,14 +8,16 @@ use tokio::sync::{Semaphore, watch};
 use super::access::Access;
 use super::metrics::Metrics;
 use super::pages::{Kept, Overview};
+use super::problem::Problem;
 use super::seen::Seen;
 use super::streams::Streams;
 use super::syncs::Syncs;
 use super::together::Together;
 use super::turns::Turns;
+use crate::billing::Instant;
 use crate::config::Config;
 use crate::config::http::Http;
-use crate::store::Database;
+use crate::store::{Database, server_now};
 use crate::tz::TzData;
 
 /// What the server is given by the process that it is a part of.
@@ -32,6 +34,8 @@ pub struct Surroundings {
     pub not_ready: Box<dyn Fn() -> Vec<&'static str> + Send + Sync>,
     /// This process, as the ledger of runs names it.
     pub replica: String,
+    /// Business time, where it is not the database's clock.
+    pub at: Option<Instant>,
 }
 
 /// What every request works with.
@@ -61,6 +65,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Business time: the database's clock, unless another time was asked for.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`](super::problem::Code), [`Code::Unavailable`](super::problem::Code).
+    pub(super) async fn now(&self) -> Result<Instant, Problem> {
+        match self.around.at {
+            Some(at) => Ok(at),
+            None => Ok(server_now(&mut *self.turns.take().await?).await?),
+        }
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         *self.draining.borrow()
     }

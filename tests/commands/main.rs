@@ -7,6 +7,7 @@ mod clock;
 mod completions;
 mod config;
 mod connections;
+mod dashboard;
 mod demo;
 mod doctor;
 mod explain;
@@ -29,6 +30,9 @@ mod tiers;
 mod transcripts;
 mod verbs;
 
+#[allow(dead_code, reason = "pages are all that is asked for here")]
+#[path = "../support/client.rs"]
+mod client;
 #[path = "../support/schemas.rs"]
 mod schema_files;
 #[path = "../support/smtp/mod.rs"]

@@ -76,6 +76,7 @@ listen = \"{listen}\"
             is_alive: Box::new(|| true),
             not_ready: Box::new(Vec::new),
             replica: "test:1".to_owned(),
+            at: None,
         };
         let server = Server::bind(&config.http, around).await.expect("a port");
         let running = server.start();

@@ -1,8 +1,10 @@
 //! The cookie of a session.
 //!
 //! Browsers keep `__Host-` cookies for https alone, and some of them not even for this machine. So
-//! where the host that was asked is this machine, the cookie has a plain name.
+//! where the host that was asked is this machine, the cookie has a plain name. A browser shows it
+//! to every port of a host, and several dashboards may be open there: so the name has the port.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -12,7 +14,7 @@ use crate::store::tokens::secret::Secret;
 use crate::store::tokens::sessions::LASTS;
 
 const NAME: &str = "__Host-periodd";
-/// Its name on this machine.
+/// Its name on this machine begins so.
 const LOCAL_NAME: &str = "periodd";
 
 /// The secret of the session that a browser shows.
@@ -22,6 +24,13 @@ pub(in crate::http) fn session(headers: &HeaderMap) -> Option<Secret> {
     let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|one| one.split_once('='));
     let (_, value) = pairs.find(|(known, _)| known.trim() == name)?;
     Secret::read(value.trim())
+}
+
+/// What a browser of this machine shows for a session, where a host has no port.
+pub(in crate::http) fn shown(secret: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("{LOCAL_NAME}={}", secret.reveal())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Has the browser keep a session, for the host that it asked.
@@ -44,13 +53,19 @@ fn set(headers: &HeaderMap, value: &str, seconds: i64) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn name(headers: &HeaderMap) -> &'static str {
-    if is_this_machine(headers) { LOCAL_NAME } else { NAME }
+fn name(headers: &HeaderMap) -> Cow<'static, str> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if !is_this_machine(host) {
+        return NAME.into();
+    }
+    match host[host_of(host).len()..].strip_prefix(':') {
+        Some(port) => format!("{LOCAL_NAME}-{port}").into(),
+        None => LOCAL_NAME.into(),
+    }
 }
 
 /// Is the host that was asked this machine? (A proxy passes on the name that it is called by.)
-fn is_this_machine(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+fn is_this_machine(host: &str) -> bool {
     let host = host_of(host);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")
@@ -73,9 +88,10 @@ mod tests {
         let secret = Secret::random().expect("randomness");
         let text = secret.reveal();
         for (host, name) in [
-            ("localhost:7788", LOCAL_NAME),
-            ("127.0.0.1:7788", LOCAL_NAME),
-            ("[::1]:7788", LOCAL_NAME),
+            ("localhost", LOCAL_NAME),
+            ("localhost:7788", "periodd-7788"),
+            ("127.0.0.1:7788", "periodd-7788"),
+            ("[::1]:80", "periodd-80"),
             ("billing.example.com", NAME),
             ("10.0.0.1:7788", NAME),
         ] {

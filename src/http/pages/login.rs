@@ -11,6 +11,7 @@ use super::refused::lead_to;
 use super::{FORM, cookie};
 use crate::http::answer::Answer;
 use crate::http::call::{Access, Call, Kind, Parameter, Route, Sees, permitting};
+use crate::http::own_door::OwnDoor;
 use crate::http::problem::{Code, Problem};
 use crate::store::tokens::Scope;
 use crate::store::tokens::secret::Secret;
@@ -62,10 +63,17 @@ pub(super) const ROUTES: [Route; 3] = [
     },
 ];
 
+/// Does it begin or end a session, and nothing else?
+pub(in crate::http) fn is_of_a_session(route: &Route) -> bool {
+    ROUTES.iter().any(|own| (own.path, &own.method) == (route.path, &route.method))
+}
+
 #[derive(Default, Serialize)]
 struct Login {
     next: String,
     link: Option<String>,
+    /// Is the link the only way in, and this process the one that prints it?
+    by_link_alone: bool,
     /// Why the last attempt failed.
     refused: Option<String>,
 }
@@ -94,6 +102,7 @@ fn form(login: &Login) -> Result<Answer, Problem> {
 
 async fn ask(call: Call) -> Result<Answer, Problem> {
     let next = own(call.parameter("next").unwrap_or("/"));
+    let by_link_alone = call.shared.access.own().is_some();
     if call.parsed::<bool>("begun")?.unwrap_or(false) {
         let shared = &call.shared;
         let admitted = shared.access.admit_session(&shared.turns, &call.headers, call.client);
@@ -104,7 +113,7 @@ async fn ask(call: Call) -> Result<Answer, Problem> {
                     "Your browser did not keep the session. Open the dashboard by https, \
                                or on the machine itself at http://localhost."
                         .to_owned();
-                form(&Login { next, link: None, refused: Some(refused) })
+                form(&Login { next, link: None, by_link_alone, refused: Some(refused) })
             }
             Err(problem) => Err(problem),
         };
@@ -112,30 +121,35 @@ async fn ask(call: Call) -> Result<Answer, Problem> {
     let link = call.parameter("link").and_then(Secret::read);
     let refused = (call.parameter("link").is_some() && link.is_none())
         .then(|| "The link is not whole. Copy it again, or print another one.".to_owned());
-    form(&Login { next, link: link.map(|link| link.reveal().to_owned()), refused })
+    let link = link.map(|link| link.reveal().to_owned());
+    form(&Login { next, link, by_link_alone, refused })
 }
 
 async fn begin(call: Call) -> Result<Answer, Problem> {
     let sent: Sent = serde_urlencoded::from_bytes(&call.body)
         .map_err(|_| Problem::new(Code::Malformed, "the form cannot be read"))?;
     let next = own(&sent.next);
-    let token = if sent.link.is_empty() {
-        by_token(&call, sent.token.trim()).await
-    } else {
-        by_link(&call, &sent.link).await
+    let door = call.shared.access.own();
+    let secret = random()?;
+    let begun = match (door, sent.link.is_empty()) {
+        (Some(door), _) => by_own_link(&call, door, &sent.link, &secret),
+        (None, true) => by_token(&call, sent.token.trim()).await.map(Some),
+        (None, false) => by_link(&call, &sent.link).await.map(Some),
     };
-    let token = match token {
+    let token = match begun {
         Ok(token) => token,
         Err(problem) if [Code::Unauthorized, Code::Forbidden].contains(&problem.code) => {
-            let mut answer =
-                form(&Login { next, link: None, refused: Some(sentence(&problem.detail)) })?;
+            let refused = Some(sentence(&problem.detail));
+            let by_link_alone = door.is_some();
+            let mut answer = form(&Login { next, link: None, by_link_alone, refused })?;
             *answer.status_mut() = problem.code.status();
             return Ok(answer);
         }
         Err(problem) => return Err(problem),
     };
-    let secret = random()?;
-    sessions::begin(&mut *call.turn().await?, &secret.digest(), &token).await?;
+    if let Some(token) = token {
+        sessions::begin(&mut *call.turn().await?, &secret.digest(), &token).await?;
+    }
     let mut answer = lead_to(&format!("/login?begun=true&next={}", crate::text::url_part(&next)));
     let cookie = cookie::keep(&call.headers, &secret);
     let cookie = cookie.ok_or_else(|| Problem::new(Code::Internal, "internal error"))?;
@@ -180,10 +194,30 @@ async fn by_link(call: &Call, link: &str) -> Result<sessions::Digest, Problem> {
     })
 }
 
+/// Begins a session in this process, by its link.
+fn by_own_link(
+    call: &Call,
+    door: &OwnDoor,
+    link: &str,
+    session: &Secret,
+) -> Result<Option<sessions::Digest>, Problem> {
+    let access = &call.shared.access;
+    access.refuse_guesser(call.client)?;
+    if Secret::read(link).is_some_and(|link| door.use_link(&link.digest())) {
+        door.begin(session.digest());
+        return Ok(None);
+    }
+    access.note_wrong_link(call.client);
+    Err(Problem::new(Code::Unauthorized, "the link was used; start the command again"))
+}
+
 async fn end(call: Call) -> Result<Answer, Problem> {
     if let Some(secret) = cookie::session(&call.headers) {
         let digest = secret.digest();
-        sessions::end(&mut *call.turn().await?, &digest).await?;
+        match call.shared.access.own() {
+            Some(door) => door.end(&digest),
+            None => sessions::end(&mut *call.turn().await?, &digest).await?,
+        }
         call.shared.access.forget(&digest);
     }
     let mut answer = lead_to("/login");

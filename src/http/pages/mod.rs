@@ -28,6 +28,7 @@ use axum::http::Method;
 
 use super::call::{Access, Handler, Parameter, Route, Sees, Shape};
 pub(super) use kept::Kept;
+pub(super) use login::is_of_a_session;
 pub(super) use overview::Overview;
 
 /// The routes of the dashboard.

@@ -86,7 +86,10 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let shared = &call.shared;
     let around = &shared.around;
     let (config, tz) = ((around.config)(), (around.tz)());
-    let read = async || see(&around.database, &shared.turns, &config, &tz).await;
+    let read = async || {
+        let now = shared.now().await?;
+        Ok(see(&around.database, &shared.turns, &config, &tz, now).await)
+    };
     let seen = shared.overview.get(read).await?;
     let clock = Clock::utc(seen.now);
     let frame = Frame {

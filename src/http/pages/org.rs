@@ -104,8 +104,8 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let tz = (around.tz)();
     let pass = turns.pass().await?;
     let derived = shown_columns(shared).await?;
-    let now = around.database.now().await?;
     drop(pass);
+    let now = shared.now().await?;
     let subject = Subject { org, user: None };
     let found = block(turns, async |look| explain::read(look, &tz, &derived, subject, now).await);
     let found = found.await;

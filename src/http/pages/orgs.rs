@@ -14,9 +14,9 @@ use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
 use crate::http::file::csv;
 use crate::http::problem::{Code, Problem};
+use crate::store::Readable;
 use crate::store::orgs::{self, Filter, OrgView, settings};
 use crate::store::reports::explain;
-use crate::store::{Readable, server_now};
 use crate::text::url_part;
 use crate::tz::TzData;
 
@@ -147,7 +147,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
 
 async fn shown(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
     let turns = &call.shared.turns;
-    let now = server_now(&mut *call.turn().await?).await?;
+    let now = call.shared.now().await?;
     let tz = (call.shared.around.tz)();
     let after = call.parameter("after").map(str::to_owned);
     let tiers = block(turns, settings::tiers).await;
@@ -334,8 +334,8 @@ async fn written(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
         let detail = "the parameter `q` is for the page; filter by tier, zone, parked or due";
         return Err(Problem::new(Code::Invalid, detail));
     }
+    let now = call.shared.now().await?;
     let mut turn = call.turn().await?;
-    let now = server_now(&mut turn).await?;
     let limit = Some(i64::try_from(WRITTEN).unwrap_or(i64::MAX));
     let after = call.parameter("after").map(str::to_owned);
     let filter = Filter { after, limit, ..asked.filter(now, WRITTEN) };

@@ -5,7 +5,6 @@ use jiff::SignedDuration;
 
 use super::parts::Unread;
 use crate::billing::Instant;
-use crate::http::problem::Problem;
 use crate::http::turns::Turns;
 use crate::jobs::status::{Status, Surroundings, status_beside};
 use crate::schedule::expected;
@@ -13,7 +12,7 @@ use crate::store::reports::facts::{self, Backlog};
 use crate::store::reports::overview::{self, Repairs, Size};
 use crate::store::reports::status::{Ends, NextBoundary, boundaries};
 use crate::store::runs::{self, Run, schedules};
-use crate::store::{Connection, Database, StoreError, server_now};
+use crate::store::{Connection, Database, StoreError};
 use crate::{config::Config, tz::TzData};
 
 /// How far the wave reaches.
@@ -46,17 +45,14 @@ pub(super) struct Wave {
     pub(super) runs: Vec<Run>,
 }
 
-/// Reads all of it.
-///
-/// # Errors
-/// When the database does not even say what time it is.
+/// Reads all of it, as of now.
 pub(super) async fn see(
     database: &Database,
     turns: &Turns,
     config: &Config,
     tz: &TzData,
-) -> Result<Overview, Problem> {
-    let now = server_now(&mut *turns.take().await?).await?;
+    now: Instant,
+) -> Overview {
     let ago = |span: SignedDuration| now.plus(-span).unwrap_or(now);
     let status = block(turns, async |look| {
         let rows = schedules::all(look).await?;
@@ -79,7 +75,7 @@ pub(super) async fn see(
     let wave = wave.await;
     let since = ago(REPAIRED_WITHIN);
     let repairs = block(turns, async |look| overview::repairs(look, since).await).await;
-    Ok(Overview { now, status, size, wave, repairs })
+    Overview { now, status, size, wave, repairs }
 }
 
 /// Reads one block, in a transaction of its own.

@@ -20,7 +20,6 @@ use crate::jobs::status::{Status, is_alive};
 use crate::schedule::{Scheduled, due_at};
 use crate::store::runs::schedules::{self, Row, Trigger};
 use crate::store::runs::{self, Filter, Outcome, Run};
-use crate::store::server_now;
 use crate::tz::TzData;
 
 const SPAN: Parameter = Parameter {
@@ -96,7 +95,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
         }
     };
     let shared = &call.shared;
-    let now = server_now(&mut *call.turn().await?).await?;
+    let now = shared.now().await?;
     let clock = Clock::utc(now);
     let days = if is_week { 7 } else { 1 };
     let since = clock.before(SignedDuration::from_hours(24 * days));
@@ -271,8 +270,8 @@ struct One {
 async fn one(call: Call) -> Result<Answer, Problem> {
     let unknown = || Problem::new(Code::NotFound, "no run has that number; /runs shows the last");
     let id: i64 = call.part("run").parse().map_err(|_| unknown())?;
+    let now = call.shared.now().await?;
     let mut turn = call.turn().await?;
-    let now = server_now(&mut turn).await?;
     let filter = Filter { id: Some(id), ..Filter::default() };
     let run = runs::list(&mut turn, &filter, 1).await?.pop().ok_or_else(unknown)?;
     drop(turn);

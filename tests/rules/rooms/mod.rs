@@ -78,6 +78,11 @@ fn only_the_store_speaks_to_the_database() {
 }
 
 #[test]
+fn pages_ask_the_time_in_one_place() {
+    assert_none(&sources(&["src/http/pages"]), page_clock);
+}
+
+#[test]
 fn lines_are_short() {
     assert_none(&sources(&["src", "tests", "benches"]), width);
 }
@@ -187,6 +192,15 @@ fn database(file: &File) -> Vec<String> {
     faults.collect()
 }
 
+/// A page may be asked to show another time than the database's.
+fn page_clock(file: &File) -> Vec<String> {
+    let tokens = source::tokens(&file.text).into_iter();
+    let faults = tokens.filter(|token| token.text == "server_now").map(|token| {
+        file.says(token.line, "a page asks `Shared::now`: `dashboard --at` shows another time")
+    });
+    faults.collect()
+}
+
 fn width(file: &File) -> Vec<String> {
     let wide = file.text.lines().zip(1..).filter_map(|(line, number)| {
         let columns = line.chars().count();
@@ -251,7 +265,7 @@ fn assert_none(files: &[File], rule: fn(&File) -> Vec<String>) {
 mod planted {
     //! Each rule finds the fault that it is there for, and only that.
 
-    use super::{File, database, directions, door, purity, width};
+    use super::{File, database, directions, door, page_clock, purity, width};
 
     /// The lines that the rule complains about.
     fn lines(rule: fn(&File) -> Vec<String>, path: &str, text: &str) -> Vec<usize> {
@@ -321,6 +335,13 @@ mod planted {
         assert!(billing("use std::fmt; // println! and std::fs\n\"tokio\"").is_empty());
         assert_eq!(lines(purity, "src/charts/wave.rs", "use std::fs;"), [1]);
         assert!(lines(purity, "src/tz.rs", "use std::fs;").is_empty());
+    }
+
+    #[test]
+    fn a_page_with_a_clock_of_its_own_is_found() {
+        let page = |text| lines(page_clock, "src/http/pages/now.rs", text);
+        assert_eq!(page("let x = 1;\nlet now = server_now(&mut turn).await?;"), [2]);
+        assert!(page("let now = call.shared.now().await?; // server_now").is_empty());
     }
 
     #[test]

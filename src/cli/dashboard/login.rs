@@ -1,20 +1,18 @@
-//! `periodd dashboard`: logging in to the pages that the daemon serves.
+//! `periodd dashboard login`: logging in to the pages that the daemon serves.
 
 use uuid::Uuid;
 
-use super::output::{Output, Page};
-use super::session::{Schema, Session, with_session};
-use super::{Exit, Failure, Global};
+use super::super::output::{Output, Page};
+use super::super::session::Session;
+use super::super::{Exit, Failure};
 use crate::billing::Instant;
 use crate::config::Config;
 use crate::store::orgs;
 use crate::store::tokens::secret::Secret;
 use crate::store::tokens::{self, NewToken, Scope, sessions};
 
-const NOTES: &str = "Examples:
-  periodd dashboard login
-  periodd dashboard login --org acme";
-const LOGIN_NOTES: &str = "\
+/// Shown with `--help`.
+pub(super) const NOTES: &str = "\
 The session lasts 12 hours and reads, no more. It acts for a token of its own, which `tokens list`
 shows and `tokens revoke` ends.
 
@@ -22,33 +20,8 @@ Examples:
   periodd dashboard login
   periodd dashboard login --org acme";
 
-/// What `periodd dashboard` is asked.
-#[derive(clap::Args, Debug)]
-#[command(after_help = NOTES)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(clap::Subcommand, Debug)]
-enum Command {
-    /// Print a link that logs a browser in, once and within a minute
-    #[command(after_help = LOGIN_NOTES)]
-    Login {
-        /// Only the page of this org (slug or id) [default: all]
-        #[arg(long, value_name = "ORG")]
-        org: Option<String>,
-    },
-}
-
-/// Runs the command.
-pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    with_session(global, Schema::Current, async |session| match &args.command {
-        Command::Login { org } => login(session, org.as_deref()).await,
-    })
-}
-
-async fn login(session: &Session, org: Option<&str>) -> Result<Exit, Failure> {
+/// Adds a link for a browser, of one org or of all.
+pub(super) async fn login(session: &Session, org: Option<&str>) -> Result<Exit, Failure> {
     let address = address(&session.config)?;
     let org_id = match org {
         Some(org) => Some(orgs::find(&session.database, org).await?),
@@ -112,7 +85,7 @@ fn address(config: &Config) -> Result<String, Failure> {
 
 /// A link that logs in.
 #[derive(serde::Serialize, schemars::JsonSchema)]
-pub(super) struct Link {
+pub(crate) struct Link {
     /// Works once.
     url: String,
     /// Until when.
