@@ -114,14 +114,14 @@ impl Commands {
         let program = program();
         let config = home.configuration().display().to_string();
         let config = shell_word(&config);
-        let at = until.plus(jiff::SignedDuration::from_hours(31 * 24)).unwrap_or(until);
+        let later = until.plus(jiff::SignedDuration::from_hours(31 * 24)).unwrap_or(until);
         let on_it = [
             "explain alster".to_owned(),
             "status".to_owned(),
             "orgs list".to_owned(),
             "packs list --org anfa".to_owned(),
             "alerts list".to_owned(),
-            format!("rollover --dry-run --at {at}"),
+            format!("rollover --dry-run --at {later}"),
             "db url".to_owned(),
         ];
         let mut lines: Vec<String> =
@@ -131,6 +131,7 @@ impl Commands {
             None => String::new(),
         };
         lines.push(format!("{program} demo{directory}"));
+        lines.push(format!("{program} --config {config} dashboard --at {until} --open"));
         Self(lines)
     }
 

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use crate::cli::rollover::standing_request;
 use crate::cli::session::{Schema, Session, with_config};
 use crate::cli::{Exit, Failure, Global, sync};
-use crate::jobs::catalogue::Job;
-use crate::jobs::counts::{RolloverCounts, RunCounts};
 use crate::jobs::rollover::Request;
 use crate::jobs::{alerts, deliver};
 use closing::{Commands, Document};
@@ -74,17 +72,7 @@ async fn tell(session: &Session, home: &Home) -> Result<Exit, Failure> {
         mailer: Arc::new(deliver::Mailer::of(config).map_err(Failure::configuration)?),
     };
     let mut narrator = Narrator::new(screen, tz);
-    let mut outcome = None;
-    session
-        .recorded(Job::Rollover, false, async |_| {
-            let told = months::run(database, tz, &requests, &mut narrator).await?;
-            let (periods_closed, parked) = (told.periods_closed, told.parked.len());
-            outcome = Some(told);
-            let counts = RolloverCounts { periods_closed, parked, ..RolloverCounts::default() };
-            Ok((Exit::Done, RunCounts::Rollover(counts)))
-        })
-        .await?;
-    let Some(outcome) = outcome else { return Ok(Exit::Failed) };
+    let outcome = months::run(database, tz, &requests, &mut narrator).await?;
     let (from, scenes) = narrator.finish()?;
     let exit = match (outcome.is_sound(), outcome.parked.is_empty()) {
         (false, _) => Exit::Failed,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::months::{Audience, Boundary, Drift, Event, OrgClose, Scene, What};
+use super::months::{Audience, Boundary, Drift, Event, OrgClose, Purchase, Scene, What};
 use crate::billing::late::Kind;
 use crate::billing::{Instant, Quantity, Zone};
 use crate::cli::Failure;
@@ -80,7 +80,13 @@ impl<'a> Narrator<'a> {
     }
 
     /// What an audit found, a line each.
-    fn audit(&self, at: Instant, drift: &[Drift], late: &[Late]) -> Vec<Told> {
+    fn audit(
+        &self,
+        at: Instant,
+        drift: &[Drift],
+        late: &[Late],
+        purchases: &[Purchase],
+    ) -> Vec<Told> {
         let mut told = Vec::new();
         for line in drift {
             let Drift { org, place, before, after, .. } = line;
@@ -97,6 +103,10 @@ impl<'a> Narrator<'a> {
             };
             let words = format!("audit: {used} {feature} of {org}'s closed period, {paid}");
             told.push((words, Tone::Good));
+        }
+        for Purchase { org, quantity } in purchases {
+            let words = format!("audit: {org} purchased {quantity} minutes without a pack");
+            told.push((words, Tone::Warning));
         }
         let line = |(words, tone): (String, Tone)| {
             let pieces = words.split(' ').map(|word| (word.to_owned(), tone)).collect::<Vec<_>>();
@@ -249,7 +259,9 @@ impl Audience for Narrator<'_> {
                 }
                 told.push(self.event(event));
             }
-            Scene::Audit { at, drift, late } => told.extend(self.audit(*at, drift, late)),
+            Scene::Audit { at, drift, late, purchases } => {
+                told.extend(self.audit(*at, drift, late, purchases));
+            }
             Scene::Rollover { at, boundaries, expired } => {
                 for boundary in boundaries {
                     told.extend(self.boundary(boundary));
@@ -358,6 +370,13 @@ fn words(what: &What) -> String {
         What::Miscounted { org, feature, quantity } => {
             format!("a faulty program subtracts {quantity} {feature} from {org}'s counter")
         }
+        What::Misspelt { org, zone } => {
+            format!("a faulty program sets {org}'s time zone to {zone}, which does not exist")
+        }
+        What::Parked { org, reason } => format!("{org} is parked, the others go on: {reason}"),
+        What::Credited { org, quantity } => {
+            format!("a shop adds {quantity} minutes to {org}'s row, without a pack")
+        }
         What::Late { org, feature, quantity, used_at } => {
             let day = used_at.timestamp().strftime("%b %-d").to_string();
             format!("{org} reports {quantity} {feature} used on {day}, in a closed period")
@@ -367,5 +386,7 @@ fn words(what: &What) -> String {
         What::Started => {
             "the daemon is back and closes the ended periods one by one, oldest first".to_owned()
         }
+        What::MailStopped => "the mail server stops: emails wait".to_owned(),
+        What::MailStarted => "the mail server is back".to_owned(),
     }
 }

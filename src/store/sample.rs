@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::db::database::Database;
 use super::db::error::StoreError;
+use super::runs::Origin;
 use crate::billing::{Instant, Quantity};
 
 /// Has commits wait for the disk, or not: what a sample loses in a power cut can be made again.
@@ -184,6 +185,84 @@ pub async fn miscount(
         org,
         feature,
         at,
+        by
+    );
+    written.execute(&mut *database.connection().await?).await?;
+    Ok(())
+}
+
+/// A run that a daemon would have entered in the ledger.
+#[derive(Debug, Clone)]
+pub struct SampleRun {
+    pub job: &'static str,
+    pub trigger: Origin,
+    /// When it was due and began: the sample's daemon is on time.
+    pub at: Instant,
+    /// When it ended.
+    pub finished_at: Instant,
+    pub replica: String,
+    /// What it did, as JSON.
+    pub counts: String,
+}
+
+/// Enters runs in the ledger at the sample's time. One that is there already stays as it is.
+pub async fn enter_runs(database: &Database, runs: &[SampleRun]) -> Result<(), StoreError> {
+    let jobs: Vec<&str> = runs.iter().map(|run| run.job).collect();
+    let triggers: Vec<&str> = runs.iter().map(|run| run.trigger.name()).collect();
+    let begun: Vec<Instant> = runs.iter().map(|run| run.at).collect();
+    let ended: Vec<Instant> = runs.iter().map(|run| run.finished_at).collect();
+    let replicas: Vec<&str> = runs.iter().map(|run| run.replica.as_str()).collect();
+    let counts: Vec<&str> = runs.iter().map(|run| run.counts.as_str()).collect();
+    let entered = sqlx::query!(
+        "insert into periodd_runs
+             (job, trigger, occurrence, outcome, replica, started_at, finished_at, lateness_ms,
+              counts)
+         select r.job, r.trigger, r.at, 'done', r.replica, r.at, r.ended, 0, r.counts::jsonb
+         from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[],
+                     $6::text[]) with ordinality as r (job, trigger, at, ended, replica, counts, n)
+         order by r.n
+         on conflict do nothing",
+        &jobs as &[&str],
+        &triggers as &[&str],
+        &begun as &[Instant],
+        &ended as &[Instant],
+        &replicas as &[&str],
+        &counts as &[&str]
+    );
+    entered.execute(&mut *database.connection().await?).await?;
+    Ok(())
+}
+
+/// Has emails that were queued or settled since `since`, in real time, be so at the sample's time.
+pub async fn redate_emails(
+    database: &Database,
+    since: Instant,
+    at: Instant,
+) -> Result<(), StoreError> {
+    let mut connection = database.connection().await?;
+    let until = super::server_now(&mut connection).await?;
+    let queued = sqlx::query!(
+        "update periodd_outbox set recorded_at = $3 where recorded_at between $1 and $2",
+        since,
+        until,
+        at
+    );
+    queued.execute(&mut *connection).await?;
+    let settled = sqlx::query!(
+        "update periodd_outbox set settled_at = $3 where settled_at between $1 and $2",
+        since,
+        until,
+        at
+    );
+    settled.execute(&mut *connection).await?;
+    Ok(())
+}
+
+/// Has a shop write what it sold to the org itself, without a pack.
+pub async fn credit(database: &Database, org: Uuid, by: Quantity) -> Result<(), StoreError> {
+    let written = sqlx::query!(
+        "update organizations set overage_minutes = overage_minutes + $2 where id = $1",
+        org,
         by
     );
     written.execute(&mut *database.connection().await?).await?;

@@ -108,10 +108,12 @@ fn the_story_is_the_same_every_time_and_goes_on() {
     places[0].check_invariants();
     it_is_what_was_promised(&first);
     what_it_says_to_go_on_with_works(&first);
+    every_page_has_something_to_show(&places[0], &first);
+    the_readme_shows_what_it_prints(&places[1].run(&["--fresh"]).exits(0).stdout);
 
     let second = places[0].told(&[]);
     assert_eq!(second["from"], first["until"], "the clock goes on where it stood");
-    assert_eq!(second["until"], "2026-09-01T10:00:00Z");
+    assert_eq!(second["until"], "2026-08-31T10:00:00Z");
     assert_eq!(second["sound"], true);
     assert!(second["periods_closed"].as_u64() > Some(100), "{}", second["periods_closed"]);
     assert!(list(&second, "scenes").iter().all(|scene| scene["kind"] == "rollover"));
@@ -121,7 +123,7 @@ fn the_story_is_the_same_every_time_and_goes_on() {
 fn it_is_what_was_promised(told: &Value) {
     assert_eq!(told["sound"], true);
     assert_eq!(list(told, "rules").len(), invariants().len(), "every rule is asked");
-    assert_eq!(list(told, "parked").len(), 0);
+    assert_eq!(list(told, "parked").len(), 0, "beside the story's");
     let totals = list(told, "totals");
     assert_eq!(strings(totals, "org").len(), 12);
     assert!(strings(totals, "time_zone").len() >= 9);
@@ -131,9 +133,12 @@ fn it_is_what_was_promised(told: &Value) {
 
     let scenes = list(told, "scenes");
     let event = |name: &str| scenes.iter().find(|scene| scene["event"] == name).expect(name);
-    for name in ["bought", "moved", "booked", "ended", "miscounted", "late"] {
+    for name in ["bought", "moved", "booked", "ended", "miscounted", "late", "mail_stopped"] {
         event(name);
     }
+    let parked = event("parked");
+    assert_eq!(parked["org"], "waitangi");
+    assert!(parked["reason"].as_str().is_some_and(|why| why.contains("Pacific/Chatham")));
     what_was_planted_is_found(scenes);
     customers_are_warned(told);
     // Nothing closes while the daemon is away, and then everything does, as of when it was due.
@@ -174,7 +179,7 @@ fn customers_are_warned(told: &Value) {
 /// too late for it.
 fn what_was_planted_is_found(scenes: &[Value]) {
     let audits: Vec<&Value> = scenes.iter().filter(|scene| scene["kind"] == "audit").collect();
-    assert_eq!(audits.len(), 2);
+    assert_eq!(audits.len(), 3);
     assert_eq!(list(audits[0], "drift").len(), 0);
     let late = |audit: &Value| {
         let late = &audit["late"][0];
@@ -187,6 +192,9 @@ fn what_was_planted_is_found(scenes: &[Value]) {
         (&drift["org"], &drift["place"]),
         (&json!("burrard"), &json!("usage_counters.used"))
     );
+    let purchase = &list(audits[2], "purchases")[0];
+    assert_eq!((&purchase["org"], &purchase["quantity"]), (&json!("ipanema"), &json!(400)));
+    assert_eq!(list(audits[2], "drift")[0]["org"], "hudson");
     let held = |key: &str| drift[key].as_f64().unwrap();
     assert!((held("after") - held("before") - 480.0).abs() < 1e-9, "{drift}");
 }
@@ -194,22 +202,69 @@ fn what_was_planted_is_found(scenes: &[Value]) {
 /// Every command line, as a shell reads it, from where the demo was run.
 fn what_it_says_to_go_on_with_works(told: &Value) {
     let commands = list(told, "commands");
-    assert_eq!(commands.len(), 8);
+    assert_eq!(commands.len(), 9);
     for command in &commands[..7] {
         let command = command.as_str().unwrap();
         let output = Command::new("sh").args(["-c", command]).output().unwrap();
-        let answer = Answer::from(output).exits(if command.contains("--dry-run") { 3 } else { 0 });
+        // An org is parked.
+        let found = command.contains("--dry-run") || command.ends_with("status");
+        let answer = Answer::from(output).exits(if found { 3 } else { 0 });
         let expected = match command {
             _ if command.ends_with("orgs list") => "Australia/Lord_Howe",
             _ if command.ends_with("explain alster") => "Alster Radio (alster)",
             // By the time that the demo has come to, nothing is late.
-            _ if command.ends_with("status") => "orgs that are due           0",
+            _ if command.ends_with("status") => {
+                for zero in ["orgs that are due", "metrics to count", "counters to copy"] {
+                    assert!(answer.stdout.contains(&format!("{zero:<28}0")), "{}", answer.stdout);
+                }
+                "waitangi has been parked since 2026-05-12"
+            }
             _ if command.ends_with("alerts list") => "sent",
             _ if command.ends_with("packs list --org anfa") => "order-2",
             _ if command.contains("rollover --dry-run") => "would close",
             _ => "postgresql://",
         };
         assert!(answer.stdout.contains(expected), "{command}\n{}", answer.stdout);
+    }
+}
+
+/// The pages that the last command serves, as files: every one of them has something to show, as of
+/// the demo's date.
+fn every_page_has_something_to_show(place: &Place, told: &Value) {
+    let pages = place.above.path().join("pages");
+    let command = list(told, "commands")[8].as_str().unwrap();
+    assert!(command.ends_with("dashboard --at 2026-05-31T10:00:00Z --open"), "{command}");
+    let command = command.replace("--open", &format!("--html {}", pages.display()));
+    Answer::from(Command::new("sh").args(["-c", &command]).output().unwrap()).exits(0);
+    let page = |name: &str| {
+        let page = fs::read_to_string(pages.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(!page.contains("Not known"), "{name}: {page}");
+        page.replace("&#x2f;", "/")
+    };
+    let now = page("index.html");
+    for said in ["12 orgs in 11 zones.", "waitangi", "Pacific/Chatam", "As of"] {
+        assert!(now.contains(said), "{said}: {now}");
+    }
+    let runs = page("runs-span-week.html");
+    for said in ["rollover", "period closed", "1 email too late", "1 purchase without a pack"] {
+        assert!(runs.contains(said), "{said}: {runs}");
+    }
+    assert!(page("orgs-furnas.html").contains("given up"));
+    assert!(page("orgs-waitangi.html").contains("This org is parked"));
+    assert!(page("orgs-hudson.html").contains("usage_counters.used"));
+}
+
+/// The README's lines are the demo's, but for where its directory is.
+fn the_readme_shows_what_it_prints(printed: &str) {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, rest) = readme.split_once("Output of `make demo` (shortened):\n\n```text\n").unwrap();
+    let shown = rest.split("```").next().unwrap();
+    let is_told = |line: &&str| {
+        !line.is_empty() && *line != "[…]" && !line.contains("--config") && !line.starts_with('─')
+    };
+    let mut printed = printed.lines();
+    for line in shown.lines().filter(is_told) {
+        assert!(printed.any(|other| other == line), "not in this order: {line}");
     }
 }
 

@@ -11,6 +11,7 @@
 //! Never: a rule of billing.
 
 mod company;
+mod ledger;
 mod life;
 mod scene;
 mod story;
@@ -22,13 +23,16 @@ use jiff::SignedDuration;
 use crate::billing::Instant;
 use crate::billing::instant::{InvalidInstant, OutOfRange};
 use crate::billing::quantity::Overflow;
+use crate::jobs::catalogue::Job;
+use crate::jobs::counts::RunCounts;
 use crate::jobs::{alerts, deliver, orgs, rollover, sync};
 use crate::store::audit::verify::{self, RuleCheck};
 use crate::store::reports::history::{self, Total};
 use crate::store::{Database, StoreError, messages::outbox, rollover::claim, sample};
 use crate::tz::{TzData, UnknownZone};
+use ledger::{Ledger, Took};
 use life::Uses;
-pub(crate) use scene::{Boundary, Drift, OrgClose, Scene};
+pub(crate) use scene::{Boundary, Drift, OrgClose, Purchase, Scene};
 use story::Story;
 pub(crate) use story::{Event, What};
 
@@ -76,7 +80,7 @@ pub(crate) struct Outcome {
     pub(crate) until: Instant,
     /// Periods that this run closed.
     pub(crate) periods_closed: usize,
-    /// Orgs that this run had to park: none, unless somebody damaged a row.
+    /// Orgs that this run had to park, beside the story's: none, unless somebody damaged a row.
     pub(crate) parked: Vec<rollover::Parked>,
     /// What all closed periods add up to.
     pub(crate) totals: Vec<Total>,
@@ -123,17 +127,24 @@ pub(crate) async fn run(
     let from = stands.unwrap_or(story.opens);
     let until = if from < story.ends { story.ends } else { from.plus(EVERYDAY)? };
     audience.begins(from, until, stands.is_some());
-    let mut clock =
-        Clock { database, tz, requests, story: &story, now: from, until, parked: vec![] };
+    let mut clock = Clock {
+        database,
+        tz,
+        requests,
+        story: &story,
+        now: from,
+        until,
+        parked: vec![],
+        ledger: Ledger::new(),
+    };
     let mut periods_closed = 0;
     while clock.now < until {
         periods_closed += clock.advance(audience).await?;
     }
-    // What was used since the last rollover is counted, as the daemon would have done by now.
-    let request = sync::Request { at: Some(until), ..requests.sync.clone() };
-    sync::count(database, &request, Arc::new(|_| ())).await?;
+    clock.count().await?;
     sample::remember_now(database, until).await?;
-    let Clock { parked, .. } = clock;
+    let Clock { parked, mut ledger, .. } = clock;
+    ledger.enter(database, true).await?;
     let email = match outbox::a_sent_one(database).await? {
         Some((recipient, letter)) => requests.mailer.written(&letter, recipient).ok(),
         None => None,
@@ -154,6 +165,7 @@ struct Clock<'a> {
     now: Instant,
     until: Instant,
     parked: Vec<rollover::Parked>,
+    ledger: Ledger,
 }
 
 impl Clock<'_> {
@@ -170,7 +182,8 @@ impl Clock<'_> {
         let next = moments.min().unwrap_or(self.until).min(self.until);
         Uses::between(self.tz, self.now, next)?.report(self.database).await?;
         let before = std::mem::replace(&mut self.now, next);
-        if let Some(event) = event.filter(|event| event.at == next) {
+        let event = event.filter(|event| event.at == next);
+        if let Some(event) = event {
             event.happen(self.database).await?;
             match event.what {
                 What::Audited => audience.sees(self.audit().await?),
@@ -182,24 +195,49 @@ impl Clock<'_> {
         }
         let closed = self.roll_over(before, audience).await?;
         self.warn().await?;
+        if event.is_some_and(|event| matches!(event.what, What::Started)) {
+            self.count().await?;
+        }
+        self.ledger.enter(self.database, false).await?;
         Ok(closed)
     }
 
+    /// What was used since the last rollover is counted, as the daemon does each minute.
+    async fn count(&mut self) -> Result<(), Error> {
+        let request = sync::Request { at: Some(self.now), ..self.requests.sync.clone() };
+        let took = Took::begin();
+        let report = sync::count(self.database, &request, Arc::new(|_| ())).await?;
+        self.ledger.note(Job::Sync, self.now, took.so_far(), &RunCounts::from(&report))
+    }
+
     /// The look for crossed thresholds that the daemon takes each minute, and its emails.
-    async fn warn(&self) -> Result<(), Error> {
+    async fn warn(&mut self) -> Result<(), Error> {
         let Requests { alerts, deliver, mailer, .. } = self.requests;
         let at = Some(self.now);
-        alerts::run(self.database, &alerts::Request { at, ..alerts.clone() }).await?;
-        let request = deliver::Request { at, ..deliver.clone() };
-        deliver::run(self.database, self.tz, mailer, &request).await?;
+        let real = self.database.now().await?;
+        let took = Took::begin();
+        let found = alerts::run(self.database, &alerts::Request { at, ..alerts.clone() }).await?;
+        let counts = RunCounts::Alerts((&found).into());
+        self.ledger.note(Job::Alerts, self.now, took.so_far(), &counts)?;
+        if self.story.has_mail(self.now) {
+            let request = deliver::Request { at, ..deliver.clone() };
+            let took = Took::begin();
+            let sent = deliver::run(self.database, self.tz, mailer, &request).await?;
+            let counts = RunCounts::Deliver((&sent).into());
+            self.ledger.note(Job::Deliver, self.now, took.so_far(), &counts)?;
+        }
+        sample::redate_emails(self.database, real, self.now).await?;
         Ok(())
     }
 
     /// The audit that the daemon makes each night, on one of them.
-    async fn audit(&self) -> Result<Scene, Error> {
+    async fn audit(&mut self) -> Result<Scene, Error> {
         let request = sync::Request { at: Some(self.now), ..self.requests.sync.clone() };
         let observer: sync::Observer = Arc::new(|_| ());
+        let took = Took::begin();
         let report = sync::audit(self.database, &request, observer).await?;
+        let counts = RunCounts::from(&report);
+        self.ledger.note(Job::Audit, self.now, took.so_far(), &counts)?;
         Ok(Scene::audit(self.now, report))
     }
 
@@ -211,8 +249,18 @@ impl Clock<'_> {
     ) -> Result<usize, Error> {
         let request = rollover::Request { at: Some(self.now), ..self.requests.rollover.clone() };
         let observer: rollover::Observer = Arc::new(|_| ());
+        let took = Took::begin();
         let report = rollover::run(self.database, self.tz, &request, observer).await?;
-        self.parked.extend(report.parked);
+        let counts = RunCounts::from(&report);
+        self.ledger.note(Job::Rollover, self.now, took.so_far(), &counts)?;
+        for parked in report.parked {
+            if self.story.parks(&parked.slug) {
+                let what = What::Parked { org: parked.slug, reason: parked.reason };
+                audience.sees(Scene::Event(Event { at: self.now, what }));
+            } else {
+                self.parked.push(parked);
+            }
+        }
         if report.periods_closed > 0 || report.pack_entries > 0 {
             let closed = history::closed_at(self.database, self.now).await?;
             let expired = match report.pack_entries {

@@ -28,7 +28,18 @@ pub(crate) enum Scene {
         drift: Vec<Drift>,
         /// Late usage that it decided.
         late: Vec<Late>,
+        /// What was purchased without a pack.
+        purchases: Vec<Purchase>,
     },
+}
+
+/// A purchase that no pack stands for.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub(crate) struct Purchase {
+    /// The org, by its slug.
+    pub(crate) org: String,
+    /// How much.
+    pub(crate) quantity: Quantity,
 }
 
 /// A value that an audit repaired.
@@ -99,7 +110,14 @@ impl Scene {
             before: line.before,
             after: line.after,
         });
-        Self::Audit { at, drift: drift.collect(), late: report.late }
+        let purchases = report.purchases_without_pack.into_iter();
+        let purchases = purchases.map(|line| Purchase { org: line.org, quantity: line.quantity });
+        Self::Audit {
+            at,
+            drift: drift.collect(),
+            late: report.late,
+            purchases: purchases.collect(),
+        }
     }
 
     /// A rollover's rows, put together by boundary and org; they come in that order.

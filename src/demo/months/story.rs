@@ -10,7 +10,7 @@ use crate::store::{Database, sample};
 /// When the company opens its books …
 const OPENS: &str = "2026-01-05T00:00:00Z";
 /// … and up to when its story is told: a boundary, so that the last close says that it is.
-const ENDS: &str = "2026-06-01T10:00:00Z";
+const ENDS: &str = "2026-05-31T10:00:00Z";
 
 /// Something that happens at a moment.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
@@ -71,6 +71,27 @@ pub(crate) enum What {
         /// How much the counter lacks from then on.
         quantity: Quantity,
     },
+    /// A program writes a time zone that does not exist.
+    Misspelt {
+        /// Whose.
+        org: &'static str,
+        /// What it writes.
+        zone: &'static str,
+    },
+    /// The rollover sets an org aside, and goes on with the others.
+    Parked {
+        /// Whom.
+        org: String,
+        /// Why.
+        reason: String,
+    },
+    /// A shop adds what it sold to an org's row, and grants no pack.
+    Credited {
+        /// Whose.
+        org: &'static str,
+        /// Minutes.
+        quantity: Quantity,
+    },
     /// Usage of a closed period is reported.
     Late {
         /// By whom.
@@ -88,6 +109,10 @@ pub(crate) enum What {
     Stopped,
     /// The daemon is back.
     Started,
+    /// The mail server stops: emails wait.
+    MailStopped,
+    /// The mail server is back.
+    MailStarted,
 }
 
 /// The story: what happens, in order.
@@ -133,7 +158,26 @@ impl Story {
             event("2026-04-11T03:17:00Z", What::Stopped)?,
             event("2026-04-20T08:00:00Z", bought("tabwakea", "scrapes", 200, None)?)?,
             event("2026-05-05T08:00:00Z", What::Started)?,
+            event(
+                "2026-05-12T09:20:00Z",
+                What::Misspelt { org: "waitangi", zone: "Pacific/Chatam" },
+            )?,
             event("2026-05-20T17:00:00Z", bought("burrard", "scrapes", 2_000, None)?)?,
+            event(
+                "2026-05-30T15:10:00Z",
+                What::Credited { org: "ipanema", quantity: Quantity::units(400) },
+            )?,
+            event(
+                "2026-05-30T18:25:00Z",
+                What::Miscounted {
+                    org: "hudson",
+                    feature: "minutes_transcribed",
+                    quantity: Quantity::units(35),
+                },
+            )?,
+            event("2026-05-30T20:30:00Z", What::MailStopped)?,
+            event("2026-05-31T01:00:00Z", What::MailStarted)?,
+            event("2026-05-31T03:30:00Z", What::Audited)?,
         ];
         Ok(Self { opens: OPENS.parse()?, ends: ENDS.parse()?, events })
     }
@@ -141,6 +185,23 @@ impl Story {
     /// The first event after `clock`.
     pub(super) fn next(&self, clock: Instant) -> Option<&Event> {
         self.events.iter().find(|event| event.at > clock)
+    }
+
+    /// Does somebody carry emails at that moment?
+    pub(super) fn has_mail(&self, at: Instant) -> bool {
+        let passed = self.events.iter().rev().filter(|event| event.at <= at);
+        let mut switches = passed.filter_map(|event| match event.what {
+            What::MailStopped => Some(false),
+            What::MailStarted => Some(true),
+            _ => None,
+        });
+        switches.next().unwrap_or(true)
+    }
+
+    /// Is it part of the story that this org is parked?
+    pub(super) fn parks(&self, slug: &str) -> bool {
+        let is_it = |event: &Event| matches!(event.what, What::Misspelt { org, .. } if org == slug);
+        self.events.iter().any(is_it)
     }
 
     /// When a daemon that should act at `at` really does: an outage delays it to its end.
@@ -176,8 +237,8 @@ impl Event {
     /// Lets it happen in the database, as an application would write it; a second time changes
     /// nothing.
     pub(super) async fn happen(&self, database: &Database) -> Result<(), Error> {
-        match self.what {
-            What::Bought { org, feature, quantity, expires_at, reference } => {
+        match &self.what {
+            &What::Bought { org, feature, quantity, expires_at, reference } => {
                 let grant = Grant {
                     org: id(org),
                     feature: feature.to_owned(),
@@ -188,23 +249,32 @@ impl Event {
                 };
                 packs::grant(database, &grant).await?;
             }
-            What::Moved { org, to, .. } => sample::move_to_zone(database, id(org), to).await?,
-            What::Booked { org, tier } => {
+            &What::Moved { org, to, .. } => sample::move_to_zone(database, id(org), to).await?,
+            &What::Booked { org, tier } => {
                 sample::book_tier(database, id(org), tier, self.at).await?;
             }
-            What::Ended { org, ends_at } => {
+            &What::Ended { org, ends_at } => {
                 sample::end_subscription(database, id(org), ends_at).await?;
             }
-            What::Miscounted { org, feature, quantity } => {
+            &What::Miscounted { org, feature, quantity } => {
                 sample::miscount(database, id(org), feature, self.at, quantity).await?;
             }
-            What::Late { org, feature, quantity, used_at } => {
+            &What::Misspelt { org, zone } => sample::move_to_zone(database, id(org), zone).await?,
+            &What::Credited { org, quantity } => {
+                sample::credit(database, id(org), quantity).await?;
+            }
+            &What::Late { org, feature, quantity, used_at } => {
                 let key = format!("demo-late-{}", self.at);
                 let (org, feature) = (id(org), feature.to_owned());
                 let late = NewUsage { org, feature, quantity, user: None, used_at, key: Some(key) };
                 usage::insert_metrics(database, &[late]).await?;
             }
-            What::Audited | What::Stopped | What::Started => {}
+            What::Audited
+            | What::Parked { .. }
+            | What::Stopped
+            | What::Started
+            | What::MailStopped
+            | What::MailStarted => {}
         }
         Ok(())
     }
