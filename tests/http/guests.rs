@@ -294,12 +294,20 @@ async fn for_a_token_of_another_org_no_path_knows_the_org() {
     ];
     let mut asked = 0;
     for (path, methods) in document["paths"].as_object().expect("paths") {
-        for method in methods.as_object().expect("methods").keys() {
+        for (method, described) in methods.as_object().expect("methods") {
             if !path.contains("{org}") {
                 continue;
             }
+            let parameters = described["parameters"].as_array().into_iter().flatten();
+            let needed = parameters.filter(|one| one["in"] == "query" && one["required"] == true);
+            let needed = needed.map(|one| {
+                let (name, example) = (one["name"].as_str(), one["example"].as_str());
+                format!("{}={}", name.expect("a name"), example.expect("an example"))
+            });
+            let query = needed.collect::<Vec<_>>().join("&");
             let answer = async |org: &str| {
                 let at = path.replace("{org}", org).replace("{feature}", "scrapes");
+                let at = format!("{at}?{query}");
                 let body = bodies.iter().find(|(known, _)| known == path).map(|(_, body)| body);
                 let request = match method.as_str() {
                     "get" => Request::get(&at),
