@@ -234,7 +234,8 @@ impl Drawdown {
             line.push([now, y(left)]);
         }
         let line = path::steps(&line);
-        let base: Vec<[f64; 2]> = line.iter().map(|[x, _]| [*x, bottom]).collect();
+        let ends = [line.first(), line.last()].into_iter().flatten();
+        let base: Vec<[f64; 2]> = ends.map(|[x, _]| [*x, bottom]).collect();
         canvas.path("left", &path::between(&line, &base));
         canvas.line("grid", [x.of(self.from), bottom], [end, bottom]);
         // What is to come is not drawn yet: it is an outline.

@@ -6,7 +6,7 @@ use super::path::height;
 use super::shapes::{Area, Short};
 
 /// The distance between two lines.
-const APART: f64 = 4.0;
+const APART: f64 = 5.0;
 /// The most lines of one hatching.
 const MOST: usize = 400;
 

@@ -1,8 +1,9 @@
 //! A card for an application's own customers: how much of a feature is used, what is left, and
 //! when it resets, as a piece of HTML or as an SVG.
 //!
-//! It is whole in itself: no script, no file from elsewhere, colours by CSS custom properties of the
-//! page around it. Words can be replaced; numbers and dates are written as the org's locale does.
+//! It is whole in itself: no script, no file from elsewhere, colours by CSS custom properties of
+//! the page around it. Words can be replaced; numbers and dates are written as the org's locale
+//! does.
 
 use std::fmt::Write;
 

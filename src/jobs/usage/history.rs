@@ -256,8 +256,8 @@ fn only<'a>(asked: &Asked<'_>, standing: &'a Standing) -> Option<&'a str> {
     asked.feature.and(standing.limits.first()).map(|limit| limit.feature.as_str())
 }
 
-/// Where the usage of a standing goes in its period, by feature; nothing of features with too little
-/// history.
+/// Where the usage of a standing goes in its period, by feature; nothing of features with too
+/// little history.
 pub async fn outlook(
     connection: &mut Connection,
     standing: &Standing,

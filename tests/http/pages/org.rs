@@ -2,6 +2,7 @@
 //! closes with their statements, and how it looks in every state.
 
 use serde_json::json;
+use sqlx::Connection;
 
 use super::{Browser, PUBLIC};
 use crate::served::{Served, token};
@@ -292,8 +293,8 @@ const LOOKS: [(&str, &str); 8] = [
     ("parked", "now() - interval '20 days', now() + interval '10 days'"),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_org_has_a_look_of_its_own_in_every_state() {
+/// A server with an org for each of these looks.
+async fn looks() -> Served {
     let served = Served::with(PUBLIC).await;
     served.test.sql("insert into tier_limits values ('pro', 'scrapes', 500)").await;
     for (slug, period) in LOOKS {
@@ -359,6 +360,12 @@ async fn an_org_has_a_look_of_its_own_in_every_state() {
                  where slug = 'parked'",
         )
         .await;
+    served
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_org_has_a_look_of_its_own_in_every_state() {
+    let served = looks().await;
     let browser = Browser::with(&served, &served.token).await;
     for (slug, shown, not) in [
         ("unlimited", &["without a limit", "class=\"chart\"", "allowed"][..], "<span>used</span>"),
@@ -373,7 +380,7 @@ async fn an_org_has_a_look_of_its_own_in_every_state() {
         ("year", &["class=\"chart\"", "of 500 used"][..], "Uncovered"),
         (
             "many",
-            &["The other features", "feature_40", "/orgs/many?feature=feature_40"][..],
+            &["The other features", "feature_40", "\"?feature=feature_40\">feature_40"][..],
             "No pack",
         ),
         (
@@ -452,4 +459,32 @@ async fn names_of_others_are_text_on_an_orgs_page_in_its_pictures_and_in_its_fil
         }
     }
     assert!(!file.contains('\u{202e}') && !file.contains('\u{7}'), "{file}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_cannot_be_read_says_so_and_is_not_nothing() {
+    let served = rich().await;
+    let start = served.test.rows("select max(period_start) from billing_periods").await.concat();
+    let statement = format!("/orgs/acme/periods/{start}");
+    let browser = Browser::with(&served, &served.token).await;
+    let mut holder = served.test.connect().await;
+    for (table, path, unread, stands) in [
+        ("billing_adjustments", "/orgs/acme", 3, "The ledger of packs"),
+        ("overage_entries", statement.as_str(), 1, "Usage, and who paid for it"),
+        ("usage_metrics", statement.as_str(), 1, "order-2"),
+        ("billing_period_usage", statement.as_str(), 3, "Statement of acme"),
+    ] {
+        let mut lock = holder.begin().await.expect("a transaction");
+        let held = sqlx::AssertSqlSafe(format!("lock table {table} in access exclusive mode"));
+        sqlx::raw_sql(held).execute(&mut *lock).await.expect("held");
+        let page = browser.page(path).await;
+        let file = browser.get(&format!("{statement}?format=csv")).await;
+        lock.rollback().await.expect("let go");
+        let count = page.matches("did not answer within 2 s").count();
+        assert_eq!(count, unread, "{table} for {path}: {page}");
+        assert!(page.contains(stands), "{table} for {path}: {page}");
+        // A file is whole, or there is none.
+        file.is(503);
+    }
+    browser.get(&format!("{statement}?format=csv")).await.is(200);
 }

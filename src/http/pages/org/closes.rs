@@ -12,8 +12,9 @@ use crate::jobs::explain::Explanation;
 use crate::store::reports::history::{PeriodRow, PeriodState};
 use crate::text::url_part;
 
-/// Features whose closes are drawn.
+/// Features whose closes are drawn, and how much of a page they may take.
 const DRAWN: usize = 2;
+const MOST_BYTES: usize = 6_000;
 /// Rows of late usage that are shown.
 const LATE: usize = 8;
 /// Features of a period that are named.
@@ -84,11 +85,17 @@ pub(super) fn pictures(rows: &[PeriodRow], order: &[Drawn<'_>], clock: &Clock) -
     let used = features.into_iter().filter(|(_, closes)| closes.iter().any(is_used));
     let mut used: Vec<(&str, Vec<Close>)> = used.collect();
     used.sort_by_key(|(feature, _)| place(feature).unwrap_or(usize::MAX));
-    let drawn = used.into_iter().take(DRAWN).map(|(feature, closes)| {
+    let (mut pictures, mut bytes) = (Vec::new(), 0);
+    for (feature, closes) in used.into_iter().take(DRAWN) {
+        if bytes > MOST_BYTES {
+            break;
+        }
         let closes = Closes { feature: said(feature), closes };
-        Picture::alone(|width| closes.chart(width, &clock.when()))
-    });
-    drawn.collect()
+        let picture = Picture::alone(|width| closes.chart(width, &clock.when()));
+        bytes += picture.bytes();
+        pictures.push(picture);
+    }
+    pictures
 }
 
 fn close(row: &PeriodRow) -> Close {

@@ -20,16 +20,28 @@ use crate::tz::TzData;
 /// Features that have a picture, and those that have figures of their own beside it; all others
 /// share a table.
 const DRAWN: usize = 3;
-const WITH_FIGURES: usize = 6;
+const WITH_FIGURES: usize = 4;
+const OTHERS: usize = 250;
 /// How much of a page pictures may take.
 const MOST_BYTES: usize = 16_000;
 
 #[derive(Serialize)]
 pub(super) struct Features {
     first: Vec<Feature>,
-    others: Table,
+    others: Vec<Other>,
     /// How many have no picture although there is something to draw.
     undrawn: usize,
+}
+
+/// One of many.
+#[derive(Serialize)]
+struct Other {
+    name: String,
+    /// What leads to this page with its picture.
+    query: String,
+    allowed: &'static str,
+    tone: Tone,
+    used: String,
 }
 
 #[derive(Serialize)]
@@ -131,13 +143,17 @@ pub(super) fn features(
         (bytes, pictures) = (bytes + picture.bytes(), pictures + 1);
         feature.picture = Some(picture);
     }
-    let others = drawn.iter().skip(WITH_FIGURES).map(|one| one.view);
-    Features { first, others: table(known, others, href), undrawn }
+    let others = drawn.iter().skip(WITH_FIGURES).take(OTHERS);
+    Features { first, others: others.map(|one| other(known, one.view)).collect(), undrawn }
 }
 
 /// The page of the org, with that feature first.
 fn href(org: &str, view: &FeatureView) -> String {
-    format!("{org}?feature={}", url_part(&view.feature))
+    format!("{org}{}", query(view))
+}
+
+fn query(view: &FeatureView) -> String {
+    format!("?feature={}", url_part(&view.feature))
 }
 
 /// What a check of one more unit says.
@@ -251,26 +267,22 @@ fn copies(view: &FeatureView) -> Table {
     copies
 }
 
-/// The others, each with a link to this page with its picture.
-fn table<'a>(known: &Known, views: impl Iterator<Item = &'a FeatureView>, href: &str) -> Table {
-    let head = ["Feature", "One more", "Used#", "Allowance#", "Used of it#"];
-    let mut table = Table::new("The other features", &head);
-    for view in views {
-        let limits = known.standing.iter().flat_map(|standing| &standing.limits);
-        let limit = limits.into_iter().find(|limit| limit.feature == view.feature);
-        let allowed = match limit.map(|limit| Verdict::of(limit, one()).is_allowed) {
-            Some(true) => Cell::text("allowed").tone(Tone::Good),
-            Some(false) => Cell::text("refused").tone(Tone::Bad),
-            None => Cell::text("not known"),
-        };
-        let percent = view.percent.map_or_else(Cell::empty, |all| Cell::number(format!("{all} %")));
-        table.row([
-            Cell::text(&view.feature).link(self::href(href, view)),
-            allowed,
-            Cell::number(view.used),
-            Cell::limit(view.allowance),
-            percent,
-        ]);
-    }
-    table.first(200)
+/// Of one of the others: may one more be used, and how much is.
+fn other(known: &Known, view: &FeatureView) -> Other {
+    let mut limits = known.standing.iter().flat_map(|standing| &standing.limits);
+    let limit = limits.find(|limit| limit.feature == view.feature);
+    let (allowed, tone) = match limit.map(|limit| Verdict::of(limit, one()).is_allowed) {
+        Some(true) => ("allowed", Tone::Good),
+        Some(false) => ("refused", Tone::Bad),
+        None => ("not known", Tone::Warning),
+    };
+    let used = grouped(&view.used.to_string());
+    let used = match (view.allowance, view.percent) {
+        (Some(allowance), Some(percent)) => {
+            format!("{used} of {} ({percent} %)", grouped(&allowance.to_string()))
+        }
+        _ => format!("{used}, unlimited"),
+    };
+    let (name, query) = (said(&view.feature), query(view));
+    Other { name, query, allowed, tone, used }
 }

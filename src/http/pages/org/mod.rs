@@ -1,5 +1,10 @@
 //! `/orgs/SLUG`: why was this customer refused, and when is it over? What `explain` says, for a
 //! browser; and the statements of its closed periods.
+//!
+//! What the page says of the org is read in one look, of one moment; its ledger and its closes are
+//! blocks of their own. Pictures take a bounded part of the page.
+//!
+//! Never: a rule of its own; a form.
 
 mod alerts;
 mod closes;

@@ -5,6 +5,7 @@ use super::features::Drawn;
 use super::reading::Known;
 use crate::billing::{Instant, Quantity};
 use crate::charts::drawdown::{Drawdown, Kind, Pack, Step};
+use crate::charts::period::Course;
 use crate::http::pages::clock::Clock;
 use crate::http::pages::parts::{Cell, Table, said};
 use crate::http::pages::picture::Picture;
@@ -17,8 +18,8 @@ use crate::store::reports::picture;
 const DRAWN: usize = 2;
 const MOST_BYTES: usize = 4_000;
 /// Rows that are shown of packs and of their ledger.
-const PACKS: usize = 10;
-const ENTRIES: usize = 10;
+const PACKS: usize = 8;
+const ENTRIES: usize = 8;
 
 pub(super) fn packs(found: &Explanation, clock: &Clock) -> Table {
     let head = ["Pack", "Feature", "Left#", "Of#", "Drawn#", "Expired#", "Refunded#", "Usable"];
@@ -67,7 +68,7 @@ fn drawdown(known: &Known, drawn: &Drawn<'_>) -> Option<Drawdown> {
     let feature = &drawn.view.feature;
     let of_it: Vec<&PackRow> =
         known.found.packs.iter().filter(|pack| pack.feature == *feature).collect();
-    let claims = drawn.chart.as_ref().map(|chart| chart.claims()).unwrap_or_default();
+    let claims = drawn.chart.as_ref().map(Course::claims).unwrap_or_default();
     let claimed = |pack: &PackRow| {
         let all = drawn.packs.iter().zip(&claims);
         let claim = all.into_iter().find(|(shown, _)| shown.pack.id == pack.id)?.1;

@@ -5,7 +5,7 @@ use crate::http::pages::parts::{Cell, Table, Tone};
 use crate::jobs::explain::Explanation;
 
 /// Rows that are shown of each.
-const SHOWN: usize = 15;
+const SHOWN: usize = 10;
 
 pub(super) fn contacts(found: &Explanation, clock: &Clock) -> Table {
     let mut table = Table::new("Contacts", &["Email", "Warnings"]);

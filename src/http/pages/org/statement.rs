@@ -1,5 +1,5 @@
-//! `/orgs/SLUG/periods/START`: the statement of a closed period. It is read, printed and taken along
-//! as CSV; nothing on it can be changed.
+//! `/orgs/SLUG/periods/START`: the statement of a closed period. It is read, printed and taken
+//! along as CSV; nothing on it can be changed.
 
 use std::collections::BTreeMap;
 
