@@ -29,14 +29,17 @@ use crate::store::usage::asked::Question;
 use crate::store::usage::watched;
 
 /// The route of this file.
-pub(super) const ROUTES: [Route; 1] = [page(
-    "/live",
-    Sees::One,
-    "Which of these pages have changed, as server-sent events: `live` with those that are \
-     watched, then `changed` with one.",
-    &[Parameter::optional("pages", "Slugs of orgs, or `all`.", "acme,all", Kind::Text)],
-    |call| Box::pin(open(call)),
-)];
+pub(super) const ROUTES: [Route; 1] = [Route {
+    media_types: &["text/event-stream"],
+    ..page(
+        "/live",
+        Sees::One,
+        "Which of these pages have changed, as server-sent events: `live` with those that are \
+         watched, then `changed` with one.",
+        &[Parameter::optional("pages", "Slugs of orgs, or `all`.", "acme,all", Kind::Text)],
+        |call| Box::pin(open(call)),
+    )
+}];
 
 /// What stands for the pages of all orgs.
 const ALL: &str = "all";
