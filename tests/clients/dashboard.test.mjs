@@ -198,12 +198,13 @@ test('what the script does: keys, times, copying, figures that renew themselves'
   // A use is seen without a reload, and what is open and in focus stays so.
   const used = async () => (await page.locator('dt', { hasText: /^Used$/ }).first().locator('xpath=following-sibling::dd').innerText())
   const before = await used()
-  await page.locator('details summary').nth(1).click()
+  const opened = await page.locator('details').nth(1).getAttribute('id')
+  await page.locator(`#${opened} summary`).click()
   await page.getByRole('link', { name: 'Runs' }).focus()
   const feature = (await page.locator('.card h2').nth(1).innerText()).trim()
   periodd('usage', 'record', '--org', 'cedar', '--feature', feature, '--quantity', '1')
   await until(async () => (await used()) !== before, 'the use is shown')
-  assert.ok(await page.locator('details').nth(1).evaluate((details) => details.open))
+  assert.ok(await page.locator(`#${opened}`).evaluate((details) => details.open))
   assert.equal(await page.evaluate(() => document.activeElement.innerText), 'Runs')
   assert.match(await page.locator('#as-of').innerText(), /^Live\./)
 

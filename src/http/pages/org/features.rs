@@ -46,6 +46,8 @@ struct Other {
 
 #[derive(Serialize)]
 struct Feature {
+    /// Its place by its name: the same however much is used, so that what is open stays open.
+    number: usize,
     name: String,
     /// The page with its picture, where it has none on this one.
     href: Option<String>,
@@ -221,6 +223,7 @@ fn feature(
     });
     let offers = checked.iter().flat_map(|checked| &checked.standing.offers).map(offered);
     Feature {
+        number: number(known, view),
         name: said(&view.feature),
         href: None,
         unit: said(&view.unit),
@@ -243,6 +246,11 @@ fn feature(
         copies: copies(view),
         differs: view.copies.iter().any(|copy| !copy.agrees),
     }
+}
+
+fn number(known: &Known, view: &FeatureView) -> usize {
+    let views = known.found.features.iter();
+    views.take_while(|other| other.feature != view.feature).count() + 1
 }
 
 /// `2 × scrapes-100: 200 for $19.00`.
