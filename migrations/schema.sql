@@ -157,6 +157,7 @@ alter table org_contacts add constraint org_contacts_opted_out_at_range CHECK ((
 alter table org_contacts add constraint org_contacts_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table org_contacts add constraint org_contacts_pkey PRIMARY KEY (org_id, email);
 CREATE INDEX org_contacts_email ON org_contacts USING btree (lower(email));
+CREATE INDEX org_contacts_opted_out ON org_contacts USING btree (org_id, email) WHERE (opted_out_at IS NOT NULL);
 alter table org_contacts enable row level security;
 create policy of_the_callers_org on org_contacts for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 

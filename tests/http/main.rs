@@ -9,6 +9,7 @@ mod limits;
 mod listener;
 mod metrics;
 mod nginx;
+mod overviews;
 mod own_task;
 mod pages;
 mod problems;

@@ -8,13 +8,14 @@ use crate::served::{Served, token};
 
 /// The public name of these servers: browsers keep `__Host-` cookies for it.
 const HOST: &str = "billing.example.com";
-const PUBLIC: &str = "public_url = \"https://billing.example.com\"";
+pub(crate) const PUBLIC: &str = "public_url = \"https://billing.example.com\"";
 const COOKIE: &str = "__Host-periodd";
 /// The pages of all orgs.
-const OF_ALL: [&str; 5] = ["/", "/orgs", "/orgs?q=a", "/runs", "/runs?span=week"];
+const OF_ALL: [&str; 7] =
+    ["/", "/orgs", "/orgs?q=a", "/runs", "/runs?span=week", "/emails", "/drift"];
 
 /// A browser: it has a cookie, and says where its requests come from.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     served: &'a Served,
     cookie: Option<String>,
 }
@@ -25,7 +26,7 @@ impl<'a> Browser<'a> {
     }
 
     /// One that is logged in with a token.
-    async fn with(served: &'a Served, token: &str) -> Self {
+    pub(crate) async fn with(served: &'a Served, token: &str) -> Self {
         let mut browser = Self::new(served);
         let answer = browser.post("/login", &format!("token={token}&next=/runs")).await.is(303);
         assert_eq!(answer.header("location"), Some("/login?begun=true&next=%2Fruns"));
@@ -40,12 +41,12 @@ impl<'a> Browser<'a> {
         }
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.served.bare(self.request(Request::get(path))).await
     }
 
     /// The page, which must be one.
-    async fn page(&self, path: &str) -> String {
+    pub(crate) async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await.is(200);
         assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
         answer.body.replace("&#x2f;", "/")
@@ -106,7 +107,10 @@ async fn pages(served: &Served) -> Vec<(String, String, String)> {
 
 /// A path with something in its places.
 fn filled(path: &str) -> String {
-    path.replace("{org}", "acme").replace("{run}", "1").replace("{name}", "app.css")
+    path.replace("{org}", "acme")
+        .replace("{run}", "1")
+        .replace("{name}", "app.css")
+        .replace("{email}", "1")
 }
 
 #[tokio::test(flavor = "multi_thread")]

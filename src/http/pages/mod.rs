@@ -10,6 +10,9 @@
 mod assets;
 mod clock;
 pub(super) mod cookie;
+mod days;
+mod drift;
+mod emails;
 mod embedded;
 mod frame;
 mod kept;
@@ -37,6 +40,8 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(orgs::ROUTES);
     routes.extend(org::ROUTES);
     routes.extend(runs::ROUTES);
+    routes.extend(drift::ROUTES);
+    routes.extend(emails::ROUTES);
     routes.extend(login::ROUTES);
     routes.extend(assets::ROUTES);
     routes

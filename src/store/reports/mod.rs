@@ -5,6 +5,8 @@
 //! Never: a lock, a write.
 
 pub mod doctor;
+pub mod drift;
+pub mod emails;
 pub mod explain;
 pub mod facts;
 pub mod history;
