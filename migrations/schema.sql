@@ -589,6 +589,20 @@ CREATE INDEX periodd_outbox_settled ON periodd_outbox USING btree (settled_at) W
 CREATE INDEX periodd_outbox_waiting ON periodd_outbox USING btree (recorded_at, org_id, id) WHERE (state = 'due'::text);
 alter table periodd_outbox enable row level security;
 
+create table periodd_overview (
+    ahead jsonb not null,
+    feature text not null,
+    hour timestamp with time zone not null,
+    most jsonb not null,
+    taken_at timestamp with time zone not null,
+    tenths jsonb not null,
+    tiers jsonb not null
+);
+alter table periodd_overview add constraint periodd_overview_hour_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> hour));
+alter table periodd_overview add constraint periodd_overview_pkey PRIMARY KEY (hour, feature);
+alter table periodd_overview add constraint periodd_overview_taken_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> taken_at));
+alter table periodd_overview enable row level security;
+
 create table periodd_refund_keys (
     asked numeric,
     idempotency_key text not null,

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::access::Access;
 use super::metrics::Metrics;
-use super::pages::{Kept, Overview};
+use super::pages::{Kept, Overview, Sampled};
 use super::seen::Seen;
 use super::streams::Streams;
 use super::syncs::Syncs;
@@ -52,6 +52,8 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     /// What pages show of all orgs.
     pub(super) overview: Kept<Overview>,
+    /// What a page shows of a sample of orgs.
+    pub(super) sampled: Kept<Sampled>,
     /// Turns at the database.
     pub(super) turns: Arc<Turns>,
     /// Where it listens.

@@ -11,8 +11,8 @@ const HOST: &str = "billing.example.com";
 pub(crate) const PUBLIC: &str = "public_url = \"https://billing.example.com\"";
 const COOKIE: &str = "__Host-periodd";
 /// The pages of all orgs.
-const OF_ALL: [&str; 7] =
-    ["/", "/orgs", "/orgs?q=a", "/runs", "/runs?span=week", "/emails", "/drift"];
+const OF_ALL: [&str; 8] =
+    ["/", "/orgs", "/orgs?q=a", "/runs", "/runs?span=week", "/emails", "/drift", "/usage"];
 
 /// A browser: it has a cookie, and says where its requests come from.
 pub(crate) struct Browser<'a> {

@@ -40,6 +40,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("refused.html", include_str!("templates/refused.html")),
     ("run.html", include_str!("templates/run.html")),
     ("runs.html", include_str!("templates/runs.html")),
+    ("usage.html", include_str!("templates/usage.html")),
 ];
 
 static PARSED: LazyLock<Result<Environment<'static>, minijinja::Error>> = LazyLock::new(parse);

@@ -26,12 +26,14 @@ mod parts;
 mod picture;
 pub(super) mod refused;
 mod runs;
+mod usage;
 
 use axum::http::Method;
 
 use super::call::{Access, Handler, Parameter, Route, Sees, Shape};
 pub(super) use kept::Kept;
 pub(super) use overview::Overview;
+pub(super) use usage::Sampled;
 
 /// The routes of the dashboard.
 pub(super) fn routes() -> Vec<Route> {
@@ -40,6 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(orgs::ROUTES);
     routes.extend(org::ROUTES);
     routes.extend(runs::ROUTES);
+    routes.extend(usage::ROUTES);
     routes.extend(drift::ROUTES);
     routes.extend(emails::ROUTES);
     routes.extend(login::ROUTES);

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::charts::{Chart, Width};
+use crate::charts::{Chart, Table, Width};
 
 /// The widths that charts are drawn for, in CSS pixels, widest first. `app.css` shows the widest
 /// one that the window has room for; a telephone gets the table.
@@ -15,6 +15,8 @@ pub(super) struct Picture {
     title: String,
     finding: String,
     drawn: Vec<Drawn>,
+    /// Every number of it.
+    table: Table,
 }
 
 /// A chart in one width.
@@ -27,11 +29,12 @@ struct Drawn {
 impl Picture {
     pub(super) fn of(chart: impl Fn(Width) -> Chart) -> Self {
         let (mut title, mut finding, mut drawn) = (String::new(), String::new(), Vec::new());
+        let mut table = Table::default();
         for width in WIDTHS {
             let chart = chart(Width::px(width));
             drawn.extend(chart.svg.map(|svg| Drawn { width, svg }));
-            (title, finding) = (chart.title, chart.finding);
+            (title, finding, table) = (chart.title, chart.finding, chart.table);
         }
-        Self { title, finding, drawn }
+        Self { title, finding, drawn, table }
     }
 }

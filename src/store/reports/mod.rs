@@ -11,4 +11,5 @@ pub mod explain;
 pub mod facts;
 pub mod history;
 pub mod overview;
+pub mod sample;
 pub mod status;

@@ -3,6 +3,7 @@
 
 mod drift;
 mod emails;
+mod usage;
 
 use sqlx::Connection;
 
