@@ -12,7 +12,7 @@ use crate::jobs::counts::RunCounts;
 use crate::jobs::deliver::{self, Mailer};
 use crate::jobs::pace::{self, Pace};
 use crate::jobs::stop::Stop;
-use crate::jobs::{alerts, overview, retention, rollover, sync};
+use crate::jobs::{alerts, retention, rollover, sync};
 use crate::store::{Database, StoreError};
 use crate::tz::TzData;
 
@@ -157,7 +157,7 @@ async fn look_for_alerts(means: JobContext) -> Result<Done, StoreError> {
     let request = alerts::Request { stop, ..alerts::Request::of(&config) };
     let report = alerts::run(&database, &request).await?;
     if !report.stopped {
-        overview::keep(&database, &tz, None, report.everything).await;
+        alerts::overview::keep(&database, &tz, None, report.everything).await;
     }
     Ok(Done { counts: RunCounts::Alerts((&report).into()), stopped: report.stopped })
 }

@@ -19,7 +19,6 @@ pub mod limits;
 mod mail_findings;
 pub mod orgs;
 mod outlook;
-pub mod overview;
 pub mod pace;
 mod pack_entries;
 mod parking;

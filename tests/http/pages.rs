@@ -11,8 +11,17 @@ const HOST: &str = "billing.example.com";
 pub(crate) const PUBLIC: &str = "public_url = \"https://billing.example.com\"";
 const COOKIE: &str = "__Host-periodd";
 /// The pages of all orgs.
-const OF_ALL: [&str; 8] =
-    ["/", "/orgs", "/orgs?q=a", "/runs", "/runs?span=week", "/emails", "/drift", "/usage"];
+const OF_ALL: [&str; 9] = [
+    "/",
+    "/orgs",
+    "/orgs?q=a",
+    "/runs",
+    "/runs?span=week",
+    "/emails",
+    "/drift",
+    "/usage",
+    "/system",
+];
 
 /// A browser: it has a cookie, and says where its requests come from.
 pub(crate) struct Browser<'a> {

@@ -11,7 +11,6 @@ use crate::jobs::alerts::{self, AlertReport};
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::deliver::{self, Mailer, Which};
-use crate::jobs::overview;
 use crate::mail::SendError;
 use crate::store::messages::outbox::{self, State};
 use crate::store::{IdPrefix, orgs};
@@ -148,7 +147,7 @@ async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure>
             let request = alerts::Request { full, at, stop: stop.clone(), ..standing };
             let alerts = alerts::run(&session.database, &request).await?;
             if !alerts.stopped {
-                overview::keep(&session.database, &session.tz, at, alerts.everything).await;
+                alerts::overview::keep(&session.database, &session.tz, at, alerts.everything).await;
             }
             let counts = RunCounts::Alerts((&alerts).into());
             found = Some(alerts);

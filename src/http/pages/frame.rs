@@ -40,6 +40,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("refused.html", include_str!("templates/refused.html")),
     ("run.html", include_str!("templates/run.html")),
     ("runs.html", include_str!("templates/runs.html")),
+    ("system.html", include_str!("templates/system.html")),
     ("usage.html", include_str!("templates/usage.html")),
 ];
 

@@ -26,6 +26,7 @@ mod parts;
 mod picture;
 pub(super) mod refused;
 mod runs;
+mod system;
 mod usage;
 
 use axum::http::Method;
@@ -45,6 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(usage::ROUTES);
     routes.extend(drift::ROUTES);
     routes.extend(emails::ROUTES);
+    routes.extend(system::ROUTES);
     routes.extend(login::ROUTES);
     routes.extend(assets::ROUTES);
     routes

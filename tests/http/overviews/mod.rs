@@ -3,6 +3,8 @@
 
 mod drift;
 mod emails;
+mod now;
+mod system;
 mod usage;
 
 use sqlx::Connection;

@@ -117,7 +117,7 @@ function pause() {
 
 // Keys.
 
-const pages = { n: '/', o: '/orgs', u: '/usage', r: '/runs', d: '/drift', e: '/emails' }
+const pages = { n: '/', o: '/orgs', u: '/usage', r: '/runs', d: '/drift', e: '/emails', s: '/system' }
 let goes = false
 
 function step(by) {
@@ -143,7 +143,7 @@ function help() {
   dialog.append(make('h2', 'Keyboard', { id: 'keys-title' }))
   const list = document.createElement('dl')
   for (const [key, does] of [['/', 'find a customer'], ['g n', 'now'], ['g o', 'orgs'], ['g u', 'usage'], ['g r', 'runs'],
-    ['g d', 'drift'], ['g e', 'emails'], ['j k', 'next and previous row'], ['r', 'pause, or go on'], ['?', 'these keys']]) {
+    ['g d', 'drift'], ['g e', 'emails'], ['g s', 'system'], ['j k', 'next and previous row'], ['r', 'pause, or go on'], ['?', 'these keys']]) {
     const term = document.createElement('dt')
     term.append(make('kbd', key))
     list.append(term, make('dd', does))

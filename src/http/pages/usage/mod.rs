@@ -13,7 +13,6 @@ use super::page;
 use super::parts::{Block, Cell, Table, grouped, said};
 use super::picture::Picture;
 use crate::billing::Quantity;
-use crate::billing::quantity::Overflow;
 use crate::charts::days::{Day, Days as DaysChart};
 use crate::charts::tenths::{Before, Tenths};
 use crate::http::answer::Answer;
@@ -41,6 +40,9 @@ pub(super) const ROUTES: [Route; 1] = [page(
     &[FEATURE],
     |call| Box::pin(show(call)),
 )];
+
+/// Orgs that are named.
+const NAMED: usize = 10;
 
 #[derive(Serialize)]
 struct Choice {
@@ -171,7 +173,7 @@ fn share(used: Quantity, of: Quantity) -> String {
 
 fn most(figures: Option<&Figures>, orgs: &Orgs) -> Table {
     let mut table = Table::new("Orgs with most usage", &["Org", "Used#", "Allowance#", "Share#"]);
-    for one in figures.iter().flat_map(|figures| &figures.most) {
+    for one in figures.iter().flat_map(|figures| &figures.most).take(NAMED) {
         let percent = one.allowance.map_or_else(String::new, |all| share(one.used, all));
         table.row([
             orgs.name(one.org),
@@ -219,14 +221,6 @@ fn of_packs(packs: &[Packs], sampled: &Sampled) -> Table {
     table
 }
 
-/// A quantity of the sample, as many times larger as there are more orgs.
-fn scaled(used: Quantity, orgs: i64, of: i64) -> Result<Quantity, Overflow> {
-    let (orgs, of) = (i128::from(orgs), i128::from(of.max(1)));
-    let millionths = used.millionths().checked_mul(orgs).ok_or(Overflow)?;
-    // An estimate has no parts of units.
-    Quantity::from_millionths(millionths / of)?.rounded(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +230,5 @@ mod tests {
         let units = Quantity::units;
         assert_eq!(share(units(999), units(1_000)), "99 %");
         assert_eq!(share(units(1), Quantity::ZERO), "");
-        assert_eq!(scaled(units(10), 25_000, 10_000), Ok(units(25)));
     }
 }

@@ -8,7 +8,7 @@ use crate::http::pages::parts::{Cell, Table, Tone, grouped};
 use crate::store::overview::kept::RunsOut;
 
 /// Rows that are shown.
-const SHOWN: usize = 50;
+const SHOWN: usize = 15;
 
 /// All of them, with their features, the soonest first.
 fn all(orgs: &Orgs) -> Vec<(&str, &RunsOut)> {

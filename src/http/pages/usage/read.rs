@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::scaled;
 use crate::billing::offers::Offer;
+use crate::billing::quantity::Overflow;
 use crate::billing::{Instant, LocalDate, Quantity};
 use crate::http::pages::days::Days;
 use crate::http::pages::overview::block;
@@ -118,4 +118,24 @@ pub(super) async fn sampled(turns: &Turns, now: Instant) -> Result<Sampled, Prob
     let used = block(turns, async |look| sample::by_day(look, &days.boundaries).await).await;
     let packs = block(turns, async |look| sample::packs(look, since).await).await;
     Ok(Sampled { dates: days.dates, days: used, packs, size })
+}
+
+/// A quantity of the sample, as many times larger as there are more orgs.
+fn scaled(used: Quantity, orgs: i64, of: i64) -> Result<Quantity, Overflow> {
+    let (orgs, of) = (i128::from(orgs), i128::from(of.max(1)));
+    let millionths = used.millionths().checked_mul(orgs).ok_or(Overflow)?;
+    // An estimate has no parts of units.
+    Quantity::from_millionths(millionths / of)?.rounded(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_as_many_times_larger_as_there_are_more_orgs() {
+        let units = Quantity::units;
+        assert_eq!(scaled(units(10), 25_000, 10_000), Ok(units(25)));
+        assert_eq!(scaled(units(1), 15_000, 10_000), Ok(units(2)));
+    }
 }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::outlook::Pace;
 use crate::billing::{Instant, Quantity};
+use crate::jobs::outlook::Pace;
 use crate::store::overview::kept::{self, Figures, Most, PARTS, RunsOut, Tier};
 use crate::store::overview::taken::{self, Share, Taken};
 use crate::store::reports::overview as look;
