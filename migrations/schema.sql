@@ -157,6 +157,7 @@ alter table org_contacts add constraint org_contacts_opted_out_at_range CHECK ((
 alter table org_contacts add constraint org_contacts_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table org_contacts add constraint org_contacts_pkey PRIMARY KEY (org_id, email);
 CREATE INDEX org_contacts_email ON org_contacts USING btree (lower(email));
+CREATE INDEX org_contacts_opted_out ON org_contacts USING btree (org_id, email) WHERE (opted_out_at IS NOT NULL);
 alter table org_contacts enable row level security;
 create policy of_the_callers_org on org_contacts for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 
@@ -587,6 +588,20 @@ CREATE INDEX periodd_outbox_ending ON periodd_outbox USING btree (period_end) WH
 CREATE INDEX periodd_outbox_settled ON periodd_outbox USING btree (settled_at) WHERE (settled_at IS NOT NULL);
 CREATE INDEX periodd_outbox_waiting ON periodd_outbox USING btree (recorded_at, org_id, id) WHERE (state = 'due'::text);
 alter table periodd_outbox enable row level security;
+
+create table periodd_overview (
+    ahead jsonb not null,
+    feature text not null,
+    hour timestamp with time zone not null,
+    most jsonb not null,
+    taken_at timestamp with time zone not null,
+    tenths jsonb not null,
+    tiers jsonb not null
+);
+alter table periodd_overview add constraint periodd_overview_hour_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> hour));
+alter table periodd_overview add constraint periodd_overview_pkey PRIMARY KEY (hour, feature);
+alter table periodd_overview add constraint periodd_overview_taken_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> taken_at));
+alter table periodd_overview enable row level security;
 
 create table periodd_refund_keys (
     asked numeric,

@@ -149,7 +149,7 @@ async fn add(
 }
 
 async fn list(session: &Session) -> Result<Exit, Failure> {
-    let found = tokens::list(&mut *session.database.connection().await?).await?;
+    let found = tokens::list(&mut *session.database.connection().await?, None).await?;
     let times = session.times().await?.utc();
     session.screen.show(&List { tokens: found, times })?;
     Ok(Exit::Done)

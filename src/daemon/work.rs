@@ -153,9 +153,12 @@ fn of_sync(error: sync::Error) -> StoreError {
 }
 
 async fn look_for_alerts(means: JobContext) -> Result<Done, StoreError> {
-    let JobContext { config, database, stop, .. } = means;
+    let JobContext { config, tz, database, stop, .. } = means;
     let request = alerts::Request { stop, ..alerts::Request::of(&config) };
     let report = alerts::run(&database, &request).await?;
+    if !report.stopped {
+        alerts::overview::keep(&database, &tz, None, report.everything).await;
+    }
     Ok(Done { counts: RunCounts::Alerts((&report).into()), stopped: report.stopped })
 }
 

@@ -27,6 +27,8 @@ use crate::store::{Bounds, StoreError};
 
 /// The longest that a statement for a request may take.
 const STATEMENT: Duration = Duration::from_secs(5);
+/// What is read of a sample of orgs is shown for so long.
+const SAMPLED: Duration = Duration::from_mins(1);
 /// A connection is looked at once in so long: each request has a task of its own, and so drops no
 /// call on its way.
 const FRESH: Duration = Duration::from_secs(1);
@@ -128,6 +130,7 @@ pub(super) fn shared(
         seen: Seen::default(),
         overview: Kept::default(),
         pulse: Pulse::default(),
+        sampled: Kept::within(SAMPLED),
         access,
         together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
         requests: Arc::new(Semaphore::new(count(settings.max_requests))),

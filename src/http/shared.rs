@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access::Access;
 use super::metrics::Metrics;
-use super::pages::{Kept, Overview};
+use super::pages::{Kept, Overview, Sampled};
 use super::problem::Problem;
 use super::pulse::Pulse;
 use super::seen::Seen;
@@ -61,6 +61,8 @@ pub(super) struct Shared {
     pub(super) overview: Kept<Overview>,
     /// Whether anything ran since, for pages of all orgs.
     pub(super) pulse: Pulse,
+    /// What a page shows of a sample of orgs.
+    pub(super) sampled: Kept<Sampled>,
     /// Turns at the database.
     pub(super) turns: Arc<Turns>,
     /// Where it listens.

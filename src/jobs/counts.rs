@@ -102,6 +102,7 @@ pub struct RetentionCounts {
     pub runs: u64,
     pub emails: u64,
     pub alerts: u64,
+    pub overview: u64,
     pub left: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_orgs: Vec<String>,
@@ -282,6 +283,8 @@ impl RetentionCounts {
         words.count(self.runs, "run deleted", "runs deleted");
         words.count(self.emails, "email deleted", "emails deleted");
         words.count(self.alerts, "alert deleted", "alerts deleted");
+        let rows = ["overview row deleted", "overview rows deleted"];
+        words.count(self.overview, rows[0], rows[1]);
         words.left(self.left, &self.left_orgs);
     }
 }
@@ -363,6 +366,7 @@ impl From<&retention::RetentionReport> for RunCounts {
             runs: report.runs,
             emails: report.emails,
             alerts: report.alerts,
+            overview: report.overview,
             left: report.left,
             left_orgs: slugs(&report.left_orgs),
         })

@@ -21,6 +21,7 @@ use crate::store::{
     audit::{self, drift},
     begin_within,
     messages::outbox,
+    overview::kept,
     rollover::snapshot,
     runs,
 };
@@ -29,6 +30,8 @@ use crate::store::{
 const ROWS: i64 = 5_000;
 /// Orgs that are looked at together.
 const ORGS: i64 = 1_000;
+/// The overview is kept for a year and a month, to compare a month with that of the year before.
+const OVERVIEW_KEEP: Keep = Keep::For { months: 13, days: 0 };
 /// How many orgs of which something stays a report names.
 const MOST_NAMED: usize = 20;
 
@@ -75,6 +78,8 @@ pub struct RetentionReport {
     pub emails: u64,
     /// Alerts whose emails are gone.
     pub alerts: u64,
+    /// Rows of the overview.
+    pub overview: u64,
     /// Orgs of which something stays, because somebody else holds their rows.
     pub left: usize,
     /// The first of them.
@@ -109,6 +114,9 @@ pub async fn run(database: &Database, request: &Request) -> Result<RetentionRepo
     }
     if let Some(before) = cut(request.emails_keep, now)? {
         report.alerts = work.rows(Rows::Alerts, before).await?;
+    }
+    if let Some(before) = cut(OVERVIEW_KEEP, now)? {
+        report.overview = work.overview(before).await?;
     }
     report.stopped = request.stop.is_set();
     report.left = work.left.len();
@@ -193,6 +201,25 @@ impl Work<'_> {
         while !self.stop.is_set() {
             let mut transaction = begin_within(&mut self.connection, self.wait).await?;
             let batch = match runs::delete_before(&mut transaction, before, ROWS).await {
+                Ok(batch) => batch,
+                Err(error) if error.is_contention() => break,
+                Err(other) => return Err(other),
+            };
+            transaction.commit().await?;
+            gone += batch;
+            if batch == 0 {
+                break;
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Nor does the overview.
+    async fn overview(&mut self, before: Instant) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        while !self.stop.is_set() {
+            let mut transaction = begin_within(&mut self.connection, self.wait).await?;
+            let batch = match kept::delete_before(&mut transaction, before, ROWS).await {
                 Ok(batch) => batch,
                 Err(error) if error.is_contention() => break,
                 Err(other) => return Err(other),

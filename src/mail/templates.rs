@@ -17,6 +17,7 @@ use std::path::Path;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use sha2::{Digest, Sha256};
 
 use super::samples;
 use super::view::View;
@@ -74,6 +75,8 @@ pub struct Templates {
     environment: Environment<'static>,
     /// Where each one that is not embedded comes from.
     files: BTreeMap<String, String>,
+    /// Of all their texts.
+    digest: String,
 }
 
 /// The three parts of an email.
@@ -105,7 +108,7 @@ impl Templates {
         environment.set_fuel(Some(FUEL));
         environment.set_syntax(syntax()?);
         environment.add_filter("wrap", |text: String| text::wrapped(&text, COLUMNS));
-        let mut templates = Self { environment, files: BTreeMap::new() };
+        let mut templates = Self { environment, files: BTreeMap::new(), digest: String::new() };
         for (name, source) in embedded() {
             templates.add(&name, source)?;
         }
@@ -113,7 +116,25 @@ impl Templates {
             templates.add_directory(dir, "", 0)?;
         }
         templates.try_all()?;
+        templates.digest = templates.summed();
         Ok(templates)
+    }
+
+    /// The same as long as no template is another one: of all names and texts.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    fn summed(&self) -> String {
+        let all: BTreeMap<&str, String> = self
+            .environment
+            .templates()
+            .map(|(name, template)| (name, template.source().to_owned()))
+            .collect();
+        let sum = all.iter().fold(Sha256::new(), |sum, (name, text)| {
+            sum.chain_update(name).chain_update([0]).chain_update(text).chain_update([0])
+        });
+        format!("{:x}", sum.finalize())[..16].to_owned()
     }
 
     /// Is there a folder of that name, for a feature that wants letters of its own?

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod db;
 pub mod messages;
 pub mod orgs;
+pub mod overview;
 pub mod reports;
 pub mod rollover;
 pub mod runs;

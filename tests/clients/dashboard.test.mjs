@@ -10,7 +10,7 @@ import axe from 'axe-core'
 import { chromium } from 'playwright-core'
 
 const folder = join(import.meta.dirname, 'dashboard')
-const pages = { now: '/', orgs: '/orgs', found: '/orgs?q=e', org: '/orgs/cedar', runs: '/runs', week: '/runs?span=week', none: '/orgs/nobody' }
+const pages = { now: '/', orgs: '/orgs', found: '/orgs?q=e', org: '/orgs/cedar', usage: '/usage', drift: '/drift', emails: '/emails', sent: '/emails?state=sent', system: '/system', runs: '/runs', week: '/runs?span=week', none: '/orgs/nobody' }
 
 let address, browser, config, daemon
 

@@ -12,6 +12,7 @@ mod listener;
 mod live;
 mod metrics;
 mod nginx;
+mod overviews;
 mod own_task;
 mod pages;
 mod problems;

@@ -13,7 +13,17 @@ pub(crate) const HOST: &str = "billing.example.com";
 pub(crate) const PUBLIC: &str = "public_url = \"https://billing.example.com\"";
 const COOKIE: &str = "__Host-periodd";
 /// The pages of all orgs.
-const OF_ALL: [&str; 5] = ["/", "/orgs", "/orgs?q=a", "/runs", "/runs?span=week"];
+const OF_ALL: [&str; 9] = [
+    "/",
+    "/orgs",
+    "/orgs?q=a",
+    "/runs",
+    "/runs?span=week",
+    "/emails",
+    "/drift",
+    "/usage",
+    "/system",
+];
 
 /// A browser: it has a cookie, and says where its requests come from.
 pub(crate) struct Browser<'a> {
@@ -112,6 +122,7 @@ fn filled(path: &str) -> String {
         .replace("{start}", "2026-01-01T00:00:00Z")
         .replace("{run}", "1")
         .replace("{name}", "app.css")
+        .replace("{email}", "1")
 }
 
 #[tokio::test(flavor = "multi_thread")]

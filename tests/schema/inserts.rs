@@ -151,6 +151,11 @@ fn rows_of_periodd() -> Vec<Row> {
             "digest, token_digest, expires_at",
             "sha256('cookie'), sha256('secret'), now()".into(),
         ),
+        (
+            "periodd_overview",
+            "hour, feature, taken_at, tenths, tiers, most, ahead",
+            format!("{START}, 'steps', {START}, '[]', '[]', '[]', '{{}}'"),
+        ),
         ("periodd_imports", "id", "7".into()),
         (
             "periodd_import_sums",

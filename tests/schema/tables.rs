@@ -36,7 +36,7 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 14] = [
+pub(crate) const CONTROL_TABLES: [&str; 15] = [
     "periodd_api",
     "periodd_audited",
     "periodd_clocks",
@@ -46,6 +46,7 @@ pub(crate) const CONTROL_TABLES: [&str; 14] = [
     "periodd_import_sums",
     "periodd_imports",
     "periodd_migrations",
+    "periodd_overview",
     "periodd_runs",
     "periodd_schedules",
     "periodd_sessions",

@@ -146,6 +146,9 @@ async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure>
             let standing = alerts::Request::of(&session.config);
             let request = alerts::Request { full, at, stop: stop.clone(), ..standing };
             let alerts = alerts::run(&session.database, &request).await?;
+            if !alerts.stopped {
+                alerts::overview::keep(&session.database, &session.tz, at, alerts.everything).await;
+            }
             let counts = RunCounts::Alerts((&alerts).into());
             found = Some(alerts);
             Ok((session.exit(Exit::Done), counts))

@@ -27,12 +27,15 @@ const HEADERS: [(&str, &str); 4] = [
 ];
 
 /// Every template by its name.
-const TEMPLATES: [(&str, &str); 13] = [
+const TEMPLATES: &[(&str, &str)] = &[
     ("_layout.html", include_str!("templates/_layout.html")),
     ("_org_acts.html", include_str!("templates/_org_acts.html")),
     ("_parts.html", include_str!("templates/_parts.html")),
     ("act.html", include_str!("templates/act.html")),
     ("again.html", include_str!("templates/again.html")),
+    ("drift.html", include_str!("templates/drift.html")),
+    ("email.html", include_str!("templates/email.html")),
+    ("emails.html", include_str!("templates/emails.html")),
     ("login.html", include_str!("templates/login.html")),
     ("now.html", include_str!("templates/now.html")),
     ("org.html", include_str!("templates/org.html")),
@@ -41,6 +44,8 @@ const TEMPLATES: [(&str, &str); 13] = [
     ("run.html", include_str!("templates/run.html")),
     ("runs.html", include_str!("templates/runs.html")),
     ("statement.html", include_str!("templates/statement.html")),
+    ("system.html", include_str!("templates/system.html")),
+    ("usage.html", include_str!("templates/usage.html")),
 ];
 
 static PARSED: LazyLock<Result<Environment<'static>, minijinja::Error>> = LazyLock::new(parse);
@@ -50,7 +55,7 @@ fn parse() -> Result<Environment<'static>, minijinja::Error> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let mut syntax = SyntaxConfig::builder();
     environment.set_syntax(syntax.trim_blocks(true).lstrip_blocks(true).build()?);
-    for (name, source) in TEMPLATES {
+    for (name, source) in TEMPLATES.iter().copied() {
         environment.add_template(name, source)?;
     }
     Ok(environment)

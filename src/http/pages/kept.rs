@@ -13,15 +13,23 @@ use crate::http::problem::Problem;
 const GOOD_FOR: Duration = Duration::from_secs(3);
 
 /// What was read last.
-pub(in crate::http) struct Kept<T>(Mutex<Option<(Tick, Arc<T>)>>);
+pub(in crate::http) struct Kept<T> {
+    last: Mutex<Option<(Tick, Arc<T>)>>,
+    good_for: Duration,
+}
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
-        Self(Mutex::new(None))
+        Self::within(GOOD_FOR)
     }
 }
 
 impl<T> Kept<T> {
+    /// Shown for so long.
+    pub(in crate::http) fn within(good_for: Duration) -> Self {
+        Self { last: Mutex::new(None), good_for }
+    }
+
     /// What was read last; read again by whoever comes first after a moment, while the others wait.
     ///
     /// # Errors
@@ -30,8 +38,8 @@ impl<T> Kept<T> {
         &self,
         read: impl AsyncFnOnce() -> Result<T, Problem>,
     ) -> Result<Arc<T>, Problem> {
-        let mut kept = self.0.lock().await;
-        if let Some((_, value)) = kept.as_ref().filter(|(at, _)| at.elapsed() < GOOD_FOR) {
+        let mut kept = self.last.lock().await;
+        if let Some((_, value)) = kept.as_ref().filter(|(at, _)| at.elapsed() < self.good_for) {
             return Ok(Arc::clone(value));
         }
         let value = Arc::new(read().await?);

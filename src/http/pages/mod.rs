@@ -11,6 +11,9 @@ mod acts;
 mod assets;
 mod clock;
 pub(super) mod cookie;
+mod days;
+mod drift;
+mod emails;
 mod embedded;
 mod frame;
 mod kept;
@@ -25,6 +28,8 @@ mod parts;
 mod picture;
 pub(super) mod refused;
 mod runs;
+mod system;
+mod usage;
 
 use axum::http::Method;
 
@@ -32,6 +37,7 @@ use super::call::{Access, Handler, Parameter, Route, Sees, Shape};
 pub(super) use kept::Kept;
 pub(super) use login::is_of_a_session;
 pub(super) use overview::Overview;
+pub(super) use usage::Sampled;
 
 /// The routes of the dashboard.
 pub(super) fn routes() -> Vec<Route> {
@@ -42,6 +48,10 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(runs::ROUTES);
     routes.extend(acts::routes());
     routes.extend(live::ROUTES);
+    routes.extend(usage::ROUTES);
+    routes.extend(drift::ROUTES);
+    routes.extend(emails::ROUTES);
+    routes.extend(system::ROUTES);
     routes.extend(login::ROUTES);
     routes.extend(assets::ROUTES);
     routes

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::clock::{Clock, Moment};
 use super::frame::{Frame, html};
-use super::overview::{OF_EACH, Overview, Wave, see};
+use super::overview::{AHEAD, Inbox, OF_EACH, Overview, Wave, see};
 use super::page;
-use super::parts::{Block, Cell, Found, Table, Tone, grouped};
+use super::parts::{Block, Cell, Found, Table, Tone, grouped, said};
 use super::picture::Picture;
 use super::refused::lead_to;
 use super::runs::{LATE_MS, daemons};
 use crate::billing::Instant;
 use crate::billing::when::millis;
 use crate::charts::When;
+use crate::charts::lateness::{Boundary, Lateness};
+use crate::charts::tenths::Tenths;
 use crate::charts::wave::{self as chart, End, State};
 use crate::command::Command;
 use crate::http::answer::Answer;
@@ -23,7 +26,8 @@ use crate::http::problem::Problem;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::finding::Severity;
-use crate::jobs::status::Status;
+use crate::jobs::status::{Status, is_alive};
+use crate::store::overview::kept::Kept;
 use crate::store::reports::overview::{MOST, Repairs, Size};
 use crate::store::reports::status::{MANY, NextBoundary, Queue};
 use crate::store::runs::Run;
@@ -56,7 +60,19 @@ struct Now {
     wave: Block<Picture>,
     to_come: Block<Table>,
     past: Block<Table>,
+    lateness: Block<Option<Picture>>,
+    allowance: Block<Option<Allowance>>,
+    inbox: Block<Vec<Line>>,
     daemons: Block<Table>,
+    /// Since when no daemon runs, where one has run before.
+    alone: Option<Moment>,
+}
+
+/// Usage of the feature that most orgs use against their allowance.
+#[derive(Serialize)]
+struct Allowance {
+    picture: Picture,
+    at: Moment,
 }
 
 /// A number that stands out.
@@ -117,8 +133,66 @@ fn view(seen: &Overview, clock: &Clock, tz: &TzData) -> Now {
         wave: Block::of(&seen.wave, |wave| picture(wave, seen.now, tz)),
         to_come: Block::of(&seen.wave, |wave| to_come(wave, clock, tz)),
         past: Block::of(&seen.wave, |wave| past(wave, clock)),
+        lateness: Block::of(&seen.boundaries, |runs| lateness(runs, seen.now)),
+        allowance: Block::of(&seen.kept, |kept| allowance(kept, clock)),
+        inbox: Block::of(&seen.inbox, |inbox| to_inbox(inbox, seen.status.as_ref().ok())),
         daemons: Block::of(&seen.status, |status| daemons(status, clock)),
+        alone: seen.status.as_ref().ok().and_then(|status| alone(status, clock)),
     }
+}
+
+/// Since when no daemon runs; `None`: one runs, or none ever has.
+fn alone(status: &Status, clock: &Clock) -> Option<Moment> {
+    let runs = status.daemons.iter().any(|daemon| is_alive(daemon, status.clock));
+    let last = status.daemons.iter().map(|daemon| daemon.stopped_at.unwrap_or(daemon.seen_at));
+    last.max().filter(|_| !runs).map(|at| clock.moment(at))
+}
+
+/// How late rollovers were at the ends of periods, within a day.
+fn lateness(runs: &[Run], now: Instant) -> Option<Picture> {
+    let boundary = |run: &Run| {
+        let (at, closed) = (run.occurrence?, closed(run)?);
+        let late = run.finished_at?.since(at);
+        Some(Boundary { at, orgs: u64::try_from(closed).unwrap_or(u64::MAX), late })
+    };
+    let boundaries: Vec<Boundary> = runs.iter().rev().filter_map(boundary).collect();
+    let from = now.plus(-AHEAD).unwrap_or(now);
+    let promised = SignedDuration::from_millis(LATE_MS);
+    let chart = Lateness { from, now, boundaries, promised };
+    let is_empty = chart.boundaries.is_empty();
+    (!is_empty).then(|| Picture::of(|width| chart.chart(width, &When::utc())))
+}
+
+fn allowance(kept: &[Kept], clock: &Clock) -> Option<Allowance> {
+    let orgs = |kept: &&Kept| kept.figures.tenths.iter().sum::<u64>();
+    let busiest = kept.iter().max_by_key(orgs).filter(|kept| orgs(kept) > 0)?;
+    let (feature, orgs) = (said(&busiest.figures.feature), busiest.figures.tenths);
+    let chart = Tenths { feature, orgs, before: None };
+    let picture = Picture::of(|width| chart.chart(width));
+    Some(Allowance { picture, at: clock.moment(busiest.taken_at) })
+}
+
+/// From crossing a threshold to the inbox.
+fn to_inbox(inbox: &Inbox, status: Option<&Status>) -> Vec<Line> {
+    let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+    let alerts = |place: usize| inbox.alerts.get(place).copied().unwrap_or_default();
+    let sent = inbox.deliveries.first().copied().unwrap_or_default();
+    let number = |count: u64| grouped(&count.to_string());
+    let now = |queue: fn(&Status) -> &Queue| {
+        status.map_or_else(|| "not known".to_owned(), |status| length(queue(status)))
+    };
+    let lost = sum(inbox.deliveries.get(1..).unwrap_or_default());
+    let crossed = sum(inbox.alerts.get(..4).unwrap_or_default());
+    let lines = [
+        ("thresholds crossed", number(crossed)),
+        ("of these, included in a higher one", number(alerts(1))),
+        ("emails queued", number(alerts(4))),
+        ("emails sent", number(sent)),
+        ("given up, too late or to unknown addresses", number(lost)),
+        ("due now", now(|status| &status.queues.emails)),
+        ("alerts without a recipient now", now(|status| &status.queues.waiting)),
+    ];
+    lines.map(|(what, value)| Line { what, value, oldest: None }).into()
 }
 
 fn headline(size: &Size) -> String {

@@ -6,8 +6,10 @@ use jiff::SignedDuration;
 use super::parts::Unread;
 use crate::billing::Instant;
 use crate::http::turns::Turns;
+use crate::jobs::catalogue::Job;
 use crate::jobs::status::{Status, Surroundings, status_beside};
 use crate::schedule::expected;
+use crate::store::overview::kept::{self, Kept};
 use crate::store::reports::facts::{self, Backlog};
 use crate::store::reports::overview::{self, Repairs, Size};
 use crate::store::reports::status::{Ends, NextBoundary, boundaries};
@@ -33,7 +35,24 @@ pub(in crate::http) struct Overview {
     pub(super) size: Result<Size, Unread>,
     pub(super) wave: Result<Wave, Unread>,
     pub(super) repairs: Result<Repairs, Unread>,
+    /// Rollovers at the ends of periods, within a day.
+    pub(super) boundaries: Result<Vec<Run>, Unread>,
+    pub(super) inbox: Result<Inbox, Unread>,
+    /// What was kept of all counters last.
+    pub(super) kept: Result<Vec<Kept>, Unread>,
 }
+
+/// What became of thresholds that were crossed within a day, as the runs have counted it.
+pub(super) struct Inbox {
+    /// In the order of [`ALERTS`].
+    pub(super) alerts: Vec<u64>,
+    /// In the order of [`DELIVERIES`].
+    pub(super) deliveries: Vec<u64>,
+}
+
+/// Names of counts in the ledger.
+const ALERTS: [&str; 5] = ["notified", "covered", "waiting", "recorded", "emails"];
+const DELIVERIES: [&str; 4] = ["sent", "given_up", "expired", "suppressed"];
 
 /// The ends of periods around now.
 pub(super) struct Wave {
@@ -75,7 +94,20 @@ pub(super) async fn see(
     let wave = wave.await;
     let since = ago(REPAIRED_WITHIN);
     let repairs = block(turns, async |look| overview::repairs(look, since).await).await;
-    Overview { now, status, size, wave, repairs }
+    let day_ago = ago(AHEAD);
+    let boundaries = block(turns, async |look| {
+        runs::at_boundaries(look, Job::Rollover.name(), day_ago, RUNS).await
+    });
+    let boundaries = boundaries.await;
+    let inbox = block(turns, async |look| {
+        Ok(Inbox {
+            alerts: runs::counted(look, Job::Alerts.name(), &ALERTS, day_ago).await?,
+            deliveries: runs::counted(look, Job::Deliver.name(), &DELIVERIES, day_ago).await?,
+        })
+    });
+    let inbox = inbox.await;
+    let kept = block(turns, kept::latest).await;
+    Overview { now, status, size, wave, repairs, boundaries, inbox, kept }
 }
 
 /// Reads one block, in a transaction of its own.

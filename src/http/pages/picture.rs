@@ -17,8 +17,8 @@ pub(super) struct Picture {
     drawn: Vec<Drawn>,
     /// Is it drawn for one width, which wider windows show, too?
     is_alone: bool,
-    /// The same as a table, for a page that has none of its own.
-    table: Option<Table>,
+    /// Every number of it.
+    table: Table,
 }
 
 /// A chart in one width.
@@ -31,31 +31,30 @@ struct Drawn {
 impl Picture {
     pub(super) fn of(chart: impl Fn(Width) -> Chart) -> Self {
         let (mut title, mut finding, mut drawn) = (String::new(), String::new(), Vec::new());
+        let mut table = Table::default();
         for width in WIDTHS {
             let chart = chart(Width::px(width));
             drawn.extend(chart.svg.map(|svg| Drawn { width, svg }));
-            (title, finding) = (chart.title, chart.finding);
+            (title, finding, table) = (chart.title, chart.finding, chart.table);
         }
-        Self { title, finding, drawn, is_alone: false, table: None }
+        Self { title, finding, drawn, is_alone: false, table }
     }
 
     /// One that is not worth a second width: a page has room for so much.
     pub(super) fn alone(chart: impl Fn(Width) -> Chart) -> Self {
         let width = WIDTHS[WIDTHS.len() - 1];
-        let Chart { svg, title, finding, .. } = chart(Width::px(width));
+        let Chart { svg, title, finding, table } = chart(Width::px(width));
         let drawn = svg.map(|svg| Drawn { width, svg }).into_iter().collect();
-        Self { title, finding, drawn, is_alone: true, table: None }
+        Self { title, finding, drawn, is_alone: true, table }
     }
 
-    /// With the table of the chart.
-    pub(super) fn with_table(self, table: Table) -> Self {
-        Self { table: Some(table), ..self }
-    }
-
-    /// How much of a page it takes, about.
+    /// How much of a page it takes, about, without its table.
     pub(super) fn bytes(&self) -> usize {
-        let rows = self.table.iter().flat_map(|table| &table.rows).flatten();
-        let drawn = self.drawn.iter().map(|drawn| drawn.svg.len());
-        drawn.sum::<usize>() + rows.map(|cell| cell.len() + 12).sum::<usize>()
+        self.drawn.iter().map(|drawn| drawn.svg.len()).sum()
+    }
+
+    /// How much its table takes, about.
+    pub(super) fn table_bytes(&self) -> usize {
+        self.table.rows.iter().flatten().map(|cell| cell.len() + 12).sum()
     }
 }

@@ -1,16 +1,16 @@
-//! The mailer: templates, sender and transport, as configured.
+//! The mailer: how letters are rendered, and the transport, as configured.
 
 use uuid::Uuid;
 
 use super::attempt::Outcome;
 use super::compose::{Composer, FeatureLabels};
+use super::rendering::Rendering;
 use crate::billing::Instant;
 use crate::config::{self, Config, ConfigError};
+use crate::mail::samples;
 use crate::mail::templates::TemplateError;
 use crate::mail::transport::{Login, Settings, Tls, Unusable};
-use crate::mail::vendor::{Brand, Links};
-use crate::mail::{Email, Envelope, Letter, RenderError, SendError, Sender, Templates, Transport};
-use crate::mail::{render, samples};
+use crate::mail::{Email, Envelope, Letter, RenderError, SendError, Transport};
 use crate::store::messages::content::Facts;
 use crate::store::{Connection, StoreError};
 use crate::tz::TzData;
@@ -32,8 +32,7 @@ pub enum MailerError {
 /// Composes and sends emails.
 #[derive(Debug)]
 pub struct Mailer {
-    templates: Templates,
-    sender: Sender,
+    rendering: Rendering,
     transport: Transport,
     labels: FeatureLabels,
 }
@@ -43,18 +42,7 @@ impl Mailer {
     pub fn of(config: &Config) -> Result<Self, MailerError> {
         let mail = &config.mail;
         Ok(Self {
-            templates: Templates::load(mail.templates_dir.as_deref())?,
-            sender: Sender {
-                name: mail.from.name.clone(),
-                address: mail.from.address.clone(),
-                unsubscribe_url: config.unsubscribe_url(),
-                brand: Brand {
-                    name: mail.brand.name.clone(),
-                    logo: mail.brand.logo.clone(),
-                    colour: mail.brand.colour.clone(),
-                },
-                links: Links { buy: mail.links.buy.clone(), account: mail.links.account.clone() },
-            },
+            rendering: Rendering::of(config)?,
             transport: match mail.transport {
                 config::sections::Transport::Smtp => Transport::smtp(settings(config)?)?,
                 config::sections::Transport::Directory => {
@@ -83,10 +71,8 @@ impl Mailer {
         self.transport.rest().await;
     }
 
-    /// The Message-ID of an email: its id, which is unique, at the sender's host.
-    pub(super) fn message_id(&self, id: Uuid) -> String {
-        let host = self.sender.address.rsplit('@').next().unwrap_or("localhost");
-        format!("{id}@{host}")
+    pub(super) const fn rendering(&self) -> &Rendering {
+        &self.rendering
     }
 
     /// Renders a letter and sends it; what the server said.
@@ -96,8 +82,8 @@ impl Mailer {
         envelope: &Envelope,
     ) -> Result<String, Outcome> {
         // A template can be corrected, and the email is tried again.
-        let email = render(&self.templates, letter, envelope, &self.sender)
-            .map_err(|error| Outcome::Waits(error.to_string()))?;
+        let email = self.rendering.email(letter, envelope);
+        let email = email.map_err(|error| Outcome::Waits(error.to_string()))?;
         Ok(self.transport.send(&email).await?.note)
     }
 
@@ -107,9 +93,9 @@ impl Mailer {
     /// A sentence, for what is no letter or cannot be rendered.
     pub fn written(&self, letter: &str, to: String) -> Result<Written, String> {
         let letter: Letter = serde_json::from_str(letter).map_err(|error| error.to_string())?;
-        let (message_id, date) = (self.message_id(Uuid::nil()), letter.composed_at.at);
+        let (message_id, date) = (self.rendering.message_id(Uuid::nil()), letter.composed_at.at);
         let envelope = Envelope { to: to.clone(), message_id, date, unsubscribe: None };
-        let email = render(&self.templates, &letter, &envelope, &self.sender);
+        let email = self.rendering.email(&letter, &envelope);
         let Email { subject, text, .. } = email.map_err(|error| error.to_string())?;
         Ok(Written { to, subject, text })
     }
@@ -133,12 +119,12 @@ impl Mailer {
         };
         let envelope = Envelope {
             to: address.to_owned(),
-            message_id: self.message_id(Uuid::new_v4()),
+            message_id: self.rendering.message_id(Uuid::new_v4()),
             date: now,
             unsubscribe: None,
         };
-        let email = render(&self.templates, &letter, &envelope, &self.sender)
-            .map_err(|error| SendError::Rejected(error.to_string()))?;
+        let email = self.rendering.email(&letter, &envelope);
+        let email = email.map_err(|error| SendError::Rejected(error.to_string()))?;
         let sent = self.transport.send(&email).await;
         self.rest().await;
         Ok(sent?.note)
@@ -160,11 +146,11 @@ impl Mailer {
         let letter = letter.map_err(|why| Preview::Uncomposable(why.to_string()))?;
         let envelope = Envelope {
             to: to.to_owned(),
-            message_id: self.message_id(facts.id),
+            message_id: self.rendering.message_id(facts.id),
             date: now,
             unsubscribe: Some("preview".to_owned()),
         };
-        Ok(render(&self.templates, &letter, &envelope, &self.sender)?)
+        Ok(self.rendering.email(&letter, &envelope)?)
     }
 }
 

@@ -13,6 +13,7 @@ mod attempt;
 mod compose;
 mod mailer;
 mod refusals;
+mod rendering;
 mod worker;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::tz::TzData;
 use attempt::Outcome;
 pub use mailer::{Mailer, MailerError, Preview, Written};
 use refusals::Refusals;
+pub use rendering::{Composed, ComposedWith, Rendering, Reread};
 use worker::{Again, Worker, addressed_again};
 
 /// Emails that are given up in one statement.

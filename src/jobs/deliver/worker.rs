@@ -291,12 +291,12 @@ impl<'a> Worker<'a> {
                     Err(Outcome::TooLate)
                 } else {
                     let kept = |letter| Composed {
-                        message_id: self.mailer.message_id(facts.id),
+                        message_id: self.mailer.rendering().message_id(facts.id),
                         dated: now,
                         letter,
                     };
                     let text = letter.map_err(Uncomposable::outcome).and_then(|letter| {
-                        written(&letter).map_err(|why| {
+                        self.mailer.rendering().kept(&letter).map_err(|why| {
                             Outcome::GivenUp(format!("the email cannot be composed: {why}"))
                         })
                     });
@@ -554,8 +554,4 @@ async fn settle_once(
 /// Was it given up, or left waiting, before anybody tried to send it?
 fn was_never_begun(email: &Claimed, outcome: &Outcome) -> bool {
     email.composed.is_none() && matches!(outcome, Outcome::GivenUp(_) | Outcome::Waits(_))
-}
-
-fn written(letter: &Letter) -> Result<String, String> {
-    serde_json::to_string(letter).map_err(|error| error.to_string())
 }

@@ -571,6 +571,17 @@ pub enum Progress {
 }
 
 impl Progress {
+    /// By its state in the outbox, and whether an attempt has failed.
+    pub fn of(state: &str, has_failed: bool) -> Self {
+        match state {
+            "sent" => Self::Sent,
+            "given_up" => Self::GivenUp,
+            "suppressed" => Self::Suppressed,
+            _ if has_failed => Self::ToBeRetried,
+            _ => Self::Due,
+        }
+    }
+
     /// For people.
     pub const fn words(self) -> &'static str {
         match self {
@@ -586,13 +597,7 @@ impl Progress {
 impl EmailRow {
     /// How far it has come.
     pub fn progress(&self) -> Progress {
-        match self.state.as_str() {
-            "sent" => Progress::Sent,
-            "given_up" => Progress::GivenUp,
-            "suppressed" => Progress::Suppressed,
-            _ if self.attempts > 0 => Progress::ToBeRetried,
-            _ => Progress::Due,
-        }
+        Progress::of(&self.state, self.attempts > 0)
     }
 }
 

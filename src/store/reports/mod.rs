@@ -5,10 +5,13 @@
 //! Never: a lock, a write.
 
 pub mod doctor;
+pub mod drift;
+pub mod emails;
 pub mod explain;
 pub mod facts;
 pub mod history;
 pub mod overview;
 pub mod picture;
+pub mod sample;
 pub mod statement;
 pub mod status;

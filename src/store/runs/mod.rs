@@ -233,6 +233,51 @@ pub async fn newest(connection: &mut PgConnection) -> Result<Newest, StoreError>
     Ok(newest.fetch_one(connection).await?)
 }
 
+/// The runs of a job that the ends of periods set off, due at `since` or later; the newest first.
+pub async fn at_boundaries(
+    connection: &mut PgConnection,
+    job: &str,
+    since: Instant,
+    limit: i64,
+) -> Result<Vec<Run>, StoreError> {
+    let rows = sqlx::query_as!(
+        Run,
+        r#"select id, job, trigger as "trigger: Origin", occurrence, last_occurrence, occurrences,
+                  outcome as "outcome: Outcome", reason, replica, asked_by, attempts,
+                  started_at, finished_at, lateness_ms, counts::text, error
+           from periodd_runs
+           where job = $1 and trigger = 'boundary' and occurrence is not null and occurrence >= $2
+           order by occurrence desc limit $3"#,
+        job,
+        since,
+        limit
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// What the runs of a job that ended at `since` or later have counted under these names, added up.
+pub async fn counted(
+    connection: &mut PgConnection,
+    job: &str,
+    names: &[&str],
+    since: Instant,
+) -> Result<Vec<u64>, StoreError> {
+    let sums = sqlx::query_scalar!(
+        r#"select coalesce(sum(case when jsonb_typeof(r.counts -> n.name) = 'number'
+                                    then least((r.counts ->> n.name)::numeric, 1e12) end),
+                           0)::bigint as "sum!"
+           from unnest($2::text[]) with ordinality as n (name, place)
+           left join (select counts from periodd_runs
+                      where finished_at >= $3 and job = $1 and counts is not null) as r on true
+           group by n.place order by n.place"#,
+        job,
+        names as &[&str],
+        since
+    );
+    let sums = sums.fetch_all(connection).await?;
+    Ok(sums.into_iter().map(|sum| u64::try_from(sum).unwrap_or_default()).collect())
+}
+
 /// Enters a command that begins, and returns its number. It takes no lease and waits for none.
 pub async fn begin_command(
     connection: &mut PgConnection,

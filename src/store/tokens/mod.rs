@@ -128,12 +128,16 @@ pub async fn add(connection: &mut PgConnection, new: &NewToken<'_>) -> Result<bo
     Ok(added.execute(connection).await?.rows_affected() == 1)
 }
 
-/// Every token, by name.
-pub async fn list(connection: &mut PgConnection) -> Result<Vec<TokenRow>, StoreError> {
+/// Tokens by name: so many, or all.
+pub async fn list(
+    connection: &mut PgConnection,
+    limit: Option<i64>,
+) -> Result<Vec<TokenRow>, StoreError> {
     let rows = sqlx::query!(
         r#"select name, scopes as "scopes: Vec<Scope>", only_org, created_at, expires_at,
                   revoked_at, last_used_at
-           from periodd_tokens order by name"#
+           from periodd_tokens order by name limit $1"#,
+        limit
     );
     let rows = rows.fetch_all(&mut *connection).await?;
     let orgs: Vec<Uuid> = rows.iter().filter_map(|row| row.only_org).collect();

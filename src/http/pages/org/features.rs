@@ -141,8 +141,8 @@ pub(super) fn features(
         let draw = |width| chart.chart(width, &clock.when());
         // The first is looked at most.
         let picture = if pictures == 0 { Picture::of(draw) } else { Picture::alone(draw) };
-        let picture = picture.with_table(draw(Width::px(0)).table);
-        (bytes, pictures) = (bytes + picture.bytes(), pictures + 1);
+        bytes += picture.bytes() + picture.table_bytes();
+        pictures += 1;
         feature.picture = Some(picture);
     }
     let others = drawn.iter().skip(WITH_FIGURES).take(OTHERS);

@@ -189,7 +189,7 @@ function pause() {
 
 // Keys.
 
-const pages = { n: '/', o: '/orgs', r: '/runs' }
+const pages = { n: '/', o: '/orgs', u: '/usage', r: '/runs', d: '/drift', e: '/emails', s: '/system' }
 let goes = false
 
 function step(by) {
@@ -214,8 +214,8 @@ function help() {
   dialog.setAttribute('aria-labelledby', 'keys-title')
   dialog.append(make('h2', 'Keyboard', { id: 'keys-title' }))
   const list = document.createElement('dl')
-  for (const [key, does] of [['/', 'find a customer'], ['g n', 'now'], ['g o', 'orgs'], ['g r', 'runs'],
-    ['j k', 'next and previous row'], ['r', 'pause, or go on'], ['?', 'these keys']]) {
+  for (const [key, does] of [['/', 'find a customer'], ['g n', 'now'], ['g o', 'orgs'], ['g u', 'usage'], ['g r', 'runs'],
+    ['g d', 'drift'], ['g e', 'emails'], ['g s', 'system'], ['j k', 'next and previous row'], ['r', 'pause, or go on'], ['?', 'these keys']]) {
     const term = document.createElement('dt')
     term.append(make('kbd', key))
     list.append(term, make('dd', does))
