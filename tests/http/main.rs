@@ -20,6 +20,7 @@ mod served;
 mod socket;
 mod stream;
 mod sync;
+mod times;
 mod tokens;
 mod unsubscribe;
 

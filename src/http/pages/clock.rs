@@ -1,12 +1,13 @@
-//! Times as pages show them: on one clock, with the time from now beside it. The script can show
-//! each on another clock, by the instant that stands with it.
+//! Times as pages show them: on one clock, with the time from now beside it.
 
 use jiff::SignedDuration;
 use serde::Serialize;
 
+use super::times;
 use crate::billing::when::{relative, shown};
 use crate::billing::{Instant, Zone};
 use crate::charts::When;
+use crate::http::call::Call;
 
 /// An instant, as a page shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -34,13 +35,17 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Of what belongs to no org.
-    pub(super) fn utc(now: Instant) -> Self {
-        Self::of(Zone::utc(), now)
+    /// On which a page shows what belongs to that zone, as the reader has chosen.
+    pub(super) fn chosen(call: &Call, own: Zone, now: Instant) -> Self {
+        Self::of(times::zone(call, own), now)
     }
 
-    /// Of an org.
-    pub(super) fn of(zone: Zone, now: Instant) -> Self {
+    /// The name of its zone.
+    pub(super) fn zone_name(&self) -> &str {
+        self.zone.name()
+    }
+
+    fn of(zone: Zone, now: Instant) -> Self {
         Self { zone, now }
     }
 

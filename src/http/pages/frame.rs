@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::clock::{Clock, Moment};
 use super::embedded::{ICON, SCRIPT, STYLE, path};
+use super::times::Switch;
 use crate::http::answer::{Answer, of};
 use crate::http::call::Call;
 use crate::http::problem::{Code, Problem};
@@ -80,6 +81,10 @@ pub(super) struct Frame {
     pub(super) visitor: Option<Visitor>,
     /// Of when the figures are; such a page renews itself where scripts run.
     pub(super) as_of: Option<Moment>,
+    /// The zone of its times.
+    pub(super) zone: Option<String>,
+    /// The switch of its times.
+    times: Option<Switch>,
     /// May whoever looks act?
     pub(super) may_act: bool,
 }
@@ -87,8 +92,9 @@ pub(super) struct Frame {
 impl Frame {
     /// Of a page for whoever is logged in, which renews itself.
     pub(super) fn of(call: &Call, title: String, here: &'static str, clock: &Clock) -> Self {
-        let as_of = Some(clock.moment(clock.now));
-        Self { as_of, ..Self::still(call, title, here) }
+        let (as_of, zone) = (Some(clock.moment(clock.now)), Some(clock.zone_name().to_owned()));
+        let times = Some(Switch::of(call));
+        Self { as_of, zone, times, ..Self::still(call, title, here) }
     }
 
     /// Of a page for whoever is logged in, which stays as it is.
@@ -99,7 +105,15 @@ impl Frame {
 
     /// Of a page for everybody.
     pub(super) fn plain(title: String) -> Self {
-        Self { title, here: "", visitor: None, as_of: None, may_act: false }
+        Self {
+            title,
+            here: "",
+            visitor: None,
+            as_of: None,
+            zone: None,
+            times: None,
+            may_act: false,
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod parts;
 mod picture;
 pub(super) mod refused;
 mod runs;
+mod times;
 
 use axum::http::Method;
 
@@ -41,6 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(runs::ROUTES);
     routes.extend(acts::routes());
     routes.extend(live::ROUTES);
+    routes.extend(times::ROUTES);
     routes.extend(login::ROUTES);
     routes.extend(assets::ROUTES);
     routes

@@ -12,9 +12,8 @@ use super::parts::{Block, Cell, Found, Table, Tone, grouped};
 use super::picture::Picture;
 use super::refused::lead_to;
 use super::runs::{LATE_MS, daemons};
-use crate::billing::Instant;
 use crate::billing::when::millis;
-use crate::charts::When;
+use crate::billing::{Instant, Zone};
 use crate::charts::wave::{self as chart, End, State};
 use crate::command::Command;
 use crate::http::answer::Answer;
@@ -88,7 +87,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let (config, tz) = ((around.config)(), (around.tz)());
     let read = async || see(&around.database, &shared.turns, &config, &tz).await;
     let seen = shared.overview.get(read).await?;
-    let clock = Clock::utc(seen.now);
+    let clock = Clock::chosen(&call, Zone::utc(), seen.now);
     let frame = Frame::of(&call, "Now".to_owned(), "now", &clock);
     html("now.html", &frame, &view(&seen, &clock, &tz))
 }
@@ -111,7 +110,7 @@ fn view(seen: &Overview, clock: &Clock, tz: &TzData) -> Now {
         pending: Block::of(&seen.status, |status| pending(status, clock)),
         repaired: Block::of(&seen.repairs, |repairs| repaired(*repairs, clock)),
         audited: Block::of(&seen.status, |status| audited(status, clock)),
-        wave: Block::of(&seen.wave, |wave| picture(wave, seen.now, tz)),
+        wave: Block::of(&seen.wave, |wave| picture(wave, clock, tz)),
         to_come: Block::of(&seen.wave, |wave| to_come(wave, clock, tz)),
         past: Block::of(&seen.wave, |wave| past(wave, clock)),
         daemons: Block::of(&seen.status, |status| daemons(status, clock)),
@@ -232,7 +231,8 @@ fn audited(status: &Status, clock: &Clock) -> Option<Moment> {
 }
 
 /// The wave of local midnights: what has ended and is not closed, and what ends in a day.
-fn picture(wave: &Wave, now: Instant, tz: &TzData) -> Picture {
+fn picture(wave: &Wave, clock: &Clock, tz: &TzData) -> Picture {
+    let now = clock.now;
     let end = |zone: &str, at: Instant, orgs: i64, state: State| {
         let zone = tz.zone(zone).ok()?;
         Some(End::of(&zone, at, now, u64::try_from(orgs).unwrap_or_default(), state))
@@ -243,7 +243,7 @@ fn picture(wave: &Wave, now: Instant, tz: &TzData) -> Picture {
     let ahead = wave.to_come.iter();
     let ahead = ahead.filter_map(|one| end(&one.time_zone, one.at, one.orgs, State::Ahead));
     let wave = chart::Wave { now, ends: overdue.chain(ahead).collect() };
-    Picture::of(|width| wave.chart(width, &When::utc()))
+    Picture::of(|width| wave.chart(width, &clock.when()))
 }
 
 /// What shares a row: the instant, and the offset from UTC there.

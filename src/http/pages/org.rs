@@ -116,7 +116,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let closed = block(turns, async |look| orgs::closed(look, org, CLOSED).await).await;
     let emails = block(turns, async |look| outbox::of_org(look, org, EMAILS).await).await;
     let zone = found.as_ref().ok().and_then(|found| tz.zone(&found.org.time_zone).ok());
-    let clock = Clock::of(zone.unwrap_or_else(Zone::utc), now);
+    let clock = Clock::chosen(&call, zone.unwrap_or_else(Zone::utc), now);
     let title = found.as_ref().map_or(call.part("org"), |found| &found.org.name);
     let title = said(title);
     let whole = Whole {

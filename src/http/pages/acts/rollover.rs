@@ -203,7 +203,7 @@ impl Act for RollOver {
         if plan.nothing.is_none() {
             plan.says = says(&report, self.early);
             let table = closes(&report, |zone| {
-                Clock::of(tz.zone(zone).unwrap_or_else(|_| Zone::utc()), now)
+                Clock::chosen(call, tz.zone(zone).unwrap_or_else(|_| Zone::utc()), now)
             });
             plan.more = report.plans.len().saturating_sub(SHOWN);
             plan.tables.push(table);

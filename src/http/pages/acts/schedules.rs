@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Plan};
+use crate::billing::Zone;
 use crate::command::Command;
 use crate::http::call::{Call, Kind, Parameter};
 use crate::http::pages::clock::Clock;
 use crate::http::pages::parts::said;
 use crate::http::problem::{Code, Problem};
 use crate::http::shared::Shared;
-use crate::jobs::by_hand::{ByHand, Entered};
+use crate::jobs::by_hand::{ByHand, Done, Entered};
 use crate::jobs::catalogue::Job;
 use crate::jobs::pausing;
 use crate::store::runs::schedules::{self, Ended, Row};
@@ -52,7 +53,7 @@ async fn paused(call: &Call, job: Job) -> Result<(Option<Row>, Clock), Problem> 
     let now = crate::store::server_now(&mut turn).await?;
     let rows = schedules::all(&mut turn).await?.into_iter();
     let row = rows.filter(|row| row.job == job.name()).find(|row| row.paused_at.is_some());
-    Ok((row, Clock::utc(now)))
+    Ok((row, Clock::chosen(call, Zone::utc(), now)))
 }
 
 /// Since when a row is paused, and why.
@@ -107,8 +108,8 @@ impl Act for Pause {
         };
         match done {
             Ok(()) => {
-                let did = format!("paused {}: {}", self.job, self.reason);
-                ByHand::ended(&self.job, vec![did], None)
+                let did = vec![format!("paused {}: {}", self.job, self.reason)];
+                Done { of: self.job.clone(), did, why: Some(self.reason.clone()) }.ended(None)
             }
             Err(error) => ByHand::ended(&self.job, Vec::new(), Some(error)),
         }

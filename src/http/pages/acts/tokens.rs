@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Plan};
+use crate::billing::Zone;
 use crate::command::Command;
 use crate::http::call::{Call, Kind, Parameter};
 use crate::http::pages::clock::Clock;
@@ -60,7 +61,7 @@ impl Act for Revoke {
         if call.token.as_ref().is_some_and(|own| own.name == row.name) {
             plan.says.push("It is your own: you are logged out.".to_owned());
         }
-        let clock = Clock::utc(now);
+        let clock = Clock::chosen(call, Zone::utc(), now);
         let scopes: Vec<&str> = row.scopes.iter().copied().map(Scope::name).collect();
         let mut table = Table::new("The token", &["Scopes", "Org", "Expires", "Last used"]);
         table.row([
