@@ -3,11 +3,9 @@
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::times;
 use crate::billing::when::{relative, shown};
 use crate::billing::{Instant, Zone};
 use crate::charts::When;
-use crate::http::call::Call;
 
 /// An instant, as a page shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -35,17 +33,13 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// On which a page shows what belongs to that zone, as the reader has chosen.
-    pub(super) fn chosen(call: &Call, own: Zone, now: Instant) -> Self {
-        Self::of(times::zone(call, own), now)
-    }
-
     /// The name of its zone.
     pub(super) fn zone_name(&self) -> &str {
         self.zone.name()
     }
 
-    fn of(zone: Zone, now: Instant) -> Self {
+    /// Of a zone.
+    pub(super) fn of(zone: Zone, now: Instant) -> Self {
         Self { zone, now }
     }
 

@@ -19,10 +19,10 @@ use tokio::time::{Instant as Tick, sleep_until};
 
 use super::page;
 use crate::http::answer::{Answer, of};
+use crate::http::beat;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
 use crate::http::poller::poll;
 use crate::http::problem::Problem;
-use crate::http::pulse;
 use crate::http::shared::Shared;
 use crate::http::streams::Listening;
 use crate::store::usage::asked::Question;
@@ -81,7 +81,7 @@ async fn open(call: Call) -> Result<Answer, Problem> {
     for page in named {
         if page == ALL {
             let sees_all = call.token.as_ref().is_some_and(|token| token.org.is_none());
-            live.pulse = sees_all.then(|| pulse::feel(&call.shared));
+            live.pulse = sees_all.then(|| beat::feel(&call.shared));
         } else if live.orgs.len() < MOST
             && let Some(listening) = listen(&call, page).await?
         {

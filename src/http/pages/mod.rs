@@ -9,6 +9,7 @@
 
 mod acts;
 mod assets;
+mod button;
 mod clock;
 pub(super) mod cookie;
 mod embedded;

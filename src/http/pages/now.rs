@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::clock::{Clock, Moment};
-use super::frame::{Frame, html};
+use super::frame::html;
 use super::overview::{OF_EACH, Overview, Wave, see};
 use super::page;
 use super::parts::{Block, Cell, Found, Table, Tone, grouped};
 use super::picture::Picture;
 use super::refused::lead_to;
 use super::runs::{LATE_MS, daemons};
+use super::times;
 use crate::billing::when::millis;
 use crate::billing::{Instant, Zone};
 use crate::charts::wave::{self as chart, End, State};
@@ -87,8 +88,8 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let (config, tz) = ((around.config)(), (around.tz)());
     let read = async || see(&around.database, &shared.turns, &config, &tz).await;
     let seen = shared.overview.get(read).await?;
-    let clock = Clock::chosen(&call, Zone::utc(), seen.now);
-    let frame = Frame::of(&call, "Now".to_owned(), "now", &clock);
+    let clock = times::clock(&call, Zone::utc(), seen.now);
+    let frame = times::framed(&call, "Now".to_owned(), "now", &clock);
     html("now.html", &frame, &view(&seen, &clock, &tz))
 }
 

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::acts::Button;
+use super::button::Button;
 use super::clock::{Clock, Moment};
-use super::frame::{Frame, html};
+use super::frame::html;
 use super::overview::block;
 use super::page;
 use super::parts::{Block, Cell, Found, Table, Tone, grouped, said};
 use super::picture::Picture;
+use super::times;
 use crate::billing::{self, Instant, Quantity, Zone};
 use crate::charts::closes::{Close, Closes};
 use crate::command::Command;
@@ -116,7 +117,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let closed = block(turns, async |look| orgs::closed(look, org, CLOSED).await).await;
     let emails = block(turns, async |look| outbox::of_org(look, org, EMAILS).await).await;
     let zone = found.as_ref().ok().and_then(|found| tz.zone(&found.org.time_zone).ok());
-    let clock = Clock::chosen(&call, zone.unwrap_or_else(Zone::utc), now);
+    let clock = times::clock(&call, zone.unwrap_or_else(Zone::utc), now);
     let title = found.as_ref().map_or(call.part("org"), |found| &found.org.name);
     let title = said(title);
     let whole = Whole {
@@ -127,7 +128,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         closes: Block::of(&closed, |periods| closes(periods, &clock)),
         emails: Block::of(&emails, |emails| self::emails(emails, &clock)),
     };
-    let frame = Frame::of(&call, title, "orgs", &clock);
+    let frame = times::framed(&call, title, "orgs", &clock);
     html("org.html", &frame, &whole)
 }
 

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::clock::Clock;
-use super::frame::{Frame, html};
+use super::frame::html;
 use super::overview::block;
 use super::page;
 use super::parts::{Block, Cell, Table, Tone, Unread, said};
+use super::times;
 use crate::billing::{Instant, Zone};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
@@ -187,7 +187,8 @@ async fn shown(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
         next,
         csv: asked.href(&[("format", "csv")]),
     };
-    let frame = Frame::of(call, "Orgs".to_owned(), "orgs", &Clock::chosen(call, Zone::utc(), now));
+    let frame =
+        times::framed(call, "Orgs".to_owned(), "orgs", &times::clock(call, Zone::utc(), now));
     html("orgs.html", &frame, &view)
 }
 
@@ -263,7 +264,7 @@ fn table<'a>(
     let mut table = Table::new("Orgs", &head);
     for org in orgs {
         let zone = tz.zone(&org.time_zone).unwrap_or_else(|_| Zone::utc());
-        let clock = Clock::chosen(call, zone, now);
+        let clock = times::clock(call, zone, now);
         let end = org.current_period_end.map(Readable::value);
         let ends = match (org.parked_at, end) {
             (Some(_), _) => Cell::text("parked").tone(Tone::Bad),

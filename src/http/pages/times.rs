@@ -2,12 +2,14 @@
 //! browser keeps; tables, charts and axes obey it alike.
 
 use axum::http::{HeaderValue, Method, header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::clock::Clock;
+use super::frame::{Frame, Switch};
 use super::login::own;
 use super::refused::lead_to;
 use super::{FORM, cookie};
-use crate::billing::Zone;
+use crate::billing::{Instant, Zone};
 use crate::http::answer::Answer;
 use crate::http::call::{Access, Call, Route, Sees};
 use crate::http::problem::{Code, Problem};
@@ -68,35 +70,38 @@ impl Times {
     }
 }
 
-/// The zone in which a page shows what belongs to a zone of its own.
-pub(super) fn zone(call: &Call, own: Zone) -> Zone {
-    match Times::of(call) {
+/// The clock on which a page shows what belongs to a zone of its own.
+pub(super) fn clock(call: &Call, own: Zone, now: Instant) -> Clock {
+    let zone = match Times::of(call) {
         Times::Utc => Zone::utc(),
         Times::Org => own,
         Times::Zone(zone) => zone,
-    }
+    };
+    Clock::of(zone, now)
 }
 
-/// The switch, as a page shows it.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Switch {
-    /// The page that is shown again.
-    next: String,
-    /// What may be chosen: its value, what it says, whether it is chosen.
-    choices: Vec<(String, String, bool)>,
+/// The frame of a page for whoever is logged in, which renews itself.
+pub(super) fn framed(call: &Call, title: String, here: &'static str, clock: &Clock) -> Frame {
+    let (as_of, zone) = (Some(clock.moment(clock.now)), Some(clock.zone_name().to_owned()));
+    let times = Some(switch(call));
+    Frame { as_of, zone, times, ..still(call, title, here) }
 }
 
-impl Switch {
-    pub(super) fn of(call: &Call) -> Self {
-        let chosen = Times::of(call);
-        let choice =
-            |value: &str, text: &str| (value.to_owned(), text.to_owned(), value == chosen.name());
-        let mut choices = vec![choice(ORG, "in the org's zone"), choice(UTC, "in UTC")];
-        if let Times::Zone(zone) = &chosen {
-            choices.push(choice(zone.name(), &format!("in {}", zone.name())));
-        }
-        Self { next: call.target.clone(), choices }
+/// The frame of a page for whoever is logged in, which stays as it is.
+pub(super) fn still(call: &Call, title: String, here: &'static str) -> Frame {
+    let visitor = call.token.as_deref().map(Into::into);
+    Frame { here, visitor, may_act: call.may_act(), ..Frame::plain(title) }
+}
+
+fn switch(call: &Call) -> Switch {
+    let chosen = Times::of(call);
+    let choice =
+        |value: &str, text: &str| (value.to_owned(), text.to_owned(), value == chosen.name());
+    let mut choices = vec![choice(ORG, "in the org's zone"), choice(UTC, "in UTC")];
+    if let Times::Zone(zone) = &chosen {
+        choices.push(choice(zone.name(), &format!("in {}", zone.name())));
     }
+    Switch { next: call.target.clone(), choices }
 }
 
 /// What the form sends.

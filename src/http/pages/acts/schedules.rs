@@ -8,11 +8,12 @@ use crate::command::Command;
 use crate::http::call::{Call, Kind, Parameter};
 use crate::http::pages::clock::Clock;
 use crate::http::pages::parts::said;
+use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
 use crate::http::shared::Shared;
-use crate::jobs::by_hand::{ByHand, Done, Entered};
 use crate::jobs::catalogue::Job;
-use crate::jobs::pausing;
+use crate::jobs::{ByHand, Done, Entered};
+use crate::jobs::{pause_job, resume_job};
 use crate::store::runs::schedules::{self, Ended, Row};
 
 const JOB: &[Parameter] = &[Parameter {
@@ -53,7 +54,7 @@ async fn paused(call: &Call, job: Job) -> Result<(Option<Row>, Clock), Problem> 
     let now = crate::store::server_now(&mut turn).await?;
     let rows = schedules::all(&mut turn).await?.into_iter();
     let row = rows.filter(|row| row.job == job.name()).find(|row| row.paused_at.is_some());
-    Ok((row, Clock::chosen(call, Zone::utc(), now)))
+    Ok((row, times::clock(call, Zone::utc(), now)))
 }
 
 /// Since when a row is paused, and why.
@@ -101,7 +102,7 @@ impl Act for Pause {
 
     async fn perform(&self, shared: &Shared, _run: i64) -> Ended {
         let done = match job(&self.job) {
-            Ok(job) => pausing::pause(&shared.around.database, job, &self.reason)
+            Ok(job) => pause_job(&shared.around.database, job, &self.reason)
                 .await
                 .map_err(|error| error.to_string()),
             Err(problem) => Err(problem.detail),
@@ -146,9 +147,9 @@ impl Act for Resume {
 
     async fn perform(&self, shared: &Shared, _run: i64) -> Ended {
         let done = match job(&self.job) {
-            Ok(job) => pausing::resume(&shared.around.database, job)
-                .await
-                .map_err(|error| error.to_string()),
+            Ok(job) => {
+                resume_job(&shared.around.database, job).await.map_err(|error| error.to_string())
+            }
             Err(problem) => Err(problem.detail),
         };
         let of = self.job.as_str();

@@ -6,11 +6,11 @@ use super::{Act, Plan};
 use crate::billing::Zone;
 use crate::command::Command;
 use crate::http::call::{Call, Kind, Parameter};
-use crate::http::pages::clock::Clock;
 use crate::http::pages::parts::{Cell, Table, said};
+use crate::http::pages::times;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
-use crate::jobs::by_hand::{ByHand, Entered};
+use crate::jobs::{ByHand, Entered};
 use crate::store::runs::schedules::Ended;
 use crate::store::tokens::{self, Scope, TokenRow};
 use crate::store::{StoreError, server_now};
@@ -61,7 +61,7 @@ impl Act for Revoke {
         if call.token.as_ref().is_some_and(|own| own.name == row.name) {
             plan.says.push("It is your own: you are logged out.".to_owned());
         }
-        let clock = Clock::chosen(call, Zone::utc(), now);
+        let clock = times::clock(call, Zone::utc(), now);
         let scopes: Vec<&str> = row.scopes.iter().copied().map(Scope::name).collect();
         let mut table = Table::new("The token", &["Scopes", "Org", "Expires", "Last used"]);
         table.row([

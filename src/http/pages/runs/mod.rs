@@ -1,4 +1,6 @@
 //! `/runs`: what ran when, and what was left out?
+//!
+//! Never: a run that is left out of the picture and the lists without a word.
 
 mod picture;
 
@@ -11,18 +13,19 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
-use crate::http::pages::acts::Button;
+use crate::http::pages::button::Button;
 use crate::http::pages::clock::{Clock, Moment};
 use crate::http::pages::frame::{Frame, html};
 use crate::http::pages::overview::block;
 use crate::http::pages::page;
 use crate::http::pages::parts::{Block, Cell, Table, Tone, grouped, said};
 use crate::http::pages::picture::Picture;
+use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
-use crate::jobs::by_hand::{ByHand, Done};
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::{RunCounts, did};
 use crate::jobs::status::{Status, is_alive};
+use crate::jobs::{ByHand, Done};
 use crate::schedule::{Scheduled, due_at};
 use crate::store::runs::daemons::{self as replicas, Daemon};
 use crate::store::runs::schedules::{self, Row, Trigger};
@@ -113,7 +116,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     };
     let shared = &call.shared;
     let now = server_now(&mut *call.turn().await?).await?;
-    let clock = Clock::chosen(&call, Zone::utc(), now);
+    let clock = times::clock(&call, Zone::utc(), now);
     let days = if is_week { 7 } else { 1 };
     let since = clock.before(SignedDuration::from_hours(24 * days));
     let turns = &shared.turns;
@@ -149,7 +152,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
 }
 
 fn frame(call: &Call, title: &str, clock: &Clock) -> Frame {
-    Frame::of(call, title.to_owned(), "runs", clock)
+    times::framed(call, title.to_owned(), "runs", clock)
 }
 
 fn lanes(runs: &[Run], clock: &Clock) -> Vec<Lane> {
@@ -283,7 +286,7 @@ impl Line<'_> {
         let seed = row.map_or(0, |row| row.seed);
         let jitter = scheduled.as_ref().map(|job| job.policy.jitter).unwrap_or_default();
         let next = timetable.filter(|_| paused.is_none()).map_or_else(Vec::new, |timetable| {
-            let own = Clock::chosen(call, timetable.zone().clone(), clock.now);
+            let own = times::clock(call, timetable.zone().clone(), clock.now);
             let coming = timetable.after(clock.now).take(COMING);
             coming.map(|at| own.moment(due_at(at, jitter, seed))).collect()
         });
@@ -341,7 +344,7 @@ async fn one(call: Call) -> Result<Answer, Problem> {
     let filter = Filter { id: Some(id), ..Filter::default() };
     let run = runs::list(&mut turn, &filter, 1).await?.pop().ok_or_else(unknown)?;
     drop(turn);
-    let clock = Clock::chosen(&call, Zone::utc(), now);
+    let clock = times::clock(&call, Zone::utc(), now);
     let at = |at| Cell::at(clock.moment(at));
     let mut facts =
         vec![("Job", Cell::text(&run.job)), ("Started by", Cell::text(run.trigger.words()))];
