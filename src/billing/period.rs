@@ -146,10 +146,37 @@ impl Zone {
         at.map(Instant::from).map_err(|_| OutOfRange)
     }
 
+    /// When the clocks of this zone are moved between two instants, and which hours they show twice
+    /// or never.
+    pub fn clock_changes(&self, from: Instant, to: Instant) -> Vec<ClockChange> {
+        let following = self.rules.following(from.timestamp());
+        let within = following.take_while(|transition| transition.timestamp() <= to.timestamp());
+        let change = |at: Timestamp| {
+            let before = self.rules.to_offset(at.checked_sub(SignedDuration::from_secs(1)).ok()?);
+            let after = self.rules.to_offset(at);
+            let [old, new] = [before, after].map(|offset| offset.to_datetime(at));
+            let is_repeated = new < old;
+            let hours = if is_repeated { [new, old] } else { [old, new] };
+            let hours = hours.map(|time| time.strftime("%H:%M").to_string());
+            (old != new).then(|| ClockChange { at: at.into(), is_repeated, hours })
+        };
+        within.filter_map(|transition| change(transition.timestamp())).collect()
+    }
+
     fn next_transition(&self, at: Timestamp) -> Timestamp {
         // A gap always ends in a transition, so the fallback is never taken.
         self.rules.following(at).next().map_or(at, |transition| transition.timestamp())
     }
+}
+
+/// A moment at which the clocks of a zone are moved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClockChange {
+    pub at: Instant,
+    /// Do they show the hours twice? Otherwise never.
+    pub is_repeated: bool,
+    /// From when to when, on the wall clock: `02:00` and `03:00`.
+    pub hours: [String; 2],
 }
 
 /// An instant together with what the wall clock of a zone showed at it.

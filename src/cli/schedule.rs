@@ -7,7 +7,7 @@ use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
 use crate::billing::Instant;
 use crate::jobs::catalogue::Job;
-use crate::jobs::pausing;
+use crate::jobs::{pause_job, resume_job};
 use crate::schedule::{Scheduled, Timetable, due_at};
 use crate::store::rollover::claim::{self, ZoneBoundary};
 use crate::store::runs::schedules::{self, Row, Trigger};
@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 session.screen.show(&List { jobs, times: times.utc() })?;
             }
             Command::Resume { job } => {
-                if !pausing::resume(&session.database, *job).await? {
+                if !resume_job(&session.database, *job).await? {
                     session.screen.note(&format!("{job} is not paused"));
                 }
                 let jobs = of(*job, views(session, &rows(session).await?)?);
@@ -103,7 +103,7 @@ async fn pause(session: &Session, job: Job, reason: &str) -> Result<(), Failure>
     if reason.trim().is_empty() {
         return Err(Failure::usage("--reason must not be empty"));
     }
-    Ok(pausing::pause(&session.database, job, reason).await?)
+    Ok(pause_job(&session.database, job, reason).await?)
 }
 
 /// How a job stands.

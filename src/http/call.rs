@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::{Schema, SchemaGenerator};
@@ -146,6 +147,8 @@ pub(super) struct Call {
     pub(super) upgrade: Option<Upgrade>,
     /// The address that it came from; `None`: the socket.
     pub(super) client: Option<IpAddr>,
+    /// Path and query, as they came.
+    pub(super) target: String,
     path: HashMap<String, String>,
     query: Vec<(String, String)>,
 }
@@ -213,7 +216,8 @@ async fn work(
         };
         let body = if route.bodies.is_empty() { Bytes::new() } else { read(&shared, body).await? };
         let headers = parts.headers;
-        let call = Call { shared, token, headers, body, upgrade, client, path, query };
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+        let call = Call { shared, token, headers, body, upgrade, client, target, path, query };
         (route.handler)(call).await
     };
     let mut answer = answered.await.unwrap_or_else(|problem| refusal(route, &problem, id));

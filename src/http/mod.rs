@@ -12,6 +12,7 @@
 
 mod access;
 mod answer;
+mod beat;
 mod call;
 mod card;
 mod customer;

@@ -41,8 +41,7 @@ impl ByHand {
 
     /// What was done, of which org, job, token or email, and what became of it.
     pub fn ended(of: &str, did: Vec<String>, error: Option<String>) -> Ended {
-        let done = Done { of: of.to_owned(), did };
-        Ended { counts: serde_json::to_string(&done).ok(), error }
+        Done { of: of.to_owned(), did, why: None }.ended(error)
     }
 }
 
@@ -61,9 +60,17 @@ pub struct Done {
     pub of: String,
     /// What was done, for people.
     pub did: Vec<String>,
+    /// Why, where a reason was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl Done {
+    /// The end of a run that did this.
+    pub fn ended(&self, error: Option<String>) -> Ended {
+        Ended { counts: serde_json::to_string(self).ok(), error }
+    }
+
     /// Of a run of the ledger; `None` for one of a job.
     pub fn of(run: &Run) -> Option<Self> {
         ByHand::from_str(&run.job).ok()?;

@@ -4,7 +4,7 @@
 
 pub mod alerts;
 mod batches;
-pub mod by_hand;
+mod by_hand;
 pub mod catalogue;
 pub mod cells;
 mod checks;
@@ -23,7 +23,7 @@ mod outlook;
 pub mod pace;
 mod pack_entries;
 mod parking;
-pub mod pausing;
+mod pausing;
 pub mod refund;
 pub mod retention;
 pub mod roles;
@@ -37,4 +37,6 @@ pub mod usage;
 pub mod zones;
 
 pub use batches::Left;
+pub use by_hand::{ByHand, Done, Entered};
 pub use ledger::{Entry, ended};
+pub use pausing::{pause_job, resume_job};

@@ -9,7 +9,7 @@ use crate::store::{Database, StoreError};
 ///
 /// # Errors
 /// [`StoreError::Invalid`] without a reason.
-pub async fn pause(database: &Database, job: Job, reason: &str) -> Result<(), StoreError> {
+pub async fn pause_job(database: &Database, job: Job, reason: &str) -> Result<(), StoreError> {
     if reason.trim().is_empty() {
         return Err(StoreError::Invalid("the reason must not be empty".to_owned()));
     }
@@ -27,6 +27,6 @@ pub async fn pause(database: &Database, job: Job, reason: &str) -> Result<(), St
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
-pub async fn resume(database: &Database, job: Job) -> Result<bool, StoreError> {
+pub async fn resume_job(database: &Database, job: Job) -> Result<bool, StoreError> {
     schedules::resume(&mut *database.connection().await?, job.name()).await
 }

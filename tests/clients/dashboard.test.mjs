@@ -10,9 +10,9 @@ import axe from 'axe-core'
 import { chromium } from 'playwright-core'
 
 const folder = join(import.meta.dirname, 'dashboard')
-const pages = { now: '/', orgs: '/orgs', found: '/orgs?q=e', org: '/orgs/cedar', usage: '/usage', drift: '/drift', emails: '/emails', sent: '/emails?state=sent', system: '/system', runs: '/runs', week: '/runs?span=week', none: '/orgs/nobody' }
+const pages = { now: '/', orgs: '/orgs', found: '/orgs?q=e', org: '/orgs/cedar', usage: '/usage', drift: '/drift', emails: '/emails', sent: '/emails?state=sent', system: '/system', runs: '/runs', week: '/runs?span=week', act: '/act/rollover?org=cedar&early=true', pause: '/act/pause?job=retention', none: '/orgs/nobody' }
 
-let address, browser, config, daemon
+let address, browser, chief, config, daemon
 
 /** A port that nobody listens on now. */
 function freePort() {
@@ -57,8 +57,9 @@ test.before(async () => {
   const port = await freePort()
   address = `http://127.0.0.1:${port}`
   config = join(folder, 'periodd.toml')
-  writeFileSync(config, `[http]\nenabled = true\nlisten = "127.0.0.1:${port}"\n[mail]\ntransport = "directory"\ndirectory = "${folder}/mail"\n`)
+  writeFileSync(config, `[http]\nenabled = true\nactions = true\nlisten = "127.0.0.1:${port}"\n[mail]\ntransport = "directory"\ndirectory = "${folder}/mail"\n`)
   await start()
+  chief = periodd('tokens', 'add', 'chief', '--scope', 'read', '--scope', 'admin').trim()
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] })
 })
 test.after(async () => {
@@ -83,13 +84,21 @@ async function logIn(page) {
   await page.getByRole('button', { name: 'Log out' }).waitFor()
 }
 
+/** With a token that may act, which a link does not. */
+async function logInToAct(page) {
+  await page.goto(`${address}/login`)
+  await page.getByLabel('Or paste a token with the scope read').fill(chief)
+  await page.getByRole('button', { name: 'Log in' }).click()
+  await page.getByRole('button', { name: 'Log out' }).waitFor()
+}
+
 for (const javaScriptEnabled of [true, false]) {
   for (const colorScheme of ['light', 'dark']) {
     for (const width of [375, 768, 1440]) {
       const place = `${width} px, ${colorScheme}, ${javaScriptEnabled ? 'with' : 'without'} a script`
       test(place, async () => {
         const { context, page, said } = await visitor({ javaScriptEnabled, colorScheme, viewport: { width, height: 900 } })
-        await logIn(page)
+        await logInToAct(page)
         for (const [name, path] of Object.entries(pages)) {
           said.length = 0
           const answer = await page.goto(address + path)
@@ -183,13 +192,17 @@ test('what the script does: keys, times, copying, figures that renew themselves'
   const time = page.locator('#period time').first()
   const asShown = await time.innerText()
   assert.match(asShown, /^\d{4}-\d{2}-01 00:00 EES?T$/)
-  await page.getByLabel('Times').selectOption('own')
-  assert.match(await time.innerText(), /(GMT|UTC)\+5:30|IST/)
+  const isIn = (zone) => until(async () => zone.test(await time.innerText()), `the page is in ${zone}`)
+  await page.getByLabel('Times').selectOption(await page.locator('#times option').last().getAttribute('value'))
+  await isIn(/ IST$/)
+  await page.goto(`${address}/runs`)
+  assert.match(await page.locator('#as-of').innerText(), / IST \(Asia\/(Kolkata|Calcutta)\)$/)
   await page.goto(`${address}/orgs/cedar`)
-  assert.match(await time.innerText(), /(GMT|UTC)\+5:30|IST/)
+  assert.match(await time.innerText(), / IST$/)
   await page.getByLabel('Times').selectOption('utc')
-  assert.match(await time.innerText(), /UTC$/)
-  await page.getByLabel('Times').selectOption('')
+  await isIn(/ UTC$/)
+  await page.getByLabel('Times').selectOption('org')
+  await isIn(/ EES?T$/)
   assert.equal(await time.innerText(), asShown)
 
   await page.getByRole('button', { name: /^Copy: .*explain cedar$/ }).click()
@@ -215,6 +228,20 @@ test('what the script does: keys, times, copying, figures that renew themselves'
   await start()
   await until(async () => /^Live\./.test(await page.locator('#as-of').innerText()), 'it is live again')
   assert.deepEqual(said.filter((text) => !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|status of 503/.test(text)), [])
+  await context.close()
+})
+
+test('times on another clock, without a script', async () => {
+  const { context, page, said } = await visitor({ javaScriptEnabled: false, viewport: { width: 1440, height: 900 } })
+  await logIn(page)
+  await page.goto(`${address}/orgs/cedar`)
+  const time = page.locator('#period time').first()
+  assert.match(await time.innerText(), / EES?T$/)
+  await page.getByLabel('Times').selectOption('utc')
+  await page.getByRole('button', { name: 'Show' }).click()
+  assert.equal(page.url(), `${address}/orgs/cedar`)
+  assert.match(await time.innerText(), / UTC$/)
+  assert.deepEqual(said, [])
   await context.close()
 })
 

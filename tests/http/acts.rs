@@ -119,7 +119,7 @@ async fn no_form_acts_for_whoever_may_not() {
     let before = world(&served).await;
     let mut acts = 0;
     for (method, path, who) in pages(&served).await {
-        if method != "POST" || ["/login", "/logout"].contains(&path.as_str()) {
+        if method != "POST" || ["/login", "/logout", "/times"].contains(&path.as_str()) {
             continue;
         }
         acts += 1;
@@ -246,6 +246,8 @@ async fn each_action_does_what_its_page_said() {
     assert!(page.contains("paused retention: a move"), "{page}");
     let why = "select pause_reason from periodd_schedules where job = 'retention'";
     assert_eq!(is(why).await, "a move");
+    let page = admin.page("/runs").await;
+    assert!(page.contains(" by all: a move") && page.contains("/act/resume?job=retention"));
     let page = done(admin, "/act/resume?job=retention", "").await;
     assert!(page.contains("resumed retention"), "{page}");
     let paused = "select count(*)::text from periodd_schedules

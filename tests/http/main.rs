@@ -22,6 +22,7 @@ mod served;
 mod socket;
 mod stream;
 mod sync;
+mod times;
 mod tokens;
 mod unsubscribe;
 

@@ -410,8 +410,8 @@ async fn a_block_that_cannot_be_read_says_so_and_the_page_stands() {
         ("periodd_drift", "/", 6, "1 org in 1 zone."),
         ("periodd_outbox", "/", 5, "1 org in 1 zone."),
         ("organizations", "/", 7, "How many orgs there are is not known."),
-        ("periodd_runs", "/runs", 1, "Every minute."),
-        ("periodd_schedules", "/runs", 1, "did not run"),
+        ("periodd_runs", "/runs", 2, "Every minute."),
+        ("periodd_schedules", "/runs", 2, "did not run"),
         ("organizations", "/orgs", 1, "tier"),
         ("subscription_tiers", "/orgs", 1, "acme"),
         ("organizations", "/orgs?q=acme", 2, "Slug, name, id"),
@@ -536,6 +536,8 @@ async fn runs_are_listed_by_what_became_of_them() {
         "1 skipped",
         "skipped: paused",
         "moving",
+        "Runs of the last 24 hours",
+        "No daemon has ever run on this database.",
     ] {
         assert!(page.contains(text), "{text}: {page}");
     }

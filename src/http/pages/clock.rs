@@ -1,5 +1,4 @@
-//! Times as pages show them: on one clock, with the time from now beside it. The script can show
-//! each on another clock, by the instant that stands with it.
+//! Times as pages show them: on one clock, with the time from now beside it.
 
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -34,12 +33,12 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Of what belongs to no org.
-    pub(super) fn utc(now: Instant) -> Self {
-        Self::of(Zone::utc(), now)
+    /// The name of its zone.
+    pub(super) fn zone_name(&self) -> &str {
+        self.zone.name()
     }
 
-    /// Of an org.
+    /// Of a zone.
     pub(super) fn of(zone: Zone, now: Instant) -> Self {
         Self { zone, now }
     }

@@ -19,11 +19,14 @@ const LOCAL_NAME: &str = "periodd";
 
 /// The secret of the session that a browser shows.
 pub(in crate::http) fn session(headers: &HeaderMap) -> Option<Secret> {
-    let name = name(headers);
+    Secret::read(value(headers, &name(headers))?)
+}
+
+/// What a browser keeps under that name.
+pub(super) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|one| one.split_once('='));
-    let (_, value) = pairs.find(|(known, _)| known.trim() == name)?;
-    Secret::read(value.trim())
+    pairs.find(|(known, _)| known.trim() == name).map(|(_, value)| value.trim())
 }
 
 /// What a browser of this machine shows for a session, where a host has no port.

@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use super::clock::Clock;
 use super::days::Days;
-use super::frame::{Frame, html};
+use super::frame::html;
 use super::overview::block;
 use super::page;
 use super::parts::{Block, Cell, Table, Tone, grouped};
+use super::times;
+use crate::billing::Zone;
 use crate::billing::when::millis;
 use crate::command::Command;
 use crate::http::answer::Answer;
@@ -18,7 +20,6 @@ use crate::jobs::counts::{RunCounts, SyncCounts};
 use crate::store::reports::drift::{self, Drifting, Place, Repair};
 use crate::store::reports::overview::{MOST, Repairs, repairs};
 use crate::store::runs::{self, Filter, Outcome, Run};
-use crate::store::server_now;
 use crate::text::url_part;
 
 /// The routes of this file.
@@ -51,8 +52,8 @@ struct Drift {
 
 async fn show(call: Call) -> Result<Answer, Problem> {
     let turns = &call.shared.turns;
-    let now = server_now(&mut *call.turn().await?).await?;
-    let clock = Clock::utc(now);
+    let now = call.shared.now().await?;
+    let clock = times::clock(&call, Zone::utc(), now);
     let days = Days::until(now, DAYS);
     let since = days.boundaries.first().copied().unwrap_or(now);
     let sum = block(turns, async |look| repairs(look, since).await).await;
@@ -71,12 +72,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         look: Command::periodd(["sync", "--full", "--check"]).to_string(),
         list: Command::periodd(["drift", "list", "--since", "yesterday"]).to_string(),
     };
-    let frame = Frame {
-        title: "Drift".to_owned(),
-        here: "drift",
-        visitor: call.token.as_deref().map(Into::into),
-        as_of: Some(clock.moment(now)),
-    };
+    let frame = times::framed(&call, "Drift".to_owned(), "drift", &clock);
     html("drift.html", &frame, &view)
 }
 

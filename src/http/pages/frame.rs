@@ -8,10 +8,9 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::clock::{Clock, Moment};
+use super::clock::Moment;
 use super::embedded::{ICON, SCRIPT, STYLE, path};
 use crate::http::answer::{Answer, of};
-use crate::http::call::Call;
 use crate::http::problem::{Code, Problem};
 use crate::store::tokens::Token;
 
@@ -76,6 +75,15 @@ impl From<&Token> for Visitor {
     }
 }
 
+/// The switch of a page's times, as it is shown.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Switch {
+    /// The page that is shown again.
+    pub(super) next: String,
+    /// What may be chosen: its value, what it says, whether it is chosen.
+    pub(super) choices: Vec<(String, String, bool)>,
+}
+
 /// What stands around a page.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Frame {
@@ -86,26 +94,26 @@ pub(super) struct Frame {
     pub(super) visitor: Option<Visitor>,
     /// Of when the figures are; such a page renews itself where scripts run.
     pub(super) as_of: Option<Moment>,
+    /// The zone of its times.
+    pub(super) zone: Option<String>,
+    /// The switch of its times.
+    pub(super) times: Option<Switch>,
     /// May whoever looks act?
     pub(super) may_act: bool,
 }
 
 impl Frame {
-    /// Of a page for whoever is logged in, which renews itself.
-    pub(super) fn of(call: &Call, title: String, here: &'static str, clock: &Clock) -> Self {
-        let as_of = Some(clock.moment(clock.now));
-        Self { as_of, ..Self::still(call, title, here) }
-    }
-
-    /// Of a page for whoever is logged in, which stays as it is.
-    pub(super) fn still(call: &Call, title: String, here: &'static str) -> Self {
-        let visitor = call.token.as_deref().map(Into::into);
-        Self { here, visitor, may_act: call.may_act(), ..Self::plain(title) }
-    }
-
     /// Of a page for everybody.
     pub(super) fn plain(title: String) -> Self {
-        Self { title, here: "", visitor: None, as_of: None, may_act: false }
+        Self {
+            title,
+            here: "",
+            visitor: None,
+            as_of: None,
+            zone: None,
+            times: None,
+            may_act: false,
+        }
     }
 }
 

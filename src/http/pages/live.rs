@@ -11,18 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use futures_util::future::{pending, select_all};
 use futures_util::stream;
 use tokio::sync::watch;
 use tokio::time::{Instant as Tick, sleep_until};
 
-use super::page;
 use crate::http::answer::{Answer, of};
-use crate::http::call::{Call, Kind, Parameter, Route, Sees};
+use crate::http::beat;
+use crate::http::call::{Access, Call, Kind, Parameter, Route, Sees};
 use crate::http::poller::poll;
 use crate::http::problem::Problem;
-use crate::http::pulse;
 use crate::http::shared::Shared;
 use crate::http::streams::Listening;
 use crate::store::usage::asked::Question;
@@ -30,15 +29,17 @@ use crate::store::usage::watched;
 
 /// The route of this file.
 pub(super) const ROUTES: [Route; 1] = [Route {
+    method: Method::GET,
+    path: "/live",
+    access: Access::Page(Sees::One),
+    summary: "Which of these pages have changed, as server-sent events: `live` with those that are \
+              watched, then `changed` with one.",
+    parameters: &[Parameter::optional("pages", "Slugs of orgs, or `all`.", "acme,all", Kind::Text)],
+    bodies: &[],
+    answer: None,
     media_types: &["text/event-stream"],
-    ..page(
-        "/live",
-        Sees::One,
-        "Which of these pages have changed, as server-sent events: `live` with those that are \
-         watched, then `changed` with one.",
-        &[Parameter::optional("pages", "Slugs of orgs, or `all`.", "acme,all", Kind::Text)],
-        |call| Box::pin(open(call)),
-    )
+    problems: &[],
+    handler: |call| Box::pin(open(call)),
 }];
 
 /// What stands for the pages of all orgs.
@@ -84,7 +85,7 @@ async fn open(call: Call) -> Result<Answer, Problem> {
     for page in named {
         if page == ALL {
             let sees_all = call.token.as_ref().is_some_and(|token| token.org.is_none());
-            live.pulse = sees_all.then(|| pulse::feel(&call.shared));
+            live.pulse = sees_all.then(|| beat::feel(&call.shared));
         } else if live.orgs.len() < MOST
             && let Some(listening) = listen(&call, page).await?
         {

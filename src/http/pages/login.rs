@@ -88,7 +88,7 @@ struct Sent {
 }
 
 /// A page of ours: nobody is led elsewhere by a link to the login page.
-fn own(next: &str) -> String {
+pub(super) fn own(next: &str) -> String {
     let is_own = next.starts_with('/')
         && !next.starts_with("//")
         && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');

@@ -9,6 +9,7 @@
 
 mod acts;
 mod assets;
+mod button;
 mod clock;
 pub(super) mod cookie;
 mod days;
@@ -29,6 +30,7 @@ mod picture;
 pub(super) mod refused;
 mod runs;
 mod system;
+mod times;
 mod usage;
 
 use axum::http::Method;
@@ -52,6 +54,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(drift::ROUTES);
     routes.extend(emails::ROUTES);
     routes.extend(system::ROUTES);
+    routes.extend(times::ROUTES);
     routes.extend(login::ROUTES);
     routes.extend(assets::ROUTES);
     routes

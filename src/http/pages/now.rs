@@ -1,21 +1,22 @@
 //! `/`: is everything all right, and what comes next?
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::clock::{Clock, Moment};
-use super::frame::{Frame, html};
+use super::frame::html;
 use super::overview::{AHEAD, Inbox, OF_EACH, Overview, Wave, see};
 use super::page;
 use super::parts::{Block, Cell, Found, Table, Tone, grouped, said};
 use super::picture::Picture;
 use super::refused::lead_to;
 use super::runs::{LATE_MS, daemons};
-use crate::billing::Instant;
+use super::times;
 use crate::billing::when::millis;
-use crate::charts::When;
+use crate::billing::{Instant, Zone};
 use crate::charts::lateness::{Boundary, Lateness};
 use crate::charts::tenths::Tenths;
 use crate::charts::wave::{self as chart, End, State};
@@ -23,6 +24,7 @@ use crate::command::Command;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Route, Sees};
 use crate::http::problem::Problem;
+use crate::http::shared::Shared;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::finding::Severity;
@@ -95,20 +97,24 @@ struct Line {
     oldest: Option<String>,
 }
 
-async fn show(call: Call) -> Result<Answer, Problem> {
-    if let Some(org) = call.token.as_ref().and_then(|token| token.org) {
-        return Ok(lead_to(&format!("/orgs/{org}")));
-    }
-    let shared = &call.shared;
+/// What pages show of all orgs, read once for everybody.
+pub(super) async fn seen(shared: &Shared) -> Result<Arc<Overview>, Problem> {
     let around = &shared.around;
     let (config, tz) = ((around.config)(), (around.tz)());
     let read = async || {
         let now = shared.now().await?;
         Ok(see(&around.database, &shared.turns, &config, &tz, now).await)
     };
-    let seen = shared.overview.get(read).await?;
-    let clock = Clock::utc(seen.now);
-    let frame = Frame::of(&call, "Now".to_owned(), "now", &clock);
+    shared.overview.get(read).await
+}
+
+async fn show(call: Call) -> Result<Answer, Problem> {
+    if let Some(org) = call.token.as_ref().and_then(|token| token.org) {
+        return Ok(lead_to(&format!("/orgs/{org}")));
+    }
+    let (seen, tz) = (seen(&call.shared).await?, (call.shared.around.tz)());
+    let clock = times::clock(&call, Zone::utc(), seen.now);
+    let frame = times::framed(&call, "Now".to_owned(), "now", &clock);
     html("now.html", &frame, &view(&seen, &clock, &tz))
 }
 
@@ -130,10 +136,10 @@ fn view(seen: &Overview, clock: &Clock, tz: &TzData) -> Now {
         pending: Block::of(&seen.status, |status| pending(status, clock)),
         repaired: Block::of(&seen.repairs, |repairs| repaired(*repairs, clock)),
         audited: Block::of(&seen.status, |status| audited(status, clock)),
-        wave: Block::of(&seen.wave, |wave| picture(wave, seen.now, tz)),
+        wave: Block::of(&seen.wave, |wave| picture(wave, clock, tz)),
         to_come: Block::of(&seen.wave, |wave| to_come(wave, clock, tz)),
         past: Block::of(&seen.wave, |wave| past(wave, clock)),
-        lateness: Block::of(&seen.boundaries, |runs| lateness(runs, seen.now)),
+        lateness: Block::of(&seen.boundaries, |runs| lateness(runs, clock)),
         allowance: Block::of(&seen.kept, |kept| allowance(kept, clock)),
         inbox: Block::of(&seen.inbox, |inbox| to_inbox(inbox, seen.status.as_ref().ok())),
         daemons: Block::of(&seen.status, |status| daemons(status, clock)),
@@ -149,7 +155,8 @@ fn alone(status: &Status, clock: &Clock) -> Option<Moment> {
 }
 
 /// How late rollovers were at the ends of periods, within a day.
-fn lateness(runs: &[Run], now: Instant) -> Option<Picture> {
+fn lateness(runs: &[Run], clock: &Clock) -> Option<Picture> {
+    let now = clock.now;
     let boundary = |run: &Run| {
         let (at, closed) = (run.occurrence?, closed(run)?);
         let late = run.finished_at?.since(at);
@@ -160,7 +167,7 @@ fn lateness(runs: &[Run], now: Instant) -> Option<Picture> {
     let promised = SignedDuration::from_millis(LATE_MS);
     let chart = Lateness { from, now, boundaries, promised };
     let is_empty = chart.boundaries.is_empty();
-    (!is_empty).then(|| Picture::of(|width| chart.chart(width, &When::utc())))
+    (!is_empty).then(|| Picture::of(|width| chart.chart(width, &clock.when())))
 }
 
 fn allowance(kept: &[Kept], clock: &Clock) -> Option<Allowance> {
@@ -309,7 +316,8 @@ fn audited(status: &Status, clock: &Clock) -> Option<Moment> {
 }
 
 /// The wave of local midnights: what has ended and is not closed, and what ends in a day.
-fn picture(wave: &Wave, now: Instant, tz: &TzData) -> Picture {
+fn picture(wave: &Wave, clock: &Clock, tz: &TzData) -> Picture {
+    let now = clock.now;
     let end = |zone: &str, at: Instant, orgs: i64, state: State| {
         let zone = tz.zone(zone).ok()?;
         Some(End::of(&zone, at, now, u64::try_from(orgs).unwrap_or_default(), state))
@@ -320,7 +328,7 @@ fn picture(wave: &Wave, now: Instant, tz: &TzData) -> Picture {
     let ahead = wave.to_come.iter();
     let ahead = ahead.filter_map(|one| end(&one.time_zone, one.at, one.orgs, State::Ahead));
     let wave = chart::Wave { now, ends: overdue.chain(ahead).collect() };
-    Picture::of(|width| wave.chart(width, &When::utc()))
+    Picture::of(|width| wave.chart(width, &clock.when()))
 }
 
 /// What shares a row: the instant, and the offset from UTC there.

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::clock::Clock;
-use super::frame::{Frame, html};
+use super::frame::html;
 use super::overview::block;
 use super::page;
 use super::parts::{Block, Cell, Table, Tone, Unread, said};
+use super::times;
 use crate::billing::{Instant, Zone};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
@@ -18,7 +18,6 @@ use crate::store::Readable;
 use crate::store::orgs::{self, Filter, OrgView, settings};
 use crate::store::reports::explain;
 use crate::text::url_part;
-use crate::tz::TzData;
 
 const PARAMETERS: [Parameter; 7] = [
     Parameter::optional(
@@ -148,7 +147,6 @@ async fn list(call: Call) -> Result<Answer, Problem> {
 async fn shown(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
     let turns = &call.shared.turns;
     let now = call.shared.now().await?;
-    let tz = (call.shared.around.tz)();
     let after = call.parameter("after").map(str::to_owned);
     let tiers = block(turns, settings::tiers).await;
     let (found, named) = match &asked.typed {
@@ -175,7 +173,7 @@ async fn shown(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
     let kept = kept.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let table = |orgs: &Vec<OrgView>, but: &[Uuid]| {
         let orgs = orgs.iter().take(SHOWN).filter(|org| !but.contains(&org.id));
-        table(orgs, asked, &tz, now)
+        table(call, orgs, asked, now)
     };
     let known: Vec<Uuid> = found.iter().flatten().map(|org| org.id).collect();
     let view = Orgs {
@@ -189,7 +187,8 @@ async fn shown(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
         next,
         csv: asked.href(&[("format", "csv")]),
     };
-    let frame = Frame::of(call, "Orgs".to_owned(), "orgs", &Clock::utc(now));
+    let frame =
+        times::framed(call, "Orgs".to_owned(), "orgs", &times::clock(call, Zone::utc(), now));
     html("orgs.html", &frame, &view)
 }
 
@@ -255,16 +254,17 @@ fn of_tiers(asked: &Asked, tiers: &[String]) -> Vec<Choice> {
 }
 
 fn table<'a>(
+    call: &Call,
     orgs: impl Iterator<Item = &'a OrgView>,
     asked: &Asked,
-    tz: &TzData,
     now: Instant,
 ) -> Table {
+    let tz = (call.shared.around.tz)();
     let head = ["Org", "Name", "Tier", "Time zone", "Period ends", "From now", "Closed periods#"];
     let mut table = Table::new("Orgs", &head);
     for org in orgs {
         let zone = tz.zone(&org.time_zone).unwrap_or_else(|_| Zone::utc());
-        let clock = Clock::of(zone, now);
+        let clock = times::clock(call, zone, now);
         let end = org.current_period_end.map(Readable::value);
         let ends = match (org.parked_at, end) {
             (Some(_), _) => Cell::text("parked").tone(Tone::Bad),

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use super::acts::Button;
+use super::button::Button;
 use super::clock::Moment;
 use crate::command::Commands;
 use crate::jobs::finding::{Finding, Mend, Severity};

@@ -4,11 +4,14 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::clock::{Clock, Moment};
-use super::frame::{Frame, html};
-use super::overview::{block, see};
+use super::frame::html;
+use super::now::seen;
+use super::overview::block;
 use super::page;
 use super::parts::{Block, Cell, Table, Tone, Unread, grouped, said};
 use super::runs::daemons;
+use super::times;
+use crate::billing::Zone;
 use crate::billing::clock::Judged;
 use crate::billing::when::millis;
 use crate::command::Command;
@@ -65,9 +68,8 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let shared = &call.shared;
     let around = &shared.around;
     let (config, tz) = ((around.config)(), (around.tz)());
-    let read = async || see(&around.database, &shared.turns, &config, &tz).await;
-    let seen = shared.overview.get(read).await?;
-    let clock = Clock::utc(seen.now);
+    let seen = seen(shared).await?;
+    let clock = times::clock(&call, Zone::utc(), seen.now);
     let turns = &shared.turns;
     let zone_facts = block(turns, zones).await;
     let most = i64::try_from(TOKENS).unwrap_or(i64::MAX);
@@ -99,12 +101,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         tokens: Block::of(&listed, |tokens| of_tokens(tokens, &clock)),
         more_tokens: listed.as_ref().is_ok_and(|tokens| tokens.len() > TOKENS),
     };
-    let frame = Frame {
-        title: "System".to_owned(),
-        here: "system",
-        visitor: call.token.as_deref().map(Into::into),
-        as_of: Some(clock.moment(seen.now)),
-    };
+    let frame = times::framed(&call, "System".to_owned(), "system", &clock);
     html("system.html", &frame, &view)
 }
 

@@ -11,8 +11,8 @@ use crate::http::pages::parts::grouped;
 use crate::http::problem::Problem;
 use crate::http::settings::{of_sync, sync_request};
 use crate::http::shared::Shared;
-use crate::jobs::by_hand::{ByHand, Entered};
 use crate::jobs::sync::{self, Request, SyncReport};
+use crate::jobs::{ByHand, Entered};
 use crate::store::runs::schedules::Ended;
 
 /// Wrong values that the ledger keeps.

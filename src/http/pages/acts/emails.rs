@@ -9,9 +9,9 @@ use crate::http::call::{Call, Kind, Parameter};
 use crate::http::pages::parts::{Cell, Table, said, sentence};
 use crate::http::problem::{Code, Problem};
 use crate::http::shared::Shared;
-use crate::jobs::by_hand::{ByHand, Entered};
 use crate::jobs::counts::{DeliverCounts, RunCounts};
 use crate::jobs::deliver::{self, Foreseen, Mailer, Request, Which};
+use crate::jobs::{ByHand, Entered};
 use crate::store::runs::schedules::Ended;
 
 /// Which email is sent again.

@@ -6,7 +6,6 @@
 //!
 //! Never: an act without a plan that was shown; a rule that the command does not have.
 
-mod button;
 mod check;
 mod emails;
 mod plan;
@@ -25,16 +24,16 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::FORM;
-use super::frame::{Frame, html};
+use super::frame::html;
 use super::refused::lead_to;
 use crate::http::answer::Answer;
 use crate::http::call::{Access, Call, Parameter, Route};
+use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
 use crate::http::shared::Shared;
-use crate::jobs::by_hand::Entered;
+use crate::jobs::Entered;
 use crate::jobs::{self, Entry};
 use crate::store::runs::schedules::Ended;
-pub(super) use button::Button;
 use plan::Plan;
 
 /// So long an action is waited for: one that is at work, and the one that was asked for. The page
@@ -123,7 +122,7 @@ fn page<A: Act>(
     plan: &Plan,
     notice: Option<(StatusCode, &str)>,
 ) -> Result<Answer, Problem> {
-    let frame = Frame::still(call, act.heading(), "");
+    let frame = times::still(call, act.heading(), "");
     let (heading, fields) = (act.heading(), plan::fields(act));
     let said = notice.map(|(_, notice)| notice);
     let shown = Shown { heading, path: A::PATH, fields, plan, notice: said };

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::Act;
-use super::button::Button;
 use crate::command::Command;
+use crate::http::pages::button::Button;
 use crate::http::pages::parts::Table;
 use crate::http::problem::{Code, Problem};
 

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::button::Button;
 use super::{Act, Plan};
 use crate::billing::rollover::{Close, ClosedUsage};
 use crate::billing::{self, Instant, Quantity, Zone};
 use crate::command::Command;
 use crate::http::call::{Call, Kind, Parameter};
+use crate::http::pages::button::Button;
 use crate::http::pages::clock::Clock;
 use crate::http::pages::parts::{Cell, Table, Tone, grouped, sentence};
+use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
 use crate::http::settings::of_sync;
 use crate::http::shared::Shared;
 use crate::jobs;
-use crate::jobs::by_hand::Entered;
+use crate::jobs::Entered;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::rollover::{self, Request, RolloverReport, Scope};
@@ -203,7 +204,7 @@ impl Act for RollOver {
         if plan.nothing.is_none() {
             plan.says = says(&report, self.early);
             let table = closes(&report, |zone| {
-                Clock::of(tz.zone(zone).unwrap_or_else(|_| Zone::utc()), now)
+                times::clock(call, tz.zone(zone).unwrap_or_else(|_| Zone::utc()), now)
             });
             plan.more = report.plans.len().saturating_sub(SHOWN);
             plan.tables.push(table);

@@ -3,15 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Plan};
+use crate::billing::Zone;
 use crate::command::Command;
 use crate::http::call::{Call, Kind, Parameter};
 use crate::http::pages::clock::Clock;
 use crate::http::pages::parts::said;
+use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
 use crate::http::shared::Shared;
-use crate::jobs::by_hand::{ByHand, Entered};
 use crate::jobs::catalogue::Job;
-use crate::jobs::pausing;
+use crate::jobs::{ByHand, Done, Entered};
+use crate::jobs::{pause_job, resume_job};
 use crate::store::runs::schedules::{self, Ended, Row};
 
 const JOB: &[Parameter] = &[Parameter {
@@ -48,11 +50,11 @@ fn job(name: &str) -> Result<Job, Problem> {
 
 /// How the schedule of a job stands: its row that is paused, if any is.
 async fn paused(call: &Call, job: Job) -> Result<(Option<Row>, Clock), Problem> {
+    let now = call.shared.now().await?;
     let mut turn = call.turn().await?;
-    let now = crate::store::server_now(&mut turn).await?;
     let rows = schedules::all(&mut turn).await?.into_iter();
     let row = rows.filter(|row| row.job == job.name()).find(|row| row.paused_at.is_some());
-    Ok((row, Clock::utc(now)))
+    Ok((row, times::clock(call, Zone::utc(), now)))
 }
 
 /// Since when a row is paused, and why.
@@ -100,15 +102,15 @@ impl Act for Pause {
 
     async fn perform(&self, shared: &Shared, _run: i64) -> Ended {
         let done = match job(&self.job) {
-            Ok(job) => pausing::pause(&shared.around.database, job, &self.reason)
+            Ok(job) => pause_job(&shared.around.database, job, &self.reason)
                 .await
                 .map_err(|error| error.to_string()),
             Err(problem) => Err(problem.detail),
         };
         match done {
             Ok(()) => {
-                let did = format!("paused {}: {}", self.job, self.reason);
-                ByHand::ended(&self.job, vec![did], None)
+                let did = vec![format!("paused {}: {}", self.job, self.reason)];
+                Done { of: self.job.clone(), did, why: Some(self.reason.clone()) }.ended(None)
             }
             Err(error) => ByHand::ended(&self.job, Vec::new(), Some(error)),
         }
@@ -145,9 +147,9 @@ impl Act for Resume {
 
     async fn perform(&self, shared: &Shared, _run: i64) -> Ended {
         let done = match job(&self.job) {
-            Ok(job) => pausing::resume(&shared.around.database, job)
-                .await
-                .map_err(|error| error.to_string()),
+            Ok(job) => {
+                resume_job(&shared.around.database, job).await.map_err(|error| error.to_string())
+            }
             Err(problem) => Err(problem.detail),
         };
         let of = self.job.as_str();

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::button::Button;
 use super::{Act, Plan};
 use crate::billing::Quantity;
 use crate::command::Command;
 use crate::http::call::{Call, Kind, Parameter};
+use crate::http::pages::button::Button;
 use crate::http::pages::parts::{Cell, Table, sentence};
 use crate::http::problem::Problem;
 use crate::http::settings::{of_sync, sync_request};
 use crate::http::shared::Shared;
 use crate::jobs;
-use crate::jobs::by_hand::Entered;
+use crate::jobs::Entered;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::sync::{self, Request, Scope, SyncReport};
@@ -92,9 +92,9 @@ impl Act for Sync {
     }
 
     async fn plan(&self, call: &Call) -> Result<Plan, Problem> {
+        let now = call.shared.now().await?;
         let mut turn = call.turn().await?;
         let org = call.org_named(&mut turn, &self.org).await?;
-        let now = crate::store::server_now(&mut turn).await?;
         let pending = uncounted_before(&mut turn, org, now).await?;
         drop(turn);
         let pass = call.shared.turns.pass().await?;

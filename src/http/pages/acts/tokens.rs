@@ -3,16 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Plan};
+use crate::billing::Zone;
 use crate::command::Command;
 use crate::http::call::{Call, Kind, Parameter};
-use crate::http::pages::clock::Clock;
 use crate::http::pages::parts::{Cell, Table, said};
+use crate::http::pages::times;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
-use crate::jobs::by_hand::{ByHand, Entered};
+use crate::jobs::{ByHand, Entered};
+use crate::store::StoreError;
 use crate::store::runs::schedules::Ended;
 use crate::store::tokens::{self, Scope, TokenRow};
-use crate::store::{StoreError, server_now};
 
 /// Which token is revoked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,9 +42,9 @@ impl Act for Revoke {
     }
 
     async fn plan(&self, call: &Call) -> Result<Plan, Problem> {
+        let now = call.shared.now().await?;
         let mut turn = call.turn().await?;
-        let now = server_now(&mut turn).await?;
-        let found = tokens::list(&mut turn).await?.into_iter();
+        let found = tokens::list(&mut turn, None).await?.into_iter();
         drop(turn);
         let is_valid = |row: &TokenRow| {
             row.revoked_at.is_none() && row.expires_at.is_none_or(|expires| expires > now)
@@ -60,7 +61,7 @@ impl Act for Revoke {
         if call.token.as_ref().is_some_and(|own| own.name == row.name) {
             plan.says.push("It is your own: you are logged out.".to_owned());
         }
-        let clock = Clock::utc(now);
+        let clock = times::clock(call, Zone::utc(), now);
         let scopes: Vec<&str> = row.scopes.iter().copied().map(Scope::name).collect();
         let mut table = Table::new("The token", &["Scopes", "Org", "Expires", "Last used"]);
         table.row([

@@ -8,7 +8,7 @@ use crate::http::call::{Call, Kind, Parameter};
 use crate::http::pages::parts::{said, sentence};
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
-use crate::jobs::by_hand::{ByHand, Entered};
+use crate::jobs::{ByHand, Entered};
 use crate::store::runs::schedules::Ended;
 use crate::store::{StoreError, orgs, orgs::settings};
 

@@ -13,7 +13,8 @@ use super::frame::{Frame, html};
 use super::overview::block;
 use super::page;
 use super::parts::{Block, Cell, Table, Tone, grouped};
-use crate::billing::Instant;
+use super::times;
+use crate::billing::{Instant, Zone};
 use crate::command::Command;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
@@ -21,7 +22,6 @@ use crate::http::problem::{Code, Problem};
 use crate::store::messages::outbox::Progress;
 use crate::store::reports::emails::{self, Counted, Listed, Place, Silent, Waiting};
 use crate::store::reports::overview::MOST;
-use crate::store::server_now;
 use crate::text::url_part;
 
 const PARAMETERS: [Parameter; 2] = [
@@ -103,8 +103,8 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     };
     let after = call.parameter("after").map(place).transpose()?;
     let turns = &call.shared.turns;
-    let now = server_now(&mut *call.turn().await?).await?;
-    let clock = Clock::utc(now);
+    let now = call.shared.now().await?;
+    let clock = times::clock(&call, Zone::utc(), now);
     let since = clock.before(SETTLED_WITHIN);
     let is_due = state == "due";
     let counts = block(turns, async |look| emails::counts(look, since).await).await;
@@ -146,9 +146,7 @@ async fn list(call: Call) -> Result<Answer, Problem> {
 }
 
 fn frame(call: &Call, title: &str, clock: &Clock) -> Frame {
-    let visitor = call.token.as_deref().map(Into::into);
-    let as_of = Some(clock.moment(clock.now));
-    Frame { title: title.to_owned(), here: "emails", visitor, as_of }
+    times::framed(call, title.to_owned(), "emails", clock)
 }
 
 /// The place of an email in the list, as a link of ours says it.

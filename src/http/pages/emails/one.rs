@@ -12,11 +12,11 @@ use crate::http::call::Call;
 use crate::http::pages::clock::Clock;
 use crate::http::pages::frame::html;
 use crate::http::pages::parts::{Cell, Tone, sentence};
+use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
 use crate::jobs::deliver::{Composed, ComposedWith, Rendering, Reread};
 use crate::store::messages::outbox::Fault;
 use crate::store::reports::emails::{self, Email};
-use crate::store::server_now;
 use crate::text::{visible, visible_lines};
 
 /// An email's HTML has its styles inline, and nothing else: no script, no picture, no form.
@@ -82,9 +82,9 @@ async fn rendered(call: &Call, email: &Email) -> Result<Option<Reread>, String> 
 
 pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
     let (org, id, email) = read(&call).await?;
-    let now = server_now(&mut *call.turn().await?).await?;
+    let now = call.shared.now().await?;
     let tz = (call.shared.around.tz)();
-    let clock = Clock::of(tz.zone(&email.time_zone).unwrap_or_else(|_| Zone::utc()), now);
+    let clock = times::clock(&call, tz.zone(&email.time_zone).unwrap_or_else(|_| Zone::utc()), now);
     let reread = rendered(&call, &email).await;
     let templates = match &reread {
         Ok(Some(reread)) => match reread.templates {

@@ -6,7 +6,7 @@ use super::course::{self, Shown};
 use super::reading::{Known, one};
 use crate::billing::offers::Offer;
 use crate::billing::when::shown_in_utc;
-use crate::charts::{self, Width};
+use crate::charts;
 use crate::http::limits::{Checked, Offered, Verdict, Whose, message};
 use crate::http::pages::clock::{Clock, Moment};
 use crate::http::pages::parts::{Cell, Table, Tone, grouped, said};

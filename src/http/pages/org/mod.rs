@@ -19,13 +19,14 @@ mod statement;
 
 use serde::Serialize;
 
-use super::acts::Button;
+use super::button::Button;
 use super::clock::Clock;
-use super::frame::{Frame, html};
+use super::frame::html;
 use super::overview::block;
 use super::page;
 use super::parts::{Block, Table, said};
 use super::picture::Picture;
+use super::times;
 use crate::billing::Zone;
 use crate::billing::series::Periods;
 use crate::charts::closes::MOST;
@@ -107,7 +108,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let closed = block(turns, async |look| history::of_org(look, org, None, &periods, now).await);
     let closed = closed.await;
     let zone = known.as_ref().ok().and_then(|known| tz.zone(&known.found.org.time_zone).ok());
-    let clock = Clock::of(zone.unwrap_or_else(Zone::utc), now);
+    let clock = times::clock(&call, zone.unwrap_or_else(Zone::utc), now);
     let title = known.as_ref().map_or(call.part("org"), |known| &known.found.org.name);
     let title = said(title);
     let watched = Watched::of(&(around.config)());
@@ -127,7 +128,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         closes: Block::of(&closed, |rows| closes::pictures(rows, &order, &clock)),
         emails: Block::of(&known, |known| alerts::emails(&known.emails, &clock)),
     };
-    let frame = Frame::of(&call, title, "orgs", &clock);
+    let frame = times::framed(&call, title, "orgs", &clock);
     html("org.html", &frame, &whole)
 }
 

@@ -16,15 +16,16 @@ use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter};
 use crate::http::file::csv;
 use crate::http::pages::clock::{Clock, Moment};
-use crate::http::pages::frame::{Frame, html};
+use crate::http::pages::frame::html;
 use crate::http::pages::overview::block;
 use crate::http::pages::parts::{Block, Cell, Table, Tone, Unread, said};
 use crate::http::pages::picture::Picture;
+use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
 use crate::store::reports::explain::{self, OrgRow, Stretch};
 use crate::store::reports::overview::Entry;
 use crate::store::reports::statement::{self, Adjustment, ClosedPeriod, UsageRow};
-use crate::store::{Connection, StoreError, server_now};
+use crate::store::{Connection, StoreError};
 use crate::text::{url_part, visible};
 use crate::tz::TzData;
 
@@ -89,8 +90,8 @@ pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
     };
     let mut turn = call.turn().await?;
     let org = call.org_named(&mut turn, call.part("org")).await?;
-    let now = server_now(&mut turn).await?;
     drop(turn);
+    let now = call.shared.now().await?;
     let none = || {
         let (org, start) = (visible(call.part("org")), visible(call.part("start")));
         let detail = format!("no closed period of `{org}` begins at `{start}`");
@@ -201,7 +202,7 @@ fn page(
     days: &Result<ByDay, Unread>,
 ) -> Result<Answer, Problem> {
     let zone = figures.as_ref().map_or_else(|_| Zone::utc(), |found| found.zone.clone());
-    let clock = Clock::of(zone, now);
+    let clock = times::clock(call, zone, now);
     let slug = figures.as_ref().map_or(call.part("org"), |found| &found.org.slug);
     let name = figures.as_ref().map_or(call.part("org"), |found| &found.org.name);
     let href = format!("/orgs/{}", url_part(slug));
@@ -218,7 +219,7 @@ fn page(
         pictures: Block::of(days, |days| pictures(figures, days)),
         incomplete: figures.as_ref().ok().zip(days.as_ref().ok()).and_then(incomplete),
     };
-    let frame = Frame::of(call, title, "orgs", &clock);
+    let frame = times::framed(call, title, "orgs", &clock);
     html("statement.html", &frame, &whole)
 }
 

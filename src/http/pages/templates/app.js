@@ -1,4 +1,4 @@
-// What the pages do where a browser runs scripts: times on another clock, commands to copy, keys,
+// What the pages do where a browser runs scripts: the reader's own zone, commands to copy, keys,
 // and figures that renew themselves. Every page is whole without it.
 'use strict'
 
@@ -8,26 +8,13 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 const one = (selector, within = document) => within.querySelector(selector)
 const make = (tag, text, more = {}) => Object.assign(document.createElement(tag), { textContent: text }, more)
 
-// Times.
+// Times: the server shows them on the clock that was chosen; only a script knows the reader's own zone.
 
-const own = new Intl.DateTimeFormat('sv-SE', {
-  year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', timeZoneName: 'short',
-})
-
-function onClock(at, clock) {
-  const date = new Date(at)
-  if (clock === 'own') return own.format(date)
-  const seconds = date.getUTCSeconds() ? 19 : 16
-  return `${date.toISOString().slice(0, seconds).replace('T', ' ')} UTC`
-}
-
-function showTimes(within) {
-  const clock = kept('times')
-  for (const time of all('time', within)) {
-    time.dataset.text ??= time.textContent
-    time.textContent = clock ? onClock(time.dateTime, clock) : time.dataset.text
-    time.title = onClock(time.dateTime, 'utc')
-  }
+function offerOwnZone(times) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
+  const known = all('option', times).map((option) => option.value)
+  if (zone && !known.includes(zone)) times.append(make('option', `in your zone, ${zone}`, { value: zone }))
+  times.addEventListener('change', () => times.form.requestSubmit())
 }
 
 // Commands.
@@ -69,7 +56,7 @@ function renew(block, fresh) {
   const open = all('details[open]', block).map((details) => details.id)
   block.replaceChildren(...fresh.childNodes)
   for (const details of all('details', block)) if (open.includes(details.id)) details.open = true
-  dress(block)
+  addCopying(block)
 }
 
 function problems() {
@@ -103,13 +90,12 @@ async function look() {
       renew(block, fresh)
     }
     one('#as-of time').replaceWith(one('#as-of time', page))
-    showTimes(one('#as-of'))
     hasFailedSince = ''
     say('Live.', false)
     const fresh = problems().filter((problem) => !known.includes(problem))
     if (fresh.length) one('#said').textContent = `New problem: ${fresh.join('; ')}`
   } catch {
-    hasFailedSince ||= onClock(Date.now(), kept('times') || 'utc')
+    hasFailedSince ||= one('#as-of time').textContent
     say(`Not live since ${hasFailedSince}.`, true)
   } finally {
     isLooking = false
@@ -245,17 +231,11 @@ document.addEventListener('keydown', (event) => {
 
 // Begins.
 
-function dress(within) {
-  showTimes(within)
-  addCopying(within)
-}
-
 for (const block of all('[data-block]')) block.dataset.html = block.innerHTML
-dress(document)
+addCopying(document)
 if (one('#times')) {
-  one('.choices').hidden = false
-  one('#times').value = kept('times')
-  one('#times').addEventListener('change', (event) => { keep('times', event.target.value); showTimes(document) })
+  offerOwnZone(one('#times'))
+  one('#keys').hidden = false
   one('#keys').addEventListener('click', help)
 }
 if (one('[data-renews]')) {

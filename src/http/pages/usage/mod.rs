@@ -7,12 +7,13 @@ mod read;
 
 use serde::Serialize;
 
-use super::clock::{Clock, Moment};
-use super::frame::{Frame, html};
+use super::clock::Moment;
+use super::frame::html;
 use super::page;
 use super::parts::{Block, Cell, Table, grouped, said};
 use super::picture::Picture;
-use crate::billing::Quantity;
+use super::times;
+use crate::billing::{Quantity, Zone};
 use crate::charts::days::{Day, Days as DaysChart};
 use crate::charts::tenths::{Before, Tenths};
 use crate::http::answer::Answer;
@@ -20,7 +21,6 @@ use crate::http::call::{Call, Kind, Parameter, Route, Sees};
 use crate::http::problem::Problem;
 use crate::store::overview::kept::{Figures, Kept};
 use crate::store::reports::sample::Packs;
-use crate::store::server_now;
 use crate::text::url_part;
 pub(in crate::http) use read::Sampled;
 use read::{BACK, Orgs};
@@ -73,8 +73,8 @@ struct Usage {
 
 async fn show(call: Call) -> Result<Answer, Problem> {
     let shared = &call.shared;
-    let now = server_now(&mut *call.turn().await?).await?;
-    let clock = Clock::utc(now);
+    let now = shared.now().await?;
+    let clock = times::clock(&call, Zone::utc(), now);
     let kept = read::kept(&shared.turns, now).await;
     let sampled = shared.sampled.get(async || read::sampled(&shared.turns, now).await).await?;
     let asked = call.parameter("feature").map(str::to_lowercase);
@@ -114,12 +114,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         packs: Block::of(&sampled.packs, |packs| of_packs(packs, &sampled)),
         estimated: sampled.estimated(),
     };
-    let frame = Frame {
-        title: "Usage".to_owned(),
-        here: "usage",
-        visitor: call.token.as_deref().map(Into::into),
-        as_of: Some(clock.moment(now)),
-    };
+    let frame = times::framed(&call, "Usage".to_owned(), "usage", &clock);
     html("usage.html", &frame, &view)
 }
 

@@ -8,18 +8,14 @@ use crate::text::url_part;
 
 /// A button.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(in crate::http::pages) struct Button {
+pub(super) struct Button {
     href: String,
     text: String,
 }
 
 impl Button {
     /// One that leads to that action with these values.
-    pub(in crate::http::pages) fn to(
-        path: &str,
-        values: &[(&str, &str)],
-        text: impl Into<String>,
-    ) -> Self {
+    pub(super) fn to(path: &str, values: &[(&str, &str)], text: impl Into<String>) -> Self {
         let values = values.iter().map(|(name, value)| format!("{name}={}", url_part(value)));
         let query = values.collect::<Vec<_>>().join("&");
         let mark = if query.is_empty() { "" } else { "?" };
@@ -27,7 +23,7 @@ impl Button {
     }
 
     /// Those of an org.
-    pub(in crate::http::pages) fn of_org(org: &str, is_parked: bool) -> Vec<Self> {
+    pub(super) fn of_org(org: &str, is_parked: bool) -> Vec<Self> {
         let button = |path, text| Self::to(path, &[("org", org)], text);
         if is_parked {
             return vec![button("/act/unpark", "Unpark")];
@@ -36,14 +32,14 @@ impl Button {
     }
 
     /// The one that pauses a job, or lets it go on.
-    pub(in crate::http::pages) fn of_job(job: Job, is_paused: bool) -> Self {
+    pub(super) fn of_job(job: Job, is_paused: bool) -> Self {
         let (path, text) =
             if is_paused { ("/act/resume", "Resume") } else { ("/act/pause", "Pause") };
         Self::to(path, &[("job", job.name())], text)
     }
 
     /// The one that does what a command does; `None` where there is none.
-    pub(in crate::http::pages) fn of(command: &Command) -> Option<Self> {
+    pub(super) fn of(command: &Command) -> Option<Self> {
         match command.words()?.as_slice() {
             ["rollover"] => Some(Self::to("/act/rollover", &[], "Roll over")),
             ["rollover", "--org", org] => {

@@ -1,28 +1,37 @@
 //! `/runs`: what ran when, and what was left out?
+//!
+//! Never: a run that is left out of the picture and the lists without a word.
+
+mod picture;
 
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::acts::Button;
-use super::clock::{Clock, Moment};
-use super::frame::{Frame, html};
-use super::overview::block;
-use super::page;
-use super::parts::{Block, Cell, Table, Tone, grouped, said};
 use crate::billing::when::millis;
+use crate::billing::{Instant, Zone};
 use crate::command::Command;
 use crate::config::Config;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
+use crate::http::pages::button::Button;
+use crate::http::pages::clock::{Clock, Moment};
+use crate::http::pages::frame::{Frame, html};
+use crate::http::pages::overview::block;
+use crate::http::pages::page;
+use crate::http::pages::parts::{Block, Cell, Table, Tone, grouped, said};
+use crate::http::pages::picture::Picture;
+use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
-use crate::jobs::by_hand::ByHand;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::{RunCounts, did};
 use crate::jobs::status::{Status, is_alive};
+use crate::jobs::{ByHand, Done};
 use crate::schedule::{Scheduled, due_at};
+use crate::store::runs::daemons::{self as replicas, Daemon};
 use crate::store::runs::schedules::{self, Row, Trigger};
 use crate::store::runs::{self, Filter, Outcome, Run};
 use crate::tz::TzData;
+use picture::Seen;
 
 const SPAN: Parameter = Parameter {
     name: "span",
@@ -33,7 +42,7 @@ const SPAN: Parameter = Parameter {
 };
 
 /// The routes of this file.
-pub(super) const ROUTES: [Route; 2] = [
+pub(in crate::http::pages) const ROUTES: [Route; 2] = [
     page(
         "/runs",
         Sees::All,
@@ -44,8 +53,10 @@ pub(super) const ROUTES: [Route; 2] = [
     page("/runs/{run}", Sees::All, "One run in full.", &[], |call| Box::pin(one(call))),
 ];
 
-/// Runs that are read.
-const MOST: i64 = 5_000;
+/// Runs that are read: about as many as there are in a day.
+const MOST: i64 = 10_000;
+/// Pauses that are read, to know who paused a job.
+const PAUSES: i64 = 50;
 /// Runs of a job that are listed.
 const LISTED: usize = 15;
 /// Occurrences of a job that are shown.
@@ -53,15 +64,17 @@ const COMING: usize = 5;
 /// What no schedule starts.
 const BY_HAND: &str = "by hand";
 /// A run that begins later than this is late.
-pub(super) const LATE_MS: i64 = 2_000;
+pub(in crate::http::pages) const LATE_MS: i64 = 2_000;
 
 #[derive(Serialize)]
 struct Runs {
     is_week: bool,
+    picture: Block<Picture>,
     lanes: Block<Vec<Lane>>,
     /// Since when the runs were read, where they are too many.
     only_since: Block<Option<Moment>>,
     schedules: Block<Vec<Lined>>,
+    replicas: Block<Table>,
 }
 
 /// The runs of a job.
@@ -102,15 +115,25 @@ async fn list(call: Call) -> Result<Answer, Problem> {
     };
     let shared = &call.shared;
     let now = shared.now().await?;
-    let clock = Clock::utc(now);
+    let clock = times::clock(&call, Zone::utc(), now);
     let days = if is_week { 7 } else { 1 };
     let since = clock.before(SignedDuration::from_hours(24 * days));
     let turns = &shared.turns;
     let ended = block(turns, async |look| runs::ended_since(look, since, MOST).await).await;
     let rows = block(turns, schedules::all).await;
+    let by_hand = Filter { job: Some(ByHand::Pause.name().to_owned()), ..Filter::default() };
+    let pauses = block(turns, async |look| runs::list(look, &by_hand, PAUSES).await).await;
+    let both = match (&ended, &rows) {
+        (Ok(runs), Ok(rows)) => Ok((runs, rows)),
+        (Err(unread), _) | (_, Err(unread)) => Err(unread.clone()),
+    };
+    let seen = block(turns, replicas::all).await;
     let (config, tz) = ((shared.around.config)(), (shared.around.tz)());
     let view = Runs {
         is_week,
+        picture: Block::of(&both, |(runs, rows)| {
+            Seen { runs, rows, config: &config, tz: &tz, from: since }.picture(&clock)
+        }),
         lanes: Block::of(&ended, |runs| lanes(runs, &clock)),
         only_since: Block::of(&ended, |runs| {
             let is_cut = i64::try_from(runs.len()).is_ok_and(|read| read >= MOST);
@@ -118,14 +141,17 @@ async fn list(call: Call) -> Result<Answer, Problem> {
             last.map(|at| clock.moment(at))
         }),
         schedules: Block::of(&rows, |rows| {
-            Job::ALL.into_iter().map(|job| lined(job, rows, &config, &tz, &clock)).collect()
+            let pauses = pauses.as_ref().ok().map(Vec::as_slice);
+            let line = |job| Line { job, rows, pauses, config: &config, tz: &tz };
+            Job::ALL.into_iter().map(|job| line(job).lined(&call, &clock)).collect()
         }),
+        replicas: Block::of(&seen, |all| daemons_table(all, now, &clock)),
     };
     html("runs.html", &frame(&call, "Runs", &clock), &view)
 }
 
 fn frame(call: &Call, title: &str, clock: &Clock) -> Frame {
-    Frame::of(call, title.to_owned(), "runs", clock)
+    times::framed(call, title.to_owned(), "runs", clock)
 }
 
 fn lanes(runs: &[Run], clock: &Clock) -> Vec<Lane> {
@@ -205,58 +231,89 @@ fn row(run: &Run, clock: &Clock) -> Vec<Cell> {
     ]
 }
 
-fn lined(job: Job, rows: &[Row], config: &Config, tz: &TzData, clock: &Clock) -> Lined {
-    let schedule = job.schedule(config);
-    let of_job = || rows.iter().filter(|row| row.job == job.name());
-    let row = of_job().find(|row| row.trigger == Trigger::Schedule);
-    let running = of_job().find(|row| row.running.is_some());
-    let scheduled = Scheduled::of(job, config, tz).ok();
-    let timetable = scheduled.as_ref().and_then(|job| job.timetable.as_ref());
-    let paused = row.and_then(|row| Some((row.paused_at?, row.pause_reason.as_deref())));
-    let (state, tone) = match (paused, running) {
-        (Some((at, reason)), _) => {
-            let reason = said(reason.unwrap_or("no reason was given"));
-            (format!("paused {}: {reason}", clock.relative(at)), Tone::Warning)
+/// What is known of a job and its schedule.
+struct Line<'a> {
+    job: Job,
+    rows: &'a [Row],
+    /// The last pauses by a button, the newest first; `None`: they could not be read.
+    pauses: Option<&'a [Run]>,
+    config: &'a Config,
+    tz: &'a TzData,
+}
+
+impl Line<'_> {
+    /// Who paused the job with that reason, where the ledger has it.
+    fn by(&self, reason: &str) -> String {
+        let Some(pauses) = self.pauses else { return " (by whom is not known)".to_owned() };
+        let of_job = pauses.iter().find(|run| {
+            let done = Done::of(run);
+            done.is_some_and(|done| {
+                done.of == self.job.name() && done.why.as_deref() == Some(reason)
+            })
+        });
+        let by = of_job.and_then(|run| run.asked_by.as_deref());
+        by.map(|by| format!(" by {}", said(by))).unwrap_or_default()
+    }
+
+    fn lined(&self, call: &Call, clock: &Clock) -> Lined {
+        let Self { job, rows, config, tz, .. } = *self;
+        let schedule = job.schedule(config);
+        let of_job = || rows.iter().filter(|row| row.job == job.name());
+        let row = of_job().find(|row| row.trigger == Trigger::Schedule);
+        let running = of_job().find(|row| row.running.is_some());
+        let scheduled = Scheduled::of(job, config, tz).ok();
+        let timetable = scheduled.as_ref().and_then(|job| job.timetable.as_ref());
+        let paused = row.and_then(|row| Some((row.paused_at?, row.pause_reason.as_deref())));
+        let (state, tone) = match (paused, running) {
+            (Some((at, reason)), _) => {
+                let by = reason.map(|reason| self.by(reason)).unwrap_or_default();
+                let reason = said(reason.unwrap_or("no reason was given"));
+                (format!("paused {}{by}: {reason}", clock.relative(at)), Tone::Warning)
+            }
+            (None, Some(row)) => {
+                let by = said(row.replica.as_deref().unwrap_or("an unknown process"));
+                let lease = match row.lease_left() {
+                    Some(left) => format!("its lease lasts {} s more", left.as_secs()),
+                    None => "its lease has run out".to_owned(),
+                };
+                let tone = if row.is_abandoned() { Tone::Bad } else { Tone::Good };
+                (format!("running on {by}; {lease}"), tone)
+            }
+            (None, None) if timetable.is_none() => ("switched off".to_owned(), Tone::Soft),
+            (None, None) => ("waiting".to_owned(), Tone::Plain),
+        };
+        let seed = row.map_or(0, |row| row.seed);
+        let jitter = scheduled.as_ref().map(|job| job.policy.jitter).unwrap_or_default();
+        let next = timetable.filter(|_| paused.is_none()).map_or_else(Vec::new, |timetable| {
+            let own = times::clock(call, timetable.zone().clone(), clock.now);
+            let coming = timetable.after(clock.now).take(COMING);
+            coming.map(|at| own.moment(due_at(at, jitter, seed))).collect()
+        });
+        Lined {
+            job: job.name(),
+            words: timetable.map(crate::schedule::Timetable::words).unwrap_or_default(),
+            cron: schedule.cron.as_str().to_owned(),
+            zone: schedule.time_zone.as_str().to_owned(),
+            state,
+            tone,
+            next,
+            act: Button::of_job(job, paused.is_some()),
         }
-        (None, Some(row)) => {
-            let by = said(row.replica.as_deref().unwrap_or("an unknown process"));
-            let lease = match row.lease_left() {
-                Some(left) => format!("its lease lasts {} s more", left.as_secs()),
-                None => "its lease has run out".to_owned(),
-            };
-            let tone = if row.is_abandoned() { Tone::Bad } else { Tone::Good };
-            (format!("running on {by}; {lease}"), tone)
-        }
-        (None, None) if timetable.is_none() => ("switched off".to_owned(), Tone::Soft),
-        (None, None) => ("waiting".to_owned(), Tone::Plain),
-    };
-    let seed = row.map_or(0, |row| row.seed);
-    let jitter = scheduled.as_ref().map(|job| job.policy.jitter).unwrap_or_default();
-    let next = timetable.filter(|_| paused.is_none()).map_or_else(Vec::new, |timetable| {
-        let own = Clock::of(timetable.zone().clone(), clock.now);
-        let coming = timetable.after(clock.now).take(COMING);
-        coming.map(|at| own.moment(due_at(at, jitter, seed))).collect()
-    });
-    Lined {
-        job: job.name(),
-        words: timetable.map(crate::schedule::Timetable::words).unwrap_or_default(),
-        cron: schedule.cron.as_str().to_owned(),
-        zone: schedule.time_zone.as_str().to_owned(),
-        state,
-        tone,
-        next,
-        act: Button::of_job(job, paused.is_some()),
     }
 }
 
 /// The daemons that were seen last.
-pub(super) fn daemons(status: &Status, clock: &Clock) -> Table {
+pub(in crate::http::pages) fn daemons(status: &Status, clock: &Clock) -> Table {
+    daemons_table(&status.daemons, status.clock, clock)
+}
+
+fn daemons_table(all: &[Daemon], now: Instant, clock: &Clock) -> Table {
     let head = ["Daemon", "Version", "Started", "Last heartbeat", "From now", "State"];
     let mut table = Table::new("Daemons", &head);
-    for daemon in &status.daemons {
+    for daemon in all {
         let state = match daemon.stopped_at {
             Some(_) => Cell::text("stopped").tone(Tone::Soft),
-            None if is_alive(daemon, status.clock) => Cell::text("running").tone(Tone::Good),
+            None if is_alive(daemon, now) => Cell::text("running").tone(Tone::Good),
             None => Cell::text("disappeared").tone(Tone::Bad),
         };
         table.row([
@@ -286,7 +343,7 @@ async fn one(call: Call) -> Result<Answer, Problem> {
     let filter = Filter { id: Some(id), ..Filter::default() };
     let run = runs::list(&mut turn, &filter, 1).await?.pop().ok_or_else(unknown)?;
     drop(turn);
-    let clock = Clock::utc(now);
+    let clock = times::clock(&call, Zone::utc(), now);
     let at = |at| Cell::at(clock.moment(at));
     let mut facts =
         vec![("Job", Cell::text(&run.job)), ("Started by", Cell::text(run.trigger.words()))];
