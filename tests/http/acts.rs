@@ -172,8 +172,31 @@ async fn without_the_setting_there_is_no_button_and_nothing_is_done() {
         assert!(refused.is(403).body.contains("[http] actions = false"), "{path}");
     }
     assert_eq!(world(&served).await, before);
-    for path in ["/", "/orgs/acme", "/runs"] {
+    for path in ["/", "/orgs/acme", "/runs", "/drift", "/system"] {
         assert!(!admin.page(path).await.contains("/act/"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_has_the_buttons_of_what_it_shows() {
+    let served = acting().await;
+    let email = everything(&served).await;
+    let acme = served.test.rows("select id::text from organizations where slug = 'acme'").await;
+    let admin = Browser::with(&served, &served.token).await;
+    let reader = token(&served.test, "looks", &["read"], &[]);
+    let reader = Browser::with(&served, &reader).await;
+    let of_email = format!("/act/resend?email={email}");
+    for (page, button) in [
+        ("/", "/act/rollover"),
+        ("/orgs/acme", "/act/sync?org=acme"),
+        ("/orgs/parked", "/act/unpark?org=parked"),
+        ("/runs", "/act/resume?job=audit"),
+        ("/drift", "/act/check"),
+        ("/system", "/act/revoke?token=reads"),
+        (&*format!("/emails/{email}?org={}", acme[0]), &*of_email),
+    ] {
+        assert!(admin.page(page).await.contains(&format!("href=\"{button}\"")), "{page}: {button}");
+        assert!(!reader.page(page).await.contains("/act/"), "{page}");
     }
 }
 

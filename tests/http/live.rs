@@ -28,8 +28,6 @@ async fn a_stream_names_the_pages_that_have_changed() {
     let served = Served::with(PUBLIC).await;
     served.customer("acme").await;
     served.customer("bolt").await;
-    let add = ["orgs", "add", "a b", "--name", "Spaced", "--zone", "UTC", "--tier", "pro"];
-    served.test.periodd(&add);
     served.test.sql("insert into tier_limits values ('pro', 'scrapes', 100)").await;
     let browser = Browser::with(&served, &served.token).await;
     let mut live = open(&browser, &served, "acme,bolt,nobody,all").await;

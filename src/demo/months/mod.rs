@@ -219,6 +219,7 @@ impl Clock<'_> {
         let found = alerts::run(self.database, &alerts::Request { at, ..alerts.clone() }).await?;
         let counts = RunCounts::Alerts((&found).into());
         self.ledger.note(Job::Alerts, self.now, took.so_far(), &counts)?;
+        alerts::overview::keep(self.database, self.tz, at, found.everything).await;
         if self.story.has_mail(self.now) {
             let request = deliver::Request { at, ..deliver.clone() };
             let took = Took::begin();

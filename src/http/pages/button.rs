@@ -22,6 +22,11 @@ impl Button {
         Self { href: format!("{path}{mark}{query}"), text: text.into() }
     }
 
+    /// Where it leads, and what it says.
+    pub(super) fn parts(&self) -> (&str, &str) {
+        (&self.href, &self.text)
+    }
+
     /// Those of an org.
     pub(super) fn of_org(org: &str, is_parked: bool) -> Vec<Self> {
         let button = |path, text| Self::to(path, &[("org", org)], text);

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::button::Button;
 use super::clock::Clock;
 use super::days::Days;
 use super::frame::html;
@@ -47,6 +48,8 @@ struct Drift {
     /// What the last audit says of purchases that no pack stands for.
     sold: Block<String>,
     look: String,
+    /// What can be done.
+    acts: Vec<Button>,
     list: String,
 }
 
@@ -62,6 +65,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let newest = block(turns, async |look| drift::newest(look, LISTED).await).await;
     let audit = Filter { job: Some(Job::Audit.name().to_owned()), ..Filter::default() };
     let audits = block(turns, async |look| runs::list(look, &audit, AUDITS).await).await;
+    let look = Command::periodd(["sync", "--full", "--check"]);
     let view = Drift {
         headline: Block::of(&sum, |sum| headline(*sum, &clock)),
         by_day: Block::of(&by_day, |places| by_day_and_place(places, &days, &clock)),
@@ -69,7 +73,8 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         newest: Block::of(&newest, |repairs| each(repairs, &clock)),
         audits: Block::of(&audits, |runs| of_audits(runs, &clock)),
         sold: Block::of(&audits, |runs| sold(runs)),
-        look: Command::periodd(["sync", "--full", "--check"]).to_string(),
+        acts: Button::of(&look).into_iter().collect(),
+        look: look.to_string(),
         list: Command::periodd(["drift", "list", "--since", "yesterday"]).to_string(),
     };
     let frame = times::framed(&call, "Drift".to_owned(), "drift", &clock);

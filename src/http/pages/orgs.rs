@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::frame::html;
 use super::overview::block;
 use super::page;
-use super::parts::{Block, Cell, Table, Tone, Unread, said};
+use super::parts::{Block, Cell, Choice, Table, Tone, Unread, said};
 use super::times;
 use crate::billing::{Instant, Zone};
 use crate::http::answer::Answer;
@@ -110,14 +110,6 @@ impl Asked {
             ..Filter::default()
         }
     }
-}
-
-/// A filter that is a link.
-#[derive(Serialize)]
-struct Choice {
-    text: String,
-    href: String,
-    is_set: bool,
 }
 
 #[derive(Serialize)]

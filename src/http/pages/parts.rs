@@ -14,6 +14,14 @@ use crate::text::{thousands_apart, visible, visible_lines};
 /// Letters of one text that others chose, at most: what is longer is cut.
 const LONGEST: usize = 300;
 
+/// A filter that is a link, so that what it leaves can be sent to a colleague.
+#[derive(Serialize)]
+pub(super) struct Choice {
+    pub(super) text: String,
+    pub(super) href: String,
+    pub(super) is_set: bool,
+}
+
 /// How a cell is meant; never by colour alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,6 +52,12 @@ impl Cell {
 
     pub(super) fn empty() -> Self {
         Self::text("")
+    }
+
+    /// A button.
+    pub(super) fn button(button: &Button) -> Self {
+        let (href, text) = button.parts();
+        Self::text(text).link(href)
     }
 
     /// A number, its thousands apart.

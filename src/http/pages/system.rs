@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use serde::Serialize;
 
+use super::button::Button;
 use super::clock::{Clock, Moment};
 use super::frame::html;
 use super::now::seen;
@@ -98,7 +99,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
             Command::periodd(["config", "show"]).to_string(),
             Command::periodd(["doctor"]).to_string(),
         ],
-        tokens: Block::of(&listed, |tokens| of_tokens(tokens, &clock)),
+        tokens: Block::of(&listed, |tokens| of_tokens(tokens, call.may_act(), &clock)),
         more_tokens: listed.as_ref().is_ok_and(|tokens| tokens.len() > TOKENS),
     };
     let frame = times::framed(&call, "System".to_owned(), "system", &clock);
@@ -174,9 +175,10 @@ fn of_disks(disks: &[Disk]) -> Table {
     table
 }
 
-fn of_tokens(all: &[TokenRow], clock: &Clock) -> Table {
-    let head = ["Name", "Scopes", "Org", "Last used on", "Made", "State"];
-    let mut table = Table::new("Tokens", &head);
+fn of_tokens(all: &[TokenRow], may_act: bool, clock: &Clock) -> Table {
+    let head = ["Name", "Scopes", "Org", "Last used on", "Made", "State", "Action"];
+    let columns = if may_act { head.len() } else { head.len() - 1 };
+    let mut table = Table::new("Tokens", &head[..columns]);
     for token in all.iter().take(TOKENS) {
         let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.name()).collect();
         let at = |at| Cell::at(clock.moment(at));
@@ -202,14 +204,22 @@ fn of_tokens(all: &[TokenRow], clock: &Clock) -> Table {
             || Cell::text("never").tone(Tone::Soft),
             |moment| Cell::text(moment.text().get(..10).unwrap_or_default()),
         );
-        table.row([
+        let act = if token.revoked_at.is_none() {
+            let revoke = Command::periodd(["tokens", "revoke", &token.name]);
+            Button::of(&revoke).as_ref().map_or_else(Cell::empty, Cell::button)
+        } else {
+            Cell::empty()
+        };
+        let row = [
             Cell::text(&token.name),
             Cell::text(scopes.join(", ")),
             org.unwrap_or_else(|| Cell::text("all").tone(Tone::Soft)),
             used,
             at(token.created_at),
             state,
-        ]);
+            act,
+        ];
+        table.row(row.into_iter().take(columns).collect::<Vec<_>>());
     }
     table
 }

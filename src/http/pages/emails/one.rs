@@ -9,6 +9,7 @@ use crate::billing::Zone;
 use crate::command::Command;
 use crate::http::answer::{Answer, of};
 use crate::http::call::Call;
+use crate::http::pages::button::Button;
 use crate::http::pages::clock::Clock;
 use crate::http::pages::frame::html;
 use crate::http::pages::parts::{Cell, Tone, sentence};
@@ -32,6 +33,8 @@ struct One {
     /// What templates there were.
     templates: Option<&'static str>,
     commands: Vec<(&'static str, String)>,
+    /// What can be done with it.
+    acts: Vec<Button>,
 }
 
 /// What it says.
@@ -117,6 +120,7 @@ pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
     };
     let resend = Command::periodd(["alerts", "resend", &id.to_string()]);
     let preview = Command::periodd(["alerts", "preview", &email.slug, "--feature", &email.feature]);
+    let acts = Button::of(&resend).into_iter().collect();
     let commands = [
         ("Send it again, with its Message-ID, to those who get the org's emails now:", resend),
         ("Show the email that the org would get now:", preview),
@@ -129,6 +133,7 @@ pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
         commands: commands
             .map(|(what, command)| (what, visible_lines(&command.to_string())))
             .into(),
+        acts,
     };
     html("email.html", &frame(&call, "Email", &clock), &view)
 }

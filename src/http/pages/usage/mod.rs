@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::clock::Moment;
 use super::frame::html;
 use super::page;
-use super::parts::{Block, Cell, Table, grouped, said};
+use super::parts::{Block, Cell, Choice, Table, grouped, said};
 use super::picture::Picture;
 use super::times;
 use crate::billing::{Quantity, Zone};
@@ -43,13 +43,6 @@ pub(super) const ROUTES: [Route; 1] = [page(
 
 /// Orgs that are named.
 const NAMED: usize = 10;
-
-#[derive(Serialize)]
-struct Choice {
-    text: String,
-    href: String,
-    is_set: bool,
-}
 
 #[derive(Serialize)]
 struct Usage {
