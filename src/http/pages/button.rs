@@ -51,7 +51,9 @@ impl Button {
                 Some(Self::to("/act/rollover", &[("org", org)], "Roll over"))
             }
             ["sync", "--org", org] => Some(Self::to("/act/sync", &[("org", org)], "Sync")),
-            ["sync", "--full" | "--check"] => Some(Self::to("/act/check", &[], "Look again")),
+            ["sync", "--full" | "--check"] | ["sync", "--full", "--check"] => {
+                Some(Self::to("/act/check", &[], "Look again"))
+            }
             ["orgs", "unpark", org] => Some(Self::to("/act/unpark", &[("org", org)], "Unpark")),
             ["schedule", "resume", job] => {
                 Some(Self::to("/act/resume", &[("job", job)], format!("Resume {job}")))

@@ -23,7 +23,7 @@ const DRAWN: usize = 3;
 const WITH_FIGURES: usize = 4;
 const OTHERS: usize = 250;
 /// How much of a page pictures may take.
-const MOST_BYTES: usize = 16_000;
+const MOST_BYTES: usize = 12_000;
 
 #[derive(Serialize)]
 pub(super) struct Features {
