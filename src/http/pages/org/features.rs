@@ -23,7 +23,9 @@ const DRAWN: usize = 3;
 const WITH_FIGURES: usize = 4;
 const OTHERS: usize = 250;
 /// How much of a page pictures may take.
-const MOST_BYTES: usize = 12_000;
+const MOST_BYTES: usize = 20_000;
+/// What a row of the others takes of that.
+const ROW_BYTES: usize = 300;
 
 #[derive(Serialize)]
 pub(super) struct Features {
@@ -129,7 +131,8 @@ pub(super) fn features(
             ..feature(known, one.view, period, clock, tz)
         })
         .collect();
-    let (mut bytes, mut pictures, mut undrawn) = (0, 0, 0);
+    let others = drawn.iter().skip(WITH_FIGURES).take(OTHERS);
+    let (mut bytes, mut pictures, mut undrawn) = (others.len() * ROW_BYTES, 0, 0);
     for (place, one) in drawn.iter().enumerate() {
         let Some(chart) = one.chart.as_ref().filter(|_| one.is_worth_it()) else { continue };
         let place = first.get_mut(place).filter(|_| pictures < DRAWN && bytes < MOST_BYTES);
@@ -145,7 +148,6 @@ pub(super) fn features(
         pictures += 1;
         feature.picture = Some(picture);
     }
-    let others = drawn.iter().skip(WITH_FIGURES).take(OTHERS);
     Features { first, others: others.map(|one| other(known, one.view)).collect(), undrawn }
 }
 

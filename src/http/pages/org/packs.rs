@@ -18,8 +18,8 @@ use crate::store::reports::picture;
 const DRAWN: usize = 2;
 const MOST_BYTES: usize = 4_000;
 /// Rows that are shown of packs and of their ledger.
-const PACKS: usize = 8;
-const ENTRIES: usize = 8;
+const PACKS: usize = 6;
+const ENTRIES: usize = 5;
 
 pub(super) fn packs(found: &Explanation, clock: &Clock) -> Table {
     let head = ["Pack", "Feature", "Left#", "Of#", "Drawn#", "Expired#", "Refunded#", "Usable"];
