@@ -16,7 +16,17 @@ use crate::support::TestDatabase;
 
 const NOW: &str = "2026-04-30T12:00:00Z";
 /// Pages with nothing in their path.
-const PAGES: [&str; 5] = ["/", "/orgs", "/orgs?q=a", "/runs", "/runs?span=week"];
+const PAGES: [&str; 9] = [
+    "/",
+    "/orgs",
+    "/orgs?q=a",
+    "/runs",
+    "/runs?span=week",
+    "/usage",
+    "/drift",
+    "/emails",
+    "/system",
+];
 
 /// Two orgs of which one is parked, and a run in the ledger.
 async fn company() -> TestDatabase {
@@ -129,12 +139,13 @@ async fn the_pages_are_served_without_a_daemon_and_nothing_is_written() {
     let (runs, orgs) = (format!("/runs/{run}"), ["/orgs/acme", "/orgs/bolt"]);
     for path in PAGES.into_iter().chain(orgs).chain([runs.as_str()]) {
         let page = serving.get(path).await.is(200).body;
-        assert!(!page.contains("Not known"), "{path}: {page}");
+        assert!(!page.contains("Not known."), "{path}: {page}");
         assert!(page.contains("2026-04-30 "), "as of that day: {path}: {page}");
         assert!(!page.contains("<b>Bolt") && !page.contains("<i>odd"), "{path}: {page}");
     }
     let page = serving.get("/orgs/acme").await.body;
     assert!(page.contains("Usage resets in 10 h"), "{page}");
+    assert!(page.contains("One more: allowed"), "{page}");
     // Nothing else is here, and nobody else's name for it.
     for path in ["/api", "/api/v1/usage/acme/limits", "/metrics", "/healthz", "/readyz"] {
         serving.get(path).await.is(404);
@@ -184,7 +195,7 @@ async fn a_database_that_goes_away_is_said_on_the_page() {
         sqlx::raw_sql(statement).execute(&mut server).await.expect("done");
     }
     let page = serving.get("/orgs").await.body;
-    assert!(page.contains("Not known") || page.contains("unavailable"), "{page}");
+    assert!(page.contains("Not known.") || page.contains("unavailable"), "{page}");
     let allow = format!("alter database {name} allow_connections true");
     sqlx::raw_sql(sqlx::AssertSqlSafe(allow)).execute(&mut server).await.expect("done");
     assert!(serving.get("/orgs").await.is(200).body.contains("Acme"));
@@ -277,7 +288,7 @@ async fn the_pages_are_files_that_lead_to_each_other() {
         if Path::new(name).extension().is_none_or(|ending| ending != "html") {
             continue;
         }
-        for gone in ["<script", "<form", "http://", "https://", "Not known"] {
+        for gone in ["<script", "<form", "http://", "https://", "Not known."] {
             assert!(!page.contains(gone), "{name}: {gone}");
         }
         for target in targets(&page) {

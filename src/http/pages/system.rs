@@ -48,6 +48,8 @@ const LONGEST: usize = 20_000;
 #[derive(Serialize)]
 struct System {
     version: &'static str,
+    /// Are the API and metrics served here, too?
+    has_api: bool,
     replica: String,
     /// tz data here.
     here: String,
@@ -81,6 +83,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let text: String = shown.chars().take(LONGEST).collect();
     let view = System {
         version: env!("CARGO_PKG_VERSION"),
+        has_api: shared.access.own().is_none(),
         replica: said(&around.replica),
         here: format!("{} ({})", tz.release(), tz.source()),
         zones: Block::of(&zone_facts, |facts| of_zones(facts, &tz, &clock)),

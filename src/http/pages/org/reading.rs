@@ -52,7 +52,7 @@ pub(super) async fn known(
     let subject = Subject { org, user: None };
     let (found, courses) = explain::read_by_day(look, tz, derived, subject, now).await?;
     let question = Question { org: org.to_string(), feature: None };
-    let standing = asked::standings(look, &[question]).await?.pop().flatten();
+    let standing = asked::standings(look, &[question], Some(now)).await?.pop().flatten();
     let mut offers = HashMap::new();
     let limits = standing.iter().flat_map(|standing| &standing.limits);
     let needs = limits.filter_map(|limit| Some((limit, Verdict::of(limit, one()).needs()?)));
