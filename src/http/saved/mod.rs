@@ -85,7 +85,7 @@ impl Answered {
 }
 
 /// Reads the pages: those of the table, and those of the orgs with these slugs or ids, or of
-/// [`ORGS`] of them where none is named, parked and overdue ones first.
+/// the first of all where none is named, parked and overdue ones first.
 ///
 /// # Errors
 /// [`Error`] for a page of the table that cannot be read at all. A block of one says so itself.

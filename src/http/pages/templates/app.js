@@ -46,17 +46,44 @@ let isLooking = false
 let looksAgain = false
 let lookedAt = 0
 
-function isInUse(block) {
+function isSelected(block) {
   const selection = getSelection()
-  const isSelected = !selection.isCollapsed && block.contains(selection.anchorNode)
-  return isSelected || block.contains(document.activeElement)
+  return !selection.isCollapsed && block.contains(selection.anchorNode)
 }
 
-function renew(block, fresh) {
-  const open = all('details[open]', block).map((details) => details.id)
-  block.replaceChildren(...fresh.childNodes)
-  for (const details of all('details', block)) if (open.includes(details.id)) details.open = true
-  addCopying(block)
+// What stands for the same thing before and after: blocks by their ids, rows by what they lead to.
+const keyOf = (node) => node.id || (node.nodeName === 'TR' && one('a', node)?.getAttribute('href')) || ''
+
+// Makes a node what a fresh one is, and keeps what is the same: so focus, open details and scrolling stay.
+function renew(node, fresh) {
+  if (node.nodeType !== Node.ELEMENT_NODE) {
+    if (node.data !== fresh.data) node.data = fresh.data
+    return
+  }
+  if (node.matches('.command') && one('code', node).textContent === one('code', fresh).textContent) return
+  for (const name of node.getAttributeNames()) {
+    if (!fresh.hasAttribute(name) && name !== 'open' && !name.startsWith('data-')) node.removeAttribute(name)
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (name !== 'open' && node.getAttribute(name) !== value) node.setAttribute(name, value)
+  }
+  let at = node.firstChild
+  for (const next of [...fresh.childNodes]) {
+    const key = keyOf(next)
+    const same = key ? [...node.childNodes].find((child) => keyOf(child) === key) : at
+    if (same?.nodeName !== next.nodeName || keyOf(same) !== key) {
+      node.insertBefore(next, at)
+      continue
+    }
+    if (same === at) at = at.nextSibling
+    else node.insertBefore(same, at)
+    renew(same, next)
+  }
+  while (at) {
+    const gone = at
+    at = at.nextSibling
+    gone.remove()
+  }
 }
 
 function problems() {
@@ -85,9 +112,10 @@ async function look() {
     const known = problems()
     for (const block of all('[data-block]')) {
       const fresh = page.getElementById(block.id)
-      if (!fresh || isInUse(block) || block.dataset.html === fresh.innerHTML) continue
+      if (!fresh || isSelected(block) || block.dataset.html === fresh.innerHTML) continue
       block.dataset.html = fresh.innerHTML
       renew(block, fresh)
+      addCopying(block)
     }
     one('#as-of time').replaceWith(one('#as-of time', page))
     hasFailedSince = ''
