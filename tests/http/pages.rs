@@ -1,6 +1,7 @@
 //! The dashboard: who may see it, what it shows, and what it shows where it cannot know.
 
 mod org;
+mod questions;
 
 use serde_json::json;
 use sqlx::Connection;
