@@ -84,8 +84,8 @@ async fn roll(server: &Server, is_busy: bool) -> (f64, Duration) {
     let load = if is_busy { Some(Load::of(&daemon, asks::limits).await) } else { None };
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut connection = server.connect(COPY).await;
-    // All at once, in a moment that is yet to come when the statement is over. What workloads before
-    // this one have counted is of the periods that are moved here.
+    // All at once, in a moment that is yet to come when the statement is over. What workloads
+    // before this one have counted is of the periods that are moved here.
     let fall_due = "truncate usage_counters, feature_usage, usage_metrics;
                     update organizations
                     set current_period_start = now() - interval '1 month',

@@ -1,7 +1,8 @@
 //! Questions that wait together are answered by one statement.
 //!
 //! A statement for each question reached 0.45 of what `pgbench` did with the same one; together
-//! they reach as much as it does (docs/benchmarks.md). A question that comes alone is asked at once: nobody waits for company.
+//! they reach as much as it does (docs/benchmarks.md). A question that comes alone is asked at
+//! once: nobody waits for company.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

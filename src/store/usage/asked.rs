@@ -58,7 +58,7 @@ pub async fn standings(
                 as q (named, id, feature, place)
            cross join (select coalesce($4::timestamptz, now()) as at) i
            cross join lateral periodd_named(q.named, q.id) n
-           -- By its key, one after the other, also where reading a small table as a whole seems cheaper.
+           -- By its key, also where reading a small table as a whole seems cheaper.
            cross join lateral (select s.* from organizations s where s.id = n.id offset 0) o
            left join lateral (
                -- One feature: a join, for many orgs at once.
