@@ -233,7 +233,8 @@ pub async fn enter_runs(database: &Database, runs: &[SampleRun]) -> Result<(), S
     Ok(())
 }
 
-/// Has emails that were queued or settled since `since`, in real time, be so at the sample's time.
+/// Has emails that were settled, or queued and not settled yet, since `since` in real time be so at
+/// the sample's time.
 pub async fn redate_emails(
     database: &Database,
     since: Instant,
@@ -242,7 +243,8 @@ pub async fn redate_emails(
     let mut connection = database.connection().await?;
     let until = super::server_now(&mut connection).await?;
     let queued = sqlx::query!(
-        "update periodd_outbox set recorded_at = $3 where recorded_at between $1 and $2",
+        "update periodd_outbox set recorded_at = $3
+         where state = 'due' and recorded_at between $1 and $2",
         since,
         until,
         at

@@ -220,14 +220,15 @@ impl Clock<'_> {
         let counts = RunCounts::Alerts((&found).into());
         self.ledger.note(Job::Alerts, self.now, took.so_far(), &counts)?;
         alerts::overview::keep(self.database, self.tz, at, found.everything).await;
+        sample::redate_emails(self.database, real, self.now).await?;
         if self.story.has_mail(self.now) {
             let request = deliver::Request { at, ..deliver.clone() };
             let took = Took::begin();
             let sent = deliver::run(self.database, self.tz, mailer, &request).await?;
             let counts = RunCounts::Deliver((&sent).into());
             self.ledger.note(Job::Deliver, self.now, took.so_far(), &counts)?;
+            sample::redate_emails(self.database, real, self.now).await?;
         }
-        sample::redate_emails(self.database, real, self.now).await?;
         Ok(())
     }
 
