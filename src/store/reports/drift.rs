@@ -104,11 +104,12 @@ pub struct Repair {
 pub async fn newest(connection: &mut PgConnection, limit: i64) -> Result<Vec<Repair>, StoreError> {
     let rows = sqlx::query_as!(
         Repair,
-        r#"select d.found_at, o.slug, left(d.feature, 400) as "feature!",
+        r#"select d.found_at, o.slug as "slug!", left(d.feature, 400) as "feature!",
                   left(d.place, 400) as "place!", d.before, d.after,
                   left(d.reason, 400) as "reason!", d.run
            from (select * from periodd_drift order by found_at desc limit $1) as d
-           join organizations o on o.id = d.org_id
+           cross join lateral (
+               select slug from organizations where id = d.org_id offset 0) as o
            order by d.found_at desc, d.recorded_at desc, d.id"#,
         limit
     );

@@ -114,13 +114,18 @@ pub async fn settled(
 ) -> Result<Vec<Listed>, StoreError> {
     let rows = sqlx::query_as!(
         Listed,
-        r#"select m.org_id as org, o.slug, m.id, m.feature, m.threshold, m.recipient, m.state,
-                  m.attempts, m.next_attempt_at, m.settled_at, left(m.answer, 400) as answer,
-                  m.recorded_at
+        r#"select m.org_id as "org!", o.slug as "slug!", m.id as "id!", m.feature as "feature!",
+                  m.threshold as "threshold!", m.recipient as "recipient!", m.state as "state!",
+                  m.attempts as "attempts!", m.next_attempt_at as "next_attempt_at!",
+                  m.settled_at, left(m.answer, 400) as answer,
+                  m.recorded_at as "recorded_at!"
            from (select org_id, id from periodd_outbox where settled_at is not null
                  order by settled_at desc limit $2) as last
-           join periodd_outbox m on m.org_id = last.org_id and m.id = last.id
-           join organizations o on o.id = m.org_id
+           cross join lateral (
+               select * from periodd_outbox e
+               where e.org_id = last.org_id and e.id = last.id offset 0) as m
+           cross join lateral (
+               select slug from organizations where id = m.org_id offset 0) as o
            where m.state = $1
            order by m.settled_at desc, m.org_id, m.id limit $3"#,
         state,

@@ -28,9 +28,13 @@ pub async fn by_day(
                   width_bucket(m.created_at, $1::timestamptz[]) as "day!",
                   sum(m.metric_value) as "used!"
            from (select id from organizations order by id limit $2) as s
-           join usage_metrics m on m.organization_id = s.id
-                and m.created_at >= ($1::timestamptz[])[1]
-                and m.created_at < ($1::timestamptz[])[cardinality($1::timestamptz[])]
+           cross join lateral (
+               select u.metric_type, u.metric_value, u.created_at
+               from usage_metrics u
+               where u.organization_id = s.id
+                 and u.created_at >= ($1::timestamptz[])[1]
+                 and u.created_at < ($1::timestamptz[])[cardinality($1::timestamptz[])]
+               offset 0) as m
            group by 1, 2 having abs(sum(m.metric_value)) < 1e22"#,
         days as &[Instant],
         MOST
@@ -69,8 +73,9 @@ pub async fn packs(
                   coalesce(sum(e.expired), 0) as "expired!",
                   coalesce(sum(e.refunded), 0) as "refunded!", sum(p.held) as "held!"
            from (select id from organizations order by id limit $2) as s
-           join (select org_id, id, feature, coalesce(remaining, quantity) as held
-                 from overage_packs) as p on p.org_id = s.id
+           cross join lateral (
+               select k.org_id, k.id, k.feature, coalesce(k.remaining, k.quantity) as held
+               from overage_packs k where k.org_id = s.id offset 0) as p
            left join lateral (
                select sum(l.quantity) filter (where l.kind = 'granted') as sold,
                       sum(l.quantity) filter (where l.kind = 'drawn') as drawn,

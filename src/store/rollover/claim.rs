@@ -380,6 +380,7 @@ pub async fn of_zone(
     after: Uuid,
     limit: i64,
 ) -> Result<Vec<Uuid>, StoreError> {
+    // `offset 0`: packs are looked at org by org, through their index, and not hashed for each page.
     let page = sqlx::query_scalar!(
         "select o.id from organizations o
          where o.parked_at is null and ($1::text is null or o.time_zone = $1) and o.id > $2
@@ -387,7 +388,8 @@ pub async fn of_zone(
                 or o.current_period_start is null or o.current_period_end is null
                 or o.has_stale_ends
                 or exists (select from overage_packs p
-                           where p.org_id = o.id and p.remaining > 0 and p.expires_at <= $4))
+                           where p.org_id = o.id and p.remaining > 0 and p.expires_at <= $4
+                           offset 0))
          order by o.id limit $5",
         time_zone,
         after,
