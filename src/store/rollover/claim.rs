@@ -380,7 +380,7 @@ pub async fn of_zone(
     after: Uuid,
     limit: i64,
 ) -> Result<Vec<Uuid>, StoreError> {
-    // `offset 0`: packs are looked at org by org, through their index, and not hashed for each page.
+    // `offset 0`: packs are looked at org by org, by their index, and not hashed for each page.
     let page = sqlx::query_scalar!(
         "select o.id from organizations o
          where o.parked_at is null and ($1::text is null or o.time_zone = $1) and o.id > $2
