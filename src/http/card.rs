@@ -130,7 +130,7 @@ async fn known(
     tz: &TzData,
     question: Question,
 ) -> Result<Option<Known>, StoreError> {
-    let standing = asked::standings(look, &[question], None).await?.pop().flatten();
+    let standing = asked::standings(look, &[question]).await?.pop().flatten();
     let Some(standing) = standing else { return Ok(None) };
     let locale = settings::read(look, standing.org).await?.locale;
     let ahead = history::outlook(look, &standing, tz).await?.pop();

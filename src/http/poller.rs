@@ -122,7 +122,7 @@ async fn read(shared: &Shared, orgs: &[Uuid]) -> Result<(), Problem> {
             page.iter().map(|org| Question { org: org.to_string(), feature: None }).collect();
         // Others may have a turn in between.
         let mut turn = shared.turns.take().await?;
-        let standings = asked::standings(&mut turn, &questions, None).await?;
+        let standings = asked::standings(&mut turn, &questions).await?;
         drop(turn);
         shared.streams.show(page, &standings);
     }

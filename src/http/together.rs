@@ -96,6 +96,6 @@ impl Together {
 
     async fn answer(&self, questions: &[Question]) -> Result<Vec<Option<Standing>>, Problem> {
         let mut turn = self.turns.take().await?;
-        Ok(asked::standings(&mut turn, questions, None).await?)
+        Ok(asked::standings(&mut turn, questions).await?)
     }
 }

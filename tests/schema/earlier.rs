@@ -89,6 +89,13 @@ fn differences(at: &str, then: &Value, now: &Value, found: &mut Vec<String>) {
 #[tokio::test]
 async fn an_earlier_database_says_the_same_after_the_upgrade() {
     let test = upgraded().await;
+    // Months are kept from that of the migration on; the answers are of an earlier one.
+    test.sql(
+        "update periodd_zone_months z set starts = (
+             select array_agg(d.at at time zone z.time_zone order by d.at)
+             from generate_series('2026-11-01', '2028-12-01', interval '1 month') as d (at))",
+    )
+    .await;
     let answers: Vec<(String, Value)> =
         serde_json::from_str(&fixture("answers.json")).expect("JSON");
     assert_eq!(answers.len(), 40);

@@ -130,7 +130,7 @@ pub async fn read(
     let mut reading = crate::store::begin(connection).await?;
     let question =
         Question { org: asked.org.to_string(), feature: asked.feature.map(str::to_owned) };
-    let standing = asked::standings(&mut reading, &[question], None).await?.pop().flatten();
+    let standing = asked::standings(&mut reading, &[question]).await?.pop().flatten();
     let standing = standing.ok_or(Error::Gone)?;
     if !standing.is_known_feature {
         return Err(Error::UnknownFeature);

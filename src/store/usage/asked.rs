@@ -32,12 +32,10 @@ pub struct Standing {
     pub limits: Vec<Limit>,
 }
 
-/// Answers all questions in one statement, at that instant, or as of now; `None` for an org that is
-/// not there.
+/// Answers all questions in one statement, as of now; `None` for an org that is not there.
 pub async fn standings(
     connection: &mut PgConnection,
     questions: &[Question],
-    at: Option<Instant>,
 ) -> Result<Vec<Option<Standing>>, StoreError> {
     let named: Vec<&str> = questions.iter().map(|question| question.org.as_str()).collect();
     let ids: Vec<Option<Uuid>> = named.iter().map(|named| Uuid::try_parse(named).ok()).collect();
@@ -45,7 +43,7 @@ pub async fn standings(
     let rows = sqlx::query!(
         r#"select q.place as "place!", o.id as "org!", o.slug as "slug!",
                   o.time_zone as "time_zone!", o.subscription_tier as "tier!",
-                  o.subscription_status, i.at as "as_of!",
+                  o.subscription_status, now() as "as_of!",
                   (q.feature is null or exists (
                       select from features f where f.feature = periodd_folded(q.feature)))
                       as "is_known_feature!",
@@ -56,26 +54,24 @@ pub async fn standings(
                   a.why_not as "why_not: WhyNot", a.period_start, a.period_end
            from unnest($1::text[], $2::uuid[], $3::text[]) with ordinality
                 as q (named, id, feature, place)
-           cross join (select coalesce($4::timestamptz, now()) as at) i
            cross join lateral periodd_named(q.named, q.id) n
            -- By its key, also where reading a small table as a whole seems cheaper.
            cross join lateral (select s.* from organizations s where s.id = n.id offset 0) o
            left join lateral (
                -- One feature: a join, for many orgs at once.
-               select l.* from periodd_limit_used(o.id, periodd_folded(q.feature), i.at) l
+               select l.* from periodd_limit_used(o.id, periodd_folded(q.feature), now()) l
                where q.feature is not null
                union all
                -- All that the org has: a call of the function.
                select l.feature, l.period_start, l.period_end, l.used, l.included, l.is_granted,
                       l.drawn, l.usable, l.owed, l.allowance, l.remaining,
                       l.purchased_remaining, l.percent, l.why_not
-               from periodd_allowances(o.id, i.at) l
+               from periodd_allowances(o.id, now()) l
                where q.feature is null) a on true
            order by q.place, a.feature"#,
         &named as &[&str],
         &ids as &[Option<Uuid>],
-        &features as &[Option<&str>],
-        at
+        &features as &[Option<&str>]
     );
     let mut standings: Vec<Option<Standing>> = vec![None; questions.len()];
     for row in rows.fetch_all(connection).await? {

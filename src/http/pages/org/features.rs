@@ -162,7 +162,7 @@ fn query(view: &FeatureView) -> String {
 
 /// What a check of one more unit says.
 fn checked(known: &Known, view: &FeatureView, tz: &TzData) -> Option<Checked> {
-    let standing = known.standing.as_ref()?;
+    let standing = &known.standing;
     let limit = standing.limits.iter().find(|limit| limit.feature == view.feature)?;
     let offers: Vec<(u32, Offer)> = known.offers.get(&view.feature).cloned().unwrap_or_default();
     let verdict = Verdict::of(limit, one());
@@ -279,7 +279,7 @@ fn copies(view: &FeatureView) -> Table {
 
 /// Of one of the others: may one more be used, and how much is.
 fn other(known: &Known, view: &FeatureView) -> Other {
-    let mut limits = known.standing.iter().flat_map(|standing| &standing.limits);
+    let mut limits = known.standing.limits.iter();
     let limit = limits.find(|limit| limit.feature == view.feature);
     let (allowed, tone) = match limit.map(|limit| Verdict::of(limit, one()).is_allowed) {
         Some(true) => ("allowed", Tone::Good),

@@ -11,7 +11,8 @@ use crate::jobs::explain::{self, Course, Explanation, Subject};
 use crate::store::audit::derived::Target;
 use crate::store::messages::outbox::{self, EmailRow};
 use crate::store::reports::picture::{self, AlertSetting, Step};
-use crate::store::usage::asked::{self, Question, Standing};
+use crate::store::usage::asked::Standing;
+use crate::store::usage::limits;
 use crate::store::{Connection, StoreError};
 use crate::tz::TzData;
 
@@ -25,8 +26,8 @@ pub(super) struct Known {
     pub(super) found: Explanation,
     /// By feature.
     pub(super) courses: BTreeMap<String, Course>,
-    /// The limits that a check decides by; `None`: the org has just gone.
-    pub(super) standing: Option<Standing>,
+    /// The limits that a check decides by.
+    pub(super) standing: Standing,
     /// What would cover one more unit, by feature.
     pub(super) offers: HashMap<String, Vec<(u32, Offer)>>,
     pub(super) settings: Vec<AlertSetting>,
@@ -51,10 +52,18 @@ pub(super) async fn known(
 ) -> Result<Known, StoreError> {
     let subject = Subject { org, user: None };
     let (found, courses) = explain::read_by_day(look, tz, derived, subject, now).await?;
-    let question = Question { org: org.to_string(), feature: None };
-    let standing = asked::standings(look, &[question], Some(now)).await?.pop().flatten();
+    let standing = Standing {
+        org,
+        slug: found.org.slug.clone(),
+        time_zone: found.org.time_zone.clone(),
+        tier: found.org.subscription_tier.clone(),
+        subscription_status: found.org.subscription_status.clone(),
+        as_of: now,
+        is_known_feature: true,
+        limits: limits::of(look, org, None, now).await?,
+    };
     let mut offers = HashMap::new();
-    let limits = standing.iter().flat_map(|standing| &standing.limits);
+    let limits = standing.limits.iter();
     let needs = limits.filter_map(|limit| Some((limit, Verdict::of(limit, one()).needs()?)));
     for (limit, need) in needs.filter(|(limit, _)| limit.is_granted).take(OFFERED) {
         let covering = covering(look, &limit.feature, &found.org.subscription_tier, need).await?;
