@@ -93,7 +93,7 @@ async fn an_earlier_database_says_the_same_after_the_upgrade() {
     test.sql(
         "update periodd_zone_months z set starts = (
              select array_agg(d.at at time zone z.time_zone order by d.at)
-             from generate_series('2026-11-01', '2028-12-01', interval '1 month') as d (at))",
+             from generate_series(timestamp '2026-11-01', '2028-12-01', '1 month') as d (at))",
     )
     .await;
     let answers: Vec<(String, Value)> =
