@@ -107,7 +107,7 @@ pub async fn run(database: &Database, request: &Request) -> Result<RetentionRepo
     }
     // When a run ended and when an email was settled is real time, whatever time business has.
     if let Some(before) = cut(request.runs_keep, real)? {
-        report.runs = work.runs(before).await?;
+        report.runs = work.of_no_org(before, runs::delete_before).await?;
     }
     if let Some(before) = cut(request.emails_keep, real)? {
         report.emails = work.rows(Rows::Emails, before).await?;
@@ -116,7 +116,7 @@ pub async fn run(database: &Database, request: &Request) -> Result<RetentionRepo
         report.alerts = work.rows(Rows::Alerts, before).await?;
     }
     if let Some(before) = cut(OVERVIEW_KEEP, now)? {
-        report.overview = work.overview(before).await?;
+        report.overview = work.of_no_org(before, kept::delete_before).await?;
     }
     report.stopped = request.stop.is_set();
     report.left = work.left.len();
@@ -195,31 +195,17 @@ impl Work<'_> {
         Ok(gone)
     }
 
-    /// The ledger belongs to no org. What somebody holds of it is left to the next run.
-    async fn runs(&mut self, before: Instant) -> Result<u64, StoreError> {
+    /// Of a table that belongs to no org, in pages. What somebody holds of it is left to the next
+    /// run.
+    async fn of_no_org(
+        &mut self,
+        before: Instant,
+        delete: impl AsyncFn(&mut Connection, Instant, i64) -> Result<u64, StoreError>,
+    ) -> Result<u64, StoreError> {
         let mut gone = 0;
         while !self.stop.is_set() {
             let mut transaction = begin_within(&mut self.connection, self.wait).await?;
-            let batch = match runs::delete_before(&mut transaction, before, ROWS).await {
-                Ok(batch) => batch,
-                Err(error) if error.is_contention() => break,
-                Err(other) => return Err(other),
-            };
-            transaction.commit().await?;
-            gone += batch;
-            if batch == 0 {
-                break;
-            }
-        }
-        Ok(gone)
-    }
-
-    /// Nor does the overview.
-    async fn overview(&mut self, before: Instant) -> Result<u64, StoreError> {
-        let mut gone = 0;
-        while !self.stop.is_set() {
-            let mut transaction = begin_within(&mut self.connection, self.wait).await?;
-            let batch = match kept::delete_before(&mut transaction, before, ROWS).await {
+            let batch = match delete(&mut transaction, before, ROWS).await {
                 Ok(batch) => batch,
                 Err(error) if error.is_contention() => break,
                 Err(other) => return Err(other),

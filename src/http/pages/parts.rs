@@ -9,6 +9,7 @@ use super::clock::Moment;
 use crate::command::Commands;
 use crate::jobs::finding::{Finding, Mend, Severity};
 use crate::store::StoreError;
+use crate::store::messages::outbox::Progress;
 use crate::text::{thousands_apart, visible, visible_lines};
 
 /// Letters of one text that others chose, at most: what is longer is cut.
@@ -58,6 +59,16 @@ impl Cell {
     pub(super) fn button(button: &Button) -> Self {
         let (href, text) = button.parts();
         Self::text(text).link(href)
+    }
+
+    /// How far an email has come.
+    pub(super) fn progress(progress: Progress) -> Self {
+        Self::text(progress.words()).tone(match progress {
+            Progress::Sent => Tone::Good,
+            Progress::GivenUp | Progress::Suppressed => Tone::Bad,
+            Progress::ToBeRetried => Tone::Warning,
+            Progress::Due => Tone::Plain,
+        })
     }
 
     /// A number, its thousands apart.

@@ -65,7 +65,8 @@ impl Plan {
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+    // Nothing may have the fingerprint of something else.
+    serde_json::to_vec(value).expect("plans are made of what JSON has")
 }
 
 /// What a form sends beside the action.

@@ -19,7 +19,6 @@ use crate::command::Command;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
 use crate::http::problem::{Code, Problem};
-use crate::store::messages::outbox::Progress;
 use crate::store::reports::emails::{self, Counted, Listed, Place, Silent, Waiting};
 use crate::store::reports::overview::MOST;
 use crate::text::url_part;
@@ -170,15 +169,6 @@ fn choices(state: &str) -> Vec<Choice> {
     STATES.into_iter().map(choice).collect()
 }
 
-fn tone(progress: Progress) -> Tone {
-    match progress {
-        Progress::Sent => Tone::Good,
-        Progress::GivenUp | Progress::Suppressed => Tone::Bad,
-        Progress::ToBeRetried => Tone::Warning,
-        Progress::Due => Tone::Plain,
-    }
-}
-
 fn of_states(counts: &[Counted], clock: &Clock) -> Table {
     let head = ["State", "Emails#", "Oldest", "From now", "Newest"];
     let mut table = Table::new("Emails by state", &head);
@@ -190,7 +180,7 @@ fn of_states(counts: &[Counted], clock: &Clock) -> Table {
         let at = |at: Option<Instant>| Cell::at_or(at.map(|at| clock.moment(at)), "");
         let relative = counted.oldest.map_or_else(String::new, |at| clock.relative(at));
         table.row([
-            Cell::text(counted.progress.words()).tone(tone(counted.progress)),
+            Cell::progress(counted.progress),
             Cell::number(emails),
             at(counted.oldest),
             Cell::text(relative).tone(Tone::Soft),
@@ -223,7 +213,7 @@ fn table(emails: &[Listed], clock: &Clock) -> Table {
             Cell::text(&email.feature),
             Cell::number(email.threshold),
             Cell::text(&email.recipient),
-            Cell::text(progress.words()).tone(tone(progress)),
+            Cell::progress(progress),
             Cell::number(email.attempts),
             Cell::text(clock.relative(last)).tone(Tone::Soft),
             Cell::text(email.answer.as_deref().unwrap_or_default()),

@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, header};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{frame, to_org, tone};
+use super::{frame, to_org};
 use crate::billing::Zone;
 use crate::command::Command;
 use crate::http::answer::{Answer, of};
@@ -146,7 +146,7 @@ fn facts(email: &Email, clock: &Clock) -> Vec<(&'static str, Cell)> {
         ("Org", to_org(&email.slug)),
         ("Feature", Cell::text(&email.feature)),
         ("Threshold", Cell::text(format!("{} %", email.threshold))),
-        ("State", Cell::text(progress.words()).tone(tone(progress))),
+        ("State", Cell::progress(progress)),
         ("Period begins", at(email.period_start)),
         ("Period ends", at(email.period_end)),
         ("Queued", at(email.recorded_at)),

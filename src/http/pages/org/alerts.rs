@@ -3,7 +3,7 @@
 use crate::http::pages::clock::Clock;
 use crate::http::pages::parts::{Cell, Table, Tone};
 use crate::jobs::explain::Explanation;
-use crate::store::messages::outbox::{EmailRow, Progress};
+use crate::store::messages::outbox::EmailRow;
 
 /// Rows that are shown of each.
 const SHOWN: usize = 10;
@@ -33,18 +33,12 @@ pub(super) fn emails(emails: &[EmailRow], clock: &Clock) -> Table {
     let mut table = Table::new("Emails", &head);
     for email in emails {
         let progress = email.progress();
-        let tone = match progress {
-            Progress::Sent => Tone::Good,
-            Progress::GivenUp | Progress::Suppressed => Tone::Bad,
-            Progress::ToBeRetried => Tone::Warning,
-            Progress::Due => Tone::Plain,
-        };
         table.row([
             Cell::at(clock.moment(email.recorded_at)),
             Cell::text(&email.recipient),
             Cell::number(format!("{} %", email.threshold)),
             Cell::text(&email.feature),
-            Cell::text(progress.words()).tone(tone),
+            Cell::progress(progress),
             Cell::text(email.answer.as_deref().unwrap_or_default()),
         ]);
     }
