@@ -53,12 +53,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             confirm_early(session, &scope).await?;
         }
         session.believe_clock(args.force).await?;
+        let org = scope.only();
         let request = request(&session.config.rollover, scope, args, at);
         let derived = targets_besides_defaults(session).await?;
         let request = Request { derived, ..request };
         let request = Request { stop: session.stop_between_batches(), ..request };
         session
-            .recorded(Job::Rollover, args.dry_run, async |_| {
+            .recorded(Job::Rollover, args.dry_run, org, async |_| {
                 let (database, tz) = (&session.database, &session.tz);
                 let progress = Progress::of(session, &request).await?;
                 let report = rollover::run(database, tz, &request, progress).await?;

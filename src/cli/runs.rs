@@ -1,6 +1,7 @@
 //! `periodd runs`: what ran, and what was left out.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use uuid::Uuid;
 
 use super::output::{Cell, Format, Output, Page, Screen, Table, Tone};
 use super::session::{Schema, Session, with_session};
@@ -12,6 +13,8 @@ use crate::billing::{Instant, When};
 use crate::command::Command as Proposed;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::{RunCounts, did};
+use crate::store::orgs;
+use crate::store::rollover::snapshot::slugs;
 use crate::store::runs::{self, Filter, Outcome, Run};
 
 const NOTES: &str = "Examples:
@@ -51,6 +54,7 @@ Consecutive runs that had nothing to do are shown as one line, unless --all is g
 Examples:
   periodd runs list --job rollover
   periodd runs list --failed --since yesterday
+  periodd runs list --org acme
   periodd runs list --watch";
 
 #[derive(clap::Args, Debug)]
@@ -65,6 +69,9 @@ struct ListArgs {
     /// Only failed runs
     #[arg(long, conflicts_with = "outcome")]
     failed: bool,
+    /// Only runs about this org alone (slug or id)
+    #[arg(long, value_name = "ORG")]
+    org: Option<String>,
     /// Only runs since T (dates in UTC)
     #[arg(long, value_name = "T")]
     since: Option<When>,
@@ -113,7 +120,11 @@ async fn list(session: &Session, args: &ListArgs, screen: &Screen) -> Result<Exi
     };
     let outcome = if args.failed { Some(Outcome::Failed) } else { args.outcome };
     let job = args.job.map(|job| job.name().to_owned());
-    let mut filter = Filter { job, outcome, since, ..Filter::default() };
+    let org = match &args.org {
+        Some(named) => Some(orgs::find(&session.database, named).await?),
+        None => None,
+    };
+    let mut filter = Filter { job, outcome, org, since, ..Filter::default() };
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let folds = !args.all && screen.format() == Format::Table;
     let mut connection = session.database.connection().await?;
@@ -142,12 +153,14 @@ async fn show(session: &Session, run: i64) -> Result<Exit, Failure> {
     let filter = Filter { id: Some(run), ..Filter::default() };
     let mut connection = session.database.connection().await?;
     let found = runs::list(&mut connection, &filter, 1).await?.pop();
-    drop(connection);
     let Some(found) = found else {
         let list = Proposed::periodd(["runs", "list"]);
         return Err(Failure::usage(format!("no run {run}; `{list}` shows the newest")));
     };
-    session.screen.show(&One { run: found, times: session.times().await?.utc() })?;
+    let of: Vec<Uuid> = found.org_id.into_iter().collect();
+    let org = slugs(&mut connection, &of).await?.into_values().next();
+    drop(connection);
+    session.screen.show(&One { run: found, org, times: session.times().await?.utc() })?;
     Ok(Exit::Done)
 }
 
@@ -229,6 +242,9 @@ fn same<'a>(mut names: impl Iterator<Item = &'a String>) -> &'a str {
 #[serde(transparent)]
 pub(super) struct One {
     run: Run,
+    /// Slug of its only org.
+    #[serde(skip)]
+    org: Option<String>,
     #[serde(skip)]
     times: Local,
 }
@@ -242,6 +258,7 @@ impl Output for One {
             lines.extend(text.map(|text| (name, text)));
         };
         let beside = |at: Instant| self.times.beside(at);
+        add("org", self.org.clone());
         add("due", self.due());
         add("began", run.started_at.map(beside));
         add("late", run.lateness_ms.map(millis));

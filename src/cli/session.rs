@@ -20,6 +20,7 @@ use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::instance::{Server, leave, replica, require_current, this_machine};
 use crate::jobs::stop::Stop;
+use crate::store::runs::Asked;
 use crate::store::{Address, Bounds, Database, StoreError, orgs, sample};
 use crate::telemetry::{self, Verbosity};
 use crate::text;
@@ -232,7 +233,8 @@ impl Session {
     }
 
     /// Does a command's work, its answer included, and enters it in the ledger as a run of its own:
-    /// it takes no lease and waits for nobody. The work returns what it counted. A dry run is none,
+    /// it takes no lease and waits for nobody. `org` is the only one that it is about. The work
+    /// returns what it counted. A dry run is none,
     /// and is not recorded.
     ///
     /// Whether it can be recorded or not, the work is done and answers. That it could not be is the
@@ -244,6 +246,7 @@ impl Session {
         &self,
         job: Job,
         dry_run: bool,
+        org: Option<Uuid>,
         work: impl AsyncFnOnce(Option<i64>) -> Result<(Exit, RunCounts), Failure>,
     ) -> Result<Exit, Failure> {
         if dry_run {
@@ -251,7 +254,7 @@ impl Session {
         }
         // What is refused for the clock is not recorded: by that clock it would lie elsewhere.
         self.database.believed_now().await?;
-        let begun = Entry::begin(&self.database, job, &replica(), None).await;
+        let begun = Entry::begin(&self.database, job, &replica(), Asked { by: None, org }).await;
         self.recording.set(begun.as_ref().ok().copied());
         let result = work(begun.as_ref().ok().map(|entry| entry.id())).await;
         let (counts, error) = match &result {

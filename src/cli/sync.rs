@@ -59,6 +59,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             confirm(session, &scope).await?;
         }
         session.believe_clock(args.force).await?;
+        let org = scope.only();
         let request = Request {
             scope,
             at: session.business_time(args.check).await?,
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         };
         let job = if audits { Job::Audit } else { Job::Sync };
         session
-            .recorded(job, args.check, async |run| {
+            .recorded(job, args.check, org, async |run| {
                 sync(session, Request { run, ..request }, audits).await
             })
             .await

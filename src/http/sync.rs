@@ -18,6 +18,7 @@ use crate::jobs::Entry;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::sync::{self, Scope, SyncReport};
+use crate::store::runs::Asked;
 use crate::store::tokens::Scope as TokenScope;
 use crate::store::usage::asked::Question;
 
@@ -135,7 +136,8 @@ async fn run(
     let database = &shared.around.database;
     let request = sync::Request { scope: Scope::Orgs(vec![org]), ..sync_request(shared).await? };
     let job = if audits { Job::Audit } else { Job::Sync };
-    let entry = Entry::begin(database, job, &shared.around.replica, by).await?;
+    let asked = Asked { by, org: Some(org) };
+    let entry = Entry::begin(database, job, &shared.around.replica, asked).await?;
     let request = sync::Request { run: Some(entry.id()), ..request };
     let silent: sync::Observer = Arc::new(|_| {});
     let report = if audits {

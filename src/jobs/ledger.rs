@@ -3,6 +3,7 @@
 
 use super::by_hand::Entered;
 use super::counts::RunCounts;
+use crate::store::runs::Asked;
 use crate::store::runs::schedules::Ended;
 use crate::store::{Database, StoreError, runs};
 
@@ -11,17 +12,16 @@ use crate::store::{Database, StoreError, runs};
 pub struct Entry(i64);
 
 impl Entry {
-    /// Enters a run that begins in this process; `asked_by` is the name of the token of whoever
-    /// asks over HTTP.
+    /// Enters a run that begins in this process.
     pub async fn begin(
         database: &Database,
         of: impl Into<Entered>,
         replica: &str,
-        asked_by: Option<&str>,
+        asked: Asked<'_>,
     ) -> Result<Self, StoreError> {
         let of = of.into().name();
         let mut connection = database.connection().await?;
-        runs::begin_command(&mut connection, of, replica, asked_by).await.map(Self)
+        runs::begin_command(&mut connection, of, replica, asked).await.map(Self)
     }
 
     /// Its number.

@@ -345,3 +345,20 @@ test('a rollover passes, the reader pauses, the database is away', async () => {
   await until(async () => (await state(page)) === 'Live.', 'it is live again')
   await context.close()
 })
+
+test('a page whose clock jumps goes on', async () => {
+  const { context, page } = await visitor({ viewport: { width: 1440, height: 900 } })
+  // By looking alone, as where no stream can be had.
+  await page.addInitScript(() => { delete globalThis.BroadcastChannel })
+  await logIn(page)
+  await page.goto(`${address}/orgs/cedar`)
+  const before = await used(page)
+  await page.evaluate(() => {
+    const right = Date.now
+    Date.now = () => right() - 3_600_000
+  })
+  await useOne(page)
+  await until(async () => (await used(page)) !== before, 'it is seen')
+  assert.equal(await state(page), 'Live.')
+  await context.close()
+})

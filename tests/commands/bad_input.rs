@@ -52,6 +52,7 @@ const LINES: &[(&str, i32, &[&str])] = &[
     ("orgs list --limit 0", 2, &["0", "--limit"]),
     ("runs list --since noon", 2, &["noon", "RFC 3339"]),
     ("runs list --failed --outcome done", 2, &["cannot be used with"]),
+    ("runs list --org acmee", 2, &["did you mean `acme`?"]),
     ("drift list --org acmee", 2, &["did you mean `acme`?"]),
     ("users add --org acme nobody", 2, &["nobody"]),
     ("limits set --org acme --feature sms_sent", 2, &["--included"]),

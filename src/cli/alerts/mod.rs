@@ -142,7 +142,7 @@ async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure>
     // Two runs, as the daemon's: a mail server that takes nothing fails the second one alone.
     let mut found = None;
     session
-        .recorded(Job::Alerts, false, async |_| {
+        .recorded(Job::Alerts, false, None, async |_| {
             let standing = alerts::Request::of(&session.config);
             let request = alerts::Request { full, at, stop: stop.clone(), ..standing };
             let alerts = alerts::run(&session.database, &request).await?;
@@ -155,7 +155,7 @@ async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure>
         })
         .await?;
     session
-        .recorded(Job::Deliver, false, async |_| {
+        .recorded(Job::Deliver, false, None, async |_| {
             if now {
                 deliver::hasten(&session.database).await?;
             }

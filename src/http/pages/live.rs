@@ -48,6 +48,8 @@ const ALL: &str = "all";
 const MOST: usize = 16;
 /// So often it is said that the stream is alive, and the session looked at again.
 const EVERY: Duration = Duration::from_secs(5);
+/// Over this span the pages of all orgs are spread: they would all be fetched at once.
+const SPREAD: Duration = Duration::from_secs(1);
 
 /// A stream of what has changed.
 struct Live {
@@ -61,12 +63,14 @@ struct Live {
     draining: watch::Receiver<bool>,
     /// When it is said again that the stream is alive.
     next: Tick,
+    /// When it is said that the pages of all orgs have changed.
+    all: Option<Tick>,
 }
 
 /// What has come.
 enum Come {
     Org(usize),
-    Pulse,
+    All,
     Time,
     End,
 }
@@ -81,6 +85,7 @@ async fn open(call: Call) -> Result<Answer, Problem> {
         pulse: None,
         draining: call.shared.draining.subscribe(),
         next: Tick::now(),
+        all: None,
     };
     for page in named {
         if page == ALL {
@@ -133,7 +138,10 @@ impl Live {
                 let (page, _) = self.orgs.get(place)?;
                 Some(format!("event: changed\ndata: {page}\n\n"))
             }
-            Come::Pulse => Some(format!("event: changed\ndata: {ALL}\n\n")),
+            Come::All => {
+                self.all = None;
+                Some(format!("event: changed\ndata: {ALL}\n\n"))
+            }
             Come::Time => {
                 self.next = Tick::now() + EVERY;
                 let access = &self.shared.access;
@@ -166,13 +174,16 @@ impl Live {
             }
         };
         let pulse = async {
-            match &mut self.pulse {
-                None => pending().await,
-                Some(pulse) => match pulse.changed().await {
-                    Ok(()) => Come::Pulse,
-                    Err(_gone) => Come::End,
-                },
+            let Some(pulse) = &mut self.pulse else { return pending().await };
+            if self.all.is_none() {
+                if pulse.changed().await.is_err() {
+                    return Come::End;
+                }
+                self.all = Some(Tick::now() + SPREAD.mul_f64(fastrand::f64()));
             }
+            sleep_until(self.all.unwrap_or(self.next)).await;
+            pulse.mark_unchanged();
+            Come::All
         };
         let (org, pulse) = (pin!(org), pin!(pulse));
         tokio::select! {

@@ -148,10 +148,7 @@ async fn shown(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
         }
         Some(typed) => {
             let exact = found(call, asked, typed, now).await;
-            // A name is looked for among all, so it has a block of its own.
-            let filter = Filter { name_has: Some(typed.clone()), ..asked.filter(now, SHOWN) };
-            let named = block(turns, async |look| orgs::list(look, &filter).await).await;
-            (exact, Some(named))
+            (exact, by_name(call, asked, typed, now).await)
         }
     };
     let count = found.as_ref().map_or(0, Vec::len);
@@ -182,6 +179,21 @@ async fn shown(call: &Call, asked: &Asked) -> Result<Answer, Problem> {
     let frame =
         times::framed(call, "Orgs".to_owned(), "orgs", &times::clock(call, Zone::utc(), now));
     html("orgs.html", &frame, &view)
+}
+
+/// The orgs whose name has what was typed, unless it is an email or an id. All names are read for
+/// it, so it has a block of its own.
+async fn by_name(
+    call: &Call,
+    asked: &Asked,
+    typed: &str,
+    now: Instant,
+) -> Option<Result<Vec<OrgView>, Unread>> {
+    if typed.contains('@') || Uuid::try_parse(typed).is_ok() {
+        return None;
+    }
+    let filter = Filter { name_has: Some(typed.to_owned()), ..asked.filter(now, SHOWN) };
+    Some(block(&call.shared.turns, async |look| orgs::list(look, &filter).await).await)
 }
 
 /// The orgs that a typed slug, id or email stands for; those whose slug begins so.

@@ -49,6 +49,16 @@ pub enum Scope {
     Zone(String),
 }
 
+impl Scope {
+    /// The org, where a single one is named.
+    pub fn only(&self) -> Option<Uuid> {
+        match self {
+            Self::Orgs(orgs) if orgs.len() == 1 => orgs.first().copied(),
+            _ => None,
+        }
+    }
+}
+
 /// A rollover that was asked for.
 #[derive(Clone, Debug)]
 pub struct Request {

@@ -56,6 +56,16 @@ pub enum Scope {
     Orgs(Vec<Uuid>),
 }
 
+impl Scope {
+    /// The org, where a single one is named.
+    pub fn only(&self) -> Option<Uuid> {
+        match self {
+            Self::Orgs(orgs) if orgs.len() == 1 => orgs.first().copied(),
+            _ => None,
+        }
+    }
+}
+
 /// A sync that was asked for.
 #[derive(Clone, Debug)]
 pub struct Request {

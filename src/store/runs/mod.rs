@@ -9,6 +9,7 @@ pub mod daemons;
 pub mod schedules;
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::store::db::error::StoreError;
@@ -100,6 +101,8 @@ pub struct Run {
     pub replica: String,
     /// Name of the token with which it was requested over HTTP.
     pub asked_by: Option<String>,
+    /// Its only org; null: it was about several, or all.
+    pub org_id: Option<Uuid>,
     /// How often it was begun.
     pub attempts: i32,
     /// When it began first.
@@ -158,6 +161,8 @@ pub struct Filter {
     /// With this outcome.
     pub outcome: Option<Outcome>,
     pub id: Option<i64>,
+    /// About this org alone.
+    pub org: Option<Uuid>,
     /// That began, or were skipped, at this instant or later.
     pub since: Option<Instant>,
     /// With a lower number.
@@ -173,19 +178,20 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Run,
         r#"select id, job, trigger as "trigger: Origin", occurrence, last_occurrence, occurrences,
-                  outcome as "outcome: Outcome", reason, replica, asked_by, attempts,
+                  outcome as "outcome: Outcome", reason, replica, asked_by, org_id, attempts,
                   started_at, finished_at, lateness_ms, counts::text, error
            from periodd_runs
            where ($1::text is null or job = $1) and ($2::text is null or outcome = $2)
              and ($3::bigint is null or id = $3)
              and ($4::timestamptz is null or coalesce(started_at, finished_at) >= $4)
-             and ($5::bigint is null or id < $5)
-           order by id desc limit $6"#,
+             and ($5::bigint is null or id < $5) and ($6::uuid is null or org_id = $6)
+           order by id desc limit $7"#,
         filter.job,
         filter.outcome.map(Outcome::name),
         filter.id,
         filter.since,
         filter.before,
+        filter.org,
         limit
     );
     Ok(rows.fetch_all(connection).await?)
@@ -201,7 +207,7 @@ pub async fn ended_since(
     let rows = sqlx::query_as!(
         Run,
         r#"select id, job, trigger as "trigger: Origin", occurrence, last_occurrence, occurrences,
-                  outcome as "outcome: Outcome", reason, replica, asked_by, attempts,
+                  outcome as "outcome: Outcome", reason, replica, asked_by, org_id, attempts,
                   started_at, finished_at, lateness_ms, counts::text, error
            from periodd_runs where finished_at >= $1
            order by finished_at desc, id desc limit $2"#,
@@ -243,7 +249,7 @@ pub async fn at_boundaries(
     let rows = sqlx::query_as!(
         Run,
         r#"select id, job, trigger as "trigger: Origin", occurrence, last_occurrence, occurrences,
-                  outcome as "outcome: Outcome", reason, replica, asked_by, attempts,
+                  outcome as "outcome: Outcome", reason, replica, asked_by, org_id, attempts,
                   started_at, finished_at, lateness_ms, counts::text, error
            from periodd_runs
            where job = $1 and trigger = 'boundary' and occurrence is not null and occurrence >= $2
@@ -278,19 +284,29 @@ pub async fn counted(
     Ok(sums.into_iter().map(|sum| u64::try_from(sum).unwrap_or_default()).collect())
 }
 
+/// Who asks for a run, and about what.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// Name of the token with which it is requested over HTTP.
+    pub by: Option<&'a str>,
+    /// The only org that it is about.
+    pub org: Option<Uuid>,
+}
+
 /// Enters a command that begins, and returns its number. It takes no lease and waits for none.
 pub async fn begin_command(
     connection: &mut PgConnection,
     job: &str,
     replica: &str,
-    asked_by: Option<&str>,
+    asked: Asked<'_>,
 ) -> Result<i64, StoreError> {
     let id = sqlx::query_scalar!(
-        "insert into periodd_runs (job, trigger, outcome, replica, asked_by, started_at)
-         values ($1, 'command', 'running', $2, $3, now()) returning id",
+        "insert into periodd_runs (job, trigger, outcome, replica, asked_by, org_id, started_at)
+         values ($1, 'command', 'running', $2, $3, $4, now()) returning id",
         job,
         replica,
-        asked_by
+        asked.by,
+        asked.org
     );
     Ok(id.fetch_one(connection).await?)
 }

@@ -1,7 +1,8 @@
 //! Sessions of the dashboard: what a browser shows instead of a token, for a while.
 //!
 //! A session acts for a token, and permits what that one does; once the token is revoked or has
-//! expired, the session is nobody's.
+//! expired, the session is nobody's. One that was begun by a clock that was ahead is refused once
+//! the clock is right: it would last until that time.
 
 use jiff::SignedDuration;
 use sqlx::PgConnection;
@@ -70,7 +71,9 @@ pub async fn use_link(
 ) -> Result<Option<Digest>, StoreError> {
     let now = crate::store::server_now(&mut *connection).await?;
     let used = sqlx::query_scalar!(
-        "delete from periodd_sessions where digest = $1 and is_link and expires_at > $2
+        "delete from periodd_sessions
+         where digest = $1 and is_link and expires_at > $2
+           and created_at < $2 + interval '1 minute'
          returning token_digest",
         &digest[..],
         now
@@ -86,7 +89,9 @@ pub async fn find(
 ) -> Result<Option<Token>, StoreError> {
     let session = sqlx::query!(
         r#"select token_digest, expires_at as "expires_at: Instant"
-           from periodd_sessions where digest = $1 and not is_link and expires_at > now()"#,
+           from periodd_sessions
+           where digest = $1 and not is_link and expires_at > now()
+             and created_at < now() + interval '1 minute'"#,
         &digest[..]
     );
     let Some(session) = session.fetch_optional(&mut *connection).await? else { return Ok(None) };

@@ -5,6 +5,7 @@ use serde_json::json;
 use sqlx::Connection;
 
 use super::{Browser, PUBLIC};
+use crate::client::Request;
 use crate::served::{Served, token};
 
 /// Acme in New York since four months ago: use at all hours, packs, closed periods, late usage, a
@@ -492,4 +493,35 @@ async fn a_part_that_cannot_be_read_says_so_and_is_not_nothing() {
         file.is(503);
     }
     browser.get(&format!("{statement}?format=csv")).await.is(200);
+}
+
+#[tokio::test]
+async fn what_was_set_off_for_an_org_is_on_its_page_and_in_the_list_of_its_runs() {
+    let served = Served::with(PUBLIC).await;
+    served.customer("acme").await;
+    served.customer("cedar").await;
+    let own = token(&served.test, "own", &["read", "sync"], &["--org", "acme"]);
+    served.with_token(&own, Request::post("/api/v1/usage/acme/sync", &json!({}))).await.is(200);
+    served.test.periodd(&["sync", "--org", "acme"]).exits(0);
+    served.test.periodd(&["sync", "--org", "cedar"]).exits(0);
+    served.test.periodd(&["sync"]).exits(0);
+    let of = |named: &str| {
+        let list = ["runs", "list", "--format", "json", "--org", named];
+        let runs = served.test.periodd(&list).exits(0).stdout;
+        let runs: Vec<serde_json::Value> = serde_json::from_str(&runs).expect("JSON");
+        runs.iter().map(|run| run["id"].to_string()).collect::<Vec<_>>()
+    };
+    let (acme, cedar) = (of("acme"), of("cedar"));
+    assert_eq!((acme.len(), cedar.len()), (2, 1));
+    let chief = Browser::with(&served, &served.token).await;
+    let page = chief.page("/orgs/acme").await;
+    for run in &acme {
+        assert!(page.contains(&format!("href=\"/runs/{run}\"")), "{run}: {page}");
+    }
+    assert!(!page.contains(&format!("href=\"/runs/{}\"", cedar[0])), "{page}");
+    let run = chief.page(&format!("/runs/{}", acme[1])).await;
+    assert!(run.contains("href=\"/orgs/acme\"") && run.contains("own"), "{run}");
+    // Whoever sees only this page learns nothing of who works on it.
+    let page = Browser::with(&served, &own).await.page("/orgs/acme").await;
+    assert!(!page.contains("/runs/"), "{page}");
 }

@@ -1,9 +1,12 @@
 //! A server whose clock is wrong for some seconds, under a daemon: nothing is done by it, and all
 //! that is due is done once it is right again.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::client::{Request, Response, ask};
 use crate::daemon::faketime::FakedServer;
+use crate::daemon::http::address;
 use crate::daemon::process::{Daemon, PATIENCE, binary, wait_until};
 
 /// How far, and which way.
@@ -36,6 +39,32 @@ async fn all_jobs_run(server: &FakedServer, what: &str, patience: Duration) {
     until(server, what, &ran, patience).await;
 }
 
+/// Somebody at the dashboard.
+struct Reader {
+    address: SocketAddr,
+    session: String,
+}
+
+impl Reader {
+    async fn log_in(daemon: &Daemon, token: &str) -> Self {
+        let address = address(daemon).await;
+        let mut begin = Request::get("/login");
+        begin.method = "POST";
+        begin.body = Some(format!("token={token}"));
+        let begin = begin
+            .with("content-type", "application/x-www-form-urlencoded")
+            .with("sec-fetch-site", "same-origin");
+        let begun = ask(address, &begin).await.is(303);
+        let cookie = begun.header("set-cookie").expect("a session");
+        let session = cookie.split(';').next().unwrap_or_default().to_owned();
+        Self { address, session }
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        ask(self.address, &Request::get(path).with("cookie", &self.session)).await
+    }
+}
+
 async fn survives(shift: &'static str) {
     let server = tokio::task::spawn_blocking(FakedServer::start).await.expect("a server");
     let directory = tempfile::tempdir().expect("a directory");
@@ -45,7 +74,8 @@ async fn survives(shift: &'static str) {
     });
     let state = directory.path().display();
     let text = format!(
-        "[database]\nurl = \"{}\"\n[daemon]\nstate_dir = \"{state}\"\n{}",
+        "[database]\nurl = \"{}\"\n[daemon]\nstate_dir = \"{state}\"\n[log]\nformat = \"json\"\n\
+         [http]\nenabled = true\nlisten = \"127.0.0.1:0\"\n{}",
         server.url(),
         lines.concat()
     );
@@ -75,6 +105,8 @@ async fn survives(shift: &'static str) {
              select id, 'scrapes', 1 from organizations",
         )
         .await;
+    let token = run("tokens add reader --scope read", 0);
+    let token = token.split_whitespace().find(|word| word.starts_with("pd_")).expect("a token");
     let mut daemon = Daemon::spawn(binary(&config, &["run"]));
     all_jobs_run(&server, "it works", PATIENCE).await;
 
@@ -98,6 +130,10 @@ async fn survives(shift: &'static str) {
     wait_until("it is found again", || daemon.said("the clock is not trusted") == 1).await;
     let said = "select count(*) > 0 from periodd_runs where reason = 'clock'";
     until(&server, "what is left out says why", said, PATIENCE).await;
+    // Whoever looks sees why nothing happens.
+    let reader = Reader::log_in(&daemon, token).await;
+    let page = reader.get("/").await.is(200).body;
+    assert!(page.contains("the database&#x27;s clock says"), "{shift}: {page}");
     tokio::time::sleep(spell().saturating_sub(wrong.elapsed())).await;
     let done = "select (select count(*) from billing_periods) = 0
                    and (select sum(remaining) from overage_packs) = 150
@@ -108,6 +144,11 @@ async fn survives(shift: &'static str) {
     let closed = "select count(*) = 1 and max(period_end) <= now() from billing_periods";
     until(&server, "what is due is closed", closed, SOON).await;
     all_jobs_run(&server, "every job runs again", SOON).await;
+    // What began by a clock that was ahead is over: it would last until then.
+    let is_over = shift.starts_with('+');
+    reader.get("/").await.is(if is_over { 303 } else { 200 });
+    let page = Reader::log_in(&daemon, token).await.get("/").await.is(200).body;
+    assert!(!page.contains("clock says"), "{shift}: {page}");
     assert_eq!(daemon.said("the clock is trusted again"), 1, "{shift}: {}", daemon.log());
     let left = "select (select count(*) from periodd_schedules where settled > now()),
                        (select count(*) from periodd_schedules

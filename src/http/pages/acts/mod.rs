@@ -33,6 +33,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::shared::Shared;
 use crate::jobs::Entered;
 use crate::jobs::{self, Entry};
+use crate::store::runs::Asked;
 use crate::store::runs::schedules::Ended;
 use plan::Plan;
 
@@ -164,7 +165,8 @@ async fn act<A: Act>(call: Call) -> Result<Answer, Problem> {
     // What is refused for the clock is not entered: by that clock it would lie elsewhere.
     around.database.believed_now().await?;
     let by = call.token.as_ref().map(|token| token.name.as_str());
-    let entry = Entry::begin(&around.database, act.entered(), &around.replica, by).await?;
+    let asked = Asked { by, org: plan.org };
+    let entry = Entry::begin(&around.database, act.entered(), &around.replica, asked).await?;
     let shared = Arc::clone(&call.shared);
     let work = tokio::spawn(async move {
         let ended = act.perform(&shared, entry.id()).await;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::Act;
 use crate::command::Command;
@@ -20,6 +21,9 @@ pub(super) struct Plan {
     pub(super) more: usize,
     /// Why there is nothing to do.
     pub(super) nothing: Option<String>,
+    /// The only org that it is about.
+    #[serde(skip)]
+    pub(super) org: Option<Uuid>,
     /// The number of orgs, where it has to be typed.
     pub(super) typed: Option<usize>,
     /// What was written of the reason, where one is asked for.
@@ -44,6 +48,7 @@ impl Plan {
             tables: Vec::new(),
             more: 0,
             nothing: None,
+            org: None,
             typed: None,
             reason: None,
             others: Vec::new(),

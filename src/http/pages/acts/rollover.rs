@@ -199,6 +199,7 @@ impl Act for RollOver {
         let closings: Vec<Closing<'_>> = report.plans.iter().map(Closing::of).collect();
         let mut plan = Plan::of(self, &(closings, &report.parked), &self.command());
         plan.nothing = self.nothing(call, &scope, &report).await?;
+        plan.org = scope.only();
         let orgs = report.orgs + report.parked.len();
         plan.typed = (self.early || orgs > 1).then_some(orgs);
         if plan.nothing.is_none() {

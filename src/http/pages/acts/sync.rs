@@ -107,6 +107,7 @@ impl Act for Sync {
         let force = self.force.then_some("--force");
         let words = ["sync", "--org", &self.org].into_iter().chain(force);
         let mut plan = Plan::of(self, &world, &Command::periodd(words));
+        plan.org = Some(org);
         let parked = orgs::parked_reason(&call.shared.around.database, org).await?;
         plan.nothing = match (&parked, &report.refusal) {
             (Some(reason), _) => Some(sentence(&format!("the org is parked: {reason}"))),

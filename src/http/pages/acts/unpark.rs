@@ -43,6 +43,7 @@ impl Act for Unpark {
         let parking = settings::parking(&call.shared.around.database, org).await?;
         let world = parking.as_ref().map(|parking| (parking.at, &parking.reason));
         let mut plan = Plan::of(self, &world, &Command::periodd(["orgs", "unpark", &self.org]));
+        plan.org = Some(org);
         match parking {
             None => plan.nothing = Some("The org is not parked.".to_owned()),
             Some(parking) => {

@@ -38,6 +38,7 @@ use crate::http::settings::shown_columns;
 use crate::jobs::alerts::Watched;
 use crate::store::reports::history;
 use crate::store::reports::overview;
+use crate::store::runs::{self, Filter};
 use crate::text::url_part;
 use features::{Drawn, Features};
 use head::Head;
@@ -45,6 +46,9 @@ use reading::Known;
 
 const FEATURE: [Parameter; 1] =
     [Parameter::optional("feature", "Show this feature first.", "minutes_transcribed", Kind::Text)];
+
+/// Runs that are shown.
+const RUNS: i64 = 10;
 
 /// The routes of this folder.
 pub(super) const ROUTES: [Route; 2] = [
@@ -72,6 +76,7 @@ struct Whole {
     closed: Block<Table>,
     closes: Block<Vec<Picture>>,
     emails: Block<Table>,
+    runs: Block<Table>,
 }
 
 #[derive(Serialize)]
@@ -107,6 +112,8 @@ async fn show(call: Call) -> Result<Answer, Problem> {
     let periods = Periods { from: None, until: now, most: MOST };
     let closed = block(turns, async |look| history::of_org(look, org, None, &periods, now).await);
     let closed = closed.await;
+    let of_org = Filter { org: Some(org), ..Filter::default() };
+    let by_hand = block(turns, async |look| runs::list(look, &of_org, RUNS).await).await;
     let zone = known.as_ref().ok().and_then(|known| tz.zone(&known.found.org.time_zone).ok());
     let clock = times::clock(&call, zone.unwrap_or_else(Zone::utc), now);
     let title = known.as_ref().map_or(call.part("org"), |known| &known.found.org.name);
@@ -127,6 +134,7 @@ async fn show(call: Call) -> Result<Answer, Problem> {
         closed: Block::of(&closed, |rows| closes::table(rows, &clock, &href)),
         closes: Block::of(&closed, |rows| closes::pictures(rows, &order, &clock)),
         emails: Block::of(&known, |known| alerts::emails(&known.emails, &clock)),
+        runs: Block::of(&by_hand, |runs| super::runs::by_hand(runs, &clock)),
     };
     let frame = times::framed(&call, title, "orgs", &clock);
     html("org.html", &frame, &whole)

@@ -6,6 +6,7 @@ mod picture;
 
 use jiff::SignedDuration;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::billing::when::millis;
 use crate::billing::{Instant, Zone};
@@ -27,9 +28,11 @@ use crate::jobs::counts::{RunCounts, did};
 use crate::jobs::status::{Status, is_alive};
 use crate::jobs::{ByHand, Done};
 use crate::schedule::{Scheduled, due_at};
+use crate::store::rollover::snapshot::slugs;
 use crate::store::runs::daemons::{self as replicas, Daemon};
 use crate::store::runs::schedules::{self, Row, Trigger};
 use crate::store::runs::{self, Filter, Outcome, Run};
+use crate::text::url_part;
 use crate::tz::TzData;
 use picture::Seen;
 
@@ -183,8 +186,7 @@ fn lane(job: &'static str, of_job: Vec<&Run>, list: &Command, clock: &Clock) -> 
             counts.push(format!("{count} {what}"));
         }
     }
-    let head = ["Due", "From now", "Began", "Late#", "Took#", "Outcome", "What"];
-    let mut table = Table::new(job, &head);
+    let mut table = Table::new(job, &HEAD);
     let notable: Vec<&Run> = of_job.into_iter().filter(|run| !is_quiet(run)).collect();
     for run in notable.iter().take(LISTED) {
         table.row(row(run, clock));
@@ -215,11 +217,38 @@ fn outcome(run: &Run) -> Cell {
     Cell::text(run.outcome_in_words()).tone(tone)
 }
 
+/// The columns of [`row`].
+const HEAD: [&str; 7] = ["Due", "From now", "Began", "Late#", "Took#", "Outcome", "What"];
+
+/// What people set off for an org alone, the newest first.
+pub(in crate::http::pages) fn by_hand(runs: &[Run], clock: &Clock) -> Table {
+    let head = ["When", "From now", "Job", "Asked by", "Took#", "Outcome", "What"];
+    let mut table = Table::new("Runs for this org alone", &head);
+    for run in runs {
+        let at = run.began();
+        let asked_by = run.asked_by.as_ref();
+        table.row([
+            Cell::at_or(at.map(|at| clock.moment(at)), "").link(format!("/runs/{}", run.id)),
+            Cell::text(at.map_or_else(String::new, |at| clock.relative(at))).tone(Tone::Soft),
+            Cell::text(&run.job),
+            asked_by.map_or_else(|| Cell::text("a command").tone(Tone::Soft), Cell::text),
+            Cell::number(run.took_ms().map_or_else(String::new, millis)),
+            outcome(run),
+            Cell::text(what(run)),
+        ]);
+    }
+    table
+}
+
+/// Why it failed, or what it did.
+fn what(run: &Run) -> String {
+    run.error.clone().or_else(|| did(run)).unwrap_or_default()
+}
+
 fn row(run: &Run, clock: &Clock) -> Vec<Cell> {
     let due = run.occurrence.or(run.started_at).or(run.finished_at);
     let relative = due.map_or_else(String::new, |at| clock.relative(at));
     let late = Cell::number(run.lateness_ms.map_or_else(String::new, millis));
-    let what = run.error.clone().or_else(|| did(run)).unwrap_or_default();
     vec![
         Cell::at_or(due.map(|at| clock.moment(at)), "").link(format!("/runs/{}", run.id)),
         Cell::text(relative).tone(Tone::Soft),
@@ -227,7 +256,7 @@ fn row(run: &Run, clock: &Clock) -> Vec<Cell> {
         if is_late(run) { late.tone(Tone::Warning) } else { late },
         Cell::number(run.took_ms().map_or_else(String::new, millis)),
         outcome(run),
-        Cell::text(what),
+        Cell::text(what(run)),
     ]
 }
 
@@ -342,12 +371,15 @@ async fn one(call: Call) -> Result<Answer, Problem> {
     let mut turn = call.turn().await?;
     let filter = Filter { id: Some(id), ..Filter::default() };
     let run = runs::list(&mut turn, &filter, 1).await?.pop().ok_or_else(unknown)?;
+    let of: Vec<Uuid> = run.org_id.into_iter().collect();
+    let slug = slugs(&mut turn, &of).await?.into_values().next();
     drop(turn);
     let clock = times::clock(&call, Zone::utc(), now);
     let at = |at| Cell::at(clock.moment(at));
     let mut facts =
         vec![("Job", Cell::text(&run.job)), ("Started by", Cell::text(run.trigger.words()))];
     let mut add = |name, cell: Option<Cell>| facts.extend(cell.map(|cell| (name, cell)));
+    add("Org", slug.map(|slug| Cell::text(&slug).link(format!("/orgs/{}", url_part(&slug)))));
     add("Due", run.occurrence.map(at));
     add("Until", run.last_occurrence.map(at));
     add("Began", run.started_at.map(at));

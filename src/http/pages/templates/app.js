@@ -103,7 +103,7 @@ async function look() {
   looksAgain = isLooking
   if (isLooking) return
   isLooking = true
-  lookedAt = Date.now()
+  lookedAt = performance.now()
   try {
     const answer = await fetch(location.href, { headers: { accept: 'text/html' }, redirect: 'manual' })
     if (answer.type === 'opaqueredirect') return location.reload()
@@ -136,7 +136,7 @@ async function look() {
 
 const key = location.pathname.match(/^\/orgs\/([^/]+)/)?.[1] ?? 'all'
 const channel = 'BroadcastChannel' in window ? new BroadcastChannel('periodd') : null
-let heardAt = 0
+let heardAt = -Infinity
 let leave = () => {}
 let count = () => {}
 
@@ -144,12 +144,12 @@ function hear({ live, changed, lost, came }) {
   if (came) count()
   if (changed === key) look()
   if (live?.includes(key)) {
-    const isNew = Date.now() - heardAt > EVERY
-    heardAt = Date.now()
+    const isNew = performance.now() - heardAt > EVERY
+    heardAt = performance.now()
     if (isNew) look()
   }
-  if (lost && heardAt) {
-    heardAt = 0
+  if (lost && heardAt > 0) {
+    heardAt = -Infinity
     look()
   }
 }
@@ -267,10 +267,10 @@ if (one('#times')) {
   one('#keys').addEventListener('click', help)
 }
 if (one('[data-renews]')) {
-  lookedAt = Date.now()
+  lookedAt = performance.now()
   setInterval(() => {
-    const isLive = Date.now() - heardAt < EVERY
-    if (Date.now() - lookedAt >= (isLive ? SELDOM : EVERY) - 1_000) look()
+    const isLive = performance.now() - heardAt < EVERY
+    if (performance.now() - lookedAt >= (isLive ? SELDOM : EVERY) - 1_000) look()
   }, EVERY)
   channel?.addEventListener('message', ({ data }) => hear(data))
   document.addEventListener('visibilitychange', () => { attend(); look() })
