@@ -10,7 +10,8 @@ create table usage_metrics (
     recorded_at timestamptz not null default now(),
     counted_at timestamptz,
     idempotency_key text check (idempotency_key <> ''),
-    primary key (organization_id, id),
+    -- The id first, which rises with time.
+    primary key (id, organization_id),
     constraint usage_metrics_metric_value_range check (abs(metric_value) < 1e22 and metric_value = round(metric_value, 6)),
     constraint usage_metrics_created_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> created_at),
     constraint usage_metrics_recorded_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> recorded_at),

@@ -175,7 +175,7 @@ create table organizations (
     ends_time_zone text,
     ends_tzdb_version text,
     has_stale_ends boolean not null generated always as (((next_period_ends IS NULL) OR ((((time_zone IS DISTINCT FROM ends_time_zone) OR (cycle IS DISTINCT FROM ends_cycle)) OR (anchor_day IS DISTINCT FROM ends_anchor_day)) OR (anchor_month IS DISTINCT FROM ends_anchor_month)))) stored,
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default periodd_new_id(),
     judged_tier text,
     locale text,
     name text not null,
@@ -845,7 +845,7 @@ create policy of_the_callers_org on usage_counters for select using ((org_id = (
 create table usage_metrics (
     counted_at timestamp with time zone,
     created_at timestamp with time zone not null default now(),
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default periodd_new_id(),
     idempotency_key text,
     metric_type text not null,
     metric_value numeric not null,
@@ -859,7 +859,7 @@ alter table usage_metrics add constraint usage_metrics_idempotency_key_check CHE
 alter table usage_metrics add constraint usage_metrics_metric_type_check CHECK ((metric_type <> ''::text));
 alter table usage_metrics add constraint usage_metrics_metric_value_range CHECK (((abs(metric_value) < '10000000000000000000000'::numeric) AND (metric_value = round(metric_value, 6))));
 alter table usage_metrics add constraint usage_metrics_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id);
-alter table usage_metrics add constraint usage_metrics_pkey PRIMARY KEY (organization_id, id);
+alter table usage_metrics add constraint usage_metrics_pkey PRIMARY KEY (id, organization_id);
 alter table usage_metrics add constraint usage_metrics_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
 CREATE INDEX usage_metrics_time ON usage_metrics USING btree (organization_id, created_at) INCLUDE (metric_type, metric_value, user_id, counted_at);
 CREATE INDEX usage_metrics_uncounted ON usage_metrics USING btree (organization_id, created_at) WHERE (counted_at IS NULL);
@@ -930,9 +930,17 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns uuid
 --     plpgsql stable set search_path=public, pg_temp
 
+-- function periodd_closed_since(p_first uuid, p_last uuid, p_since timestamp with time zone)
+--     returns TABLE(org_id uuid, period_start timestamp with time zone, period_end timestamp with time zone)
+--     sql stable
+
 -- function periodd_ended_tier()
 --     returns text
 --     sql stable security definer
+
+-- function periodd_events(p_events jsonb)
+--     returns TABLE(org_ids uuid[], features text[], amounts numeric[], user_ids uuid[], used_ats timestamp with time zone[], keys text[])
+--     plpgsql stable set search_path=pg_catalog, pg_temp
 
 -- function periodd_first_month(p_org_id uuid, p_at timestamp with time zone)
 --     returns TABLE(period_start timestamp with time zone, period_end timestamp with time zone, next_ends timestamp with time zone[])
@@ -982,6 +990,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns TABLE(id uuid)
 --     sql stable
 
+-- function periodd_new_id()
+--     returns uuid
+--     sql volatile
+
 -- function periodd_opened(p_org_id uuid, p_at timestamp with time zone)
 --     returns boolean
 --     plpgsql volatile set search_path=public, pg_temp
@@ -993,6 +1005,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_period_at(p_start timestamp with time zone, p_end timestamp with time zone, p_next_ends timestamp with time zone[], p_at timestamp with time zone)
 --     returns TABLE(period_start timestamp with time zone, period_end timestamp with time zone)
 --     sql immutable
+
+-- function periodd_record_batch(p_org_ids uuid[], p_features text[], p_amounts numeric[], p_user_ids uuid[], p_used_ats timestamp with time zone[], p_keys text[], p_is_partial boolean, p_is_internal boolean)
+--     returns TABLE(event bigint, outcome text, metric_id uuid, is_counted boolean, code text, detail text)
+--     plpgsql volatile set search_path=public, pg_temp
 
 -- function periodd_refuse_key(p_key text)
 --     returns void
@@ -1020,4 +1036,8 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 
 -- function record_usage(p_org_id uuid, p_feature text, p_amount numeric, p_user_id uuid DEFAULT NULL::uuid, p_used_at timestamp with time zone DEFAULT now(), p_idempotency_key text DEFAULT NULL::text)
 --     returns uuid
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function record_usage_batch(p_events jsonb, p_is_partial boolean DEFAULT false)
+--     returns TABLE(event bigint, outcome text, metric_id uuid, is_counted boolean, code text, detail text)
 --     plpgsql volatile set search_path=public, pg_temp

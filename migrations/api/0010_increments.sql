@@ -50,7 +50,7 @@ begin
         select u.organization_id, s.at, s.open_start, s.open_end, s.revision, s.is_all,
                s.included + s.usable, coalesce(u.plan, s.tier),
                coalesce(u.subscription_status, s.subscription_status), now(), periodd_folded(p_feature),
-               gen_random_uuid(),
+               periodd_new_id(),
                p_amount > 0.0 and p_amount < 1e22 and p_amount = round(p_amount, 6)
                and session_user = current_user and current_setting('role') = 'none'
           into v_org, v_at, v_start, v_end, v_revision, v_is_known, effective_limit,

@@ -16,7 +16,7 @@ declare
     v_org record;
     v_start timestamptz;
     v_end timestamptz;
-    v_metric uuid := gen_random_uuid();
+    v_metric uuid := periodd_new_id();
     v_known record;
     v_counts boolean := false;
 begin

@@ -236,6 +236,10 @@ alter table periodd_import_sums
     drop column period_start,
     add primary key (import, org_id, feature, is_period, since);
 
+alter table usage_metrics
+    drop constraint usage_metrics_pkey,
+    add primary key (id, organization_id);
+
 create table periodd_import_ids (
     kind text not null,
     former_id text not null,

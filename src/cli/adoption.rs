@@ -12,6 +12,7 @@ use crate::import::answers::{Answers, ColumnName, Members};
 pub(super) use crate::import::report::{AdoptionReport, Verdict};
 use crate::store::db::lock_wait::LockWait;
 use crate::store::db::migrate;
+use crate::store::orgs;
 use crate::{import::report, jobs};
 
 /// What `periodd db import` is asked.
@@ -159,12 +160,26 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     Ok(if opened.parked.is_empty() { Exit::Done } else { Exit::Partly })
 }
 
+/// What `db verify` is asked.
+#[derive(clap::Args, Debug)]
+pub(super) struct Verify {
+    /// Continue where the last one was interrupted
+    #[arg(long)]
+    resume: bool,
+}
+
 /// Runs `db verify`.
-pub(super) async fn verify(session: &Session) -> Result<Exit, Failure> {
+pub(super) async fn verify(session: &Session, args: &Verify) -> Result<Exit, Failure> {
     migrate::require_current(&session.database).await?;
-    let verdict = report::verify(&session.database, &session.tz).await?;
+    let total = orgs::count(&session.database, None).await?;
+    let bar = session.screen.progress(total.unsigned_abs(), "orgs verified");
+    let observer = |orgs: u64| bar.set_position(orgs);
+    let stop = session.stop_between_batches();
+    let verdict =
+        report::verify(&session.database, &session.tz, args.resume, &stop, &observer).await?;
+    bar.finish_and_clear();
     session.screen.show(&verdict)?;
-    Ok(if verdict.is_good() { Exit::Done } else { Exit::Found })
+    Ok(session.exit(if verdict.is_good() { Exit::Done } else { Exit::Found }))
 }
 
 /// A count that the database made.
@@ -210,6 +225,13 @@ impl Output for Verdict {
             rules.row([Cell::text(rule.rule), Cell::number(rule.broken_by).tone(tone)]);
         }
         let page = Page::new().table(rules);
+        let page = if self.complete {
+            page
+        } else {
+            let resume = Command::periodd(["db", "verify", "--resume"]);
+            let rest = format!("interrupted after {} orgs; continue: {resume}", self.orgs);
+            page.line("").line(Cell::text(rest).tone(Tone::Warning))
+        };
         if self.differences.is_empty() {
             return page.line("").line("imported data adds up to the original data");
         }

@@ -48,9 +48,10 @@ enum Command {
     Import(adoption::Args),
     /// Check the books and periods, and compare imported data with the original
     ///
-    /// Exits with 3 if a check fails.
-    #[command(after_help = "Examples:\n  periodd db verify")]
-    Verify,
+    /// Reads everything, page by page. Exits with 3 if a check fails. After one that finds nothing,
+    /// `doctor` checks only periods that were closed since.
+    #[command(after_help = "Examples:\n  periodd db verify\n  periodd db verify --resume")]
+    Verify(adoption::Verify),
     /// Print how applications connect to this database
     #[command(after_help = "Examples:\n  periodd db url")]
     Url,
@@ -136,7 +137,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 applied
             }
             Command::Import(args) => return adoption::run(session, args).await,
-            Command::Verify => return adoption::verify(session).await,
+            Command::Verify(args) => return adoption::verify(session, args).await,
             Command::Status => migrate::status(&session.database).await?,
             Command::Url => {
                 session.screen.show(&Url { url: session.url() })?;

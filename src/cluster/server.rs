@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::binaries::Binaries;
+use super::conf::WalCompression;
 use super::layout::Layout;
 use super::owner::{Owner, run, words};
 use super::ping::{Answer, ping};
@@ -126,7 +127,7 @@ impl<'a> Server<'a> {
     /// One attempt. Children of a killed server hold its memory for a moment after it; that
     /// refusal is not final.
     fn launch(&self, begun: Instant) -> Result<(), ClusterError> {
-        conf::write(self.layout, &self.owner)?;
+        self.configure()?;
         ServerLog::new(self.layout).bound();
         if pidfile::is_strangers(self.layout) {
             pidfile::disown(self.layout, &self.owner)?;
@@ -142,6 +143,24 @@ impl<'a> Server<'a> {
         }
         let tail = if tail.is_empty() { output } else { tail };
         Err(ClusterError::Start { log: self.layout.log.clone(), tail })
+    }
+
+    /// Writes the configuration. The server itself says how it can compress, and reads its files
+    /// before it does.
+    fn configure(&self) -> Result<(), ClusterError> {
+        conf::write(self.layout, &self.owner, WalCompression::Pglz)?;
+        let mut command = self.owner.command(self.binaries.program("postgres"));
+        command.arg("-D").arg(&self.layout.data).arg("-c");
+        command.arg(format!("wal_compression={}", WalCompression::Lz4.setting()));
+        command.args(["-C", "wal_compression"]);
+        let output = run(&mut command, "").map_err(|error| ClusterError::Tool {
+            doing: "postgres -C wal_compression".to_owned(),
+            output: error.to_string(),
+        })?;
+        if output.status.success() {
+            conf::write(self.layout, &self.owner, WalCompression::Lz4)?;
+        }
+        Ok(())
     }
 
     /// Runs `pg_ctl`; whether it succeeded, and what it said.

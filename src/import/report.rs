@@ -5,9 +5,11 @@
 
 use super::answers::Answers;
 use super::{Adoption, Difference, Finding, Survey};
+use crate::jobs::doctor::verify::{self, Question};
 use crate::jobs::rollover::{self, Observer, Request};
+use crate::jobs::stop::Stop;
 use crate::jobs::zones;
-use crate::store::audit::verify::{self, Rule, RuleCheck};
+use crate::store::audit::verify::{Rule, RuleCheck};
 use crate::store::db::lock_wait::LockWait;
 use crate::store::{Database, StoreError, reports::doctor};
 use crate::tz::TzData;
@@ -81,6 +83,10 @@ pub struct Verdict {
     pub rules: Vec<RuleCheck>,
     /// Sums that are not what they were before the import.
     pub differences: Vec<Difference>,
+    /// Orgs that were asked about.
+    pub orgs: u64,
+    /// Was everything asked? Otherwise it was interrupted, and `--resume` goes on.
+    pub complete: bool,
 }
 
 impl Verdict {
@@ -92,14 +98,22 @@ impl Verdict {
 
 /// Asks every rule of the books and of periods, and compares what was imported with what there
 /// was. Reads everything: seconds per million of metrics.
-pub async fn verify(database: &Database, tz: &TzData) -> Result<Verdict, StoreError> {
-    let mut rules = verify::rules(database).await?;
-    rules.extend(verify::periods(database).await?);
+pub async fn verify(
+    database: &Database,
+    tz: &TzData,
+    resumes: bool,
+    stop: &Stop,
+    observer: verify::Observer<'_>,
+) -> Result<Verdict, StoreError> {
+    let question = Question::Everything { resumes };
+    let verified = verify::run(database, question, stop, observer).await?;
+    let mut rules = verified.rules;
     let mut connection = database.connection().await?;
     let zones = doctor::zones(&mut connection).await?.into_iter();
     let without = zones.filter(|(zone, _)| tz.zone(zone).is_err()).map(|(_, found)| found.orgs);
     let broken_by = usize::try_from(without.sum::<i64>()).unwrap_or(usize::MAX);
     rules.push(RuleCheck { rule: Rule::ZonesExist, broken_by });
     let differences = super::differences(&mut connection).await?;
-    Ok(Verdict { rules, differences })
+    let (orgs, complete) = (verified.orgs, verified.is_through);
+    Ok(Verdict { rules, differences, orgs, complete })
 }

@@ -36,6 +36,31 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// them: where it refuses all of these in the same way, it refuses everybody.
 const PROBES: usize = 8;
 
+/// Rows of a page besides its orgs, counters and packs: as many as are held in memory together, at
+/// some 600 bytes each. A rollover holds two pages for each connection.
+pub(super) const ROWS_PER_PAGE: usize = 10_000;
+
+/// How many orgs a page has room for, where so many had so many rows: at least one, at most `most`.
+pub(super) fn orgs_that_fit(orgs: usize, rows: usize, most: usize) -> usize {
+    (ROWS_PER_PAGE * orgs / rows.max(1)).clamp(1, most.max(1))
+}
+
+/// Orgs with their rows, put together as long as there is room for these.
+pub(super) fn parts(orgs: Vec<(Uuid, usize)>) -> Vec<Vec<Uuid>> {
+    let mut parts: Vec<Vec<Uuid>> = Vec::new();
+    let mut room = 0;
+    for (org, rows) in orgs {
+        if let Some(part) = parts.last_mut().filter(|_| rows <= room) {
+            part.push(org);
+        } else {
+            parts.push(vec![org]);
+            room = ROWS_PER_PAGE;
+        }
+        room = room.saturating_sub(rows);
+    }
+    parts
+}
+
 /// Orgs that are tried together.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
@@ -428,6 +453,18 @@ fn probes(waiting: Vec<&mut Vec<Uuid>>) -> Vec<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_has_room_for_rows_and_for_one_org_whatever_it_has() {
+        assert_eq!(orgs_that_fit(1_000, 1_000, 1_000), 1_000);
+        assert_eq!(orgs_that_fit(1_000, 200_000, 1_000), 50);
+        assert_eq!(orgs_that_fit(1, 1_000_000, 1_000), 1);
+        assert_eq!(orgs_that_fit(3, 0, 0), 1);
+        let [a, b, c, d] = [1, 2, 3, 4].map(Uuid::from_u128);
+        let orgs = vec![(a, 9_000), (b, 1_000), (c, 50_000), (d, 1)];
+        assert_eq!(parts(orgs), [vec![a, b], vec![c], vec![d]]);
+        assert_eq!(parts(vec![]), Vec::<Vec<Uuid>>::new());
+    }
 
     fn refused(code: &str, by_rule: bool) -> StoreError {
         StoreError::Refused { code: code.to_owned(), message: "no".to_owned(), by_rule }

@@ -271,3 +271,21 @@ async fn of_http_only_what_clients_and_readers_of_emails_would_meet_is_found() {
                      https://billing.example.com";
     assert_eq!(http(&test), [elsewhere]);
 }
+
+/// Of history that nobody has verified, only what was closed lately is asked about; that is said.
+#[tokio::test]
+async fn history_that_was_never_verified_is_noted() {
+    let test = acme().await;
+    test.sql("update billing_periods set closed_at = now() - interval '36 days'").await;
+    let config = format!("[database]\nurl = \"{}\"\n", test.url());
+    let noted = || {
+        let answer = test.periodd_configured(&config, &["doctor", "--format", "json"]).json();
+        let checks = answer["checks"].as_array().expect("checks").clone();
+        let findings = checks.iter().flat_map(|check| check["findings"].as_array().expect("some"));
+        let books = findings.filter(|finding| finding["check"] == "books");
+        books.map(|finding| finding["severity"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(noted(), ["note"]);
+    test.periodd_configured(&config, &["db", "verify"]).exits(0);
+    assert_eq!(noted(), Vec::<Value>::new());
+}

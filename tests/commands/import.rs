@@ -322,10 +322,18 @@ acme,scrapes,3,2026-05-02T10:00:00Z
 bolt,scrapes,5,2026-05-02T10:00:00Z
 ";
     let report = import.import(lines, &["--at", "2026-05-10T00:00:00Z"]).exits(0).json();
-    assert_eq!((&report["counted"], &report["uncounted"]), (&json!(2), &json!(1)));
+    // Also of an org that is parked, as `record_usage` does.
+    assert_eq!((&report["counted"], &report["uncounted"]), (&json!(3), &json!(0)));
     let counters = "select o.slug, c.used from usage_counters c join organizations o
                     on o.id = c.org_id where c.used <> 0 order by 1";
-    assert_eq!(import.test.rows(counters).await, ["acme 5"]);
+    assert_eq!(import.test.rows(counters).await, ["acme 5", "bolt 5"]);
+    import
+        .test
+        .sql(
+            "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+         select id, 'scrapes', 1, '2026-05-03T00:00:00Z' from organizations where slug = 'bolt'",
+        )
+        .await;
     let file = import.directory.path().join("usage.csv");
     let file = file.to_str().expect("UTF-8");
     let page = import.test.periodd(&["usage", "import", file]).exits(0).stdout;

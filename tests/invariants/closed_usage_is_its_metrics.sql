@@ -2,7 +2,7 @@
 -- its counter gained since, where nobody has looked at that yet. Metrics that have been kept long
 -- enough may be gone.
 select o.slug, k.feature, b.period_start, k.closed, k.metrics
-from billing_periods b
+from periodd_closed_since($1, $2, $3) b
 join organizations o on o.id = b.org_id
 cross join lateral (
     select feature, sum(closed) as closed, sum(metrics) as metrics

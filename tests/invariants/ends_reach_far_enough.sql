@@ -1,7 +1,7 @@
 -- Every open period has at least three following ends, rising, and at least 35 days' worth.
 select o.slug, o.current_period_end, o.next_period_ends
 from organizations o
-where o.parked_at is null and o.current_period_end is not null
+where o.id >= $1 and o.id <= $2 and o.parked_at is null and o.current_period_end is not null
   and (cardinality(o.next_period_ends) < 3
        or o.next_period_ends[cardinality(o.next_period_ends)]
           < o.current_period_end + interval '35 days'

@@ -12,6 +12,7 @@ use super::company::{self, CUSTOMERS, Customer, Habit, Reported};
 use crate::billing::instant::OutOfRange;
 use crate::billing::{Instant, LocalDate, Period, Quantity, Zone};
 use crate::store::Database;
+use crate::store::usage::batch::{self, Terms};
 use crate::store::usage::{self, NewUsage};
 use crate::tz::TzData;
 
@@ -89,7 +90,8 @@ impl Uses {
             usage::insert_metrics(database, &self.inserted).await?;
         }
         if !self.recorded.is_empty() {
-            usage::record_all(database, &self.recorded).await?;
+            let terms = Terms { is_partial: false, is_internal: false };
+            batch::record(&mut *database.connection().await?, &self.recorded, terms).await?;
         }
         Ok(())
     }

@@ -25,8 +25,10 @@ use crate::billing::instant::{InvalidInstant, OutOfRange};
 use crate::billing::quantity::Overflow;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
+use crate::jobs::doctor::verify::{self, Question};
+use crate::jobs::stop::Stop;
 use crate::jobs::{alerts, deliver, orgs, rollover, sync};
-use crate::store::audit::verify::{self, RuleCheck};
+use crate::store::audit::verify::RuleCheck;
 use crate::store::reports::history::{self, Total};
 use crate::store::{Database, StoreError, messages::outbox, rollover::claim, sample};
 use crate::tz::{TzData, UnknownZone};
@@ -152,7 +154,9 @@ pub(crate) async fn run(
     let emails = outbox::count_sent(database).await?;
     sample::wait_for_disk(database, true).await?;
     let totals = history::totals(database).await?;
-    let rules = verify::rules(database).await?;
+    let everything = Question::ClosedAfter(Instant::MIN);
+    let verified = verify::run(database, everything, &Stop::default(), &|_| ()).await?;
+    let rules = verified.rules;
     Ok(Outcome { until, periods_closed, parked, totals, emails, email, rules })
 }
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::billing::recipients::Person;
-use crate::jobs::batches::{Batch, Batches, Left};
+use crate::jobs::batches::{Batch, Batches, Left, orgs_that_fit};
 use crate::store::alerts::{self, AlertState, Candidate, Judgement, MovedLimits, Since};
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, audit, begin_within, rollover::snapshot,
@@ -30,6 +30,8 @@ pub use request::{Request, Watched};
 const PAGE: usize = 1_000;
 /// Orgs that are read together, where not all can be.
 const ORGS: i64 = 1_000;
+/// Orgs that are read together before it is known how many counters they have.
+const ORGS_AT_FIRST: usize = 100;
 /// How often those are judged again that another pass was judging at the same time.
 const ROUNDS: usize = 3;
 /// Orgs that a pass may leave to the next one by name; with more of them it counts as not made.
@@ -183,13 +185,17 @@ impl<'a> Pass<'a> {
         self.judge(writer, page).await
     }
 
-    /// Judges the counters of some orgs, page by page.
+    /// Judges the counters of some orgs, as many orgs at once as their counters have room for.
     async fn judge_orgs(
         &mut self,
         connection: &mut Connection,
         orgs: &[Uuid],
     ) -> Result<(), StoreError> {
-        for page in orgs.chunks(PAGE) {
+        let mut rest = orgs;
+        let mut fitting = ORGS_AT_FIRST;
+        while !rest.is_empty() {
+            let (page, later) = rest.split_at(fitting.min(rest.len()));
+            rest = later;
             let mut batches = Batches::of(page.to_vec(), self.wait);
             let mut candidates = Vec::new();
             while let Some(batch) = batches.next().filter(|_| !self.request.stop.is_set()) {
@@ -198,6 +204,7 @@ impl<'a> Pass<'a> {
                     .extend(batches.outcome(connection, batch, read).await?.into_iter().flatten());
             }
             self.set_aside(batches)?;
+            fitting = orgs_that_fit(page.len(), candidates.len(), PAGE);
             self.judge(connection, candidates).await?;
         }
         Ok(())

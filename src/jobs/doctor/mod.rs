@@ -1,7 +1,8 @@
 //! Deep checks, read-only: each file asks one thing, and returns findings; and all that `status`
-//! finds.
+//! finds. `verify` asks for the books, here and for `db verify`.
 //!
-//! Never: a write; a finding without its remedy; "all is well" of what was not looked at.
+//! Never: a write, but for how far `db verify` is; a finding without its remedy; "all is well" of
+//! what was not looked at.
 
 mod addresses;
 mod books;
@@ -15,6 +16,7 @@ mod reach;
 mod rights;
 mod runs;
 mod schema;
+pub mod verify;
 mod zones;
 
 pub use files::files_of;

@@ -30,7 +30,7 @@ use crate::config;
 use crate::store::orgs::packs::EntryScope;
 use crate::store::{Connection, Database, LockTimeout, StoreError, rollover::claim, usage::limits};
 use crate::tz::TzData;
-use page::Worker;
+use page::{PageRead, Worker};
 use page_scan::PageScan;
 use report::Tally;
 pub use report::{Parked, RolloverReport};
@@ -276,15 +276,13 @@ impl Job<'_> {
         worker.with_derived(&self.request.derived.targets);
         worker.with_cancel(&self.request.stop);
         worker.with_lock_timeout(wait);
-        let Some(ids) = self.next(walk, &mut connection).await? else { return Ok(()) };
-        let first = worker.read_page(&mut connection, ids).await?;
+        let Some(first) = self.next(walk, &mut connection, &mut worker).await? else {
+            return Ok(());
+        };
         let mut at_hand = Some(worker.decide(first).await?);
         while let Some(page) = at_hand {
             let size = page.size();
-            let next = match self.next(walk, &mut connection).await? {
-                Some(ids) => Some(worker.read_page(&mut connection, ids).await?),
-                None => None,
-            };
+            let next = self.next(walk, &mut connection, &mut worker).await?;
             let (tally, decided) = worker.roll_over(&mut connection, page, next).await?;
             at_hand = decided;
             if tally.collided(size) {
@@ -297,16 +295,21 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The next page of the walk; none once the run has been asked to end.
+    /// Reads the next page of the walk; none once the run has been asked to end.
     async fn next(
         &self,
         walk: &Mutex<PageScan>,
         connection: &mut Connection,
-    ) -> Result<Option<Vec<Uuid>>, StoreError> {
+        worker: &mut Worker<'_>,
+    ) -> Result<Option<PageRead>, StoreError> {
         if self.request.stop.is_set() {
             return Ok(None);
         }
-        walk.lock().await.next(connection).await
+        let page = walk.lock().await.next(connection).await?;
+        let Some(ids) = page else { return Ok(None) };
+        let mut page = worker.read_page(connection, ids).await?;
+        walk.lock().await.read(page.take_rest(), page.size());
+        Ok(Some(page))
     }
 
     /// Plans everything in scope, and applies nothing. One plan shows what several passes would

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::planning::{Decision, Planner, Read};
+use super::reading::Room;
 use super::report::{Parked, Preview, Tally};
 use crate::billing::Instant;
 use crate::billing::parking::ParkedCode;
@@ -37,6 +38,20 @@ pub(super) struct Worker<'a> {
 pub(super) struct PageRead {
     ids: Vec<Uuid>,
     read: Option<Read>,
+    /// Orgs of the page that there was no room for.
+    rest: Vec<Uuid>,
+}
+
+impl PageRead {
+    /// Takes out the orgs that there was no room for.
+    pub(super) fn take_rest(&mut self) -> Vec<Uuid> {
+        std::mem::take(&mut self.rest)
+    }
+
+    /// How many orgs have how many rows, where that is known.
+    pub(super) fn size(&self) -> Option<(usize, usize)> {
+        self.read.as_ref().map(|read| (self.ids.len(), read.rows()))
+    }
 }
 
 /// A page with what it should become; nothing where its orgs cannot be planned together.
@@ -90,26 +105,37 @@ impl<'a> Worker<'a> {
     }
 
     /// Reads a page, before the one at hand is rolled over: what keeps it from being read is
-    /// seen to when its turn comes.
+    /// seen to when its turn comes. Where its rows are too many, it becomes the first of its orgs
+    /// that there is room for.
     pub(super) async fn read_page(
         &mut self,
         connection: &mut Connection,
-        ids: Vec<Uuid>,
+        mut ids: Vec<Uuid>,
     ) -> Result<PageRead, StoreError> {
-        let mut transaction = begin_within(connection, self.wait).await?;
-        let read = self.planner.read(&mut transaction, &ids).await;
-        transaction.rollback().await?;
-        let read = match read {
-            // A server that answers lacked something for these rows only.
-            Err(StoreError::Unavailable(_)) if answers(connection).await => None,
-            read => unless_taken_apart(read)?,
-        };
-        Ok(PageRead { ids, read })
+        let mut rest = Vec::new();
+        loop {
+            let mut transaction = begin_within(connection, self.wait).await?;
+            let room = Room::of_page(ids.len());
+            let read = self.planner.read(&mut transaction, &ids, room).await;
+            transaction.rollback().await?;
+            let read = match read {
+                Ok(None) => {
+                    let mut later = ids.split_off(ids.len() / 2);
+                    later.append(&mut rest);
+                    rest = later;
+                    continue;
+                }
+                // A server that answers lacked something for these rows only.
+                Err(StoreError::Unavailable(_)) if answers(connection).await => None,
+                read => unless_taken_apart(read)?.flatten(),
+            };
+            return Ok(PageRead { ids, read, rest });
+        }
     }
 
     /// Plans a page that was read.
     pub(super) async fn decide(&self, seen: PageRead) -> Result<PagePlan, StoreError> {
-        let PageRead { ids, read } = seen;
+        let PageRead { ids, read, .. } = seen;
         let Some(read) = read else { return Ok(PagePlan { ids, decision: None }) };
         Ok(PagePlan { ids, decision: unless_taken_apart(self.planner.plan(read).await)? })
     }
@@ -194,12 +220,16 @@ impl<'a> Worker<'a> {
         let Preview { plans, parked, refused } = &mut preview;
         let mut waiting = vec![ids.to_vec()];
         while let Some(mut ids) = waiting.pop() {
-            match self.read_and_plan(connection, &ids).await {
-                Ok(Decision { left, .. }) if !left.is_empty() => {
+            match self.read_and_plan(connection, &ids, Room::of_page(ids.len())).await {
+                Ok(None) => {
+                    let rest = ids.split_off(ids.len() / 2);
+                    waiting.extend([rest, ids]);
+                }
+                Ok(Some(Decision { left, .. })) if !left.is_empty() => {
                     let why = left.into_iter().map(|(_, why)| why).next().unwrap_or_default();
                     return Err(StoreError::Failed(why));
                 }
-                Ok(decision) => {
+                Ok(Some(decision)) => {
                     refused.extend(decision.refused);
                     plans.extend(decision.planned.into_iter().map(|planned| planned.plan));
                     let reasons = decision.parkings.into_iter();
@@ -221,14 +251,17 @@ impl<'a> Worker<'a> {
         Ok(preview)
     }
 
-    /// Reads and plans orgs in one go.
+    /// Reads and plans orgs in one go; `None` where there is no room for them together.
     async fn read_and_plan(
         &mut self,
         connection: &mut Connection,
         ids: &[Uuid],
-    ) -> Result<Decision, StoreError> {
-        let read = self.planner.read(connection, ids).await?;
-        self.planner.plan(read).await
+        room: Room,
+    ) -> Result<Option<Decision>, StoreError> {
+        match self.planner.read(connection, ids, room).await? {
+            Some(read) => self.planner.plan(read).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Reads, plans, checks and applies in one transaction; an org that met conflicts again and
@@ -242,8 +275,9 @@ impl<'a> Worker<'a> {
     ) -> Result<Written, StoreError> {
         let (&[org], true) = (batch.ids.as_slice(), batch.is_locked_first) else {
             let mut transaction = begin_within(connection, batch.wait).await?;
-            let decision = self.read_and_plan(&mut transaction, &batch.ids).await?;
-            return self.carry_out(transaction, decision, tally).await;
+            // They had room when they became a page.
+            let decision = self.read_and_plan(&mut transaction, &batch.ids, Room::ALL).await?;
+            return self.carry_out(transaction, decision.unwrap_or_default(), tally).await;
         };
         // By itself, for an org's row is best written once in a transaction: see `claim::raise`.
         // Packs that come meanwhile are entered under the lock.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Scope;
 use crate::billing::Instant;
+use crate::jobs::batches::orgs_that_fit;
 use crate::store::rollover::claim::{self, DueKey};
 use crate::store::{Connection, StoreError};
 
@@ -13,7 +14,10 @@ use crate::store::{Connection, StoreError};
 /// rows that it has moved, however many dead versions of them lie behind it.
 pub(super) struct PageScan {
     now: Instant,
+    /// Orgs per page, as many as their rows have room for …
     limit: usize,
+    /// … and at most.
+    most: usize,
     stretches: VecDeque<Segment>,
 }
 
@@ -60,7 +64,19 @@ impl PageScan {
             }
         };
         let stretches = stretches.into_iter().map(Over::begun).collect();
-        Self { now, limit: limit.max(1), stretches }
+        let most = limit.max(1);
+        Self { now, limit: most, most, stretches }
+    }
+
+    /// Notes how many orgs of a page had how many rows, and takes back those that there was no room
+    /// for: they are the next page.
+    pub(super) fn read(&mut self, rest: Vec<Uuid>, size: Option<(usize, usize)>) {
+        if let Some((orgs, rows)) = size {
+            self.limit = orgs_that_fit(orgs, rows, self.most);
+        }
+        if !rest.is_empty() {
+            self.stretches.push_front(Over::Listed(rest).begun());
+        }
     }
 
     /// Has this walk look, besides, at ends that came from a tz database release older than this.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::reading::{Facts, PlanBuilder, Reader};
+use super::reading::{Facts, PlanBuilder, Reader, Room};
 use super::report::Refused;
 use crate::billing::check::check;
 use crate::billing::org::{OrgState, Reason};
@@ -54,6 +54,11 @@ impl Read {
         self.drafts.iter().any(|(_, timeline)| timeline.recount.is_some())
     }
 
+    /// How many rows of its orgs were read.
+    pub(super) fn rows(&self) -> usize {
+        self.facts.rows
+    }
+
     /// The revision of the first org; the only one that is locked.
     pub(super) fn revision(&self) -> Option<i64> {
         self.drafts.first().map(|(row, _)| row.state.revision)
@@ -89,19 +94,23 @@ impl<'a> Planner<'a> {
 
     /// Reads what the plans of a page depend on. Orgs that have to be locked before they are read
     /// are told apart: those whose usage is counted again, and those with packs that an application
-    /// inserted by itself.
+    /// inserted by itself. `None` where there is no room for all that.
     pub(super) async fn read(
         &mut self,
         connection: &mut Connection,
         ids: &[Uuid],
-    ) -> Result<Read, StoreError> {
+        room: Room,
+    ) -> Result<Option<Read>, StoreError> {
         let mut read = self.rows(connection, ids).await?;
         if self.is_dry {
-            let mut reader = self.reader(connection);
+            let mut reader = self.reader(connection, room);
             reader.foresee_packs = true;
-            reader.mind_moved_bounds(&mut read.drafts).await?;
-            read.facts = reader.read(&read.drafts).await?;
-            return Ok(read);
+            if !reader.mind_moved_bounds(&mut read.drafts).await? {
+                return Ok(None);
+            }
+            let Some(facts) = reader.read(&read.drafts).await? else { return Ok(None) };
+            read.facts = facts;
+            return Ok(Some(read));
         }
         if !read.drafts.is_empty() {
             let unseen = snapshot::orgs_with_unseen_packs(connection, ids).await?;
@@ -114,12 +123,13 @@ impl<'a> Planner<'a> {
                 read.alone.push(row.state.id);
             }
         }
-        let mut reader = self.reader(connection);
-        read.facts = reader.read(&read.drafts).await?;
+        let mut reader = self.reader(connection, room);
+        let Some(facts) = reader.read(&read.drafts).await? else { return Ok(None) };
+        read.facts = facts;
         for (row, _) in read.drafts.extract_if(.., |(row, t)| read.facts.has_moved_bounds(row, t)) {
             read.alone.push(row.state.id);
         }
-        Ok(read)
+        Ok(Some(read))
     }
 
     /// Takes one org for the rest of the transaction, and reads what its plan depends on under the
@@ -138,7 +148,7 @@ impl<'a> Planner<'a> {
         packs::enter_in_ledger(connection, &[org]).await?;
         let mut read = self.rows(connection, &[org]).await?;
         read.is_locked = true;
-        let mut reader = self.reader(connection);
+        let mut reader = self.reader(connection, Room::ALL);
         if let Some((row, timeline)) = read.drafts.first() {
             let since = row.state.period.map_or(timeline.start(), |stored| stored.period.start);
             reader.mind_moved_bounds(&mut read.drafts).await?;
@@ -150,7 +160,9 @@ impl<'a> Planner<'a> {
                 claim::hold_counters(reader.connection, org, since, true, real).await?;
             }
         }
-        read.facts = reader.read(&read.drafts).await?;
+        if let Some(facts) = reader.read(&read.drafts).await? {
+            read.facts = facts;
+        }
         Ok(read)
     }
 
@@ -177,8 +189,9 @@ impl<'a> Planner<'a> {
         Ok(read)
     }
 
-    fn reader<'c>(&'c mut self, connection: &'c mut Connection) -> Reader<'c> {
-        Reader { connection, features: &mut self.features, now: self.now, foresee_packs: false }
+    fn reader<'c>(&'c mut self, connection: &'c mut Connection, room: Room) -> Reader<'c> {
+        let Self { features, now, .. } = self;
+        Reader { connection, features, now: *now, foresee_packs: false, room }
     }
 
     /// Plans what was read, and leaves the thread to its connections now and then.

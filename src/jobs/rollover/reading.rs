@@ -1,4 +1,7 @@
 //! Reading a page: what the plans of its orgs depend on, sorted by org.
+//!
+//! How much that is differs from org to org: a page is as many orgs as its rows have room for, see
+//! [`Room`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,10 +14,42 @@ use crate::billing::quota::{Draw, Feature, Included, Pack};
 use crate::billing::rollover::{self, Cut, OrgSnapshot, Plan, TierLimits, Usage};
 use crate::billing::timeline::{Recount, Timeline};
 use crate::billing::{Instant, Period, Quantity};
+use crate::jobs::batches::ROWS_PER_PAGE;
 use crate::store::rollover::snapshot::{
     self, Counter, Features, OrgRow, OrgUsage, TierFaults, Window,
 };
 use crate::store::{Connection, StoreError};
+
+/// How many rows a page may be read for. A limit of each statement, so that what is too much is not
+/// read at all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room(Option<usize>);
+
+impl Room {
+    /// Everything has to be read, whatever it is.
+    pub(super) const ALL: Self = Self(None);
+
+    /// The room of a page; a single org is read whatever it has.
+    pub(super) fn of_page(orgs: usize) -> Self {
+        Self((orgs > 1).then_some(ROWS_PER_PAGE))
+    }
+
+    /// Takes room for rows; false where there is not enough.
+    fn take(&mut self, rows: usize) -> bool {
+        match self.0.map(|room| room.checked_sub(rows)) {
+            None => true,
+            Some(left) => {
+                self.0 = Some(left.unwrap_or_default());
+                left.is_some()
+            }
+        }
+    }
+
+    /// As many rows as tell that there are too many.
+    fn limit(self) -> Option<i64> {
+        self.0.map(|room| i64::try_from(room).unwrap_or(i64::MAX).saturating_add(1))
+    }
+}
 
 /// Reads what the plans of a page depend on.
 pub(super) struct Reader<'a> {
@@ -23,6 +58,8 @@ pub(super) struct Reader<'a> {
     pub(super) now: Instant,
     /// Read packs that nobody has entered in the ledger yet as if they had been.
     pub(super) foresee_packs: bool,
+    /// What is left of it while a page is read.
+    pub(super) room: Room,
 }
 
 /// What was read for a page, to be taken out org by org.
@@ -31,6 +68,8 @@ pub(super) struct Facts {
     limits: Arc<TierLimits>,
     tier_faults: TierFaults,
     by_org: HashMap<Uuid, OrgFacts>,
+    /// How many rows that took.
+    pub(super) rows: usize,
 }
 
 /// What was read for one org.
@@ -59,21 +98,27 @@ pub(super) struct PlanBuilder {
 }
 
 impl Reader<'_> {
-    /// Reads a page.
+    /// Reads a page; `None` where it is more than there is room for.
     pub(super) async fn read(
         &mut self,
         drafts: &[(OrgRow, Timeline)],
-    ) -> Result<Facts, StoreError> {
+    ) -> Result<Option<Facts>, StoreError> {
         let mut facts = Facts::default();
         if drafts.is_empty() {
-            return Ok(facts);
+            return Ok(Some(facts));
         }
         let (limits, tier_faults) = snapshot::tier_limits(self.connection).await?;
         (facts.limits, facts.tier_faults) = (Arc::new(limits), tier_faults);
         // Before the counters: a metric that is counted in between is then seen twice, which the
         // apply notices, and never missed.
-        self.uncounted(drafts, &mut facts).await?;
-        for counter in self.counters(drafts).await? {
+        if !self.uncounted(drafts, &mut facts).await? {
+            return Ok(None);
+        }
+        let counters = self.counters(drafts).await?;
+        if !self.has_room(&mut facts, counters.len()) {
+            return Ok(None);
+        }
+        for counter in counters {
             let org = facts.by_org.entry(counter.org).or_default();
             let Usage { period_start: start, .. } = counter.usage;
             let period = Period { start, end: counter.period_end };
@@ -82,11 +127,23 @@ impl Reader<'_> {
             }
             org.counters.push(counter.usage);
         }
-        self.packs(drafts, &mut facts).await?;
-        let rows = snapshot::overrides(self.connection, &ids(drafts), self.features).await?;
+        if !self.packs(drafts, &mut facts).await? {
+            return Ok(None);
+        }
+        let limit = self.room.limit();
+        let rows = snapshot::overrides(self.connection, &ids(drafts), limit, self.features).await?;
+        if !self.has_room(&mut facts, rows.len()) {
+            return Ok(None);
+        }
         let rows = rows.into_iter().map(|(org, feature, included)| (org, (feature, included)));
         facts.add(rows, |org, row| org.overrides.push(row));
-        Ok(facts)
+        Ok(Some(facts))
+    }
+
+    /// Notes rows that were read; false where there is no room for them.
+    fn has_room(&mut self, facts: &mut Facts, rows: usize) -> bool {
+        facts.rows += rows;
+        self.room.take(rows)
     }
 
     async fn counters(
@@ -100,16 +157,19 @@ impl Reader<'_> {
             None => (row.state.id, Instant::MIN),
         };
         let since: Vec<(Uuid, Instant)> = drafts.iter().map(since).collect();
-        snapshot::counters(self.connection, &since, self.features).await
+        snapshot::counters(self.connection, &since, self.room.limit(), self.features).await
     }
 
     /// Has everything counted again where counters were kept by other bounds than those that hold
-    /// now.
+    /// now. False where there is no room for the counters.
     pub(super) async fn mind_moved_bounds(
         &mut self,
         drafts: &mut [(OrgRow, Timeline)],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let counters = self.counters(drafts).await?;
+        if self.room.0.is_some_and(|room| counters.len() > room) {
+            return Ok(false);
+        }
         let mut bounds: HashMap<Uuid, Vec<Period>> = HashMap::new();
         for counter in counters {
             let Usage { period_start: start, .. } = counter.usage;
@@ -122,16 +182,17 @@ impl Reader<'_> {
                 timeline.recount_all();
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What this rollover counts: metrics that never were counted; and, where the boundaries by
-    /// which they were counted no longer hold, metrics that are counted again.
+    /// which they were counted no longer hold, metrics that are counted again. False where that is
+    /// more than there is room for.
     async fn uncounted(
         &mut self,
         drafts: &[(OrgRow, Timeline)],
         facts: &mut Facts,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let waiting = snapshot::orgs_with_uncounted(self.connection, &ids(drafts)).await?;
         let (mut fresh, mut again, mut split) = (Vec::new(), Vec::new(), Vec::new());
         for (row, timeline) in drafts {
@@ -150,11 +211,17 @@ impl Reader<'_> {
                 }
             }
         }
+        let limit = self.room.limit();
         let Self { connection, features, .. } = self;
         if !fresh.is_empty() {
-            let sums = snapshot::uncounted_sums(connection, &fresh, features).await?;
+            let sums = snapshot::uncounted_sums(connection, &fresh, limit, features).await?;
+            if !self.has_room(facts, sums.len()) {
+                return Ok(false);
+            }
             facts.add_counted(sums);
         }
+        // These orgs are read alone.
+        let Self { connection, features, .. } = self;
         if !again.is_empty() {
             facts.add_counted(snapshot::metric_sums(connection, &again, false, features).await?);
         }
@@ -164,42 +231,51 @@ impl Reader<'_> {
         }
         let windows = fresh.into_iter().chain(again).map(|window| (window.org, window));
         facts.add(windows, |org, window| org.counting.push(window));
-        Ok(())
+        Ok(true)
     }
 
+    /// Reads packs and what was drawn from them; false where there is no room for them.
     async fn packs(
         &mut self,
         drafts: &[(OrgRow, Timeline)],
         facts: &mut Facts,
-    ) -> Result<(), StoreError> {
-        let Self { connection, features, now, foresee_packs } = self;
+    ) -> Result<bool, StoreError> {
         let open_of =
             |(row, _): &(OrgRow, Timeline)| Some((row.state.id, row.state.period?.period.start));
         let have_drawn = drafts.iter().filter(|(row, _)| row.has_draws);
         let open_periods: Vec<(Uuid, Instant)> = have_drawn.filter_map(open_of).collect();
-        let draws = snapshot::draws(connection, &open_periods).await?;
+        let draws = snapshot::draws(self.connection, &open_periods, self.room.limit()).await?;
+        if !self.has_room(facts, draws.len()) {
+            return Ok(false);
+        }
         let paid_already: BTreeSet<(Uuid, Uuid)> =
             draws.iter().map(|(org, draw)| (*org, draw.pack)).collect();
         facts.add(draws, |org, draw| org.draws.push(draw));
         let orgs = ids(drafts);
-        let mut packs = snapshot::packs(connection, &orgs, &paid_already, features).await?;
+        let limit = self.room.limit();
+        let Self { connection, features, now, foresee_packs, .. } = self;
+        let mut packs = snapshot::packs(connection, &orgs, &paid_already, limit, features).await?;
         if *foresee_packs {
-            packs.extend(snapshot::packs_without_entry(connection, &orgs, features).await?);
+            packs.extend(snapshot::packs_without_entry(connection, &orgs, limit, features).await?);
+        }
+        let now = *now;
+        if !self.has_room(facts, packs.len()) {
+            return Ok(false);
         }
         let timelines: HashMap<Uuid, &Timeline> =
             drafts.iter().map(|(row, timeline)| (row.state.id, timeline)).collect();
-        let cut = |org: &Uuid, pack| rollover::cut(timelines.get(org)?, pack, *now);
+        let cut = |org: &Uuid, pack| rollover::cut(timelines.get(org)?, pack, now);
         let cuts: Vec<(Uuid, Cut)> =
             packs.iter().filter_map(|(org, pack)| Some((*org, cut(org, pack)?))).collect();
         facts.add(packs, |org, pack| org.packs.push(pack));
         if !cuts.is_empty() {
-            let answers = snapshot::used_before(connection, &cuts).await?;
+            let answers = snapshot::used_before(self.connection, &cuts).await?;
             let answers = answers.into_iter().map(|(org, cut, used)| (org, (cut, used)));
             facts.add(answers, |org, (cut, used)| {
                 org.used_before.insert(cut, used);
             });
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::billing::derived::{Copied, Due, Scope};
 use crate::billing::{Instant, Quantity};
 use crate::command::Command;
 use crate::config;
+use crate::jobs::batches::parts;
 use crate::jobs::columns::{ColumnLeftOut, Columns};
 use crate::store::audit::derived::{Cell, Change, Target, Wanted, Which};
 use crate::store::usage::pending::{self, CounterKey, Pending};
@@ -156,6 +157,7 @@ impl Job<'_> {
         }
     }
 
+    /// Settles a page of orgs, as many at once as their pending counters have room for.
     async fn settle_page(
         &self,
         connection: &mut Connection,
@@ -163,7 +165,23 @@ impl Job<'_> {
         pass: Pass,
         again: &mut Vec<Uuid>,
     ) -> Result<(), StoreError> {
-        let mut batches = self.batches(orgs.to_vec());
+        let mut reading = begin_within(connection, LockTimeout::Long).await?;
+        let counts = pending::counts(&mut reading, orgs).await?;
+        reading.commit().await?;
+        for orgs in parts(counts) {
+            self.settle_part(connection, orgs, pass, again).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_part(
+        &self,
+        connection: &mut Connection,
+        orgs: Vec<Uuid>,
+        pass: Pass,
+        again: &mut Vec<Uuid>,
+    ) -> Result<(), StoreError> {
+        let mut batches = self.batches(orgs);
         let mut late = Vec::new();
         while let Some(batch) = batches.next().filter(|_| !self.stopped()) {
             let done = self.settle_once(connection, &batch.ids, batch.wait, pass).await;

@@ -136,11 +136,11 @@ async fn paying(
     let mut draws = HashMap::new();
     let mut besides = BTreeSet::new();
     for start in starts {
-        let drawn = snapshot::draws(connection, &[(org, start)]).await?;
+        let drawn = snapshot::draws(connection, &[(org, start)], None).await?;
         besides.extend(drawn.iter().map(|(org, draw)| (*org, draw.pack)));
         draws.insert(start, drawn.into_iter().map(|(_, draw)| draw).collect());
     }
     let mut features = Features::default();
-    let packs = snapshot::packs(connection, &[org], &besides, &mut features).await?;
+    let packs = snapshot::packs(connection, &[org], &besides, None, &mut features).await?;
     Ok(Paying { packs: packs.into_iter().map(|(_, pack)| pack).collect(), draws })
 }

@@ -1,14 +1,12 @@
 //! Events: usage that applications report by the hundred, each with a key.
 //!
-//! All of them are checked before anything is written, and what is written is written in one
-//! transaction, in the order of org and key, so that two batches never wait for each other in a
-//! circle.
-//! A key that is there already is a duplicate and a success: over a network a retry is certain some
-//! day. What was written is counted at once, by the code of [`sync`].
+//! Names and values are checked here; keys by the database, which records and counts what is good
+//! in one statement. A key that is there already is a duplicate and a success: over a network a
+//! retry is certain some day. The copies of the counters follow at once, by the code of [`sync`].
 //!
 //! Never: half of a batch that was to be whole; a key that is claimed before its usage is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -18,6 +16,7 @@ use crate::billing::usage::{Key, check_time};
 use crate::billing::{Instant, Quantity};
 use crate::jobs::sync::{self, Scope};
 use crate::store::orgs::{self, NamedOrg};
+use crate::store::usage::batch::{self, Because, Terms};
 use crate::store::usage::{NewUsage, usage_file};
 use crate::store::{Attempts, Connection, Database, StoreError, server_now};
 
@@ -110,8 +109,8 @@ pub async fn record(database: &Database, request: Request) -> Result<Report, Sto
             done => break done?,
         }
     };
-    let Batch { verdicts, is_written, orgs } = batch;
-    let mut report = Report { verdicts, is_written, counted: 0 };
+    let Batch { verdicts, is_written, orgs, counted } = batch;
+    let mut report = Report { verdicts, is_written, counted };
     if orgs.is_empty() {
         return Ok(report);
     }
@@ -119,8 +118,8 @@ pub async fn record(database: &Database, request: Request) -> Result<Report, Sto
     let scope = Scope::Orgs(orgs);
     let request = sync::Request { scope, serves_parked: true, ..sync };
     match sync::count(database, &request, std::sync::Arc::new(|_| {})).await {
-        Ok(counted) => report.counted = counted.metrics_counted,
-        Err(error) => tracing::warn!(%error, "recorded events are not counted yet"),
+        Ok(counted) => report.counted += counted.metrics_counted,
+        Err(error) => tracing::warn!(%error, "counters of recorded events are not synced yet"),
     }
     Ok(report)
 }
@@ -130,81 +129,62 @@ struct Batch {
     is_written: bool,
     /// Orgs that usage was recorded for.
     orgs: Vec<Uuid>,
+    /// Events that were counted.
+    counted: u64,
 }
 
-/// Checks and writes, in one transaction.
-///
-/// # Errors
-/// [`StoreError::Conflict`] when somebody else used a key meanwhile.
+/// What was found of one event alone: the usage, and whether its period is closed; or why not.
+type Checked = Result<(NewUsage, bool), Refusal>;
+
+/// Checks and writes, in one transaction. Where a batch that was to be whole is refused, what was
+/// written is undone: every event has its verdict.
 async fn write(
     connection: &mut Connection,
     events: &[Event],
     only: Option<Uuid>,
-    partial: bool,
+    is_partial: bool,
 ) -> Result<Batch, StoreError> {
     let mut transaction = crate::store::begin(connection).await?;
-    let (checked, verdicts) = check(&mut transaction, events, only).await?;
-    let is_refused = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refused(_)));
-    if is_refused && !partial {
-        transaction.rollback().await?;
-        return Ok(Batch { verdicts, is_written: false, orgs: Vec::new() });
+    let names = Names::of(&mut transaction, events).await?;
+    let checked: Vec<Checked> = events.iter().map(|event| names.usage(event, only)).collect();
+    let good: Vec<NewUsage> = checked.iter().flatten().map(|(usage, _)| usage.clone()).collect();
+    // The rest may be good all the same, and what is wrong with it is said, too.
+    let terms = Terms { is_partial: true, is_internal: false };
+    let mut told = batch::record(&mut transaction, &good, terms).await?.into_iter();
+    let mut batch = Batch { verdicts: Vec::new(), is_written: false, orgs: Vec::new(), counted: 0 };
+    let mut orgs = HashSet::new();
+    for checked in checked {
+        let verdict = match checked {
+            Err(refusal) => Some(Verdict::Refused(refusal)),
+            Ok((usage, is_late)) => told.next().map(|verdict| match verdict {
+                batch::Verdict::Recorded { is_counted } => {
+                    orgs.insert(usage.org);
+                    batch.counted += u64::from(is_counted);
+                    Verdict::Recorded { is_late }
+                }
+                batch::Verdict::Duplicate => Verdict::Duplicate,
+                batch::Verdict::Refused { because, sentence } => {
+                    Verdict::Refused(refusal(usage, because, sentence))
+                }
+            }),
+        };
+        batch.verdicts.extend(verdict);
     }
-    let usage: Vec<NewUsage> = checked.into_values().collect();
-    let new = usage_file::write(&mut transaction, &usage).await?;
-    if new != usage.len() as u64 {
+    if !is_partial && batch.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refused(_))) {
         transaction.rollback().await?;
-        let why = "somebody else used one of the keys meanwhile";
-        return Err(StoreError::Conflict(why.to_owned()));
+        return Ok(Batch { orgs: Vec::new(), counted: 0, ..batch });
     }
     transaction.commit().await?;
-    let orgs: HashSet<Uuid> = usage.iter().map(|usage| usage.org).collect();
-    Ok(Batch { verdicts, is_written: true, orgs: orgs.into_iter().collect() })
+    Ok(Batch { is_written: true, orgs: orgs.into_iter().collect(), ..batch })
 }
 
-/// What is to be written, by org and key.
-type Checked = BTreeMap<(Uuid, String), NewUsage>;
-
-async fn check(
-    connection: &mut Connection,
-    events: &[Event],
-    only: Option<Uuid>,
-) -> Result<(Checked, Vec<Verdict>), StoreError> {
-    let names = Names::of(connection, events).await?;
-    let told: Vec<Result<(NewUsage, bool), Refusal>> =
-        events.iter().map(|event| names.usage(event, only)).collect();
-    let ids: BTreeSet<(Uuid, &str)> = told
-        .iter()
-        .flatten()
-        .filter_map(|(usage, _)| Some((usage.org, usage.key.as_deref()?)))
-        .collect();
-    let (orgs, keys): (Vec<Uuid>, Vec<&str>) = ids.into_iter().unzip();
-    let mut known = HashMap::new();
-    for (at, keyed) in usage_file::keyed(connection, &orgs, &keys).await? {
-        let (Some(org), Some(key)) = (orgs.get(at), keys.get(at)) else { continue };
-        let content = (keyed.feature, keyed.quantity, keyed.user);
-        known.insert((*org, (*key).to_owned()), content);
+/// Why the database refuses an event.
+fn refusal(usage: NewUsage, because: Because, sentence: String) -> Refusal {
+    match (because, usage.key) {
+        (Because::KeyReused, Some(key)) => Refusal::KeyReused(key),
+        (Because::OutOfRange, _) => Refusal::Invalid { field: "quantity", value: sentence },
+        _ => Refusal::Invalid { field: "", value: sentence },
     }
-    let (mut usage, mut verdicts) = (Checked::new(), Vec::with_capacity(events.len()));
-    for told in told {
-        verdicts.push(match told {
-            Err(refusal) => Verdict::Refused(refusal),
-            Ok((new, is_late)) => {
-                let id = (new.org, new.key.clone().unwrap_or_default());
-                // An event without a time is told at two times.
-                let content = (new.feature.clone(), new.quantity, new.user);
-                match known.get(&id) {
-                    Some(before) if *before == content => Verdict::Duplicate,
-                    Some(_) => Verdict::Refused(Refusal::KeyReused(id.1)),
-                    None => {
-                        known.insert(id.clone(), content);
-                        usage.insert(id, new);
-                        Verdict::Recorded { is_late }
-                    }
-                }
-            }
-        });
-    }
-    Ok((usage, verdicts))
 }
 
 /// What the names in a batch stand for.

@@ -1,12 +1,14 @@
-//! Whether the books are consistent: the rules that hold after every run, asked of the whole
-//! database.
+//! Whether the books are consistent: the rules that hold after every run, asked page by page.
 //!
-//! Each rule is a query that lists what breaks it. The tests ask the very same files after every
-//! scenario.
+//! Each rule is a query that lists what breaks it, of the orgs from `$1` to `$2` and in what was
+//! closed after `$3`. The tests ask the very same files of everything after every scenario.
 
 use std::fmt;
 
-use crate::store::db::database::Database;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::billing::Instant;
 use crate::store::db::error::StoreError;
 
 /// A rule that the books keep.
@@ -72,69 +74,99 @@ pub struct RuleCheck {
     pub broken_by: usize,
 }
 
-/// Asks every rule. Reads everything: seconds per million of metrics.
-pub async fn rules(database: &Database) -> Result<Vec<RuleCheck>, StoreError> {
-    let mut connection = database.connection().await?;
+/// Orgs from one id to another, both included: what is asked about at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    pub first: Uuid,
+    pub last: Uuid,
+}
+
+/// Asks every rule about some orgs: what is open, and what was closed or recorded after `since`.
+pub async fn rules(
+    connection: &mut PgConnection,
+    Range { first, last }: Range,
+    since: Instant,
+) -> Result<Vec<RuleCheck>, StoreError> {
     let asked = [
         (
             Rule::ClosedPeriodsTouch,
-            sqlx::query_file!("tests/invariants/closed_periods_touch.sql")
+            sqlx::query_file!("tests/invariants/closed_periods_touch.sql", first, last, since)
                 .fetch_all(&mut *connection)
                 .await?
                 .len(),
         ),
         (
             Rule::ClosedUsageIsItsMetrics,
-            sqlx::query_file!("tests/invariants/closed_usage_is_its_metrics.sql")
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            sqlx::query_file!(
+                "tests/invariants/closed_usage_is_its_metrics.sql",
+                first,
+                last,
+                since
+            )
+            .fetch_all(&mut *connection)
+            .await?
+            .len(),
         ),
         (
             Rule::CountersAreTheirMetrics,
-            sqlx::query_file!("tests/invariants/counters_are_their_metrics.sql")
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            sqlx::query_file!(
+                "tests/invariants/counters_are_their_metrics.sql",
+                first,
+                last,
+                since
+            )
+            .fetch_all(&mut *connection)
+            .await?
+            .len(),
         ),
         (
             Rule::DriftAddsUp,
-            sqlx::query_file!("tests/invariants/drift_adds_up.sql")
+            sqlx::query_file!("tests/invariants/drift_adds_up.sql", first, last, since)
                 .fetch_all(&mut *connection)
                 .await?
                 .len(),
         ),
         (
             Rule::EndsReachFarEnough,
-            sqlx::query_file!("tests/invariants/ends_reach_far_enough.sql")
+            sqlx::query_file!("tests/invariants/ends_reach_far_enough.sql", first, last)
                 .fetch_all(&mut *connection)
                 .await?
                 .len(),
         ),
         (
             Rule::LateUsageIsChargedOnce,
-            sqlx::query_file!("tests/invariants/late_usage_is_charged_once.sql")
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            sqlx::query_file!(
+                "tests/invariants/late_usage_is_charged_once.sql",
+                first,
+                last,
+                since
+            )
+            .fetch_all(&mut *connection)
+            .await?
+            .len(),
         ),
         (
             Rule::OverageIsPaidOrUncovered,
-            sqlx::query_file!("tests/invariants/overage_is_paid_or_uncovered.sql")
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            sqlx::query_file!(
+                "tests/invariants/overage_is_paid_or_uncovered.sql",
+                first,
+                last,
+                since
+            )
+            .fetch_all(&mut *connection)
+            .await?
+            .len(),
         ),
         (
             Rule::PacksAreConserved,
-            sqlx::query_file!("tests/invariants/packs_are_conserved.sql")
+            sqlx::query_file!("tests/invariants/packs_are_conserved.sql", first, last, since)
                 .fetch_all(&mut *connection)
                 .await?
                 .len(),
         ),
         (
             Rule::SyncedCountersAreCopied,
-            sqlx::query_file!("tests/invariants/synced_counters_are_copied.sql")
+            sqlx::query_file!("tests/invariants/synced_counters_are_copied.sql", first, last)
                 .fetch_all(&mut *connection)
                 .await?
                 .len(),
@@ -143,30 +175,40 @@ pub async fn rules(database: &Database) -> Result<Vec<RuleCheck>, StoreError> {
     Ok(asked.into_iter().map(|(rule, broken_by)| RuleCheck { rule, broken_by }).collect())
 }
 
-/// Asks what must hold of periods, whoever wrote them: of orgs and of counters.
-pub async fn periods(database: &Database) -> Result<Vec<RuleCheck>, StoreError> {
+/// Asks what must hold of periods, whoever wrote them: of some orgs and of their counters.
+pub async fn periods(
+    connection: &mut PgConnection,
+    Range { first, last }: Range,
+) -> Result<Vec<RuleCheck>, StoreError> {
     let counts = sqlx::query!(
         r#"-- Periods that end before they start, that end with their last moment, or that overlap.
            select
                (select count(*) from organizations o
-                where o.current_period_end <= o.current_period_start) as "inverted!",
+                where o.current_period_end <= o.current_period_start
+                  and o.id >= $1 and o.id <= $2) as "inverted!",
                (select count(*) from (
                     select o.current_period_end as ends from organizations o
-                    union all select c.period_end from usage_counters c) p
+                    where o.id >= $1 and o.id <= $2
+                    union all
+                    select c.period_end from usage_counters c
+                    where c.org_id >= $1 and c.org_id <= $2) p
                 where periodd_is_inclusive(p.ends)) as "inclusive!",
                (select count(*) from (
                     select c.period_end, lead(c.period_start) over (
                                partition by c.org_id, c.feature order by c.period_start) as next
-                    from usage_counters c) n
+                    from usage_counters c where c.org_id >= $1 and c.org_id <= $2) n
                 where n.next < n.period_end) as "overlapping!",
                (select count(*) from (
                     select f.period_end, lead(f.period_start) over (
                                partition by f.organization_id, f.user_id, f.feature
                                order by f.period_start) as next
-                    from feature_usage f) n
-                where n.next < n.period_end) as "overlapping_of_users!""#
+                    from feature_usage f
+                    where f.organization_id >= $1 and f.organization_id <= $2) n
+                where n.next < n.period_end) as "overlapping_of_users!""#,
+        first,
+        last
     );
-    let counts = counts.fetch_one(&mut *database.connection().await?).await?;
+    let counts = counts.fetch_one(connection).await?;
     let check =
         |rule, count: i64| RuleCheck { rule, broken_by: usize::try_from(count).unwrap_or(0) };
     Ok(vec![
@@ -175,4 +217,68 @@ pub async fn periods(database: &Database) -> Result<Vec<RuleCheck>, StoreError> 
         check(Rule::CountersDoNotOverlap, counts.overlapping),
         check(Rule::CountersOfUsersDoNotOverlap, counts.overlapping_of_users),
     ])
+}
+
+/// The fact that says when a verification of everything began that found nothing.
+const VERIFIED: &str = "verified_at";
+/// The fact that says how far a verification is that was not through.
+const PLACE: &str = "verify_place";
+
+/// When the last verification of everything began that found nothing.
+pub async fn verified_at(connection: &mut PgConnection) -> Result<Option<Instant>, StoreError> {
+    let fact = sqlx::query_scalar!("select value from periodd_facts where name = $1", VERIFIED);
+    Ok(fact.fetch_optional(connection).await?.and_then(|value| value.parse().ok()))
+}
+
+/// Was any period closed by then?
+pub async fn any_closed_by(connection: &mut PgConnection, by: Instant) -> Result<bool, StoreError> {
+    let any = sqlx::query_scalar!(
+        r#"select exists (select from billing_periods where closed_at <= $1) as "any!""#,
+        by
+    );
+    Ok(any.fetch_one(connection).await?)
+}
+
+/// May anything be kept here? A standby is read only.
+pub async fn may_keep(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let may =
+        sqlx::query_scalar!(r#"select current_setting('transaction_read_only') = 'off' as "may!""#);
+    Ok(may.fetch_one(connection).await?)
+}
+
+/// How far the last verification came, where it was not through; as it was kept.
+pub async fn place(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
+    let fact = sqlx::query_scalar!("select value from periodd_facts where name = $1", PLACE);
+    Ok(fact.fetch_optional(connection).await?)
+}
+
+/// Keeps how far a verification is.
+pub async fn keep_place(connection: &mut PgConnection, place: &str) -> Result<(), StoreError> {
+    keep(connection, PLACE, place).await
+}
+
+/// Notes that a verification is through; with when it began, where it found nothing.
+pub async fn is_through(
+    connection: &mut PgConnection,
+    clean_since: Option<Instant>,
+) -> Result<(), StoreError> {
+    sqlx::query!("delete from periodd_facts where name = $1", PLACE)
+        .execute(&mut *connection)
+        .await?;
+    match clean_since {
+        Some(began) => keep(connection, VERIFIED, &began.to_string()).await,
+        None => Ok(()),
+    }
+}
+
+async fn keep(connection: &mut PgConnection, name: &str, value: &str) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into periodd_facts (name, value) values ($1, $2)
+         on conflict (name) do update set value = excluded.value",
+        name,
+        value
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -161,11 +161,14 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 7] = [
         &[
             "increment_org_usage",
             "record_usage",
+            "record_usage_batch",
             "grant_overage_pack",
             "periodd_is_key",
             "periodd_refuse_key",
             "periodd_keyed",
             "periodd_refuse_reuse",
+            "periodd_record_batch",
+            "periodd_events",
         ],
     ),
 ];

@@ -63,10 +63,11 @@ pub async fn add(connection: &mut PgConnection, org: &NewOrg) -> Result<Uuid, St
               current_period_start, current_period_end, current_period_end_date,
               next_period_ends, ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month,
               ends_tzdb_version)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $4, $5, $6, $7, $13)
+         values (coalesce($1, periodd_new_id()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $4,
+                 $5, $6, $7, $13)
          on conflict do nothing
          returning id",
-        org.id.unwrap_or_else(Uuid::new_v4),
+        org.id,
         org.slug,
         org.name,
         org.time_zone,

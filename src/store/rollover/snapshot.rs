@@ -211,13 +211,15 @@ pub async fn orgs_with_uncounted(
     Ok(orgs.fetch_all(connection).await?.into_iter().collect())
 }
 
-/// Sums the metrics per feature within windows that were never counted.
+/// Sums the metrics per feature within windows that were never counted. As with the other reads of
+/// a page, no more than `limit` rows.
 ///
 /// # Errors
 /// As every read; [`StoreError::Unprocessable`] for a sum beyond 10^22.
 pub async fn uncounted_sums(
     connection: &mut PgConnection,
     windows: &[Window],
+    limit: Option<i64>,
     features: &mut Features,
 ) -> Result<Vec<OrgUsage>, StoreError> {
     let WindowColumns { orgs, starts, ends } = windows.into();
@@ -230,10 +232,12 @@ pub async fn uncounted_sums(
            join usage_metrics m on m.organization_id = w.org_id
                 and m.created_at >= w.period_start and m.created_at < w.period_end
            where m.counted_at is null
-           group by w.org_id, w.period_start, periodd_folded(m.metric_type)"#,
+           group by w.org_id, w.period_start, periodd_folded(m.metric_type)
+           limit $4"#,
         &orgs,
         &starts,
-        &ends
+        &ends,
+        limit
     );
     let rows = rows.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| row.into_usage(features)).collect())
@@ -296,6 +300,7 @@ pub struct Counter {
 pub async fn counters(
     connection: &mut PgConnection,
     since: &[(Uuid, Instant)],
+    limit: Option<i64>,
     features: &mut Features,
 ) -> Result<Vec<Counter>, StoreError> {
     let (orgs, starts): (Vec<Uuid>, Vec<Instant>) = since.iter().copied().unzip();
@@ -306,10 +311,12 @@ pub async fn counters(
                   coalesce(array_agg(c.period_start), '{}') as "starts!",
                   coalesce(array_agg(c.period_end), '{}') as "ends!",
                   coalesce(array_agg(c.used), '{}') as "used!"
-           from unnest($1::uuid[], $2::timestamptz[]) as s (org_id, period_start)
-           join usage_counters c on c.org_id = s.org_id and c.period_start >= s.period_start"#,
+           from (select x.* from unnest($1::uuid[], $2::timestamptz[]) as s (org_id, period_start)
+                 join usage_counters x on x.org_id = s.org_id and x.period_start >= s.period_start
+                 limit $3) c"#,
         &orgs,
-        &starts
+        &starts,
+        limit
     );
     let columns = columns.fetch_one(connection).await?;
     let periods = columns.starts.into_iter().zip(columns.ends);
@@ -357,6 +364,7 @@ pub async fn used_before(
 pub async fn draws(
     connection: &mut PgConnection,
     periods: &[(Uuid, Instant)],
+    limit: Option<i64>,
 ) -> Result<Vec<(Uuid, Draw)>, StoreError> {
     let starts: HashMap<Uuid, Instant> = periods.iter().copied().collect();
     let Some(earliest) = starts.values().min().copied() else { return Ok(Vec::new()) };
@@ -365,9 +373,11 @@ pub async fn draws(
         r#"select e.org_id, e.pack_id, e.quantity, e.at, e.period_start as "period_start!"
            from overage_entries e
            where e.org_id = any($1) and e.kind = 'drawn' and e.period_start >= $2
-           order by e.org_id, e.at, e.pack_id, e.seq"#,
+           order by e.org_id, e.at, e.pack_id, e.seq
+           limit $3"#,
         &orgs,
-        earliest
+        earliest,
+        limit
     );
     let rows = rows.fetch_all(connection).await?.into_iter();
     let of_the_period = rows.filter(|row| starts.get(&row.org_id) == Some(&row.period_start));
@@ -380,6 +390,7 @@ pub async fn packs(
     connection: &mut PgConnection,
     orgs: &[Uuid],
     besides: &BTreeSet<(Uuid, Uuid)>,
+    limit: Option<i64>,
     features: &mut Features,
 ) -> Result<Vec<(Uuid, Pack)>, StoreError> {
     let holding = sqlx::query_as!(
@@ -387,8 +398,10 @@ pub async fn packs(
         r#"select p.org_id, p.id, p.feature, p.remaining as "remaining!", p.purchased_at,
                   nullif(p.expires_at, 'infinity') as expires_at, p.entries
            from overage_packs p
-           where p.org_id = any($1) and p.remaining <> 0 and (p.entries > 0 or p.remaining < 0)"#,
-        orgs
+           where p.org_id = any($1) and p.remaining <> 0 and (p.entries > 0 or p.remaining < 0)
+           limit $2"#,
+        orgs,
+        limit
     );
     let mut rows = holding.fetch_all(&mut *connection).await?;
     if !besides.is_empty() {
@@ -415,6 +428,7 @@ pub async fn packs(
 pub async fn packs_without_entry(
     connection: &mut PgConnection,
     orgs: &[Uuid],
+    limit: Option<i64>,
     features: &mut Features,
 ) -> Result<Vec<(Uuid, Pack)>, StoreError> {
     let rows = sqlx::query_as!(
@@ -424,8 +438,10 @@ pub async fn packs_without_entry(
                   case when coalesce(p.remaining, p.quantity) = p.quantity then 1 else 2 end
                       as "entries!"
            from overage_packs p
-           where p.org_id = any($1) and p.entries = 0 and coalesce(p.remaining, p.quantity) > 0"#,
-        orgs
+           where p.org_id = any($1) and p.entries = 0 and coalesce(p.remaining, p.quantity) > 0
+           limit $2"#,
+        orgs,
+        limit
     );
     let rows = rows.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| row.into_pack(features)).collect())
@@ -473,11 +489,13 @@ impl PackRow {
 pub async fn overrides(
     connection: &mut PgConnection,
     orgs: &[Uuid],
+    limit: Option<i64>,
     features: &mut Features,
 ) -> Result<Vec<(Uuid, Feature, Included)>, StoreError> {
     let rows = sqlx::query!(
-        "select org_id, feature, included from limit_overrides where org_id = any($1)",
-        orgs
+        "select org_id, feature, included from limit_overrides where org_id = any($1) limit $2",
+        orgs,
+        limit
     );
     let rows = rows.fetch_all(connection).await?;
     let named = rows

@@ -3,6 +3,7 @@
 //! Never: a metric that is counted twice; a rounded quantity.
 
 pub mod asked;
+pub mod batch;
 pub mod counting;
 pub mod limits;
 pub mod pending;
@@ -239,43 +240,12 @@ impl<'a> From<&'a [NewUsage]> for UsageColumns<'a> {
     }
 }
 
-/// Records usage unconditionally, as [`record`] does, all of it in one transaction and one round
-/// trip. Returns the metrics' ids.
-///
-/// # Errors
-/// As [`record`]; then nothing is recorded.
-pub async fn record_all(database: &Database, usage: &[NewUsage]) -> Result<Vec<Uuid>, StoreError> {
-    let columns = UsageColumns::from(usage);
-    let metrics = sqlx::query_scalar!(
-        r#"select record_usage(u.org_id, u.feature, u.quantity, u.user_id, u.used_at, u.key)
-                  as "id!"
-           from unnest($1::uuid[], $2::text[], $3::numeric[], $4::uuid[], $5::timestamptz[],
-                       $6::text[]) as u (org_id, feature, quantity, user_id, used_at, key)"#,
-        &columns.orgs,
-        &columns.features as &[&str],
-        &columns.quantities,
-        &columns.users as &[Option<Uuid>],
-        &columns.used_at,
-        &columns.keys as &[Option<&str>]
-    );
-    metrics.fetch_all(&mut *database.connection().await?).await.map_err(StoreError::of_call)
-}
-
 /// Inserts metrics and nothing else: they stay uncounted until someone counts them. Returns how
 /// many were new, for a repeated key is inserted once.
 ///
 /// # Errors
 /// As every write; [`StoreError::Unprocessable`] for an org that does not exist.
 pub async fn insert_metrics(database: &Database, usage: &[NewUsage]) -> Result<u64, StoreError> {
-    let mut connection = database.connection().await?;
-    insert(&mut connection, usage).await
-}
-
-/// The same on a connection at hand.
-pub(in crate::store) async fn insert(
-    connection: &mut PgConnection,
-    usage: &[NewUsage],
-) -> Result<u64, StoreError> {
     let columns = UsageColumns::from(usage);
     let inserted = sqlx::query!(
         "insert into usage_metrics (organization_id, metric_type, metric_value, user_id,
@@ -293,5 +263,6 @@ pub(in crate::store) async fn insert(
         &columns.used_at,
         &columns.keys as &[Option<&str>]
     );
-    Ok(inserted.execute(connection).await?.rows_affected())
+    let inserted = inserted.execute(&mut *database.connection().await?).await?;
+    Ok(inserted.rows_affected())
 }

@@ -56,6 +56,26 @@ pub async fn orgs(
     Ok((rows.iter().filter(|row| !row.is_parked).map(|row| row.org).collect(), last))
 }
 
+/// Those of some orgs that have pending counters, in the order of ids, each with how many: the
+/// org's own and its users'.
+pub async fn counts(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+) -> Result<Vec<(Uuid, usize)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select p.org_id as "org!", count(*) as "count!"
+           from (select c.org_id from usage_counters c
+                 where c.org_id = any($1) and c.sync_status = 'pending'
+                 union all
+                 select f.organization_id from feature_usage f
+                 where f.organization_id = any($1) and f.sync_status = 'pending') p
+           group by 1 order by 1"#,
+        orgs
+    );
+    let rows = rows.fetch_all(connection).await?.into_iter();
+    Ok(rows.map(|row| (row.org, usize::try_from(row.count).unwrap_or(usize::MAX))).collect())
+}
+
 /// The pending counters of orgs, the orgs' own and their users', as far as they can be settled.
 /// Once the open period has ended, and until it is closed, its counters stay pending and those
 /// after it: whether its books will know of all usage is not known before, and the next one stands

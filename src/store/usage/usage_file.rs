@@ -1,13 +1,8 @@
-//! Usage that others report: names looked up, and metrics written by the thousand.
-//!
-//! Metrics go straight into `usage_metrics`, bound as arrays. COPY is a fifth faster into an empty
-//! table, but it knows no `on conflict`: it would need a table of its own to land in first, and
-//! the rows would be written twice.
+//! Usage that others report: names looked up, and keys.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::NewUsage;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
 
@@ -44,15 +39,6 @@ pub async fn members(
 pub async fn features(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     let names = sqlx::query_scalar!("select feature from features order by feature");
     Ok(names.fetch_all(connection).await?)
-}
-
-/// Inserts metrics, to be counted by whoever counts next, and returns how many were new: a
-/// repeated key is inserted once.
-///
-/// # Errors
-/// As every write; [`StoreError::Unprocessable`] for an org that has gone.
-pub async fn write(connection: &mut PgConnection, usage: &[NewUsage]) -> Result<u64, StoreError> {
-    crate::store::usage::insert(connection, usage).await
 }
 
 /// What a key was used for.

@@ -60,13 +60,14 @@ pub(crate) async fn plan(connection: &mut Connection) -> Planned {
     let features = &mut Features::default();
     let uncounted = snapshot::orgs_with_uncounted(connection, &[org]).await.expect("an answer");
     let counting = if uncounted.is_empty() { Vec::new() } else { windows };
-    let counted = snapshot::uncounted_sums(connection, &counting, features).await.expect("sums");
+    let counted =
+        snapshot::uncounted_sums(connection, &counting, None, features).await.expect("sums");
     let since = [(org, timeline.start())];
-    let counters = snapshot::counters(connection, &since, features).await.expect("counters");
+    let counters = snapshot::counters(connection, &since, None, features).await.expect("counters");
     let open = row.state.period.expect("a period").period.start;
-    let draws = snapshot::draws(connection, &[(org, open)]).await.expect("draws");
+    let draws = snapshot::draws(connection, &[(org, open)], None).await.expect("draws");
     let packs =
-        snapshot::packs(connection, &[org], &BTreeSet::new(), features).await.expect("packs");
+        snapshot::packs(connection, &[org], &BTreeSet::new(), None, features).await.expect("packs");
     let snapshot = OrgSnapshot {
         usage: sums(
             counters

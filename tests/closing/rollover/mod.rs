@@ -11,6 +11,7 @@ mod conflicts;
 mod counting;
 mod dry_run;
 mod early;
+mod memory;
 mod packs;
 mod races;
 mod stress;

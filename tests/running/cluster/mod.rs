@@ -192,6 +192,10 @@ fn the_first_open_makes_a_database_and_the_last_to_leave_stops_the_server() {
     ] {
         assert_eq!(ask(&cluster, &[&format!("show {setting}")]), value, "{setting}");
     }
+    let compression = "select case when 'lz4' = any (enumvals) then 'lz4' else 'pglz' end
+                       from pg_settings where name = 'wal_compression'";
+    let best = ask(&cluster, &[compression]);
+    assert_eq!(ask(&cluster, &["show wal_compression"]), best);
     let sized = "select (pg_size_bytes(current_setting('shared_buffers')) / 1048576
                          between 128 and 2048)::text";
     assert_eq!(ask(&cluster, &[sized]), "true", "an eighth of the machine's memory, within bounds");

@@ -1,6 +1,14 @@
 //! `db verify`: each rule has a fault that it finds.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use periodd::billing::Instant;
+use periodd::jobs::doctor::verify::{self, Question, Verified};
+use periodd::jobs::stop::{Stop, Why};
+use periodd::store::audit::verify::verified_at;
+
 use crate::adoption::adopted;
+use crate::support::TestDatabase;
 
 #[tokio::test]
 async fn each_fault_is_found() {
@@ -74,4 +82,84 @@ async fn sums_are_of_what_the_old_tables_held() {
     .await;
     let answer = test.periodd(&["--format", "json", "db", "verify"]).exits(3).json();
     assert_eq!(answer["differences"].as_array().expect("differences").len(), 2, "{answer}");
+}
+
+/// Violations, of all rules together.
+fn broken(verified: &Verified) -> usize {
+    verified.rules.iter().map(|rule| rule.broken_by).sum()
+}
+
+async fn asked(test: &TestDatabase, question: Question) -> Verified {
+    verify::run(&test.database, question, &Stop::default(), &|_| ()).await.expect("an answer")
+}
+
+async fn clean_since(test: &TestDatabase) -> Option<Instant> {
+    verified_at(&mut test.connect().await).await.expect("an answer")
+}
+
+/// 2,500 orgs, with three closed periods each: the last of them was closed just now.
+async fn with_history() -> TestDatabase {
+    let test = TestDatabase::new().await;
+    test.sql(
+        "insert into organizations
+             (slug, name, time_zone, current_period_start, current_period_end, next_period_ends)
+         select 'org-' || i, 'Org', 'UTC', '2026-04-01Z', '2026-05-01Z',
+                array['2026-06-01Z', '2026-07-01Z', '2026-08-01Z']::timestamptz[]
+         from generate_series(1, 2500) i;
+         insert into billing_periods (org_id, period_start, period_end, follows, closed_at)
+         select o.id, make_timestamptz(2026, m, 1, 0, 0, 0, 'UTC'),
+                make_timestamptz(2026, m + 1, 1, 0, 0, 0, 'UTC'),
+                case when m > 1 then make_timestamptz(2026, m, 1, 0, 0, 0, 'UTC') end,
+                case when m < 3 then '2026-03-01Z' else now() end
+         from organizations o, generate_series(1, 3) m order by 1, 2",
+    )
+    .await;
+    test
+}
+
+#[tokio::test]
+async fn a_verification_that_is_interrupted_goes_on_where_it_was() {
+    let test = with_history().await;
+    let first = "(select id from organizations order by id limit 1)";
+    test.sql(&format!("update organizations set next_period_ends = '{{}}' where id = {first}"))
+        .await;
+    let (stop, asked_about) = (Stop::default(), AtomicU64::new(0));
+    let observer = |orgs: u64| {
+        asked_about.store(orgs, Ordering::Relaxed);
+        stop.ask(Why::Draining);
+    };
+    let everything = Question::Everything { resumes: false };
+    let verified = verify::run(&test.database, everything, &stop, &observer).await.expect("asked");
+    assert!(!verified.is_through);
+    assert_eq!((verified.orgs, asked_about.into_inner(), broken(&verified)), (1000, 1000, 1));
+    // What was found before the interruption counts, and is not asked again.
+    let repair = "update organizations set next_period_ends =
+                      array['2026-06-01Z', '2026-07-01Z', '2026-08-01Z']::timestamptz[]";
+    test.sql(repair).await;
+    let resumed = asked(&test, Question::Everything { resumes: true }).await;
+    assert_eq!((resumed.orgs, resumed.is_through, broken(&resumed)), (2500, true, 1));
+    assert_eq!(clean_since(&test).await, None);
+    // There is nothing to resume any more, and it begins at the beginning.
+    let again = asked(&test, Question::Everything { resumes: true }).await;
+    assert_eq!((again.orgs, again.is_through, broken(&again)), (2500, true, 0));
+    assert!(clean_since(&test).await.is_some());
+}
+
+#[tokio::test]
+async fn what_was_closed_before_is_asked_by_a_verification_of_everything_alone() {
+    let test = with_history().await;
+    let since = "2026-04-15T00:00:00Z".parse().expect("an instant");
+    for (month, found) in [(2, 0), (3, 1)] {
+        test.sql(&format!(
+            "insert into billing_period_usage (org_id, feature, period_start, used, included)
+             select id, 'scrapes', make_timestamptz(2026, {month}, 1, 0, 0, 0, 'UTC'), 5, 9
+             from organizations where slug = 'org-7'"
+        ))
+        .await;
+        let recent = asked(&test, Question::ClosedAfter(since)).await;
+        assert_eq!((recent.orgs, broken(&recent)), (2500, found), "{recent:?}");
+    }
+    let all = asked(&test, Question::Everything { resumes: false }).await;
+    assert_eq!(broken(&all), 2, "{all:?}");
+    assert_eq!(clean_since(&test).await, None);
 }

@@ -289,19 +289,34 @@ impl Field {
             };
             let value = match argument {
                 "p_user_id" => customer.user.to_string(),
-                "p_org_id" | "p_id" => customer.org.to_string(),
+                "p_org_id" | "p_id" | "p_first" | "p_last" => customer.org.to_string(),
                 "p_feature" => "Scrapes".to_owned(),
                 "p_tier" => "pro".to_owned(),
                 "p_amount" | "p_quantity" | "p_used" | "p_allowance" | "p_included" | "p_drawn"
                 | "p_usable" => "1".to_owned(),
-                "p_is_granted" => "true".to_owned(),
+                "p_is_granted" | "p_is_partial" | "p_is_internal" => "true".to_owned(),
                 "p_idempotency_key" | "p_reference" | "p_key" => Uuid::new_v4().to_string(),
                 "p_timezone" => "Europe/Berlin".to_owned(),
-                "p_at" | "p_used_at" | "p_purchased_at" | "p_period_start" => "now".to_owned(),
+                "p_at" | "p_used_at" | "p_since" | "p_purchased_at" | "p_period_start" => {
+                    "now".to_owned()
+                }
                 "p_start" | "p_open_start" => "yesterday".to_owned(),
                 "p_end" | "p_open_end" | "p_expires_at" => "tomorrow".to_owned(),
                 "p_next_ends" => "{}".to_owned(),
                 "p_name" => "SCRAPES".to_owned(),
+                "p_events" => {
+                    let org = customer.org;
+                    format!(
+                        "[{{\"org_id\": \"{org}\", \"feature\": \"Scrapes\", \"amount\": 1}},
+                              {{\"org_id\": \"{org}\", \"feature\": \"Scrapes\", \"amount\": 0}}]"
+                    )
+                }
+                "p_org_ids" => format!("{{{0},{0}}}", customer.org),
+                "p_user_ids" => format!("{{{0},{0}}}", customer.user),
+                "p_features" => "{Scrapes,scrapes}".to_owned(),
+                "p_amounts" => "{1,0}".to_owned(),
+                "p_used_ats" => "{now,now}".to_owned(),
+                "p_keys" => format!("{{{},null}}", Uuid::new_v4()),
                 "p_token" => "f".repeat(64),
                 other => panic!("{function}: say here what {other} is given"),
             };

@@ -1,5 +1,6 @@
 //! The SQL functions, views and roles, as application servers and end users meet them.
 
+mod batches;
 mod crowd;
 mod first_minute;
 mod foresight;

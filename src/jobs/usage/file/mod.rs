@@ -28,6 +28,7 @@ use crate::jobs::rollover::Parked;
 use crate::jobs::stop::Stop;
 use crate::jobs::sync::{self, Scope};
 use crate::store::usage::NewUsage;
+use crate::store::usage::batch::{self, Terms, Verdict};
 use crate::store::{Connection, Database, StoreError, usage::usage_file as rows};
 use crate::tz::TzData;
 pub use heading::{Mapping, Naming};
@@ -36,6 +37,8 @@ use names::Names;
 
 /// Lines that are looked up and written together.
 const BATCH: usize = 10_000;
+/// Lines without a key have one of periodd's own.
+const TERMS: Terms = Terms { is_partial: true, is_internal: true };
 /// Bad lines that are told one by one.
 const FAULTS_TOLD: usize = 20;
 
@@ -125,7 +128,7 @@ pub enum Error {
     Heading(String),
     /// The lines were imported, and could not be counted.
     #[error(
-        "{imported} lines were imported, but not counted: {why}; count them: {}",
+        "{imported} lines were imported, but their counters were not synced: {why}; sync them: {}",
         Command::periodd(["sync"])
     )]
     Counting {
@@ -184,16 +187,16 @@ impl<'a> Import<'a> {
         let mut lines = self.lines()?;
         lines.ignored().clone_into(&mut self.report.ignored_columns);
         let mut seen = Seen::default();
-        let mut batch = Vec::with_capacity(BATCH);
-        while lines.fill(&mut batch, BATCH).map_err(|why| self.unreadable(&why))? {
+        let mut read = Vec::with_capacity(BATCH);
+        while lines.fill(&mut read, BATCH).map_err(|why| self.unreadable(&why))? {
             if self.request.stop.is_set() {
                 return Ok(false);
             }
-            let named: Vec<_> = batch.iter().filter_map(Line::named).collect();
+            let named: Vec<_> = read.iter().filter_map(Line::named).collect();
             self.names.learn(connection, &named).await?;
-            self.report.lines += batch.len() as u64;
-            let (mut good, mut faults) = (Vec::with_capacity(batch.len()), Vec::new());
-            for line in &batch {
+            self.report.lines += read.len() as u64;
+            let (mut good, mut faults) = (Vec::with_capacity(read.len()), Vec::new());
+            for line in &read {
                 match self.read(line, &mut seen) {
                     Ok(keyed) => good.push(keyed),
                     Err(why) => faults.push(Fault { line: line.number(), why }),
@@ -217,21 +220,30 @@ impl<'a> Import<'a> {
         from.seek(SeekFrom::Start(0)).map_err(|why| self.unreadable(&why))?;
         let mut lines = self.lines()?;
         let (mut orgs, mut seen) = (BTreeSet::new(), Seen::default());
-        let mut batch = Vec::with_capacity(BATCH);
-        while lines.fill(&mut batch, BATCH).map_err(|why| self.unreadable(&why))? {
+        let mut read = Vec::with_capacity(BATCH);
+        while lines.fill(&mut read, BATCH).map_err(|why| self.unreadable(&why))? {
             if self.request.stop.is_set() {
                 break;
             }
-            let good = batch.iter().filter(|line| self.bad.binary_search(&line.number()).is_err());
+            let good = read.iter().filter(|line| self.bad.binary_search(&line.number()).is_err());
             let good: Vec<Keyed> =
                 good.filter_map(|line| self.read(line, &mut seen).ok()).collect();
             let usage: Vec<NewUsage> = good.iter().map(|keyed| keyed.usage.clone()).collect();
-            let new = rows::write(connection, &usage).await?;
-            // Somebody may have used a key since it was checked.
-            let passed_over = usage.len() as u64 - new;
-            let faults = if passed_over > 0 { reused(connection, &good).await? } else { vec![] };
-            self.report.imported += new;
-            self.report.known += passed_over.saturating_sub(faults.len() as u64);
+            let verdicts = batch::record(connection, &usage, TERMS).await?;
+            let mut faults = Vec::new();
+            for (Keyed { line, .. }, verdict) in good.iter().zip(verdicts) {
+                match verdict {
+                    Verdict::Recorded { is_counted } => {
+                        self.report.imported += 1;
+                        self.report.counted += u64::from(is_counted);
+                    }
+                    Verdict::Duplicate => self.report.known += 1,
+                    // Somebody used its key, say, since it was checked.
+                    Verdict::Refused { sentence, .. } => {
+                        faults.push(Fault { line: *line, why: sentence });
+                    }
+                }
+            }
             self.note(faults);
             orgs.extend(usage.iter().map(|usage| usage.org));
             observer(Progress::Imported(self.position()));
@@ -254,7 +266,7 @@ impl<'a> Import<'a> {
         let imported = self.report.imported;
         let counted = sync::count(database, &request, told).await;
         let counted = counted.map_err(|why| Error::Counting { imported, why })?;
-        self.report.counted = counted.metrics_counted;
+        self.report.counted += counted.metrics_counted;
         self.report.parked = counted.parked;
         let mut connection = database.connection().await?;
         self.report.uncounted = rows::uncounted(&mut connection, &orgs).await?;
