@@ -1,23 +1,20 @@
 //! A pass over many orgs of which one in a hundred crosses a threshold, against the bare select of
-//! those that cross; and a pass in which nothing changed: `make bench`.
-//!
-//! The database is made once. Each pass runs on a fresh copy, in turn with its baseline.
-//! `PERIODD_BENCH_ORGS` and `PERIODD_BENCH_RUNS` make it smaller.
+//! those that cross; and a pass in which nothing changed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use periodd::config::Config;
 use periodd::jobs::alerts::{self, Request};
 use periodd::store::Database;
 
-#[path = "support/mod.rs"]
-mod support;
+use crate::support::binary::NOW;
+use crate::support::figure::{median, milliseconds};
+use crate::support::{Bench, Goal, Outcome, Series, Server};
 
-use support::{Server, setting};
-
-const NOW: &str = "2026-05-20T12:00:00Z";
 const SEED: &str = "bench_alerts_seed";
 const COPY: &str = "bench_alerts";
+/// Passes of one run in which nothing changed, of which the middle counts.
+const QUIET: usize = 5;
 
 /// Orgs in the middle of May, each with a counter and a contact; one in a hundred has used 540 of
 /// 600, the others at most 400; one in twenty has bought a pack.
@@ -74,48 +71,39 @@ async fn fresh(server: &Server) -> Database {
     Database::connect(&server.url(COPY), 4).await.expect("the server answers")
 }
 
-fn median(mut values: Vec<Duration>) -> f64 {
-    values.sort_unstable();
-    values[values.len() / 2].as_secs_f64() * 1e3
-}
-
-#[tokio::main]
-async fn main() {
-    if !support::is_asked_for() {
-        return;
-    }
-    let orgs = setting("PERIODD_BENCH_ORGS", 1_000_000);
-    let runs = setting("PERIODD_BENCH_RUNS", 5).max(1);
-    eprintln!("seeding {orgs} orgs");
-    let server = Server::new();
-    server.seed(SEED, &ORGS.replace(":orgs", &orgs.to_string())).await;
+pub(crate) async fn run(bench: &Bench) -> Outcome {
+    let Bench { server, size } = bench;
+    let orgs = size.of(1_000_000);
+    server.seed(SEED, ORGS, &[("orgs", orgs)]).await;
     let config = Config::load(None, std::iter::empty()).expect("the defaults");
     let at = Some(NOW.parse().expect("an instant"));
     let request = Request { at, ..Request::of(&config) };
     let crossing = usize::try_from(orgs / 100).expect("a number");
-    let (mut bare, mut pass, mut quiet) = (vec![], vec![], vec![]);
-    for _ in 0..runs {
-        let database = fresh(&server).await;
-        bare.push(server.run(COPY, BARE).await);
+    let mut series = Series::default();
+    for _ in 0..size.runs {
+        let database = fresh(server).await;
+        series.add("bare", milliseconds(server.run(COPY, BARE).await));
         let began = Instant::now();
         let report = alerts::run(&database, &request).await.expect("a pass");
-        pass.push(began.elapsed());
+        series.add("pass", milliseconds(began.elapsed()));
         assert_eq!((report.notified, report.emails), (crossing, crossing), "one email each");
-        for _ in 0..5 {
+        let mut quiet = Vec::with_capacity(QUIET);
+        for _ in 0..QUIET {
             let began = Instant::now();
             let report = alerts::run(&database, &request).await.expect("a pass");
-            quiet.push(began.elapsed());
+            quiet.push(milliseconds(began.elapsed()));
             assert_eq!((report.everything, report.judged), (false, 0), "nothing has changed");
         }
+        series.add("quiet", median(&quiet));
         database.close().await;
+        server.discard(COPY).await;
     }
-    let (bare, pass, quiet) = (median(bare), median(pass), median(quiet));
-    println!("| alerts, {orgs} orgs, {crossing} cross | periodd | baseline | ratio | goal |");
-    println!("|---|---|---|---|---|");
-    println!(
-        "| a pass that queues {crossing} emails | {pass:.0} ms | the bare select of those that \
-         cross, {bare:.0} ms | {:.2} | ≤ 2 |",
-        pass / bare
-    );
-    println!("| a pass in which nothing changed | {quiet:.1} ms | | | ≤ 50 ms |");
+    server.discard(SEED).await;
+    let what = format!("an alert pass over {orgs} orgs that queues {crossing} emails");
+    let bare = ("the bare select of those that cross", "bare");
+    let quiet = format!("an alert pass over {orgs} orgs of which none has changed");
+    Outcome::Measured(vec![
+        series.against(bare, &what, "ms", "pass", Goal::RatioAtMost(1.6)),
+        series.figure(&quiet, "ms", "quiet", Goal::AtMost(5.0)),
+    ])
 }

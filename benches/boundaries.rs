@@ -1,10 +1,6 @@
 //! Boundaries against jiff's own conversion of the same dates, in every zone.
-//!
-//! `cargo bench --bench boundaries`. Each run measures all workloads, one after the other, so
-//! that a slow moment of the machine falls on all of them; the medians of the runs are compared.
 
 use std::hint::black_box;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::civil::{Date, date};
@@ -12,9 +8,15 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use periodd::billing::{Boundary, Calendar, Cycle, LocalDate, Zone};
 use periodd::tz::TzData;
 
-/// Odd, so that the median is a run that really was.
-const RUNS: usize = 9;
-const GOAL: f64 = 2.0;
+use crate::support::{Bench, Goal, Outcome, Series};
+
+/// What jiff needs, at most twice.
+const GOAL: Goal = Goal::RatioAtMost(2.0);
+type Measure = fn(&Place, &Workload);
+
+/// What is measured: jiff's conversion, `Zone::first_instant`, `Calendar::following`.
+const MEASURES: [(&str, Measure); 3] =
+    [("jiff", convert), ("first instant of a date", first_instant), ("next boundary", following)];
 
 /// A zone twice: as ours, and as jiff's.
 struct Place {
@@ -29,71 +31,43 @@ struct Workload {
     dates: Vec<Date>,
 }
 
-fn main() {
+#[expect(clippy::unused_async, reason = "as all workloads")]
+pub(crate) async fn run(bench: &Bench) -> Outcome {
     let places = places();
+    let months = (date(1970, 1, 31), date(2037, 12, 31));
+    let days = (date(2024, 1, 1), date(2027, 12, 31));
     let workloads = [
-        workload(
-            "monthly, day 31, 1970-2037",
-            "monthly",
-            31,
-            date(1970, 1, 31),
-            date(2037, 12, 31),
-        ),
-        workload("daily, 2024-2027", "daily", 1, date(2024, 1, 1), date(2027, 12, 31)),
+        workload("monthly on the 31st, 1970-2037", "monthly", 31, months),
+        workload("daily, 2024-2027", "daily", 1, days),
     ];
-    println!("{} zones, medians of {RUNS} runs, nanoseconds per boundary\n", places.len());
-    println!(
-        "{:<28} {:>6} {:>13} {:>6} {:>10} {:>6}",
-        "", "jiff", "first_instant", "ratio", "following", "ratio"
-    );
-    let mut met = true;
-    let mut rows = Vec::new();
-    for workload in &workloads {
-        let [jiff, first, following] = medians(&places, workload);
-        let (first_ratio, following_ratio) = (first / jiff, following / jiff);
-        met &= first_ratio <= GOAL && following_ratio <= GOAL;
-        println!(
-            "{:<28} {jiff:>6.1} {first:>13.1} {first_ratio:>6.2} {following:>10.1} \
-             {following_ratio:>6.2}",
-            workload.name
-        );
-        rows.push(serde_json::json!({
-            "name": workload.name, "jiff": jiff, "first": first, "following": following,
-            "runs": RUNS,
-        }));
-    }
-    keep(&rows);
-    println!("\ngoal: ratios of at most {GOAL:.1}: {}", if met { "met" } else { "MISSED" });
-}
-
-/// Keeps the results for the page that `make bench-page` writes.
-fn keep(rows: &[serde_json::Value]) {
-    let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    let commit = commit.map(|output| output.stdout).unwrap_or_default();
-    let commit = String::from_utf8_lossy(&commit);
-    let text = serde_json::json!({ "commit": commit.trim(), "rows": rows }).to_string();
-    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/bench-boundaries.json");
-    std::fs::write(file, text).expect("a file below the target directory");
-}
-
-/// Nanoseconds per boundary: jiff's conversion, `Zone::first_instant`, `Calendar::following`.
-fn medians(places: &[Place], workload: &Workload) -> [f64; 3] {
-    let measures = [convert, first_instant, following];
-    let mut runs = [const { Vec::new() }; 3];
-    for _ in 0..RUNS {
-        for (measure, runs) in measures.iter().zip(&mut runs) {
-            let began = Instant::now();
-            for place in places {
-                measure(place, workload);
+    let mut series = Series::default();
+    for _ in 0..bench.size.runs {
+        for workload in &workloads {
+            for (what, measure) in MEASURES {
+                let began = Instant::now();
+                for place in &places {
+                    measure(place, workload);
+                }
+                let boundaries = u32::try_from(places.len() * workload.dates.len());
+                let each = nanoseconds(began.elapsed(), boundaries.expect("a few million"));
+                series.add(&format!("{what}, {}", workload.name), each);
             }
-            runs.push(began.elapsed());
         }
     }
-    let boundaries = u32::try_from(places.len() * workload.dates.len()).expect("a few million");
-    runs.map(|mut runs: Vec<Duration>| {
-        runs.sort_unstable();
-        runs[RUNS / 2].as_secs_f64() * 1e9 / f64::from(boundaries)
-    })
+    let mut figures = Vec::new();
+    for workload in &workloads {
+        let jiff = format!("jiff, {}", workload.name);
+        for (what, _) in &MEASURES[1..] {
+            let what = format!("{what}, {}", workload.name);
+            let base = ("jiff's own conversion", jiff.as_str());
+            figures.push(series.against(base, &what, "ns", &what, GOAL));
+        }
+    }
+    Outcome::Measured(figures)
+}
+
+fn nanoseconds(elapsed: Duration, boundaries: u32) -> f64 {
+    elapsed.as_secs_f64() * 1e9 / f64::from(boundaries)
 }
 
 fn convert(place: &Place, workload: &Workload) {
@@ -129,7 +103,7 @@ fn places() -> Vec<Place> {
 }
 
 /// The nominal dates of a cycle between two dates, found by the calendar of UTC.
-fn workload(name: &'static str, cycle: &str, day: i64, from: Date, until: Date) -> Workload {
+fn workload(name: &'static str, cycle: &str, day: i64, (from, until): (Date, Date)) -> Workload {
     let cycle = Cycle::new(cycle, day, 1).expect("a cycle");
     let zone = TzData::bundled().zone("UTC").expect("UTC exists");
     let calendar = Calendar { zone, cycle };

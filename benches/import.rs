@@ -1,13 +1,8 @@
-//! How long `periodd db import --apply` takes with a million metrics, and `db verify` after it:
-//! `make bench`.
-//!
-//! `PERIODD_BENCH_METRICS` makes it smaller. Progress is printed as it comes.
+//! How long `periodd db import --apply` takes with a million metrics, the counting of all of them
+//! included, and `db verify` after it.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
-
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection};
+use crate::support::binary;
+use crate::support::{Bench, Goal, Outcome, Series};
 
 const DATABASE: &str = "bench_import";
 /// Metrics of each org.
@@ -29,52 +24,32 @@ const SEED: &str = "
     insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
     select md5(o::text)::uuid, case when m % 2 = 0 then 'sms_sent' else 'Minutes_Transcribed' end,
            1.5, now() - m * interval '3 days'
-    from generate_series(1, :orgs) as o, generate_series(1, :of_each) as m;
-    vacuum (freeze, analyze)";
+    from generate_series(1, :orgs) as o, generate_series(1, :of_each) as m";
 
-async fn run(url: &str, sql: &str) {
-    let connection = PgConnection::connect(url).await;
-    let mut connection = connection.expect("the server answers");
-    for statement in sql.split(';') {
-        let statement = AssertSqlSafe(statement.to_owned());
-        sqlx::raw_sql(statement).execute(&mut connection).await.expect("a statement of the bench");
+pub(crate) async fn run(bench: &Bench) -> Outcome {
+    let Bench { server, size } = bench;
+    let orgs = size.of(1_000_000 / OF_EACH);
+    let metrics = orgs * OF_EACH;
+    let numbers = [(":orgs", orgs), (":of_each", OF_EACH)];
+    let seed = numbers
+        .iter()
+        .fold(SEED.to_owned(), |text, (name, number)| text.replace(name, &number.to_string()));
+    let mut series = Series::default();
+    for _ in 0..size.runs {
+        server.empty(DATABASE).await;
+        server.run(DATABASE, &seed).await;
+        server.run(DATABASE, "vacuum (freeze, analyze)").await;
+        let import = ["--quiet", "--yes", "db", "import", "--apply"];
+        let ran = binary::run(server, DATABASE, &import, &[], &[0]).await;
+        series.add("import", ran.elapsed.as_secs_f64());
+        let ran = binary::run(server, DATABASE, &["--quiet", "db", "verify"], &[], &[0]).await;
+        series.add("verify", ran.elapsed.as_secs_f64());
     }
-}
-
-/// Runs periodd, and how long it took. What it says goes where this program's words go.
-fn periodd(url: &str, arguments: &[&str]) -> Duration {
-    let began = Instant::now();
-    let status = Command::new(env!("CARGO_BIN_EXE_periodd"))
-        .args(arguments)
-        .env("PERIODD__DATABASE__URL", url)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .expect("the binary runs");
-    assert!(status.success(), "{arguments:?}: {status}");
-    began.elapsed()
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
-    let Ok(socket) = std::env::var("PERIODD_TEST_SERVER") else {
-        panic!("this bench needs a server: run it as `make bench`");
-    };
-    let metrics = std::env::var("PERIODD_BENCH_METRICS").ok().and_then(|text| text.parse().ok());
-    let metrics: u64 = metrics.unwrap_or(1_000_000);
-    let url = |name: &str| format!("postgresql:///{name}?host={socket}&user=postgres");
-    let orgs = (metrics / OF_EACH).max(1);
-    eprintln!("seeding {} metrics of {orgs} orgs", orgs * OF_EACH);
-    run(&url("postgres"), &format!("create database {DATABASE}")).await;
-    let seed = SEED.replace(":orgs", &orgs.to_string()).replace(":of_each", &OF_EACH.to_string());
-    run(&url(DATABASE), &seed).await;
-    let imported = periodd(&url(DATABASE), &["--yes", "db", "import", "--apply"]);
-    let verified = periodd(&url(DATABASE), &["db", "verify"]);
-    println!(
-        "db import --apply of {} metrics: {:.1} s, the counting of all of them included; \
-         db verify: {:.1} s",
-        orgs * OF_EACH,
-        imported.as_secs_f64(),
-        verified.as_secs_f64()
-    );
-    run(&url("postgres"), &format!("drop database {DATABASE}")).await;
+    server.discard(DATABASE).await;
+    let (import, verify) =
+        (format!("`db import --apply` of {metrics} metrics"), "`db verify` after it");
+    Outcome::Measured(vec![
+        series.figure(&import, "s", "import", Goal::Known),
+        series.figure(verify, "s", "verify", Goal::Known),
+    ])
 }

@@ -1,10 +1,8 @@
-//! Emails over SMTP on loopback, beside Postfix's smtp-source: `cargo bench --bench mail`.
+//! Emails over SMTP on loopback, beside Postfix's smtp-source.
 //!
-//! Both send as many emails of the same size through as many sessions into the same smtp-sink,
-//! in turn, and the medians of the runs are compared. `PERIODD_BENCH_EMAILS` and
-//! `PERIODD_BENCH_RUNS` make it smaller.
+//! Both send as many emails of the same size through as many sessions into the same smtp-sink.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,47 +11,33 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use periodd::mail::transport::{Settings, Tls};
 use periodd::mail::{Email, Envelope, Letter, Sender, Templates, Transport, render, samples};
 
+use crate::support::{Bench, Goal, Outcome, Series, process, rate};
+
 /// Connections at once.
 const SESSIONS: u32 = 10;
-/// Ours against smtp-source's.
-const GOAL: f64 = 0.5;
 
-fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
-#[tokio::main]
-async fn main() {
-    // `cargo test --benches` runs every bench target once; there is nothing to test here.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    let emails = setting("PERIODD_BENCH_EMAILS", 10_000);
-    let runs = setting("PERIODD_BENCH_RUNS", 5);
-    let (tools, composer) = (Tools::find(), Composer::new());
+pub(crate) async fn run(bench: &Bench) -> Outcome {
+    let size = bench.size;
+    let Some(tools) = Tools::found() else {
+        return Outcome::LeftOut("Postfix's smtp-source is not installed.".to_owned());
+    };
+    let (emails, composer) = (size.of(10_000), Composer::new());
     let bytes = composer.email(0).message.len();
-    let (mut ours, mut sent, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..runs {
-        theirs.push(tools.source(emails, bytes));
-        ours.push(render_and_send(&tools, &composer, emails).await);
-        sent.push(only_send(&tools, &composer, emails).await);
+    let mut series = Series::default();
+    for _ in 0..size.runs {
+        series.add("theirs", tools.source(emails, bytes));
+        series.add("ours", render_and_send(&tools, &composer, emails).await);
+        series.add("sent", only_send(&tools, &composer, emails).await);
     }
-    let (theirs, ours, sent) = (median(theirs), median(ours), median(sent));
-    println!("{emails} emails of {bytes} bytes, {SESSIONS} sessions, medians of {runs} runs:");
-    println!("  smtp-source        {theirs:7.0} emails/s");
-    println!("  rendered and sent  {ours:7.0} emails/s, ratio {:.2} (goal {GOAL})", ours / theirs);
-    println!("  sent               {sent:7.0} emails/s, ratio {:.2}", sent / theirs);
-}
-
-/// Emails per second, the middle of several runs.
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of emails is small")]
-fn rate(emails: usize, took: Duration) -> f64 {
-    emails as f64 / took.as_secs_f64()
+    let base = ("Postfix's smtp-source", "theirs");
+    let figure = |how: &str, ours: &str, goal: Goal| {
+        let what = format!("{emails} emails of {bytes} bytes over SMTP, {how}");
+        series.against(base, &what, "emails/s", ours, goal)
+    };
+    Outcome::Measured(vec![
+        figure("rendered and sent", "ours", Goal::RatioAtLeast(0.6)),
+        figure("sent", "sent", Goal::Known),
+    ])
 }
 
 struct Composer {
@@ -74,7 +58,7 @@ impl Composer {
         Self { templates, letter: samples::warning(), sender }
     }
 
-    fn email(&self, number: usize) -> Email {
+    fn email(&self, number: u64) -> Email {
         let envelope = Envelope {
             to: format!("contact-{number}@example.com"),
             message_id: format!("{number}@example.com"),
@@ -99,7 +83,7 @@ fn transport(sink: &Sink) -> Transport {
     Transport::smtp(settings).expect("sound settings")
 }
 
-async fn render_and_send(tools: &Tools, composer: &Composer, emails: usize) -> f64 {
+async fn render_and_send(tools: &Tools, composer: &Composer, emails: u64) -> f64 {
     let sink = tools.sink();
     let transport = transport(&sink);
     let began = Instant::now();
@@ -113,16 +97,16 @@ async fn render_and_send(tools: &Tools, composer: &Composer, emails: usize) -> f
     rate(emails, began.elapsed())
 }
 
-async fn only_send(tools: &Tools, composer: &Composer, emails: usize) -> f64 {
+async fn only_send(tools: &Tools, composer: &Composer, count: u64) -> f64 {
     let sink = tools.sink();
     let transport = transport(&sink);
-    let emails: Vec<_> = (0..emails).map(|number| composer.email(number)).collect();
+    let emails: Vec<_> = (0..count).map(|number| composer.email(number)).collect();
     let began = Instant::now();
     let sends = emails.iter().map(|email| async { transport.send(email).await.map(drop) });
     let sends = stream::iter(sends).buffer_unordered(transport.concurrency());
     sends.try_collect::<Vec<()>>().await.expect("every email is taken");
     transport.rest().await;
-    rate(emails.len(), began.elapsed())
+    rate(count, began.elapsed())
 }
 
 /// Postfix's two programs.
@@ -131,12 +115,12 @@ struct Tools {
 }
 
 impl Tools {
-    fn find() -> Self {
+    /// Where they are, or were fetched to; the script says what is missing.
+    fn found() -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/postfix-tools");
         let output = Command::new(script).stderr(Stdio::inherit()).output().expect("the script");
-        assert!(output.status.success(), "scripts/postfix-tools says what to do");
         let directory = String::from_utf8(output.stdout).expect("a path");
-        Self { directory: PathBuf::from(directory.trim()) }
+        output.status.success().then(|| Self { directory: PathBuf::from(directory.trim()) })
     }
 
     fn command(&self, name: &str) -> Command {
@@ -147,8 +131,7 @@ impl Tools {
 
     /// A server that takes everything and forgets it.
     fn sink(&self) -> Sink {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.expect("a free port").port();
+        let port = process::free_address().port();
         let mut command = self.command("smtp-sink");
         if rustix::process::geteuid().is_root() {
             command.args(["-u", "nobody"]);
@@ -164,7 +147,7 @@ impl Tools {
     }
 
     /// smtp-source's rate, over connections that carry one email after the other, as ours do.
-    fn source(&self, emails: usize, bytes: usize) -> f64 {
+    fn source(&self, emails: u64, bytes: usize) -> f64 {
         let sink = self.sink();
         let began = Instant::now();
         let mut command = self.command("smtp-source");

@@ -3,94 +3,85 @@
 
 use std::time::{Duration, Instant};
 
-use super::client::Load;
-use super::daemon::{Daemon, Setup};
-use super::support::uses::Uses;
-use super::support::{Server, median};
-use super::{DATABASE, Row, Size, asks, orgs, row, serving};
-
-/// Of an application's latency at the 99th percentile, while the API is as busy as can be.
-const MOST_TIMES: f64 = 3.0;
-/// Of the orgs per second of a rollover, that it must reach then; and when it must have begun.
-const ENOUGH_ORGS: f64 = 0.5;
-const BEGINS_WITHIN: Duration = Duration::from_secs(2);
-/// MiB, and hundredths of a core, that the server may take while nobody asks.
-const MOST_MIB: f64 = 3.0;
-const MOST_PERCENT: f64 = 0.1;
+use super::client::{Load, Questions};
+use super::{CONNECTIONS, DATABASE, asks, seed, serving};
+use crate::support::beside::Uses;
+use crate::support::daemon::{Daemon, Jobs, Setup};
+use crate::support::{Bench, Goal, Outcome, Series, rate};
 
 /// A use through SQL.
 const USE: &str = "select allowed from increment_org_usage($1, 'scrapes')";
 
 /// Increments through SQL, with and without an API at full load.
-pub(crate) async fn uses(server: &Server, size: Size) -> bool {
+pub(crate) async fn uses(bench: &Bench) -> Outcome {
+    let Bench { server, size } = bench;
+    let of = Questions { ask: asks::limits, orgs: seed(bench).await };
     let daemon = serving(server).await;
-    let url = server.url(DATABASE);
-    let (mut alone, mut beside, mut ratios) = (vec![], vec![], vec![]);
-    for _ in 0..size.turns {
-        let uses = Uses::start(&url, USE).await;
-        tokio::time::sleep(Duration::from_secs(size.seconds)).await;
-        let base = uses.stop().await;
-        let load = Load::of(&daemon, asks::limits).await;
-        let uses = Uses::start(&url, USE).await;
-        tokio::time::sleep(Duration::from_secs(size.seconds)).await;
-        let ours = uses.stop().await;
-        load.stop().await;
-        eprintln!("uses by SQL: p99 {ours:.1} ms against {base:.1} ms");
-        ratios.push(ours / base);
-        alone.push(base);
-        beside.push(ours);
+    let (url, span) = (server.url(DATABASE), Duration::from_secs(size.seconds));
+    let mut series = Series::default();
+    for _ in 0..size.runs {
+        for (name, is_busy) in [("alone", false), ("beside", true)] {
+            let load = if is_busy { Some(Load::of(&daemon, of).await) } else { None };
+            let uses = Uses::start(&url, USE).await;
+            tokio::time::sleep(span).await;
+            series.add(name, uses.stop().await);
+            if let Some(load) = load {
+                load.stop().await;
+            }
+        }
     }
-    let ratio = median(ratios);
-    row(&Row {
-        what: "500 increments/s by SQL while `limits` runs at full load",
-        ours: format!("p99 {:.1} ms", median(beside)),
-        base: format!("without it, {:.1} ms", median(alone)),
-        ratio: Some(ratio),
-        goal: "≤ 3",
-        is_met: ratio <= MOST_TIMES,
-    })
+    drop(daemon);
+    server.discard(DATABASE).await;
+    let what = "500 increments/s by SQL beside `limits` at full load, 99th percentile";
+    let goal = Goal::RatioAtMost(3.0);
+    Outcome::Measured(vec![series.against(("without it", "alone"), what, "ms", "beside", goal)])
 }
 
 /// A rollover of all orgs, with and without an API at full load.
-pub(crate) async fn rollover(server: &Server, size: Size) -> bool {
-    let (mut alone, mut beside, mut ratios, mut begun) = (vec![], vec![], vec![], vec![]);
-    for _ in 0..size.turns.min(3) {
-        let (base, _) = roll(server, false).await;
-        let (ours, begins) = roll(server, true).await;
-        eprintln!("rollover: {ours:.0} orgs/s, begun after {begins:?}, against {base:.0}");
-        ratios.push(ours / base);
-        alone.push(base);
-        beside.push(ours);
-        begun.push(begins.as_secs_f64());
+pub(crate) async fn rollover(bench: &Bench) -> Outcome {
+    let Bench { server, size } = bench;
+    let orgs = seed(bench).await;
+    let mut series = Series::default();
+    for _ in 0..size.runs {
+        let (base, _) = roll(bench, orgs, false).await;
+        series.add("alone", base);
+        let (ours, begun) = roll(bench, orgs, true).await;
+        series.add("beside", ours);
+        series.add("begun", begun.as_secs_f64());
     }
-    let (ratio, begins) = (median(ratios), median(begun));
-    row(&Row {
-        what: &format!("rollover of {} due orgs while `limits` runs at full load", orgs()),
-        ours: format!("{:.0} orgs/s, begun after {begins:.1} s", median(beside)),
-        base: format!("without it, {:.0} orgs/s", median(alone)),
-        ratio: Some(ratio),
-        goal: "≥ 0.5, begun within 2 s",
-        is_met: ratio >= ENOUGH_ORGS && begins <= BEGINS_WITHIN.as_secs_f64(),
-    })
+    server.discard(DATABASE).await;
+    let what = format!("rollover of {orgs} due orgs by a daemon, beside `limits` at full load");
+    let begun = "first close of that after its boundary";
+    let goal = Goal::RatioAtLeast(0.5);
+    Outcome::Measured(vec![
+        series.against(("without it", "alone"), &what, "orgs/s", "beside", goal),
+        series.figure(begun, "s", "begun", Goal::AtMost(2.0)),
+    ])
 }
 
 /// Orgs per second, and how long after they fell due the first was closed.
-async fn roll(server: &Server, is_busy: bool) -> (f64, Duration) {
+async fn roll(bench: &Bench, orgs: u64, is_busy: bool) -> (f64, Duration) {
+    let Bench { server, size } = bench;
     const COPY: &str = "bench_http_rollover";
+    let of = Questions { ask: asks::limits, orgs };
     server.copy(DATABASE, COPY).await;
     // As shipped, but for the schedule: due orgs are looked for each second.
-    let setup = Setup { http: Some(4), lines: "", jobs: &["rollover"] };
+    let setup = Setup { http: Some(CONNECTIONS), lines: "", jobs: Jobs::Only(&["rollover"]) };
     let daemon = Daemon::start(server, COPY, &setup).await;
-    let load = if is_busy { Some(Load::of(&daemon, asks::limits).await) } else { None };
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let load = if is_busy { Some(Load::of(&daemon, of).await) } else { None };
+    tokio::time::sleep(Duration::from_secs(size.times(3, 1))).await;
     let mut connection = server.connect(COPY).await;
     // All at once, in a moment that is yet to come when the statement is over. What workloads
     // before this one have counted is of the periods that are moved here.
-    let fall_due = "truncate usage_counters, feature_usage, usage_metrics;
-                    update organizations
-                    set current_period_start = now() - interval '1 month',
-                        current_period_end = now() + interval '30 seconds'";
+    let ahead = size.times(30, 5);
+    let fall_due = format!(
+        "truncate usage_counters, feature_usage, usage_metrics;
+         update organizations
+         set current_period_start = now() - interval '1 month',
+             current_period_end = now() + interval '{ahead} seconds'"
+    );
     sqlx::raw_sql("set synchronous_commit = off").execute(&mut connection).await.expect("set");
+    let fall_due = sqlx::AssertSqlSafe(fall_due);
     sqlx::raw_sql(fall_due).execute(&mut connection).await.expect("they fall due");
     let last = "select extract(epoch from max(current_period_end) - clock_timestamp())::float8
                 from organizations";
@@ -117,33 +108,33 @@ async fn roll(server: &Server, is_busy: bool) -> (f64, Duration) {
     }
     drop(daemon);
     server.discard(COPY).await;
-    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-    let per_second = orgs() as f64 / elapsed.saturating_sub(begun).as_secs_f64();
-    (per_second, begun)
+    (rate(orgs, elapsed.saturating_sub(begun)), begun)
 }
 
-/// A daemon as it is shipped, with and without the server.
-pub(crate) async fn idle(server: &Server, size: Size) -> bool {
-    let span = Duration::from_secs(12 * size.seconds);
-    let mut taken = Vec::new();
-    for http in [None, Some(4)] {
-        let setup = Setup { http, lines: "", jobs: &["rollover"] };
-        let daemon = Daemon::start(server, DATABASE, &setup).await;
-        // The start itself is not idle.
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        let percent = 100.0 * daemon.share(span).await;
-        let memory = daemon.memory_mib();
-        eprintln!("idle, HTTP over {http:?}: {percent:.2} % of a core, {memory:.1} MiB");
-        taken.push((percent, memory));
+/// What the server adds to a daemon that looks for due orgs each second, while nobody asks.
+pub(crate) async fn idle(bench: &Bench) -> Outcome {
+    let Bench { server, size } = bench;
+    seed(bench).await;
+    let span = Duration::from_secs(3 * size.seconds);
+    let mut series = Series::default();
+    for _ in 0..size.runs {
+        let mut taken = Vec::new();
+        for http in [None, Some(CONNECTIONS)] {
+            let setup = Setup { http, lines: "", jobs: Jobs::Only(&["rollover"]) };
+            let daemon = Daemon::start(server, DATABASE, &setup).await;
+            // The start itself is not idle.
+            tokio::time::sleep(Duration::from_secs(2 * size.seconds)).await;
+            taken.push((100.0 * daemon.share(span).await, daemon.memory_mib()));
+        }
+        let [(percent, memory), (percent_with, memory_with)] = taken[..] else { continue };
+        series.add("percent", percent_with - percent);
+        series.add("memory", memory_with - memory);
     }
-    let [(percent, memory), (percent_with, memory_with)] = taken[..] else { return false };
-    let (more, more_memory) = (percent_with - percent, memory_with - memory);
-    row(&Row {
-        what: "idle with `[http]` on, nobody asking",
-        ours: format!("{percent_with:.2} % of a core, {memory_with:.1} MiB"),
-        base: format!("without it, {percent:.2} %, {memory:.1} MiB"),
-        ratio: None,
-        goal: "+ 0.1 %, + 3 MiB at most",
-        is_met: more <= MOST_PERCENT && more_memory <= MOST_MIB,
-    })
+    server.discard(DATABASE).await;
+    let what = "what `[http]` adds to an idle daemon";
+    let memory = format!("memory: {what}");
+    Outcome::Measured(vec![
+        series.figure(what, "% of a core", "percent", Goal::AtMost(0.1)),
+        series.figure(&memory, "MiB", "memory", Goal::AtMost(3.0)),
+    ])
 }

@@ -6,14 +6,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::daemon::Daemon;
-use super::support::uses::p99;
+use super::asks::Ask;
+use crate::support::daemon::Daemon;
+use crate::support::figure::p99;
+use crate::support::rate;
 
 /// Clients at a time.
 pub(crate) const CLIENTS: u32 = 32;
-
-/// Method, path and body of the request with a number.
-pub(crate) type Ask = fn(u64) -> (&'static str, String, String);
 
 /// Calls per second, and the 99th percentile of a call in milliseconds.
 pub(crate) struct Measured {
@@ -21,22 +20,34 @@ pub(crate) struct Measured {
     pub(crate) p99: f64,
 }
 
+/// What is asked, of one of so many orgs.
+#[derive(Clone, Copy)]
+pub(crate) struct Questions {
+    pub(crate) ask: Ask,
+    pub(crate) orgs: u64,
+}
+
 /// Calls by so many clients that each wait for an answer before they ask again.
-pub(crate) async fn call(daemon: &Daemon, clients: u32, seconds: u64, ask: Ask) -> Measured {
-    measure(daemon, clients, seconds, ask, None).await
+pub(crate) async fn call(daemon: &Daemon, clients: u32, seconds: u64, of: Questions) -> Measured {
+    measure(daemon, clients, seconds, of, None).await
 }
 
 /// Calls that are due at a steady pace, and take from when they were due.
-pub(crate) async fn call_at(daemon: &Daemon, seconds: u64, ask: Ask, per_second: f64) -> Measured {
+pub(crate) async fn call_at(
+    daemon: &Daemon,
+    seconds: u64,
+    of: Questions,
+    per_second: f64,
+) -> Measured {
     let every = Duration::from_secs_f64(f64::from(CLIENTS) / per_second);
-    measure(daemon, CLIENTS, seconds, ask, Some(every)).await
+    measure(daemon, CLIENTS, seconds, of, Some(every)).await
 }
 
 async fn measure(
     daemon: &Daemon,
     count: u32,
     seconds: u64,
-    ask: Ask,
+    of: Questions,
     every: Option<Duration>,
 ) -> Measured {
     let began = Instant::now();
@@ -45,18 +56,17 @@ async fn measure(
     for client in 0..count {
         let connection = Connection::open(daemon).await;
         let first = began + every.unwrap_or_default() * client / count;
-        clients.spawn(use_up(connection, client, ask, first, every, until));
+        clients.spawn(use_up(connection, client, of, first, every, until));
     }
     let took: Vec<Duration> = clients.join_all().await.into_iter().flatten().collect();
-    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-    let per_second = took.len() as f64 / began.elapsed().as_secs_f64();
-    Measured { per_second, p99: p99(took) }
+    let calls = u64::try_from(took.len()).unwrap_or(u64::MAX);
+    Measured { per_second: rate(calls, began.elapsed()), p99: p99(took) }
 }
 
 async fn use_up(
     mut connection: Connection,
     client: u32,
-    ask: Ask,
+    of: Questions,
     first: Instant,
     every: Option<Duration>,
     until: Instant,
@@ -75,7 +85,7 @@ async fn use_up(
         }
         // A walk over all orgs that looks random.
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(u64::from(client) + 1);
-        connection.ask(ask(number >> 20)).await;
+        connection.ask((of.ask)(number >> 20, of.orgs)).await;
         took.push(began.elapsed());
     }
 }
@@ -84,13 +94,13 @@ async fn use_up(
 pub(crate) struct Load(JoinSet<()>);
 
 impl Load {
-    pub(crate) async fn of(daemon: &Daemon, ask: Ask) -> Self {
+    pub(crate) async fn of(daemon: &Daemon, of: Questions) -> Self {
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {
             let connection = Connection::open(daemon).await;
             let until = Instant::now() + Duration::from_hours(1);
             clients.spawn(async move {
-                use_up(connection, client, ask, Instant::now(), None, until).await;
+                use_up(connection, client, of, Instant::now(), None, until).await;
             });
         }
         Self(clients)

@@ -10,33 +10,28 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::client::Connection;
-use super::daemon::{Daemon, Setup};
-use super::support::{Server, median, setting};
-use super::{CONNECTIONS, DATABASE, Row, row};
+use super::{CONNECTIONS, DATABASE, seed};
+use crate::support::daemon::{Daemon, Jobs, Setup};
+use crate::support::figure::median;
+use crate::support::{Bench, Goal, Outcome, Series};
 
 /// Orgs that are listened to.
 const ORGS: u64 = 1_000;
-/// MiB of the whole daemon, and hundredths of a core.
-const MOST_MIB: f64 = 240.0;
-const MOST_PERCENT: f64 = 5.0;
-/// Within which a use through SQL is seen, in milliseconds.
-const SEEN_WITHIN: f64 = 2_000.0;
-/// MiB above what it had before, a minute after all have left.
-const LEFT_BEHIND: f64 = 30.0;
-
 /// Clients that listen and are sent nothing, what they cost, and how soon a use is seen.
-pub(crate) async fn streams(server: &Server) -> bool {
-    let clients = setting("PERIODD_BENCH_STREAMS", 10_000);
+pub(crate) async fn run(bench: &Bench) -> Outcome {
+    let Bench { server, size } = bench;
+    let (clients, listened) = (size.of(10_000), size.of(ORGS));
+    seed(bench).await;
     let lines = "max_clients = 20000\nmax_streams = 20000\n";
-    let setup = Setup { http: Some(CONNECTIONS), lines, jobs: &[] };
+    let setup = Setup { http: Some(CONNECTIONS), lines, jobs: Jobs::Only(&[]) };
     let daemon = Daemon::start(server, DATABASE, &setup).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(size.seconds)).await;
     let before = daemon.memory_mib();
     let (listening, opening) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(64)));
     let mut tasks = JoinSet::new();
     for number in 0..clients {
         let place = Arc::clone(&opening).acquire_owned().await.expect("a place");
-        let mut stream = open(&daemon, number % ORGS + 1).await;
+        let mut stream = open(&daemon, number % listened + 1).await;
         let listening = Arc::clone(&listening);
         tasks.spawn(async move {
             let mut bytes = [0; 512];
@@ -53,33 +48,40 @@ pub(crate) async fn streams(server: &Server) -> bool {
         assert!(began.elapsed() < Duration::from_mins(1), "not all of them listen");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    let percent = 100.0 * daemon.share(Duration::from_secs(30)).await;
+    tokio::time::sleep(Duration::from_secs(2 * size.seconds)).await;
+    let percent = 100.0 * daemon.share(Duration::from_secs(3 * size.seconds)).await;
     let memory = daemon.memory_mib();
-    let (by_sql, by_api) = (seen(server, &daemon, false).await, seen(server, &daemon, true).await);
+    let (by_sql, by_api) = (seen(bench, &daemon, false).await, seen(bench, &daemon, true).await);
     tasks.shutdown().await;
-    tokio::time::sleep(Duration::from_mins(1)).await;
+    tokio::time::sleep(Duration::from_secs(6 * size.seconds)).await;
     let after = daemon.memory_mib();
-    eprintln!(
-        "{clients} streams: {memory:.0} MiB and {percent:.1} % of a core, before {before:.0} MiB, \
-         a minute after {after:.0} MiB; a use is seen after {by_sql:.0} ms, after {by_api:.0} ms \
-         when it came this way"
-    );
-    let is_met = memory <= MOST_MIB
-        && percent <= MOST_PERCENT
-        && by_sql <= SEEN_WITHIN
-        && after - before <= LEFT_BEHIND;
-    row(&Row {
-        what: &format!("{clients} idle streams on {ORGS} orgs"),
-        ours: format!(
-            "{memory:.0} MiB, {percent:.1} % of a core; a use is seen after {by_sql:.0} ms, after \
-             {by_api:.0} ms through this process"
-        ),
-        base: format!("before them {before:.0} MiB, a minute after them {after:.0} MiB"),
-        ratio: None,
-        goal: "≤ 240 MiB, ≤ 5 %, ≤ 2 s",
-        is_met,
-    })
+    drop(daemon);
+    server.discard(DATABASE).await;
+    let mut series = Series::default();
+    for (name, value) in [
+        ("memory", memory),
+        ("percent", percent),
+        ("by SQL", by_sql),
+        ("by API", by_api),
+        ("before", before),
+        ("left behind", after),
+    ] {
+        series.add(name, value);
+    }
+    let streams = format!("{clients} idle streams on {listened} orgs");
+    let figure = |what: &str, unit: &str, name: &str, goal: Goal| {
+        series.figure(&format!("{what}, {streams}"), unit, name, goal)
+    };
+    let (memory, left) = (format!("memory, {streams}"), "memory a minute after they left");
+    let before = ("before them", "before");
+    Outcome::Measured(vec![
+        series.figure(&streams, "% of a core", "percent", Goal::AtMost(5.0)),
+        series.against(before, &memory, "MiB", "memory", Goal::Known),
+        figure("memory in all", "MiB", "memory", Goal::AtMost(240.0)),
+        figure(left, "MiB", "left behind", Goal::AtMost(60.0)),
+        figure("a use by SQL is seen", "ms", "by SQL", Goal::AtMost(2_000.0)),
+        figure("a use through the process is seen", "ms", "by API", Goal::AtMost(2_000.0)),
+    ])
 }
 
 async fn open(daemon: &Daemon, org: u64) -> TcpStream {
@@ -94,12 +96,13 @@ async fn open(daemon: &Daemon, org: u64) -> TcpStream {
 }
 
 /// Milliseconds until a listener is sent a use, the middle of several; through SQL or the API.
-async fn seen(server: &Server, daemon: &Daemon, is_ours: bool) -> f64 {
+async fn seen(bench: &Bench, daemon: &Daemon, is_ours: bool) -> f64 {
+    let Bench { server, size } = bench;
     let mut took = Vec::new();
     let mut connection = server.connect(DATABASE).await;
     let mut api = Connection::open(daemon).await;
-    for turn in 0..11 {
-        let org = if is_ours { 500 } else { 600 } + turn;
+    for turn in 0..size.times(11, 3) {
+        let org = if is_ours { 50 } else { 100 } + turn;
         let mut stream = open(daemon, org).await;
         // Everything that is sent at first has come when nothing comes any more.
         let mut bytes = vec![0; 64 * 1024];
@@ -127,5 +130,5 @@ async fn seen(server: &Server, daemon: &Daemon, is_ours: bool) -> f64 {
         }
         took.push(began.elapsed().as_secs_f64() * 1e3);
     }
-    median(took)
+    median(&took)
 }

@@ -1,6 +1,11 @@
--- :orgs orgs whose period ended on 2026-06-01 in their zone; each used something, a fifth has a
--- pack that its overage draws on.
-insert into tier_limits (tier, feature, included) values ('pro', 'minutes_transcribed', 600);
+-- :orgs orgs whose period ended on 2026-06-01 in their zone; each used something of :features
+-- features, a fifth has a pack that its overage draws on; :months months are closed behind them.
+create temporary table used_features as
+select case i when 1 then 'minutes_transcribed' when 2 then 'sms_sent' else 'feature-' || i end
+           as feature
+from generate_series(1, :features) i;
+insert into features (feature) select feature from used_features on conflict do nothing;
+insert into tier_limits (tier, feature, included) select 'pro', feature, 600 from used_features;
 
 create table bench_zones (place int primary key, name text, ended timestamptz, next timestamptz[]);
 insert into bench_zones
@@ -25,8 +30,11 @@ select 'org-' || i, 'Org ' || i, z.name, 'pro', timestamp '2026-05-01' at time z
 from generate_series(1, :orgs) i join bench_zones z on z.place = 1 + i % 20;
 
 insert into usage_counters (org_id, feature, period_start, period_end, used, sync_status)
-select id, 'minutes_transcribed', current_period_start, current_period_end, used_minutes, 'synced'
-from organizations where used_minutes <> 0;
+select id, feature, current_period_start, current_period_end,
+       case feature when 'minutes_transcribed' then used_minutes else used_minutes % 600 end,
+       'synced'
+from organizations cross join used_features where used_minutes <> 0;
+call pg_temp.close_months(:months);
 
 insert into overage_packs (org_id, feature, quantity, remaining, purchased_at, entries)
 select id, 'minutes_transcribed', 300, 300, '2026-05-10', 1

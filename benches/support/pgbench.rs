@@ -1,28 +1,28 @@
 //! pgbench, which comes with PostgreSQL's server programs.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use super::{NEEDED, Server};
+use super::Server;
 
-/// Calls per second of a script, made by so many clients for so long.
+/// Calls per second of a script, made by so many clients for so long; `:names` in it stand for
+/// numbers. (pgbench replaces its own variables by values, but not inside of a string.)
 pub(crate) fn pgbench(
     server: &Server,
     database: &str,
     script: &str,
+    numbers: &[(&str, u64)],
     clients: u32,
     seconds: u64,
 ) -> f64 {
-    let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), script).expect("the script is written");
-    let binaries = std::env::var("PERIODD_TEST_BINARIES").expect(NEEDED);
-    let mut program = PathBuf::from(binaries).join("pgbench");
-    if !program.exists() {
-        program = "pgbench".into();
+    let mut text = script.to_owned();
+    for (name, number) in numbers {
+        text = text.replace(&format!(":{name}"), &number.to_string());
     }
-    let run = Command::new(program)
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), text).expect("the script is written");
+    let run = Command::new(server.program("pgbench"))
         .args(["-n", "-M", "prepared", "-c", &clients.to_string(), "-j", "2"])
-        .args(["-h", &server.socket, "-U", "postgres", "-T", &seconds.to_string(), "-f"])
+        .args(["-h", server.socket(), "-U", "postgres", "-T", &seconds.to_string(), "-f"])
         .arg(file.path())
         .arg(database)
         .output()

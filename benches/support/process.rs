@@ -1,6 +1,13 @@
-//! What a process takes, as Linux counts it.
+//! Processes: where they may listen, and what they take, as Linux counts it.
 
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
+
+/// An address of this machine where nobody listens.
+pub(crate) fn free_address() -> SocketAddr {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    free.expect("a free port")
+}
 
 /// User and system time of a process, in the hundredths of a second that Linux counts them in.
 pub(crate) fn processor_time(pid: u32) -> Option<Duration> {
@@ -12,8 +19,17 @@ pub(crate) fn processor_time(pid: u32) -> Option<Duration> {
 
 /// A process's resident memory, in MiB.
 pub(crate) fn memory_mib(pid: u32) -> Option<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+/// The most that it ever was.
+pub(crate) fn peak_mib(pid: u32) -> Option<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+fn status_mib(pid: u32, field: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kibibytes / 1024.0)
 }

@@ -9,15 +9,9 @@ select 'org-' || i, 'Org ' || i, 'UTC', 'pro', '2026-05-01Z', '2026-06-01Z', '20
        '2099z'
 from generate_series(1, :orgs) i;
 
-alter table usage_metrics drop constraint usage_metrics_organization_id_fkey;
-call pg_temp.drop_indexes('usage_metrics');
-insert into usage_metrics (organization_id, metric_type, metric_value, created_at, counted_at)
-select o.id, case when n % 3 = 0 then 'sms_sent' else 'minutes_transcribed' end, 1 + n % 4,
-       '2026-05-01Z'::timestamptz + n * interval '12 hours', '2026-05-20Z'
-from generate_series(1, :metrics) n, organizations o;
-call pg_temp.create_indexes();
-alter table usage_metrics add foreign key (organization_id) references organizations (id) not valid;
-
+call pg_temp.fill_metrics(
+    :metrics, array['sms_sent', 'minutes_transcribed', 'minutes_transcribed'], '2026-05-01Z',
+    interval '18 days');
 insert into usage_counters (org_id, feature, period_start, period_end, used, sync_status)
 select organization_id, metric_type, '2026-05-01Z', '2026-06-01Z', sum(metric_value), 'synced'
 from usage_metrics group by 1, 2;

@@ -2,6 +2,7 @@
 //! of the house itself.
 
 mod charts;
+mod figures;
 mod periods;
 mod plan;
 mod rooms;

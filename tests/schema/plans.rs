@@ -241,3 +241,44 @@ async fn no_statement_reads_a_large_table_from_end_to_end() {
         assert!(used, "{index} is not used\n{}\n{plan:#}", statement.query);
     }
 }
+
+/// What applications call with every use and with every page: an org, its user, a feature.
+const CALLED: [&str; 6] = [
+    "select increment_feature_usage(u.id, 'scrapes') from one u",
+    "select increment_usage_if_allowed(u.id) from one u",
+    "select increment_org_usage(u.organization_id, 'scrapes') from one u",
+    "select record_usage(u.organization_id, 'scrapes', 1, u.id) from one u",
+    "select get_current_usage_stats(u.id) from one u",
+    "select a.* from one u
+     cross join lateral periodd_allowances(u.organization_id, now(), 'scrapes') a",
+];
+
+/// The statements inside of functions have no text of their own to be planned: what they read is
+/// counted instead.
+#[tokio::test]
+async fn no_function_of_applications_reads_a_large_table_from_end_to_end() {
+    let test = many_orgs().await;
+    let mut connection = test.connect().await;
+    let one = "create temporary table one as
+               select u.* from users u join organizations o on o.id = u.organization_id
+               where o.slug = 'org-15'";
+    sqlx::raw_sql(one).execute(&mut connection).await.unwrap();
+    let mut faults = Vec::new();
+    for call in CALLED {
+        let mut tx = sqlx::Connection::begin(&mut connection).await.unwrap();
+        sqlx::raw_sql(call).fetch_all(&mut *tx).await.unwrap();
+        let read: Vec<(String, i64, i64)> = sqlx::query_as(
+            "select relname::text, seq_scan, idx_scan from pg_stat_xact_user_tables
+             where relname = any($1) and seq_scan + idx_scan > 0",
+        )
+        .bind(&LARGE[..])
+        .fetch_all(&mut *tx)
+        .await
+        .unwrap();
+        tx.rollback().await.unwrap();
+        assert!(read.iter().any(|(_, _, by_index)| *by_index > 0), "{call} reads nothing");
+        let scanned = read.into_iter().filter(|(_, scans, _)| *scans > 0);
+        faults.extend(scanned.map(|(table, ..)| format!("{table} scanned by\n{call}")));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}

@@ -95,7 +95,7 @@ async fn a_backup_restored_into_a_new_cluster_has_its_rights_after_db_migrate() 
     assert!(dumped.status.success(), "{dumped:?}");
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut restore = Command::new(top.join("scripts/with-postgresql"));
-    restore.args(["sh", "-euc", SCRIPT]).env_remove("PERIODD_TEST_FSYNC");
+    restore.args(["sh", "-euc", SCRIPT]);
     if let Some(binaries) = std::env::var_os("PERIODD_RESTORE_SERVER") {
         restore.env("PERIODD__DATABASE__SERVER_BINARIES", binaries);
     }

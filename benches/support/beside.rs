@@ -1,6 +1,13 @@
 //! An application beside what is measured.
 
+use std::future::Future;
 use std::time::Duration;
+
+use super::figure::p99;
+use super::{Figure, Goal, Series, Size};
+
+/// How much later an application may be answered at the 99th percentile while periodd works.
+pub(crate) const LATER: f64 = 2.5;
 
 /// Uses of an application that arrive at a steady pace, whether or not earlier ones are done.
 pub(crate) struct Uses {
@@ -58,9 +65,25 @@ impl Uses {
     }
 }
 
-/// The 99th percentile, in milliseconds.
-pub(crate) fn p99(mut latencies: Vec<Duration>) -> f64 {
-    latencies.sort_unstable();
-    let at = latencies.len() * 99 / 100;
-    latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
+/// Measures uses without and with some work beside them.
+pub(crate) async fn measure(
+    series: &mut Series,
+    size: Size,
+    url: &str,
+    statement: &'static str,
+    work: impl Future<Output = ()>,
+) {
+    let uses = Uses::start(url, statement).await;
+    tokio::time::sleep(Duration::from_secs(size.seconds)).await;
+    series.add("alone", uses.stop().await);
+    let uses = Uses::start(url, statement).await;
+    work.await;
+    series.add("beside", uses.stop().await);
+}
+
+/// What that came to.
+pub(crate) fn figure(series: &Series, work: &str) -> Figure {
+    let workload = format!("500 increments/s beside {work}, 99th percentile");
+    let goal = Goal::RatioAtMost(LATER);
+    series.against(("without it", "alone"), &workload, "ms", "beside", goal)
 }

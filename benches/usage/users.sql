@@ -18,3 +18,6 @@ insert into overage_packs (org_id, feature, quantity, remaining, entries)
 select id, 'scrapes', 100, 100, 1 from organizations where slug like '%5' or slug like '%0';
 insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
 select org_id, id, 1, 'granted', quantity, purchased_at, quantity from overage_packs;
+-- And :metrics metrics of each org that were counted before.
+call pg_temp.fill_metrics(:metrics, array['scrapes'], now() - interval '9 days',
+                          interval '8 days');

@@ -1,7 +1,7 @@
 -- :orgs orgs in the middle of a month, in eight zones and a ninth that next to none has, each with
 -- a user and with :metrics metrics of three features that lie scattered over the table, as they
 -- were written in the course of time; one in five has bought a pack, one in a hundred has an alert
--- and its email, one in ten a closed period.
+-- and its email; each has a closed period.
 insert into tier_limits (tier, feature, included)
 values ('pro', 'minutes_transcribed', 100), ('pro', 'sms_sent', 50), ('pro', 'scrapes', 50);
 insert into organizations (slug, name, time_zone, subscription_tier, current_period_start,
@@ -20,15 +20,9 @@ join (values (0, 'UTC'), (1, 'Europe/Berlin'), (2, 'America/New_York'), (3, 'Asi
      on z.n = case when i % 9973 = 1 then 8 else i % 8 end;
 insert into users (organization_id, email) select id, slug || '@example.org' from organizations;
 
-alter table usage_metrics drop constraint usage_metrics_organization_id_fkey;
-call pg_temp.drop_indexes('usage_metrics');
-insert into usage_metrics (organization_id, metric_type, metric_value, created_at, counted_at)
-select o.id, (array['minutes_transcribed', 'sms_sent', 'scrapes'])[1 + n % 3], 1 + n % 4,
-       '2026-05-02Z'::timestamptz + n * 18 * interval '1 day' / :metrics, '2026-05-20Z'
-from generate_series(1, :metrics) n, organizations o;
-call pg_temp.create_indexes();
-alter table usage_metrics add foreign key (organization_id) references organizations (id) not valid;
-
+call pg_temp.fill_metrics(
+    :metrics, array['minutes_transcribed', 'sms_sent', 'scrapes'], '2026-05-02Z',
+    interval '18 days');
 insert into usage_counters (org_id, feature, period_start, period_end, used, sync_status,
                             last_synced_at)
 select o.id, f.feature, o.current_period_start, o.current_period_end, f.used, 'synced',
@@ -48,12 +42,7 @@ insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining
 select org_id, id, 1, 'granted', 300, '2026-05-10', 300 from overage_packs;
 update organizations o set overage_minutes = 300, overage_minutes_written = 300
 from overage_packs p where p.org_id = o.id;
-insert into billing_periods (org_id, period_start, period_end, time_zone, tzdb_version, closed_at)
-select id, '2026-04-01'::timestamp at time zone time_zone, current_period_start, time_zone, '2026a',
-       '2026-05-01T23:00Z'
-from organizations where slug like '%0';
-insert into billing_period_usage (org_id, feature, period_start, used, included)
-select org_id, 'sms_sent', period_start, 10, 50 from billing_periods;
+call pg_temp.close_months(1);
 insert into periodd_alerts (org_id, feature, period_start, period_end, threshold, state, decided_at)
 select id, 'sms_sent', current_period_start, current_period_end, 80, 'notified', '2026-05-19Z'
 from organizations where slug like '%00';
