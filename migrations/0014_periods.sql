@@ -1,4 +1,45 @@
--- Closed periods. Neither they nor their usage is ever edited.
+-- Closed periods with their usage. They are never edited.
+
+-- One row for each period: its usage of all features stands in arrays beside each other, a place for
+-- each feature. A row for each feature cost as much again as all else that a close writes.
+--
+-- Keys begin with the time. What closes together then stands together, and a close reads and writes
+-- the last pages of an index, however many periods lie behind it; keys that begin with the org would
+-- have it read and write a page of its own for each. One index is left for readers of one org.
+
+-- plpgsql because it is called for every row: its expressions are planned once in a session.
+create function periodd_adds_up(
+    p_features text[], p_used_each numeric[], p_included_each numeric[],
+    p_drawn_each numeric[], p_uncovered_each numeric[]
+) returns boolean
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_features constant integer := cardinality(p_features);
+    v_dimensions constant text := array_dims(p_features);
+begin
+    if v_dimensions is distinct from array_dims(p_used_each)
+       or v_dimensions is distinct from array_dims(p_included_each)
+       or v_dimensions is distinct from array_dims(p_drawn_each)
+       or v_dimensions is distinct from array_dims(p_uncovered_each)
+       or v_dimensions <> '[1:' || v_features || ']' then
+        return false;
+    end if;
+    for v_place in 1 .. v_features loop
+        -- Also where something is null.
+        if (p_features[v_place] > coalesce(p_features[v_place - 1], '') collate "C"
+            and p_drawn_each[v_place] + p_uncovered_each[v_place]
+                = greatest(0, p_used_each[v_place]
+                              - coalesce(p_included_each[v_place], p_used_each[v_place])))
+           is not true then
+            return false;
+        end if;
+    end loop;
+    return true;
+end
+$$;
+comment on function periodd_adds_up is 'Whether the usage of a closed period is consistent: each feature once, in the order of their bytes, with a place in every array, and drawn + uncovered = used above included.';
 
 create table billing_periods (
     org_id uuid not null references organizations (id),
@@ -10,22 +51,33 @@ create table billing_periods (
     tier text not null default 'free',
     closed_at timestamptz not null default now(),
     recorded_at timestamptz not null default now(),
-    primary key (org_id, period_start),
-    unique (org_id, period_end),
+    features text[] not null default '{}',
+    used_each numeric[] not null default '{}',
+    included_each numeric[] not null default '{}' check (0 <= all (included_each)),
+    drawn_each numeric[] not null default '{}' check (0 <= all (drawn_each)),
+    uncovered_each numeric[] not null default '{}' check (0 <= all (uncovered_each)),
+    primary key (period_start, org_id),
+    unique (period_end, org_id),
     check (period_end > period_start),
     -- A period starts where another one ended (unique, so only one can follow it) …
     check (follows = period_start),
     foreign key (org_id, follows) references billing_periods (org_id, period_end),
     -- … but for the first of an org, of which there is one: null is a value here. (A partial index
     -- would say the same, and mapping tools take it for an index on all rows.)
-    constraint billing_periods_first unique nulls not distinct (org_id, follows),
+    constraint billing_periods_first unique nulls not distinct (follows, org_id),
+    constraint billing_periods_adds_up check (periodd_adds_up(features, used_each, included_each, drawn_each, uncovered_each)),
     constraint billing_periods_period_start_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_start),
     constraint billing_periods_period_end_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_end),
     constraint billing_periods_follows_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> follows),
     constraint billing_periods_closed_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> closed_at),
-    constraint billing_periods_recorded_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> recorded_at)
+    constraint billing_periods_recorded_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> recorded_at),
+    -- At most six decimals: no digit but 0 comes after the sixth.
+    constraint billing_periods_used_each_range check (case when cardinality(used_each) = 0 then true when array_ndims(used_each) > 1 then false else array_position(used_each, null) is null and 1e22 > all (used_each) and -1e22 < all (used_each) and used_each::text !~ '\.\d{6}\d*[1-9]' end),
+    constraint billing_periods_included_each_range check (case when cardinality(included_each) = 0 then true when array_ndims(included_each) > 1 then false else 1e22 > all (included_each) and -1e22 < all (included_each) and included_each::text !~ '\.\d{6}\d*[1-9]' end),
+    constraint billing_periods_drawn_each_range check (case when cardinality(drawn_each) = 0 then true when array_ndims(drawn_each) > 1 then false else array_position(drawn_each, null) is null and 1e22 > all (drawn_each) and -1e22 < all (drawn_each) and drawn_each::text !~ '\.\d{6}\d*[1-9]' end),
+    constraint billing_periods_uncovered_each_range check (case when cardinality(uncovered_each) = 0 then true when array_ndims(uncovered_each) > 1 then false else array_position(uncovered_each, null) is null and 1e22 > all (uncovered_each) and -1e22 < all (uncovered_each) and uncovered_each::text !~ '\.\d{6}\d*[1-9]' end)
 );
-comment on table billing_periods is 'Closed periods. The periods of an org have no gaps, overlaps or duplicates: a foreign key ensures this.';
+comment on table billing_periods is 'Closed periods with their usage. The periods of an org have no gaps, overlaps or duplicates: a foreign key ensures this.';
 comment on column billing_periods.org_id is 'The org.';
 comment on column billing_periods.period_start is 'Start of the period (inclusive).';
 comment on column billing_periods.period_end is 'End of the period (exclusive).';
@@ -35,34 +87,21 @@ comment on column billing_periods.tzdb_version is 'tz database release at the cl
 comment on column billing_periods.tier is 'Tier of the org in the period.';
 comment on column billing_periods.closed_at is 'Business time of the close.';
 comment on column billing_periods.recorded_at is 'Time at which the row was written.';
+comment on column billing_periods.features is 'Features with usage or a draw, in the order of their bytes; billing_period_usage has a row for each.';
+comment on column billing_periods.used_each is 'Used quantity of each feature.';
+comment on column billing_periods.included_each is 'Included quantity of each feature; null: unlimited.';
+comment on column billing_periods.drawn_each is 'Overage of each feature covered by packs.';
+comment on column billing_periods.uncovered_each is 'Overage of each feature that nothing covered.';
+-- For readers of one org. The last place of a close that is found by org: all else is found by time.
+create index billing_periods_org on billing_periods (org_id, period_start);
 alter table billing_periods enable row level security;
 
-create table billing_period_usage (
-    org_id uuid not null,
-    feature text not null,
-    period_start timestamptz not null,
-    used numeric not null default 0,
-    included numeric check (included >= 0),
-    drawn numeric not null default 0 check (drawn >= 0),
-    uncovered numeric not null default 0 check (uncovered >= 0),
-    primary key (org_id, period_start, feature),
-    foreign key (org_id, period_start) references billing_periods (org_id, period_start),
-    check (drawn + uncovered = greatest(0, used - coalesce(included, used))),
-    constraint billing_period_usage_period_start_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> period_start),
-    constraint billing_period_usage_used_range check (abs(used) < 1e22 and used = round(used, 6)),
-    constraint billing_period_usage_included_range check (abs(included) < 1e22 and included = round(included, 6)),
-    constraint billing_period_usage_drawn_range check (abs(drawn) < 1e22 and drawn = round(drawn, 6)),
-    constraint billing_period_usage_uncovered_range check (abs(uncovered) < 1e22 and uncovered = round(uncovered, 6))
-);
-comment on table billing_period_usage is 'Usage of closed periods and how it was paid: one row per feature with usage or a draw.';
-comment on column billing_period_usage.org_id is 'The org.';
-comment on column billing_period_usage.feature is 'The feature.';
-comment on column billing_period_usage.period_start is 'Start of the period.';
-comment on column billing_period_usage.used is 'Used quantity.';
-comment on column billing_period_usage.included is 'Included quantity; null: unlimited.';
-comment on column billing_period_usage.drawn is 'Overage covered by packs.';
-comment on column billing_period_usage.uncovered is 'Overage that nothing covered.';
-alter table billing_period_usage enable row level security;
+create view billing_period_usage with (security_invoker = true) as
+select b.org_id, u.feature, b.period_start, u.used, u.included, u.drawn, u.uncovered
+from billing_periods b
+cross join lateral unnest(b.features, b.used_each, b.included_each, b.drawn_each, b.uncovered_each)
+    as u (feature, used, included, drawn, uncovered);
+comment on view billing_period_usage is 'Usage of closed periods and how it was paid: one row per feature with usage or a draw. It stands in billing_periods.';
 
 create table billing_adjustments (
     org_id uuid not null,

@@ -85,9 +85,12 @@ alter table periodd_audited enable row level security;
 create table periodd_removed (
     org_id uuid primary key references organizations (id),
     before timestamptz not null,
-    constraint periodd_removed_before_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> before)
+    counters_before timestamptz,
+    constraint periodd_removed_before_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> before),
+    constraint periodd_removed_counters_before_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> counters_before)
 );
-comment on table periodd_removed is 'Time before which retention may have removed the metrics of an org.';
+comment on table periodd_removed is 'Times before which retention may have removed the metrics of an org, and has removed its counters.';
 comment on column periodd_removed.org_id is 'The org.';
 comment on column periodd_removed.before is 'End of the last closed period whose metrics were removed.';
+comment on column periodd_removed.counters_before is 'End of the last closed period whose counters were removed: a counter of an earlier period holds only what came afterwards. Null: none were.';
 alter table periodd_removed enable row level security;

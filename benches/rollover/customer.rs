@@ -46,46 +46,44 @@ async fn customer(connection: &mut PgConnection, id: uuid::Uuid) -> Result<(), s
     .bind(id)
     .fetch_optional(&mut *tx)
     .await?;
+    let overage: Option<rust_decimal::Decimal> = usage.map(|usage| usage.get("overage"));
     sqlx::query(
         "insert into billing_periods (org_id, period_start, period_end, time_zone, tzdb_version,
-                                      tier, closed_at)
-         select id, current_period_start, current_period_end, time_zone, '2099z',
-                subscription_tier, now() from organizations where id = $1",
+                                      tier, closed_at, features, used_each, included_each,
+                                      drawn_each, uncovered_each)
+         select o.id, o.current_period_start, o.current_period_end, o.time_zone, '2099z',
+                o.subscription_tier, now(), u.features, u.used, u.included,
+                array_fill($2::numeric, u.length), array_fill(0::numeric, u.length)
+         from organizations o
+         cross join lateral (
+             select coalesce(array_agg(c.feature), '{}') as features,
+                    coalesce(array_agg(c.used), '{}') as used,
+                    coalesce(array_agg(t.included), '{}') as included,
+                    array[count(*)::int] as length
+             from usage_counters c
+             join tier_limits t on t.tier = o.subscription_tier and t.feature = c.feature
+             where c.org_id = o.id and c.period_start = o.current_period_start) u
+         where o.id = $1",
     )
     .bind(id)
+    .bind(overage.unwrap_or_default())
     .execute(&mut *tx)
     .await?;
-    if let Some(usage) = usage {
-        let overage: rust_decimal::Decimal = usage.get("overage");
+    if let Some(overage) = overage.filter(|overage| !overage.is_zero()) {
         sqlx::query(
-            "insert into billing_period_usage
-             select c.org_id, c.feature, c.period_start, c.used, t.included, $2, 0
-             from organizations o
-             join tier_limits t on t.tier = o.subscription_tier
-                  and t.feature = 'minutes_transcribed'
-             join usage_counters c on c.org_id = o.id and c.period_start = o.current_period_start
-             where o.id = $1",
+            "with p as (
+                 update overage_packs set remaining = remaining - $2, entries = entries + 1
+                 where org_id = $1 returning *)
+             insert into overage_entries (org_id, pack_id, seq, kind, quantity, at,
+                                          period_start, remaining)
+             select p.org_id, p.id, p.entries, 'drawn', $2, o.current_period_end,
+                    o.current_period_start, p.remaining
+             from p join organizations o on o.id = p.org_id",
         )
         .bind(id)
         .bind(overage)
         .execute(&mut *tx)
         .await?;
-        if !overage.is_zero() {
-            sqlx::query(
-                "with p as (
-                     update overage_packs set remaining = remaining - $2, entries = entries + 1
-                     where org_id = $1 returning *)
-                 insert into overage_entries (org_id, pack_id, seq, kind, quantity, at,
-                                              period_start, remaining)
-                 select p.org_id, p.id, p.entries, 'drawn', $2, o.current_period_end,
-                        o.current_period_start, p.remaining
-                 from p join organizations o on o.id = p.org_id",
-            )
-            .bind(id)
-            .bind(overage)
-            .execute(&mut *tx)
-            .await?;
-        }
     }
     sqlx::query(
         "update organizations o

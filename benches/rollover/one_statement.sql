@@ -26,15 +26,17 @@ moved as (
     returning d.*),
 closed as (
     insert into billing_periods (org_id, period_start, period_end, follows, time_zone,
-                                 tzdb_version, tier, closed_at)
+                                 tzdb_version, tier, closed_at, features, used_each,
+                                 included_each, drawn_each, uncovered_each)
     select id, period_start, period_end, null, time_zone, '2099z', subscription_tier,
-           '2026-06-02T12:00:00Z'
+           '2026-06-02T12:00:00Z',
+           case when used = 0 then '{}' else array['minutes_transcribed'] end,
+           case when used = 0 then '{}' else array[used] end,
+           case when used = 0 then '{}' else array[included] end,
+           case when used = 0 then '{}' else array[coalesce(drawn, 0)] end,
+           case when used = 0 then '{}'
+                else array[greatest(0, used - included) - coalesce(drawn, 0)] end
     from moved),
-used as (
-    insert into billing_period_usage (org_id, feature, period_start, used, included, drawn, uncovered)
-    select id, 'minutes_transcribed', period_start, used, included, coalesce(drawn, 0),
-           greatest(0, used - included) - coalesce(drawn, 0)
-    from moved where used <> 0),
 packs as (
     update overage_packs p set remaining = m.remaining - m.drawn, entries = m.entries + 1
     from moved m where p.org_id = m.id and p.id = m.pack and m.drawn > 0)

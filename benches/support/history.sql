@@ -21,14 +21,19 @@ begin
         left join tier_limits l on l.tier = o.subscription_tier and l.feature = c.feature
         order by c.org_id;
         insert into billing_periods
-            (org_id, period_start, period_end, follows, time_zone, tzdb_version, tier, closed_at)
+            (org_id, period_start, period_end, follows, time_zone, tzdb_version, tier, closed_at,
+             features, used_each, included_each, drawn_each, uncovered_each)
         select o.id, m.period_start, m.period_end, case when ago < months then m.period_start end,
-               o.time_zone, '2099z', o.subscription_tier, m.period_end + interval '1 minute'
-        from (select distinct org_id, period_start, period_end from month) m
+               o.time_zone, '2099z', o.subscription_tier, m.period_end + interval '1 minute',
+               m.features, m.used, m.included, array_fill(0::numeric, m.length),
+               array_fill(0::numeric, m.length)
+        from (select org_id, period_start, period_end, array[count(*)::int] as length,
+                     array_agg(feature order by feature collate "C") as features,
+                     array_agg(used order by feature collate "C") as used,
+                     array_agg(included order by feature collate "C") as included
+              from month group by org_id, period_start, period_end) m
         join organizations o on o.id = m.org_id
         order by o.id;
-        insert into billing_period_usage (org_id, feature, period_start, used, included)
-        select org_id, feature, period_start, used, included from month order by org_id;
         insert into usage_counters
             (org_id, feature, period_start, period_end, used, sync_status, last_synced_at)
         select org_id, feature, period_start, period_end, used, 'synced', period_end

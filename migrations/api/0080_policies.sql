@@ -19,8 +19,6 @@ drop policy if exists of_the_callers_org on overage_entries;
 create policy of_the_callers_org on overage_entries for select to public using (org_id = (select periodd_caller_org()));
 drop policy if exists of_the_callers_org on billing_periods;
 create policy of_the_callers_org on billing_periods for select to public using (org_id = (select periodd_caller_org()));
-drop policy if exists of_the_callers_org on billing_period_usage;
-create policy of_the_callers_org on billing_period_usage for select to public using (org_id = (select periodd_caller_org()));
 drop policy if exists of_the_callers_org on billing_adjustments;
 create policy of_the_callers_org on billing_adjustments for select to public using (org_id = (select periodd_caller_org()));
 

@@ -8,7 +8,7 @@ revoke execute on function
     get_current_usage_period, periodd_percent, periodd_folded, periodd_ended_tier,
     periodd_is_inclusive, periodd_first_month, periodd_opened, periodd_unsubscribe,
     periodd_is_key, periodd_refuse_key, periodd_keyed, periodd_refuse_reuse, periodd_named,
-    periodd_left, periodd_limit_used
+    periodd_left, periodd_limit_used, periodd_adds_up
 from public;
 
 do $$

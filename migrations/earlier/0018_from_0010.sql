@@ -1,6 +1,7 @@
 -- From the schema of the first ten migrations (0001 to 0010, before there was a release) to that of
--- 0011 to 0018, in place: no row is copied, and grants on tables, views and functions stay. Ranges
--- and functions come afterwards, as in every migration; the comments are those of 0011 to 0018.
+-- 0011 to 0018, in place: grants on tables, views and functions stay, and only closed periods are
+-- written again. Ranges and functions come afterwards, as in every migration; the comments are those
+-- of 0011 to 0018.
 
 -- Functions whose result is another now, or that nothing calls any more.
 drop function periodd_foreseen(uuid, text, timestamptz);
@@ -122,17 +123,110 @@ alter table periodd_refund_keys enable row level security;
 
 -- 0014: periods -----------------------------------------------------------------------------------
 
+-- The usage of a closed period stands in its row, and keys begin with the time.
 drop index billing_periods_first;
+alter table billing_adjustments drop constraint billing_adjustments_org_id_period_start_fkey;
+alter table billing_period_usage drop constraint billing_period_usage_org_id_period_start_fkey;
 alter table billing_periods
-    add constraint billing_periods_first unique nulls not distinct (org_id, follows);
-alter table billing_period_usage
-    drop constraint billing_period_usage_used_check,
-    drop constraint billing_period_usage_included_check,
-    add constraint billing_period_usage_included_check check (included >= 0),
-    drop constraint billing_period_usage_drawn_check,
-    add constraint billing_period_usage_drawn_check check (drawn >= 0),
-    drop constraint billing_period_usage_uncovered_check,
-    add constraint billing_period_usage_uncovered_check check (uncovered >= 0);
+    drop constraint billing_periods_org_id_follows_fkey,
+    drop constraint billing_periods_org_id_period_end_key,
+    drop constraint billing_periods_pkey,
+    add column features text[] not null default '{}',
+    add column used_each numeric[] not null default '{}',
+    add column included_each numeric[] not null default '{}',
+    add column drawn_each numeric[] not null default '{}',
+    add column uncovered_each numeric[] not null default '{}';
+-- Written again in the order of time, without a gap: each close locks the period before, and those of
+-- one close would otherwise lie in as many pages.
+create table periodd_former_periods as
+select b.org_id, b.period_start, b.period_end, b.follows, b.time_zone, b.tzdb_version, b.tier,
+       b.closed_at, b.recorded_at, coalesce(u.features, '{}') as features,
+       coalesce(u.used, '{}') as used_each, coalesce(u.included, '{}') as included_each,
+       coalesce(u.drawn, '{}') as drawn_each, coalesce(u.uncovered, '{}') as uncovered_each
+from billing_periods b
+left join (select org_id, period_start, array_agg(feature order by feature collate "C") as features,
+                  array_agg(used order by feature collate "C") as used,
+                  array_agg(included order by feature collate "C") as included,
+                  array_agg(drawn order by feature collate "C") as drawn,
+                  array_agg(uncovered order by feature collate "C") as uncovered
+           from billing_period_usage group by 1, 2) u
+  on u.org_id = b.org_id and u.period_start = b.period_start;
+truncate billing_periods;
+insert into billing_periods
+    (org_id, period_start, period_end, follows, time_zone, tzdb_version, tier, closed_at,
+     recorded_at, features, used_each, included_each, drawn_each, uncovered_each)
+select * from periodd_former_periods order by period_start, org_id;
+drop table periodd_former_periods;
+
+create function periodd_adds_up(
+    p_features text[], p_used_each numeric[], p_included_each numeric[],
+    p_drawn_each numeric[], p_uncovered_each numeric[]
+) returns boolean
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_features constant integer := cardinality(p_features);
+    v_dimensions constant text := array_dims(p_features);
+begin
+    if v_dimensions is distinct from array_dims(p_used_each)
+       or v_dimensions is distinct from array_dims(p_included_each)
+       or v_dimensions is distinct from array_dims(p_drawn_each)
+       or v_dimensions is distinct from array_dims(p_uncovered_each)
+       or v_dimensions <> '[1:' || v_features || ']' then
+        return false;
+    end if;
+    for v_place in 1 .. v_features loop
+        -- Also where something is null.
+        if (p_features[v_place] > coalesce(p_features[v_place - 1], '') collate "C"
+            and p_drawn_each[v_place] + p_uncovered_each[v_place]
+                = greatest(0, p_used_each[v_place]
+                              - coalesce(p_included_each[v_place], p_used_each[v_place])))
+           is not true then
+            return false;
+        end if;
+    end loop;
+    return true;
+end
+$$;
+
+alter table billing_periods
+    add primary key (period_start, org_id),
+    add unique (period_end, org_id),
+    add constraint billing_periods_first unique nulls not distinct (follows, org_id),
+    add foreign key (org_id, follows) references billing_periods (org_id, period_end),
+    add constraint billing_periods_adds_up check (periodd_adds_up(features, used_each, included_each, drawn_each, uncovered_each)),
+    add constraint billing_periods_included_each_check check (0 <= all (included_each)),
+    add constraint billing_periods_drawn_each_check check (0 <= all (drawn_each)),
+    add constraint billing_periods_uncovered_each_check check (0 <= all (uncovered_each));
+create index billing_periods_org on billing_periods (org_id, period_start);
+alter table billing_adjustments
+    add foreign key (org_id, period_start) references billing_periods (org_id, period_start);
+
+-- Whoever could read the table can read the view.
+alter table billing_period_usage rename to billing_period_usage_table;
+create view billing_period_usage with (security_invoker = true) as
+select b.org_id, u.feature, b.period_start, u.used, u.included, u.drawn, u.uncovered
+from billing_periods b
+cross join lateral unnest(b.features, b.used_each, b.included_each, b.drawn_each, b.uncovered_each)
+    as u (feature, used, included, drawn, uncovered);
+do $$
+declare
+    v_text text;
+begin
+    for v_text in
+        select format('grant select on billing_period_usage to %s',
+                      case when a.grantee = 0 then 'public'
+                           else quote_ident(pg_get_userbyid(a.grantee)) end)
+        from pg_class c cross join lateral aclexplode(c.relacl) a
+        where c.oid = 'billing_period_usage_table'::regclass and a.privilege_type = 'SELECT'
+          and a.grantee <> c.relowner
+    loop
+        execute v_text;
+    end loop;
+end
+$$;
+drop table billing_period_usage_table;
 alter table billing_adjustments
     drop constraint billing_adjustments_used_check,
     drop constraint billing_adjustments_drawn_check,
@@ -182,6 +276,7 @@ alter table periodd_drift
     drop constraint periodd_drift_before_check,
     drop constraint periodd_drift_after_check,
     drop constraint periodd_drift_difference_check;
+alter table periodd_removed add column counters_before timestamptz;
 alter table periodd_derived
     drop constraint periodd_derived_written_check,
     drop constraint periodd_derived_granted_check,

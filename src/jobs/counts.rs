@@ -98,6 +98,7 @@ pub struct DeliverCounts {
 #[serde(default)]
 pub struct RetentionCounts {
     pub metrics: u64,
+    pub counters: u64,
     pub drift: u64,
     pub runs: u64,
     pub emails: u64,
@@ -279,6 +280,7 @@ impl DeliverCounts {
 impl RetentionCounts {
     fn say(&self, words: &mut Words) {
         words.count(self.metrics, "metric deleted", "metrics deleted");
+        words.count(self.counters, "counter deleted", "counters deleted");
         words.count(self.drift, "drift record deleted", "drift records deleted");
         words.count(self.runs, "run deleted", "runs deleted");
         words.count(self.emails, "email deleted", "emails deleted");
@@ -362,6 +364,7 @@ impl From<&retention::RetentionReport> for RunCounts {
     fn from(report: &retention::RetentionReport) -> Self {
         Self::Retention(RetentionCounts {
             metrics: report.metrics,
+            counters: report.counters,
             drift: report.drift,
             runs: report.runs,
             emails: report.emails,

@@ -2,7 +2,8 @@
 //!
 //! Each kind of row has its own span in the configuration. Usage metrics go only where they belong
 //! to closed periods whose grace is over, so that whatever can still be audited or adjusted has
-//! its metrics; and where they went is remembered, so that nobody takes them for lost.
+//! its metrics; and where they went is remembered, so that nobody takes them for lost. The counters
+//! of those periods go with them: what was closed is in the books.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +39,7 @@ const MOST_NAMED: usize = 20;
 /// A retention that was asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// How long usage metrics of closed periods are kept.
+    /// How long usage metrics and counters of closed periods are kept.
     pub metrics_keep: Keep,
     /// How long the drift log is kept.
     pub drift_keep: Keep,
@@ -70,6 +71,8 @@ impl Request {
 pub struct RetentionReport {
     /// Usage metrics.
     pub metrics: u64,
+    /// Counters of the periods of such metrics, of orgs and of users.
+    pub counters: u64,
     /// Lines of the drift log.
     pub drift: u64,
     /// Rows of the ledger of runs.
@@ -100,7 +103,8 @@ pub async fn run(database: &Database, request: &Request) -> Result<RetentionRepo
     let mut report = RetentionReport::default();
     if let Some(before) = cut(request.metrics_keep, now)? {
         let closed_before = now.plus(-request.grace).map_err(outside)?;
-        report.metrics = work.metrics(before, closed_before).await?;
+        let gone = work.usage(before, closed_before).await?;
+        (report.metrics, report.counters) = (gone.metrics, gone.counters);
     }
     if let Some(before) = cut(request.drift_keep, now)? {
         report.drift = work.rows(Rows::Drift, before).await?;
@@ -144,6 +148,20 @@ enum Rows {
     /// Alerts of ended periods go after their emails: an email tells of its alert, and so does one
     /// that is sent once more.
     Alerts,
+}
+
+/// Usage that went.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Gone {
+    metrics: u64,
+    counters: u64,
+}
+
+impl Gone {
+    fn add(&mut self, more: Self) {
+        self.metrics += more.metrics;
+        self.counters += more.counters;
+    }
 }
 
 struct Work<'a> {
@@ -219,12 +237,13 @@ impl Work<'_> {
         Ok(gone)
     }
 
-    async fn metrics(
+    /// Metrics of closed periods, and then the counters of those periods.
+    async fn usage(
         &mut self,
         ended_before: Instant,
         closed_before: Instant,
-    ) -> Result<u64, StoreError> {
-        let (mut gone, mut after) = (0, Uuid::nil());
+    ) -> Result<Gone, StoreError> {
+        let (mut gone, mut after) = (Gone::default(), Uuid::nil());
         while let Some(page) = self.page(&mut after).await? {
             let mut batches = Batches::of(page, self.wait);
             let mut cuts = Vec::new();
@@ -239,13 +258,13 @@ impl Work<'_> {
             let orgs = cuts.keys().copied().collect();
             let mut batches = Batches::of(orgs, self.wait).one_by_one();
             while let Some(batch) = batches.next().filter(|_| !self.stop.is_set()) {
-                let mut removed = Ok(0);
+                let mut removed = Ok(Gone::default());
                 for cut in batch.ids.iter().filter_map(|org| cuts.get(org)) {
                     while !self.stop.is_set() {
                         removed = cut_once(&mut self.connection, *cut, batch.wait).await;
                         match &removed {
-                            Ok(0) | Err(_) => break,
-                            Ok(batch) => gone += batch,
+                            Ok(batch) if *batch != Gone::default() => gone.add(*batch),
+                            Ok(_) | Err(_) => break,
                         }
                     }
                 }
@@ -300,7 +319,7 @@ async fn remove(
     Ok(gone)
 }
 
-/// Finds and notes how far the metrics of some orgs may go; before the first of them goes.
+/// Finds and notes how far the usage of some orgs may go; before the first of them goes.
 async fn cuts_of(
     connection: &mut Connection,
     batch: &Batch,
@@ -314,13 +333,22 @@ async fn cuts_of(
     Ok(cuts)
 }
 
+/// One batch of an org's usage: its metrics, after them the counters of its users, and the org's
+/// own last, for they are what says that something is left.
 async fn cut_once(
     connection: &mut Connection,
     cut: Cut,
     wait: LockTimeout,
-) -> Result<u64, StoreError> {
+) -> Result<Gone, StoreError> {
     let mut transaction = begin_within(connection, wait).await?;
-    let gone = retention::remove(&mut transaction, cut, ROWS).await?;
+    let mut gone =
+        Gone { metrics: retention::remove(&mut transaction, cut, ROWS).await?, counters: 0 };
+    if gone.metrics == 0 {
+        gone.counters = retention::remove_user_counters(&mut transaction, cut, ROWS).await?;
+    }
+    if gone == Gone::default() {
+        gone.counters = retention::remove_counters(&mut transaction, cut, ROWS).await?;
+    }
     transaction.commit().await?;
     Ok(gone)
 }

@@ -152,10 +152,10 @@ async fn alike(test: &TestDatabase, orgs: usize) {
              select id, id, 'minutes_transcribed', 10, 10, '2026-05-02Z', 1 from o;
          insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
              select id, id, 1, 'granted', 10, '2026-05-02Z', 10 from o;
-         insert into billing_periods (org_id, period_start, period_end)
-             select id, '2026-04-01Z', '2026-05-01Z' from o;
-         insert into billing_period_usage (org_id, feature, period_start, used)
-             select id, 'scrapes', '2026-04-01Z', 0 from o;
+         insert into billing_periods (org_id, period_start, period_end, features, used_each,
+                                      included_each, drawn_each, uncovered_each)
+             select id, '2026-04-01Z', '2026-05-01Z', '{{scrapes}}', '{{0}}', '{{null}}', '{{0}}',
+                    '{{0}}' from o;
          insert into billing_adjustments
                  (org_id, feature, period_start, seq, kind, used, drawn, uncovered, reason,
                   decided_at)

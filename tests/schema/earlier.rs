@@ -136,6 +136,60 @@ const DETAILS: &str = "
     select 'migration', description, version::text, md5(checksum) from periodd_migrations
     order by 1, 2, 3, 4";
 
+/// Closed usage, as applications read it.
+const CLOSED: &str = "
+    select org_id, feature, period_start, used, included, drawn, uncovered
+    from billing_period_usage order by period_start, org_id, feature";
+
+#[tokio::test]
+async fn closed_history_is_converted_in_the_order_of_time() {
+    let test = earlier().await;
+    // Of many orgs, each written as a whole, with features in another order than their bytes'.
+    test.sql(
+        "insert into organizations (id, slug, name, time_zone)
+             select ('30000000-0000-4000-8000-' || lpad(i::text, 12, '0'))::uuid, 'many-' || i,
+                    'Many', 'UTC' from generate_series(1, 300) i;
+         insert into billing_periods (org_id, period_start, period_end, follows)
+             select o.id, p.start, p.start + interval '1 day', nullif(p.start, '2026-01-01Z')
+             from organizations o,
+                  generate_series(timestamptz '2026-01-01Z', '2026-01-20Z', '1 day') as p (start)
+             where o.slug like 'many-%' order by o.id, p.start;
+         insert into billing_period_usage
+                 (org_id, feature, period_start, used, included, drawn, uncovered)
+             select b.org_id, f, b.period_start, 12.5, case f when 'sms_sent' then 10 end,
+                    case f when 'sms_sent' then 2.25 else 0 end,
+                    case f when 'sms_sent' then 0.25 else 0 end
+             from billing_periods b join organizations o on o.id = b.org_id,
+                  unnest(array['sms_sent', 'Zebras', 'scrapes']) f
+             where o.slug like 'many-%' and extract(day from b.period_start) <> 7",
+    )
+    .await;
+    let before = test.rows(CLOSED).await;
+    assert_eq!(before.len(), 300 * 19 * 3 + 4);
+    test.periodd(&["db", "migrate"]).exits(0);
+    assert_eq!(test.rows(CLOSED).await, before);
+    let features = "select distinct features from billing_periods
+                    where org_id::text like '30000000%' order by 1";
+    assert_eq!(test.rows(features).await, ["[]", r#"["Zebras","scrapes","sms_sent"]"#]);
+    // Row after row, and page after page; a small one may find room in the page before.
+    test.sql("analyze billing_periods").await;
+    let in_order = "select correlation > 0.999 from pg_stats
+                    where tablename = 'billing_periods' and attname = 'period_start'";
+    assert_eq!(test.rows(in_order).await, ["true"]);
+    let gaps = "select pg_relation_size('billing_periods') / 8192
+                       - count(distinct (ctid::text::point)[0]) from billing_periods";
+    assert_eq!(test.rows(gaps).await, ["0"]);
+    // The chain is held as ever.
+    for (change, refused) in [
+        ("delete from billing_periods where period_end = '2026-01-05Z'", "_follows_fkey"),
+        ("update billing_periods set drawn_each = '{0,0,1}' where features <> '{}'", "_adds_up"),
+    ] {
+        let mut connection = test.connect().await;
+        let error = sqlx::raw_sql(change).execute(&mut connection).await.expect_err(change);
+        assert!(error.to_string().contains(refused), "{change}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn an_earlier_database_gets_the_schema_of_a_new_one() {
     let test = upgraded().await;
@@ -221,13 +275,15 @@ async fn what_was_granted_on_an_earlier_database_is_still_granted() {
          grant usage on schema public to {role};
          grant select on organizations, organisations to {role};
          grant select, insert, update on usage_metrics, usage_counters to {role};
-         grant select on features, users, billing_periods to {role};
+         grant select on features, users, billing_periods, billing_period_usage to {role};
          grant execute on function record_usage to {role}"
     ))
     .await;
     test.periodd(&["db", "migrate"]).exits(0);
     let used = format!(
         "set role {role}; select count(*) from organisations;
+         select count(*) from billing_periods join billing_period_usage
+             using (org_id, period_start);
          select record_usage('{org}', 'scrapes', 1); reset role;"
     );
     let answered =

@@ -59,11 +59,6 @@ fn rows_of_orgs() -> Vec<Row> {
         ),
         ("billing_periods", "org_id, period_start, period_end", format!("'{ORG}', {PERIOD}")),
         (
-            "billing_period_usage",
-            "org_id, feature, period_start",
-            format!("'{ORG}', 'steps', {START}"),
-        ),
-        (
             "billing_adjustments",
             "org_id, feature, period_start, seq, kind",
             format!("'{ORG}', 'steps', {START}, 1, 'late'"),

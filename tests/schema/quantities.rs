@@ -11,7 +11,7 @@ const SIGNED: [&str; 18] = [
     "billing_adjustments.drawn",
     "billing_adjustments.uncovered",
     "billing_adjustments.used",
-    "billing_period_usage.used",
+    "billing_periods.used_each",
     "feature_usage.usage_count",
     "organizations.used_minutes",
     "periodd_import_sums.amount",
@@ -35,21 +35,32 @@ const NO_QUANTITIES: [&str; 6] =
     ["'NaN'", "'Infinity'", "'-Infinity'", "0.0000001", "1e22", "-1e30"];
 const QUANTITIES: [&str; 3] = ["1", "0.000001", "1234567890123456.123456"];
 
-/// Every numeric column: table and column.
-async fn numeric_columns(test: &TestDatabase) -> Vec<(String, String)> {
+/// A column that holds a quantity, or an array of them.
+#[derive(Debug)]
+struct Place {
+    table: String,
+    column: String,
+    is_array: bool,
+}
+
+/// Every numeric column.
+async fn numeric_columns(test: &TestDatabase) -> Vec<Place> {
     let columns = test
         .rows(
-            "select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid
+            "select c.relname, a.attname, a.atttypid = 'numeric[]'::regtype
+             from pg_class c join pg_attribute a on a.attrelid = c.oid
              where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
                and a.attnum > 0 and a.atttypid in ('numeric'::regtype, 'numeric[]'::regtype)
              order by 1, 2",
         )
         .await;
-    let pair = |line: &String| {
-        let (table, column) = line.split_once(' ').expect("two columns");
-        (table.to_owned(), column.to_owned())
+    let place = |line: &String| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [table, column, is_array] = words[..] else { panic!("three columns: {line}") };
+        let (table, column) = (table.to_owned(), column.to_owned());
+        Place { table, column, is_array: is_array == "true" }
     };
-    columns.iter().map(pair).collect()
+    columns.iter().map(place).collect()
 }
 
 /// A database with one row in every table, and without the checks that span several columns:
@@ -73,10 +84,12 @@ async fn prepared() -> TestDatabase {
 /// Writes a value and takes it back. `Err` holds the SQLSTATE.
 async fn try_value(
     connection: &mut PgConnection,
-    (table, column): &(String, String),
+    Place { table, column, is_array }: &Place,
     value: &str,
 ) -> Result<u64, String> {
     let mut transaction = connection.begin().await.expect("a transaction");
+    // In an array the second is looked at as well as the first.
+    let value = if *is_array { format!("array[1, {value}]::numeric[]") } else { value.to_owned() };
     let update = format!("update {table} set {column} = {value}");
     let written = sqlx::raw_sql(sqlx::AssertSqlSafe(update)).execute(&mut *transaction).await;
     transaction.rollback().await.expect("a rollback");
@@ -112,7 +125,7 @@ async fn only_signed_columns_take_less_than_zero() {
     let test = prepared().await;
     let mut connection = test.connect().await;
     for place in &numeric_columns(&test).await {
-        let name = format!("{}.{}", place.0, place.1);
+        let name = format!("{}.{}", place.table, place.column);
         let answer = try_value(&mut connection, place, "-1").await;
         if SIGNED.contains(&name.as_str()) || name == SIGNED_COPY {
             assert!(matches!(answer, Ok(1..)), "{name} refuses -1: {answer:?}");
@@ -127,16 +140,41 @@ async fn a_closed_usage_that_does_not_add_up_is_refused() {
     let test = TestDatabase::new().await;
     insert_smallest_rows(&test).await;
     let mut connection = test.connect().await;
+    // Features, used, included, drawn and uncovered.
     for (values, adds_up) in [
-        ("used = 10, included = 4, drawn = 5, uncovered = 1", true),
-        ("used = 3, included = 4, drawn = 0, uncovered = 0", true),
-        ("used = 10, included = null, drawn = 0, uncovered = 0", true),
-        ("used = 10, included = 4, drawn = 5, uncovered = 0", false),
-        ("used = 3, included = 4, drawn = 1, uncovered = 0", false),
-        ("used = 10, included = null, drawn = 0, uncovered = 10", false),
+        ("{} {} {} {} {}", true),
+        ("{a} {10} {4} {5} {1}", true),
+        ("{a} {3} {4} {0} {0}", true),
+        ("{a} {10} {null} {0} {0}", true),
+        ("{A,a} {10,-7} {4,0.5} {5,0} {1,0}", true),
+        ("{a} {10} {4} {5} {0}", false),
+        ("{a} {3} {4} {1} {0}", false),
+        ("{a} {10} {null} {0} {10}", false),
+        // The second of several.
+        ("{A,a} {10,3} {4,4} {5,1} {1,0}", false),
+        // A feature has one place, in the order of their bytes, and a value in each array.
+        ("{a,a} {3,3} {4,4} {0,0} {0,0}", false),
+        ("{a,A} {3,3} {4,4} {0,0} {0,0}", false),
+        ("{null} {3} {4} {0} {0}", false),
+        ("{a} {null} {4} {0} {0}", false),
+        ("{a} {3} {4} {null} {0}", false),
+        ("{a} {3} {4} {0} {null}", false),
+        ("{a} {3,3} {4} {0} {0}", false),
+        ("{a} {3} {} {0} {0}", false),
+        ("{a} {3} {4} {0,0} {0}", false),
+        ("{a} {3} {4} {0} {}", false),
+        ("{} {3} {} {} {}", false),
+        ("[2:2]={a} [2:2]={3} [2:2]={4} [2:2]={0} [2:2]={0}", false),
+        ("{{a},{b}} {{3},{3}} {{4},{4}} {{0},{0}} {{0},{0}}", false),
     ] {
-        let update = format!("update billing_period_usage set {values}");
+        let arrays: Vec<&str> = values.split(' ').collect();
+        let [features, used, included, drawn, uncovered] = arrays[..] else { panic!("{values}") };
+        let update = format!(
+            "update billing_periods set features = '{features}', used_each = '{used}',
+                 included_each = '{included}', drawn_each = '{drawn}',
+                 uncovered_each = '{uncovered}'"
+        );
         let written = sqlx::raw_sql(sqlx::AssertSqlSafe(update)).execute(&mut connection).await;
-        assert_eq!(written.is_ok(), adds_up, "{values}");
+        assert_eq!(written.is_ok(), adds_up, "{values}: {written:?}");
     }
 }

@@ -4,7 +4,7 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 24] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 23] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
@@ -15,7 +15,6 @@ pub(crate) const ORG_TABLES: [(&str, &str); 24] = [
     ("overage_packs", "org_id"),
     ("overage_entries", "org_id"),
     ("billing_periods", "org_id"),
-    ("billing_period_usage", "org_id"),
     ("billing_adjustments", "org_id"),
     ("periodd_moved_ends", "org_id"),
     ("org_alert_settings", "org_id"),

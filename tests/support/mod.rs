@@ -183,7 +183,6 @@ impl TestDatabase {
     fn all() -> String {
         let tables = [
             "billing_adjustments",
-            "billing_period_usage",
             "billing_periods",
             "feature_usage",
             "features",

@@ -392,15 +392,14 @@ async fn late_counters<'a>(
         return Ok(HashSet::new());
     }
     let books = adjust::closed(connection, closed).await?;
-    let by_key: HashMap<Key<'_>, Result<Quantity, _>> = books
-        .iter()
-        .map(|book| {
-            let key: Key<'_> = (book.org, None, &book.feature, book.closed.period.start);
-            (key, book.closed.charged.plus(book.closed.set_aside))
-        })
-        .collect();
-    let differs = |counter: &&&Pending| {
-        by_key.get(&key(counter)).is_some_and(|books| *books != Ok(counter.used))
+    let differs = |book: &&adjust::LateCounter| {
+        book.closed.charged.plus(book.closed.set_aside) != Ok(book.closed.counted)
     };
-    Ok(closed.iter().filter(differs).map(|counter| key(counter)).collect())
+    let late: HashSet<Key<'_>> = books
+        .iter()
+        .filter(differs)
+        .map(|book| (book.org, None, &*book.feature, book.closed.period.start))
+        .collect();
+    let is_late = |counter: &&&Pending| late.contains(&key(counter));
+    Ok(closed.iter().filter(is_late).map(|counter| key(counter)).collect())
 }

@@ -88,7 +88,7 @@ impl Job<'_> {
             decided.iter().any(|(late, _)| {
                 *late.feature == counter.feature
                     && late.closed.period.start == counter.period_start
-                    && late.closed.counted == counter.used
+                    && late.counter == counter.used
             })
         };
         let settled: Vec<&Pending> = closed.iter().filter(is_decided).copied().collect();

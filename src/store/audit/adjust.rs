@@ -16,8 +16,13 @@ pub struct LateCounter {
     pub org: Uuid,
     pub slug: String,
     pub feature: Feature,
-    /// The books, and the counter as it was read with them.
+    /// The books, and what has been counted in all.
     pub closed: Closed,
+    /// The counter as it was read with them.
+    pub counter: Quantity,
+    /// Retention has removed what the counter held at the close: it holds what came since then, and
+    /// goes with what is decided about that.
+    pub is_remainder: bool,
     /// The period's metrics are all still there.
     pub has_its_metrics: bool,
 }
@@ -35,21 +40,23 @@ pub async fn closed(
     let starts: Vec<Instant> = counters.iter().map(|counter| counter.period_start).collect();
     let rows = sqlx::query!(
         r#"select p.org_id as "org!", o.slug, p.feature as "feature!", b.period_start,
-                  b.period_end, b.closed_at, c.used as counted,
+                  b.period_end, b.closed_at, c.used as counter,
                   coalesce(u.used, 0) as "used!", coalesce(u.drawn, 0) as "drawn!",
                   coalesce(u.uncovered, 0) as "uncovered!",
-                  case when u.org_id is not null then u.included else i.included end as included,
+                  case when u.feature is not null then u.included else i.included end as included,
                   a.late as "late!", a.set_aside as "set_aside!", a.drawn as "late_drawn!",
                   a.uncovered as "late_uncovered!", a.adjustments as "adjustments!",
-                  (r.before is null or b.period_start >= r.before) as "has_its_metrics!"
+                  (r.before is null or b.period_start >= r.before) as "has_its_metrics!",
+                  coalesce(b.period_start < r.counters_before, false) as "is_remainder!"
            from unnest($1::uuid[], $2::text[], $3::timestamptz[])
                     as p (org_id, feature, period_start)
            join organizations o on o.id = p.org_id
            join usage_counters c on c.org_id = p.org_id and c.feature = p.feature
                 and c.period_start = p.period_start
            join billing_periods b on b.org_id = p.org_id and b.period_start = p.period_start
-           left join billing_period_usage u on u.org_id = p.org_id and u.feature = p.feature
-                and u.period_start = p.period_start
+           left join lateral unnest(b.features, b.used_each, b.included_each, b.drawn_each,
+                                    b.uncovered_each)
+                as u (feature, used, included, drawn, uncovered) on u.feature = p.feature
            cross join lateral periodd_included(p.org_id, p.feature, b.tier) i
            left join periodd_removed r on r.org_id = p.org_id
            cross join lateral (
@@ -71,20 +78,28 @@ pub async fn closed(
         let sum = |a: Quantity, b: Quantity| {
             a.plus(b).map_err(|overflow| StoreError::Unprocessable(overflow.to_string()))
         };
+        let charged = sum(row.used, row.late)?;
+        let counted = if row.is_remainder {
+            sum(sum(charged, row.set_aside)?, row.counter)?
+        } else {
+            row.counter
+        };
         Ok(LateCounter {
             org: row.org,
             slug: row.slug,
+            counter: row.counter,
+            is_remainder: row.is_remainder,
             feature: row.feature.as_str().into(),
             closed: Closed {
                 period: Period { start: row.period_start, end: row.period_end },
                 closed_at: row.closed_at,
                 included: row.included.into(),
-                charged: sum(row.used, row.late)?,
+                charged,
                 set_aside: row.set_aside,
                 drawn: sum(row.drawn, row.late_drawn)?,
                 uncovered: sum(row.uncovered, row.late_uncovered)?,
                 adjustments: row.adjustments,
-                counted: row.counted,
+                counted,
             },
             has_its_metrics: row.has_its_metrics,
         })
@@ -132,6 +147,20 @@ pub async fn write(
     )
     .execute(&mut *connection)
     .await?;
+    if late.is_remainder {
+        // It is in the books now, and must not be found again.
+        let gone = sqlx::query!(
+            "delete from usage_counters c
+             where c.org_id = $1 and c.period_start = $2 and c.feature = $3 and c.used = $4",
+            late.org,
+            start,
+            &*late.feature,
+            late.counter
+        );
+        if gone.execute(&mut *connection).await?.rows_affected() != 1 {
+            return Err(StoreError::Conflict("usage was counted meanwhile".to_owned()));
+        }
+    }
     if !adjustment.entries.is_empty() {
         packs::lock_intent(connection, late.org, &late.feature).await?;
     }

@@ -1,4 +1,4 @@
-//! Deleting metrics that have been kept long enough.
+//! Deleting metrics that have been kept long enough, and the counters of their periods.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::billing::Instant;
 use crate::store::db::error::StoreError;
 
-/// How far an org's metrics may go.
+/// How far an org's metrics and counters may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
     pub org: Uuid,
@@ -16,8 +16,10 @@ pub struct Cut {
     pub until: Instant,
 }
 
-/// Where the metrics of some orgs may be cut: at the end of the last period that ended before
-/// `ended_before` and closed before `closed_before`. Only orgs that still have any there.
+/// Where the metrics and counters of some orgs may be cut: at the end of the last period that ended
+/// before `ended_before` and closed before `closed_before`. Only orgs that still have any there.
+///
+/// The first period that stays is looked for from the last cut on, however many lie before it.
 pub async fn cuts(
     connection: &mut PgConnection,
     orgs: &[Uuid],
@@ -28,18 +30,26 @@ pub async fn cuts(
         Cut,
         r#"select o.id as "org!", f.first as "from!", c.last as "until!"
            from unnest($1::uuid[]) as o (id)
+           left join periodd_removed r on r.org_id = o.id
            cross join lateral (select min(b.period_start) as first from billing_periods b
                                where b.org_id = o.id) f
            cross join lateral (
-               select max(b.period_end) as last from billing_periods b
-               where b.org_id = o.id and b.period_end <= $2
-                 and not exists (select from billing_periods x
-                                 where x.org_id = o.id and x.period_start <= b.period_start
-                                   and x.closed_at >= $3)) c
-           where c.last is not null
-             and exists (select from usage_metrics m
-                         where m.organization_id = o.id and m.created_at >= f.first
-                           and m.created_at < c.last and m.counted_at is not null)"#,
+               select coalesce(
+                   (select b.period_start from billing_periods b
+                    where b.org_id = o.id
+                      and b.period_start >= case when r.before <= $2 then r.before
+                                                 else f.first end
+                      and (b.period_end > $2 or b.closed_at >= $3)
+                    order by b.period_start limit 1),
+                   (select b.period_end from billing_periods b where b.org_id = o.id
+                    order by b.period_start desc limit 1)) as last offset 0) c
+           where f.first < c.last
+             and (exists (select from usage_metrics m
+                          where m.organization_id = o.id and m.created_at >= f.first
+                            and m.created_at < c.last and m.counted_at is not null)
+                  or exists (select from usage_counters k
+                             where k.org_id = o.id and k.period_start >= f.first
+                               and k.period_start < c.last))"#,
         orgs,
         ended_before,
         closed_before
@@ -94,4 +104,73 @@ pub async fn remove(
         limit
     );
     Ok(gone.fetch_one(connection).await?.unsigned_abs())
+}
+
+/// Deletes one batch of the counters of an org's users. Returns how many.
+pub async fn remove_user_counters(
+    connection: &mut PgConnection,
+    cut: Cut,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let gone = sqlx::query!(
+        "delete from feature_usage f
+         using (select o.user_id, o.period_start, o.feature from feature_usage o
+                where o.organization_id = $1 and o.period_start >= $2 and o.period_start < $3
+                limit $4) old
+         where f.organization_id = $1 and f.user_id = old.user_id
+           and f.period_start = old.period_start and f.feature = old.feature",
+        cut.org,
+        cut.from,
+        cut.until,
+        limit
+    );
+    Ok(gone.execute(connection).await?.rows_affected())
+}
+
+/// Deletes the counters of an org's first periods, about `limit` of them and each period whole, and
+/// notes up to where: a counter that appears there again holds only what came afterwards. Ends with
+/// the first counter that waits to be settled, which holds everything. Returns how many went.
+pub async fn remove_counters(
+    connection: &mut PgConnection,
+    cut: Cut,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let bound = sqlx::query_scalar!(
+        "select c.period_end from usage_counters c
+         where c.org_id = $1 and c.period_start >= $2 and c.period_start < $3
+         order by c.period_start, c.feature offset $4 limit 1",
+        cut.org,
+        cut.from,
+        cut.until,
+        limit
+    );
+    let until = bound.fetch_optional(&mut *connection).await?.unwrap_or(cut.until).min(cut.until);
+    let counters = sqlx::query!(
+        r#"select c.period_start, c.sync_status = 'pending' as "is_pending!"
+           from usage_counters c
+           where c.org_id = $1 and c.period_start >= $2 and c.period_start < $3
+           order by c.period_start, c.feature for no key update"#,
+        cut.org,
+        cut.from,
+        until
+    );
+    let counters = counters.fetch_all(&mut *connection).await?;
+    let pending = counters.iter().find(|counter| counter.is_pending);
+    let until = pending.map_or(until, |counter| counter.period_start);
+    sqlx::query!(
+        "update periodd_removed set counters_before = $2
+         where org_id = $1 and (counters_before < $2) is not false",
+        cut.org,
+        until
+    )
+    .execute(&mut *connection)
+    .await?;
+    let gone = sqlx::query!(
+        "delete from usage_counters c
+         where c.org_id = $1 and c.period_start >= $2 and c.period_start < $3",
+        cut.org,
+        cut.from,
+        until
+    );
+    Ok(gone.execute(connection).await?.rows_affected())
 }

@@ -279,8 +279,9 @@ pub async fn closed(
                   u.uncovered as "uncovered?"
            from (select * from billing_periods where org_id = $1
                  order by period_start desc limit $2) b
-           left join billing_period_usage u
-                on u.org_id = b.org_id and u.period_start = b.period_start
+           left join lateral unnest(b.features, b.used_each, b.included_each, b.drawn_each,
+                                    b.uncovered_each)
+                as u (feature, used, included, drawn, uncovered) on true
            order by b.period_start desc, u.feature"#,
         org,
         periods

@@ -45,8 +45,8 @@ pub async fn closed_at(database: &Database, at: Instant) -> Result<Vec<ClosedRow
                   u.drawn as "drawn?", u.uncovered as "uncovered?"
            from billing_periods b
            join organizations o on o.id = b.org_id
-           left join billing_period_usage u
-                on u.org_id = b.org_id and u.period_start = b.period_start
+           left join lateral unnest(b.features, b.used_each, b.drawn_each, b.uncovered_each)
+                as u (feature, used, drawn, uncovered) on true
            left join features f on f.feature = u.feature
            where b.closed_at = $1
            order by b.period_end, 3, o.slug, u.feature"#,
@@ -107,16 +107,17 @@ pub async fn of_org(
                    coalesce(u.used, 0) as "used!", u.included as "included?",
                    coalesce(u.drawn, 0) as "drawn!", coalesce(u.uncovered, 0) as "uncovered?",
                    coalesce(u.late, 0) as "late!"
-            from (select c.period_start, c.period_end, c.tier from billing_periods c
+            from (select * from billing_periods c
                   where c.org_id = $1 and ($3::timestamptz is null or c.period_end > $3)
                     and c.period_start < $4
                   order by c.period_start desc limit $5) b
             left join lateral (
                 select f.feature, sum(f.used) as used, max(f.included) as included,
                        sum(f.drawn) as drawn, sum(f.uncovered) as uncovered, sum(f.late) as late
-                from (select c.feature, c.used, c.included, c.drawn, c.uncovered, 0 as late
-                      from billing_period_usage c
-                      where c.org_id = $1 and c.period_start = b.period_start
+                from (select c.*, 0 as late
+                      from unnest(b.features, b.used_each, b.included_each, b.drawn_each,
+                                  b.uncovered_each)
+                               as c (feature, used, included, drawn, uncovered)
                       union all
                       select a.feature, 0, null, 0, 0, a.used from billing_adjustments a
                       where a.org_id = $1 and a.period_start = b.period_start) f

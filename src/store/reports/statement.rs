@@ -65,8 +65,8 @@ pub async fn usage(
 ) -> Result<Vec<UsageRow>, StoreError> {
     let rows = sqlx::query_as!(
         UsageRow,
-        r#"select u.feature, coalesce(f.unit, 'units') as "unit!", u.used, u.included, u.drawn,
-                  u.uncovered
+        r#"select u.feature as "feature!", coalesce(f.unit, 'units') as "unit!",
+                  u.used as "used!", u.included, u.drawn as "drawn!", u.uncovered as "uncovered!"
            from billing_period_usage u left join features f on f.feature = u.feature
            where u.org_id = $1 and u.period_start = $2
            order by u.feature limit $3"#,

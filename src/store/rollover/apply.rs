@@ -14,7 +14,7 @@ use super::planned::{EndsSource, Planned, closes};
 use super::snapshot::{OrgUsage, Window};
 use crate::billing::org::SubscriptionChange;
 use crate::billing::parking::ParkedCode;
-use crate::billing::rollover::Plan;
+use crate::billing::rollover::{ClosedUsage, Plan};
 use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
 use crate::store::usage;
@@ -58,7 +58,6 @@ pub async fn apply(
     move_ends(connection, &page, stamp).await?;
     count(connection, &page, stamp).await?;
     close_periods(connection, &page, stamp).await?;
-    write_usage(connection, &page).await?;
     move_packs(connection, &page).await?;
     write_entries(connection, &page).await?;
     change_subscription(connection, &page).await?;
@@ -260,6 +259,7 @@ async fn count(
     Ok(())
 }
 
+/// Writes the periods that end with everything that was used in them, a row each.
 async fn close_periods(
     connection: &mut PgConnection,
     page: &[&Planned],
@@ -267,6 +267,7 @@ async fn close_periods(
 ) -> Result<(), StoreError> {
     let (mut orgs, mut starts, mut ends, mut follows) = (vec![], vec![], vec![], vec![]);
     let (mut zones, mut tiers) = (Vec::<&str>::new(), Vec::<&str>::new());
+    let mut usage = UsageColumns::default();
     for (planned, close) in closes(page) {
         orgs.push(planned.plan.org);
         starts.push(close.period.start);
@@ -274,22 +275,34 @@ async fn close_periods(
         follows.push(close.follows);
         zones.push(&planned.source.time_zone);
         tiers.push(&close.tier);
+        usage.push(&close.features);
     }
     if orgs.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         "insert into billing_periods (org_id, period_start, period_end, follows, time_zone, tier,
-                                      tzdb_version, closed_at)
-         select u.*, $7, $8
+                                      features, used_each, included_each, drawn_each,
+                                      uncovered_each, tzdb_version, closed_at)
+         select u.org_id, u.period_start, u.period_end, u.follows, u.time_zone, u.tier,
+                u.features::text[], u.used::numeric[], u.included::numeric[],
+                u.drawn::numeric[], u.uncovered::numeric[], $12, $13
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[],
-                     $5::text[], $6::text[]) as u",
+                     $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+                     $11::text[])
+                  as u (org_id, period_start, period_end, follows, time_zone, tier,
+                        features, used, included, drawn, uncovered)",
         &orgs,
         &starts,
         &ends,
         &follows as &[Option<Instant>],
         &zones as &[&str],
         &tiers as &[&str],
+        &usage.features,
+        &usage.used,
+        &usage.included,
+        &usage.drawn,
+        &usage.uncovered,
         stamp.tzdb,
         stamp.now
     )
@@ -298,39 +311,49 @@ async fn close_periods(
     Ok(())
 }
 
-async fn write_usage(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {
-    let (mut orgs, mut features, mut starts) = (vec![], Vec::<&str>::new(), vec![]);
-    let (mut used, mut included, mut drawn, mut uncovered) = (vec![], vec![], vec![], vec![]);
-    for (planned, close) in closes(page) {
-        for usage in &close.features {
-            orgs.push(planned.plan.org);
-            features.push(&usage.feature);
-            starts.push(close.period.start);
-            used.push(usage.used);
-            included.push(usage.included.column());
-            drawn.push(usage.drawn);
-            uncovered.push(usage.uncovered);
+/// The usage of periods, as the text of an array for each: they differ in length, as arrays within
+/// one array must not, and to group one long array by periods would cost more than to read a text.
+#[derive(Default)]
+struct UsageColumns {
+    features: Vec<String>,
+    used: Vec<String>,
+    included: Vec<String>,
+    drawn: Vec<String>,
+    uncovered: Vec<String>,
+}
+
+impl UsageColumns {
+    /// Adds a period.
+    fn push(&mut self, usage: &[ClosedUsage]) {
+        let numbers = |of: fn(&ClosedUsage) -> Quantity| array(usage, |one| of(one).to_string());
+        self.features.push(array(usage, |one| element(&one.feature)));
+        self.used.push(numbers(|one| one.used));
+        self.included.push(array(usage, |one| match one.included.column() {
+            Some(included) => included.to_string(),
+            None => "null".to_owned(),
+        }));
+        self.drawn.push(numbers(|one| one.drawn));
+        self.uncovered.push(numbers(|one| one.uncovered));
+    }
+}
+
+/// The text of an array.
+fn array(usage: &[ClosedUsage], element: impl Fn(&ClosedUsage) -> String) -> String {
+    let elements: Vec<String> = usage.iter().map(element).collect();
+    format!("{{{}}}", elements.join(","))
+}
+
+/// A text as an element of an array.
+fn element(text: &str) -> String {
+    let mut element = String::from('"');
+    for character in text.chars() {
+        if matches!(character, '"' | '\\') {
+            element.push('\\');
         }
+        element.push(character);
     }
-    if orgs.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into billing_period_usage
-             (org_id, feature, period_start, used, included, drawn, uncovered)
-         select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::numeric[],
-                              $5::numeric[], $6::numeric[], $7::numeric[])",
-        &orgs,
-        &features as &[&str],
-        &starts,
-        &used,
-        &included as &[Option<Quantity>],
-        &drawn,
-        &uncovered
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+    element.push('"');
+    element
 }
 
 async fn move_packs(connection: &mut PgConnection, page: &[&Planned]) -> Result<(), StoreError> {

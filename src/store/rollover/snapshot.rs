@@ -40,8 +40,17 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
                   o.next_subscription_tier, o.next_subscription_tier_at,
                   o.subscription_status,
                   nullif(o.subscription_ends_at, 'infinity') as subscription_ends_at,
-                  (select max(b.period_end) from billing_periods b where b.org_id = o.id)
-                      as last_closed_end,
+                  -- Where the open period begins, if a period ends there and none begins: both are
+                  -- looked up where this close is about to write. History is asked otherwise.
+                  case when (select true from billing_periods b
+                             where b.period_end = o.current_period_start and b.org_id = o.id)
+                            and (select true from billing_periods b
+                                 where b.period_start = o.current_period_start
+                                   and b.org_id = o.id) is null
+                       then o.current_period_start
+                       else (select b.period_end from billing_periods b where b.org_id = o.id
+                             order by b.period_start desc limit 1)
+                  end as last_closed_end,
                   o.has_stale_ends,
                   (select count(*) from overage_entries e
                    where e.org_id = o.id and e.period_start = o.current_period_start

@@ -39,15 +39,13 @@ pub async fn find(
            from organizations o
            join billing_periods b on b.org_id = o.id and b.closed_at > $2
            join usage_counters c on c.org_id = b.org_id and c.period_start = b.period_start
-           left join billing_period_usage u on u.org_id = c.org_id
-                and u.period_start = c.period_start and u.feature = c.feature
            left join periodd_removed r on r.org_id = b.org_id
            where o.id = any($1) and o.parked_at is null and c.sync_status <> 'pending'
              and (r.before is null or b.period_start >= r.before)
-             and c.used <> coalesce(u.used, 0) + coalesce((
-                     select sum(x.used) from billing_adjustments x
-                     where x.org_id = c.org_id and x.period_start = c.period_start
-                       and x.feature = c.feature), 0)
+             and c.used <> coalesce(b.used_each[array_position(b.features, c.feature)], 0)
+                 + coalesce((select sum(x.used) from billing_adjustments x
+                             where x.org_id = c.org_id and x.period_start = c.period_start
+                               and x.feature = c.feature), 0)
            order by 1, 3, 2"#,
         orgs,
         closed_after

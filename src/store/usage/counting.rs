@@ -107,6 +107,10 @@ pub async fn windows(
                    as w (org_id, first, last))
            select b.org_id as "org!", b.period_start as "start!", b.period_end as "end!"
            from waiting w join billing_periods b on b.org_id = w.org_id
+                -- From the period on that contains the first of them: they touch.
+                and b.period_start >= coalesce((select max(x.period_start) from billing_periods x
+                                                where x.org_id = w.org_id
+                                                  and x.period_start <= w.first), w.first)
                 and b.period_end > w.first and (w.last is null or b.period_start <= w.last)
            union all
            select o.id, e.bounds[i], e.bounds[i + 1]

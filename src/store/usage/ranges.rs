@@ -328,11 +328,10 @@ fn repair(open: &Open, is_in_range: bool, place: &str) -> Option<String> {
         | ("pack_offers", "quantity")
         | ("usage_counters" | "feature_usage", "period_start" | "period_end") => delete(),
         ("organizations", "parked_at") | ("usage_metrics", "counted_at") => set("now()"),
-        ("billing_period_usage" | "billing_adjustments" | "overage_entries", _)
-            if open.is_numeric =>
-        {
+        ("billing_periods", "used_each" | "included_each" | "drawn_each" | "uncovered_each") => {
             None
         }
+        ("billing_adjustments" | "overage_entries", _) if open.is_numeric => None,
         _ if open.is_nullable => set("null"),
         _ if open.is_numeric => set("0"),
         (_, "settled" | "period_start" | "period_end" | "follows") if !is_of_periodd => None,

@@ -190,6 +190,18 @@ async fn an_org_whose_open_period_does_not_touch_the_last_closed_one_is_parked()
     rollover(&test, AT, &[]).exits(0);
     assert_eq!(closed(&test, "acme").await.len(), 2);
     test.check_invariants().await;
+
+    // Moved back to where a closed one begins, whether another one ends there or not.
+    for start in ["2026-05-01", "2026-04-01"] {
+        test.sql(&format!(
+            "update organizations set current_period_start = '{start}', parked_at = null,
+                                      current_period_end = '2026-06-01'"
+        ))
+        .await;
+        let report = rollover(&test, AT, &[]).exits(4).json();
+        let reason = report["parked"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("the last closed one ended at 2026-06-01 00:00 UTC"), "{reason}");
+    }
 }
 
 /// Rules of an application's own that refuse every change of one org's row.

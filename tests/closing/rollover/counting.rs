@@ -73,6 +73,38 @@ async fn an_unknown_name_becomes_a_feature_of_which_nothing_is_included() {
     test.check_invariants().await;
 }
 
+/// The usage of a period travels as the text of arrays: a name may hold whatever such a text means
+/// something by.
+#[tokio::test]
+async fn features_of_any_name_are_closed_under_it() {
+    let test = may().await;
+    let names =
+        ["null", "a\"b", r"a\b", r#"\"#, r#"\""#, "{a,b}", "a, b", " ", "'", "größe", "%s\n$1"];
+    let mut connection = test.connect().await;
+    for name in names {
+        sqlx::query(
+            "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+             select id, $1, 0.000001, '2026-05-02Z' from organizations",
+        )
+        .bind(name)
+        .execute(&mut connection)
+        .await
+        .expect("a metric");
+    }
+    rollover(&test, "2026-06-02T00:00:00Z", &[]).exits(0);
+    let closed: Vec<(String, bool)> = sqlx::query_as(
+        "select feature, used = 0.000001 and included = 0 and drawn = 0 and uncovered = used
+         from billing_period_usage",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("closed usage");
+    let mut names = names.map(|name| (name.to_owned(), true));
+    names.sort();
+    assert_eq!(closed, names);
+    test.check_invariants().await;
+}
+
 #[tokio::test]
 async fn users_start_the_next_period_with_what_they_used_in_it() {
     let test = may().await;

@@ -35,11 +35,11 @@ async fn usage_that_is_synced_beside_the_close_of_its_period_is_late_usage() {
         &test,
         "select from usage_counters for update",
         "insert into billing_periods (org_id, period_start, period_end, time_zone, tier,
-                                      tzdb_version, closed_at)
+                                      tzdb_version, closed_at, features, used_each,
+                                      included_each, drawn_each, uncovered_each)
              select id, current_period_start, current_period_end, time_zone, subscription_tier,
-                    '2026a', '2026-06-01T00:00:05Z' from organizations;
-         insert into billing_period_usage (org_id, feature, period_start, used, included)
-             select id, 'minutes_transcribed', current_period_start, 10, 500 from organizations;
+                    '2026a', '2026-06-01T00:00:05Z', '{minutes_transcribed}', '{10}', '{500}',
+                    '{0}', '{0}' from organizations;
          update organizations set current_period_start = current_period_end,
                                   current_period_end = '2026-07-01',
                                   next_period_ends = '{2026-08-01, 2026-09-01}'",

@@ -1,11 +1,11 @@
-//! Retention: metrics of closed periods and lines of the drift log go when they have been kept
-//! long enough, and nobody takes them for lost.
+//! Retention: metrics and counters of closed periods and lines of the drift log go when they have
+//! been kept long enough, and nobody takes them for lost.
 
 use periodd::jobs::retention::{self, Request};
 
 use crate::story::{counters, inserted, rollover, used};
 use crate::support::{TestDatabase, at};
-use crate::sync::words::{adjustments, log, may, sync};
+use crate::sync::words::{adjustments, closed_rows, log, may, sync};
 
 /// Retention as it is configured, at an instant.
 async fn keep(
@@ -75,6 +75,161 @@ async fn metrics_go_with_whole_closed_periods_beyond_the_grace() {
     inserted(&test, "acme", "minutes_transcribed", "7", "2026-05-20T00:00:00Z").await;
     sync(&test, "2026-08-31T00:00:00Z", &["--full"]).exits(0);
     assert_eq!(adjustments(&test).await, ["set_aside 7 0 0"]);
+    test.check_invariants().await;
+}
+
+/// Periods that have counters: of how many features, and of how many users and features.
+async fn counted_periods(test: &TestDatabase) -> Vec<String> {
+    test.rows(
+        "select starts::date as starts,
+                (select count(*) from usage_counters where period_start = starts) as of_orgs,
+                (select count(*) from feature_usage where period_start = starts) as of_users
+         from (select period_start as starts from usage_counters
+               union select period_start from feature_usage) p order by 1",
+    )
+    .await
+}
+
+/// Somebody of acme uses two features.
+async fn used_by_somebody(test: &TestDatabase, at: &str) {
+    test.sql(&format!(
+        "select record_usage(u.organization_id, f, 10, u.id, '{at}')
+         from users u, unnest(array['minutes_transcribed', 'sms_sent']) f"
+    ))
+    .await;
+}
+
+/// An org with a user of two features from May to August, all settled and closed but August.
+async fn used_for_four_months() -> TestDatabase {
+    let test = may().await;
+    test.sql(
+        "insert into users (organization_id, email) select id, 'u@x.example' from organizations",
+    )
+    .await;
+    // Imported, from before the first period.
+    test.sql(
+        "insert into usage_counters (org_id, feature, period_start, period_end, used, sync_status)
+         select id, 'sms_sent', '2026-04-01', '2026-05-01', 3, 'synced' from organizations",
+    )
+    .await;
+    for month in 5..=8 {
+        used_by_somebody(&test, &format!("2026-{month:02}-15T00:00:00Z")).await;
+    }
+    for month in 6..=8 {
+        rollover(&test, &format!("2026-{month:02}-01T00:00:00Z"), &[]).exits(0);
+    }
+    sync(&test, "2026-08-20T00:00:00Z", &[]).exits(0);
+    test
+}
+
+#[tokio::test]
+async fn counters_go_with_the_metrics_of_their_periods() {
+    let test = used_for_four_months().await;
+    let books = closed_rows(&test).await;
+    let all = ["2026-04-01 1 0", "2026-05-01 2 2", "2026-06-01 2 2", "2026-07-01 2 2"];
+    let open = "2026-08-01 2 2";
+    let counters = [&all[..], &[open]].concat();
+    assert_eq!(counted_periods(&test).await, counters);
+    let report = keep(&test, "2026-08-31T00:00:00Z", "forever", "forever").await;
+    assert_eq!((report.metrics, report.counters), (0, 0));
+    assert_eq!(counted_periods(&test).await, counters);
+
+    let report = keep(&test, "2026-08-31T00:00:00Z", "45 days", "forever").await;
+    assert_eq!((report.metrics, report.counters), (4, 8));
+    assert_eq!(counted_periods(&test).await, [all[0], all[3], open]);
+    let again = keep(&test, "2026-08-31T00:00:00Z", "45 days", "forever").await;
+    assert_eq!((again.metrics, again.counters), (0, 0));
+    test.check_invariants().await;
+    // Nobody misses them, and what was closed is in the books.
+    sync(&test, "2026-08-31T00:00:00Z", &["--full"]).exits(0);
+    sync(&test, "2026-08-31T00:00:00Z", &["--check"]).exits(0);
+    assert_eq!(counted_periods(&test).await, [all[0], all[3], open]);
+    assert_eq!(closed_rows(&test).await, books);
+
+    // Those of metrics that went before there was such a rule go, too.
+    test.sql(
+        "insert into usage_counters (org_id, feature, period_start, period_end, used, sync_status)
+         select id, 'scrapes', '2026-05-01', '2026-06-01', 3, 'synced' from organizations;
+         update periodd_removed set counters_before = null",
+    )
+    .await;
+    let report = keep(&test, "2026-08-31T00:00:00Z", "45 days", "forever").await;
+    assert_eq!((report.metrics, report.counters), (0, 1));
+    assert_eq!(counted_periods(&test).await, [all[0], all[3], open]);
+}
+
+#[tokio::test]
+async fn a_counter_that_is_not_settled_stays_until_it_is() {
+    let test = used_for_four_months().await;
+    used(&test, "acme", "7", "2026-06-20T00:00:00Z").await;
+    let report = keep(&test, "2026-08-31T00:00:00Z", "25 days", "forever").await;
+    // May's counters, and all those of the user, which are in no book.
+    assert_eq!((report.metrics, report.counters), (7, 8));
+    assert_eq!(
+        counted_periods(&test).await,
+        ["2026-04-01 1 0", "2026-06-01 2 0", "2026-07-01 2 0", "2026-08-01 2 2"]
+    );
+    sync(&test, "2026-08-31T00:00:00Z", &[]).exits(0);
+    assert_eq!(adjustments(&test).await, ["set_aside 7 0 0"]);
+    let report = keep(&test, "2026-08-31T00:00:00Z", "25 days", "forever").await;
+    assert_eq!((report.metrics, report.counters), (0, 4));
+    test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn what_is_late_after_its_counter_went_is_decided_once() {
+    let test = used_for_four_months().await;
+    keep(&test, "2026-08-31T00:00:00Z", "45 days", "forever").await;
+    let now = "2026-08-31T00:00:00Z";
+    for (quantity, decided) in
+        [("7", vec!["7"]), ("3", vec!["7", "3"]), ("-2", vec!["7", "3", "-2"])]
+    {
+        inserted(&test, "acme", "minutes_transcribed", quantity, "2026-05-20T00:00:00Z").await;
+        for flags in [&[][..], &["--full"], &["--org", "acme"]] {
+            sync(&test, now, flags).exits(0);
+            let decided: Vec<String> =
+                decided.iter().map(|quantity| format!("set_aside {quantity} 0 0")).collect();
+            assert_eq!(adjustments(&test).await, decided);
+        }
+        test.check_invariants().await;
+    }
+    // By the function that applications call, in two periods at once, and within the grace.
+    test.configure("[sync]\nlate_usage_grace = \"8760h\"\n");
+    used(&test, "acme", "495", "2026-05-20T00:00:00Z").await;
+    used(&test, "acme", "4", "2026-06-20T00:00:00Z").await;
+    sync(&test, now, &[]).exits(0);
+    assert_eq!(adjustments(&test).await[3..], ["late 495 0 5", "late 4 0 0"]);
+    used(&test, "acme", "-495", "2026-05-20T00:00:00Z").await;
+    used(&test, "acme", "1", "2026-06-20T00:00:00Z").await;
+    used(&test, "acme", "-1", "2026-06-20T00:00:00Z").await;
+    sync(&test, now, &[]).exits(0);
+    let late = ["late 495 0 5", "late -495 0 -5", "late 4 0 0"];
+    assert_eq!(adjustments(&test).await[3..], late, "nothing more is late in June");
+    // What was settled so has no counter, or one that holds nothing and goes the next time.
+    let left = "select used, sync_status from usage_counters
+                where period_start in ('2026-05-01', '2026-06-01')";
+    assert_eq!(test.rows(left).await, ["0 synced"]);
+    test.check_invariants().await;
+    assert_eq!(keep(&test, now, "45 days", "forever").await.counters, 1);
+    assert!(test.rows(left).await.is_empty());
+}
+
+#[tokio::test]
+async fn usage_beside_the_removal_of_its_counter_is_late_usage() {
+    let test = used_for_four_months().await;
+    let mut other = test.connect().await;
+    let late = "begin; select record_usage(id, 'sms_sent', 5, null, '2026-06-20T00:00:00Z')
+                from organizations";
+    sqlx::raw_sql(late).execute(&mut other).await.unwrap();
+    let (report, ()) =
+        tokio::join!(keep(&test, "2026-08-31T00:00:00Z", "45 days", "forever"), async {
+            test.until_somebody_waits().await;
+            sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
+        });
+    assert_eq!((report.counters, report.left), (6, 0));
+    sync(&test, "2026-08-31T00:00:00Z", &[]).exits(0);
+    assert_eq!(adjustments(&test).await, ["set_aside 5 0 0"]);
+    assert_eq!(keep(&test, "2026-08-31T00:00:00Z", "45 days", "forever").await.counters, 2);
     test.check_invariants().await;
 }
 
