@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::{Date, date};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
-use periodd::billing::{Boundary, Calendar, Cycle, LocalDate, Zone};
+use periodd::billing::{Boundary, Calendar, Cycle, LocalDate, TimeOfDay, Zone};
 use periodd::tz::TzData;
 
 use crate::support::{Bench, Goal, Outcome, Series};
@@ -85,7 +85,8 @@ fn first_instant(place: &Place, workload: &Workload) {
 
 /// Walks from the first date: as many boundaries, each found from the one before.
 fn following(place: &Place, workload: &Workload) {
-    let calendar = Calendar { zone: place.zone.clone(), cycle: workload.cycle };
+    let calendar =
+        Calendar { zone: place.zone.clone(), cycle: workload.cycle, time: TimeOfDay::MIDNIGHT };
     let date = LocalDate(workload.dates[0]);
     let mut last = Boundary { at: place.zone.first_instant(date).expect("in range"), date };
     for _ in &workload.dates {
@@ -106,7 +107,7 @@ fn places() -> Vec<Place> {
 fn workload(name: &'static str, cycle: &str, day: i64, (from, until): (Date, Date)) -> Workload {
     let cycle = Cycle::new(cycle, day, 1).expect("a cycle");
     let zone = TzData::bundled().zone("UTC").expect("UTC exists");
-    let calendar = Calendar { zone, cycle };
+    let calendar = Calendar { zone, cycle, time: TimeOfDay::MIDNIGHT };
     let date = LocalDate(from);
     let mut last = Boundary { at: calendar.zone.first_instant(date).expect("in range"), date };
     let mut dates = Vec::new();

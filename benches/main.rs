@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         }
     });
     let all = WORKLOADS.map(|(name, _)| (name, Kept::of(name, size)));
-    let table = page::table(&all);
+    let table = page::table(size, &all);
     println!("{table}");
     if is_asked("--write") {
         let (machine, plans) = runtime.block_on(async {

@@ -96,7 +96,8 @@ create table organizations (
     slug text not null unique check (slug <> ''),
     name text not null,
     time_zone text not null,
-    cycle text not null default 'monthly' check (cycle in ('monthly', 'yearly', 'weekly', 'daily')),
+    cycle text not null default 'monthly'
+        check (cycle in ('monthly', 'quarterly', 'semiannual', 'yearly', 'weekly', 'daily')),
     anchor_day smallint not null default 1 check (anchor_day between 1 and 31),
     anchor_month smallint not null default 1 check (anchor_month between 1 and 12),
     subscription_tier text not null default 'free' references subscription_tiers (code),
@@ -123,10 +124,19 @@ create table organizations (
     overage_minutes_granted numeric not null default 0 check (overage_minutes_granted >= 0),
     judged_tier text,
     locale text check (locale ~ '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$'),
+    anchor_time time not null default '00:00:00'
+        check (anchor_time < '24:00:00' and mod(extract(microsecond from anchor_time), 1000000) = 0),
+    ends_anchor_time time not null default '00:00:00'
+        check (ends_anchor_time < '24:00:00' and mod(extract(microsecond from ends_anchor_time), 1000000) = 0),
+    period_day_ends timestamptz[],
     has_stale_ends boolean not null generated always as (
         next_period_ends is null
-        or (time_zone, cycle, anchor_day, anchor_month)
-           is distinct from (ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month)) stored,
+        or (period_day_ends is null
+            and (next_subscription_tier_at is not null
+                 or coalesce(subscription_ends_at, 'infinity') <> 'infinity'))
+        or (time_zone, cycle, anchor_day, anchor_month, anchor_time)
+           is distinct from (ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month,
+                             ends_anchor_time)) stored,
     parked_code text
         check (parked_code in ('by_hand', 'gap', 'halted', 'invalid_cycle', 'inverted_period',
                                'negative_pack', 'out_of_range', 'plan_fault', 'refused_by_database',
@@ -137,6 +147,7 @@ create table organizations (
     constraint organizations_current_period_end_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> current_period_end),
     constraint organizations_current_period_end_date_range check (current_period_end_date between '0001-01-01' and '9999-12-31'),
     constraint organizations_next_period_ends_range check (case when cardinality(next_period_ends) = 0 then true when array_ndims(next_period_ends) > 1 then false else array_position(next_period_ends, null) is null and '0001-01-01 00:00:00+00' <= all (next_period_ends) and '9999-12-31 23:59:59.999999+00' >= all (next_period_ends) end),
+    constraint organizations_period_day_ends_range check (case when cardinality(period_day_ends) = 0 then true when array_ndims(period_day_ends) > 1 then false else array_position(period_day_ends, null) is null and '0001-01-01 00:00:00+00' <= all (period_day_ends) and '9999-12-31 23:59:59.999999+00' >= all (period_day_ends) end),
     constraint organizations_used_minutes_range check (abs(used_minutes) < 1e22 and used_minutes = round(used_minutes, 6)),
     constraint organizations_overage_minutes_range check (abs(overage_minutes) < 1e22 and overage_minutes = round(overage_minutes, 6)),
     constraint organizations_overage_minutes_written_range check (abs(overage_minutes_written) < 1e22 and overage_minutes_written = round(overage_minutes_written, 6)),
@@ -150,15 +161,15 @@ comment on table organizations is 'Billed organizations. A single paying user is
 comment on column organizations.id is 'Id of the org; part of every key of its data.';
 comment on column organizations.slug is 'Short name, for commands and URLs.';
 comment on column organizations.name is 'Display name.';
-comment on column organizations.time_zone is 'tz database name; periods end at midnight in this zone. A change applies from the end of the open period.';
-comment on column organizations.cycle is 'Billing cycle: monthly, yearly, weekly or daily.';
+comment on column organizations.time_zone is 'tz database name; periods end at a local time of this zone. A change applies from the end of the open period.';
+comment on column organizations.cycle is 'Billing cycle: monthly, quarterly, semiannual, yearly, weekly or daily.';
 comment on column organizations.anchor_day is 'Day of the month (the last day in shorter months), or ISO weekday of a weekly cycle.';
-comment on column organizations.anchor_month is 'Month of a yearly cycle.';
+comment on column organizations.anchor_month is 'Month of a yearly cycle, or one of the months of a quarterly or semiannual one.';
 comment on column organizations.subscription_tier is 'Current tier.';
-comment on column organizations.next_subscription_tier is 'Scheduled tier; applied at the first boundary on or after next_subscription_tier_at.';
-comment on column organizations.next_subscription_tier_at is 'Earliest time of the scheduled tier; null: the next boundary.';
+comment on column organizations.next_subscription_tier is 'Scheduled tier; applied at the first boundary on or after the local date of next_subscription_tier_at.';
+comment on column organizations.next_subscription_tier_at is 'Earliest time of the scheduled tier, which means its local date; null: the next boundary.';
 comment on column organizations.subscription_status is 'Status from the payment provider; shown, never interpreted.';
-comment on column organizations.subscription_ends_at is 'End of the subscription: the org falls back to the ended tier at the first boundary on or after it.';
+comment on column organizations.subscription_ends_at is 'End of the subscription: the org falls back to the ended tier at the first boundary on or after its local date.';
 comment on column organizations.current_period_start is 'Start of the open period (inclusive); null until periodd opens one.';
 comment on column organizations.current_period_end is 'End of the open period (exclusive); the period is due once it has passed.';
 comment on column organizations.current_period_end_date is 'Local date of current_period_end.';
@@ -178,7 +189,10 @@ comment on column organizations.created_at is 'Time at which the row was written
 comment on column organizations.overage_minutes_granted is 'Minutes granted in packs since periodd last wrote overage_minutes; they are not additions by an application.';
 comment on column organizations.judged_tier is 'Tier at the last evaluation of alerts; null: not evaluated yet.';
 comment on column organizations.locale is 'Language and region of emails, such as en-GB; null: en.';
-comment on column organizations.has_stale_ends is 'Whether next_period_ends is missing or was computed for another zone, cycle or anchor.';
+comment on column organizations.anchor_time is 'Local time of day at which periods end, to the second.';
+comment on column organizations.ends_anchor_time is 'anchor_time from which next_period_ends was computed.';
+comment on column organizations.period_day_ends is 'Ends of the local days on which the open period and those after it end, where next_subscription_tier_at or subscription_ends_at is set: these take effect at the first boundary whose day ends after them.';
+comment on column organizations.has_stale_ends is 'Whether next_period_ends or period_day_ends is missing or was computed for another zone, cycle or anchor.';
 comment on column organizations.parked_code is 'Reason for parking, as a code; null: not parked, or a reason without a code.';
 
 -- What is due, in the order in which passes walk over it.

@@ -9,6 +9,7 @@ use crate::support::beside::Uses;
 use crate::support::daemon::{Daemon, Jobs, Setup};
 use crate::support::{Bench, Goal, Outcome, Series, rate};
 
+const COPY: &str = "bench_http_rollover";
 /// A use through SQL.
 const USE: &str = "select allowed from increment_org_usage($1, 'scrapes')";
 
@@ -62,7 +63,6 @@ pub(crate) async fn rollover(bench: &Bench) -> Outcome {
 /// Orgs per second, and how long after they fell due the first was closed.
 async fn roll(bench: &Bench, orgs: u64, is_busy: bool) -> (f64, Duration) {
     let Bench { server, size } = bench;
-    const COPY: &str = "bench_http_rollover";
     let of = Questions { ask: asks::limits, orgs };
     server.copy(DATABASE, COPY).await;
     // As shipped, but for the schedule: due orgs are looked for each second.

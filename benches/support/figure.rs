@@ -67,8 +67,9 @@ impl Figure {
         Some(median(&pairs.map(|(ours, base)| ours / base).collect::<Vec<f64>>()))
     }
 
-    /// Workload, ours, the baseline, their ratio, the goal, and of how many runs.
-    pub(crate) fn cells(&self) -> [String; 6] {
+    /// Workload, ours, the baseline, their ratio, the goal, and of how many runs. At full size it
+    /// is said how the figure stands to its goal.
+    pub(crate) fn cells(&self, is_full: bool) -> [String; 6] {
         let unit = &self.unit;
         let of = |values: &[f64]| format!("{} {unit}", plain(median(values)));
         let base = self.baseline.as_ref();
@@ -81,6 +82,7 @@ impl Figure {
             Goal::Known => String::new(),
         };
         let goal = match self.verdict() {
+            _ if !is_full => goal,
             Verdict::Met => goal,
             Verdict::Nearly => format!("{goal}, nearly"),
             Verdict::Missed => format!("{goal}, **missed**"),

@@ -11,11 +11,11 @@ const TEMPLATE: &str = include_str!("../page.md");
 const HEAD: [&str; 6] = ["workload", "periodd", "baseline", "ratio", "goal", "runs"];
 
 /// All figures as one table, and what was left out below it.
-pub(crate) fn table(all: &[(&str, Option<Kept>)]) -> String {
+pub(crate) fn table(size: Size, all: &[(&str, Option<Kept>)]) -> String {
     let rows = all.iter().filter_map(|(_, kept)| kept.as_ref()).flat_map(|kept| &kept.figures);
     let mut text = format!("| {} |\n|{}\n", HEAD.join(" | "), "---|".repeat(HEAD.len()));
     for row in rows {
-        let _ = writeln!(text, "| {} |", row.cells().join(" | "));
+        let _ = writeln!(text, "| {} |", row.cells(size.is_full()).join(" | "));
     }
     let missing = all.iter().filter(|(_, kept)| kept.is_none()).map(|(name, _)| *name);
     let missing: Vec<&str> = missing.collect();
@@ -59,7 +59,11 @@ impl Machine {
 
 /// Writes the page.
 pub(crate) fn write(size: Size, machine: &Machine, table: &str, plans: &str, disk: &str) {
-    let size = if size.is_full() { String::new() } else { format!("- size: {size}\n") };
+    let size = if size.is_full() {
+        String::new()
+    } else {
+        format!("- size: {size}; goals are for the full size\n")
+    };
     let text = TEMPLATE
         .replace("{machine}", &machine.describe())
         .replace("{date}", &output("date", &["-u", "+%F"]))

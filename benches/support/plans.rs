@@ -23,6 +23,12 @@ const EXPLAIN: [(&str, &str); 8] = [
     ("auto_explain.log_nested_statements", "on"),
     ("auto_explain.log_parameter_max_length", "0"),
 ];
+/// The metrics that the counters are sums of.
+const METRICS: &str = "
+    insert into usage_metrics (organization_id, metric_type, metric_value, created_at, counted_at)
+    select org_id, feature, used, period_start + interval '1 day', period_start + interval '2 days'
+    from usage_counters order by period_start, org_id;
+    analyze usage_metrics";
 /// An org in a period of this day, for which an application works.
 const ORG: &str = "
     insert into organizations
@@ -52,6 +58,7 @@ pub(crate) async fn of_hot_statements(server: &Server, size: Size) -> String {
     }
     let seed = rollover::Seed { orgs: size.of(100_000), features: 5, months: 12 };
     seed.make(server, DATABASE).await;
+    server.run(DATABASE, METRICS).await;
     for (name, value) in EXPLAIN {
         let set = format!("alter database {DATABASE} set {name} = '{value}'");
         server.run("postgres", &set).await;

@@ -1,7 +1,8 @@
 -- What the next rollover will do to one feature's packs, told in advance: it settles expiries
 -- that have passed and closes periods that have ended, oldest first, each by its own usage, and
 -- draws what lies above included from the packs. A tier to come and the end of a subscription
--- apply from their boundary on, as they will when the period is closed. Draws that the rollover
+-- apply from their boundary on, as they will when the period is closed: the first one whose local
+-- day, of which the end is stored, has not ended before them. Draws that the rollover
 -- would give back are left out: for a moment less is allowed, never more.
 --
 -- Here and in the other bodies that are text, what takes an array of anything is called with its
@@ -27,6 +28,7 @@ declare
     v_owed numeric[];
     v_start timestamptz;
     v_end timestamptz;
+    v_day_end timestamptz;
     v_moment timestamptz;
     v_settled timestamptz;
     v_closes boolean;
@@ -36,7 +38,7 @@ declare
 begin
     select o.current_period_start, o.current_period_end, o.next_period_ends, o.subscription_tier,
            o.subscription_status, o.next_subscription_tier, o.next_subscription_tier_at,
-           o.subscription_ends_at
+           o.subscription_ends_at, o.period_day_ends
       into v_org from organizations o where o.id = p_org_id;
     tier := v_org.subscription_tier;
     subscription_status := v_org.subscription_status;
@@ -115,17 +117,22 @@ begin
             exit when v_closes;
         end loop;
         exit when v_end > p_at;
-        if v_org.subscription_ends_at <= v_end then
+        v_day_end := v_org.period_day_ends[v_i];
+        -- Until the sweep has stored it, or where others moved the end since: the instants.
+        if (v_day_end > v_end and v_day_end <= v_end + interval '2 days') is not true then
+            v_day_end := v_end + interval '1 microsecond';
+        end if;
+        if v_org.subscription_ends_at < v_day_end then
             tier := coalesce(periodd_ended_tier(), tier);
             subscription_status := 'canceled';
             v_org.subscription_ends_at := null;
             if v_org.next_subscription_tier_at is null
-               or v_org.next_subscription_tier_at <= v_end then
+               or v_org.next_subscription_tier_at < v_day_end then
                 v_org.next_subscription_tier := null;
             end if;
         elsif v_org.next_subscription_tier is not null
               and (v_org.next_subscription_tier_at is null
-                   or v_org.next_subscription_tier_at <= v_end) then
+                   or v_org.next_subscription_tier_at < v_day_end) then
             tier := v_org.next_subscription_tier;
             v_org.next_subscription_tier := null;
         end if;

@@ -48,6 +48,8 @@ begin
             known as materialized (
                 select s.*, o.current_period_start, o.current_period_end, o.next_period_ends, o.revision,
                        k.metric_id as known_id,
+                       -- A key of periodd's own is made of what it stands for.
+                       not periodd_is_key(s.key) as is_own,
                        (k.feature = s.feature and k.quantity = s.amount
                         and k.user_id is not distinct from s.user_id) as is_same,
                        (abs(s.amount) < 1e22 and s.amount <> 0.0 and s.amount = round(s.amount, 6)
@@ -77,9 +79,12 @@ begin
             judged as materialized (
                 select r.*,
                        case when r.is_new and r.place = r.first_place then 'recorded'
-                            when r.is_new and r.feature = r.first_feature and r.amount = r.first_amount
-                                 and r.user_id is not distinct from r.first_user then 'duplicate'
-                            when r.is_good and r.is_same then 'duplicate'
+                            when r.is_new and (r.is_own or r.feature = r.first_feature
+                                               and r.amount = r.first_amount
+                                               and r.user_id is not distinct from r.first_user)
+                                then 'duplicate'
+                            when r.is_good and r.known_id is not null and (r.is_own or r.is_same)
+                                then 'duplicate'
                             else 'refused' end as outcome
                 from ranked r),
             new as materialized (

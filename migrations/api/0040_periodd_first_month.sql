@@ -11,7 +11,7 @@ begin atomic
     from organizations o
     join periodd_zone_months z on periodd_folded(z.time_zone) = periodd_folded(o.time_zone)
     cross join lateral periodd_period_at(z.starts[1], z.starts[2], z.starts[3:], p_at) p
-    where o.id = p_org_id and o.cycle = 'monthly' and o.anchor_day = 1
+    where o.id = p_org_id and o.cycle = 'monthly' and o.anchor_day = 1 and o.anchor_time = '00:00:00'
       and o.current_period_start is null and o.current_period_end is null and o.parked_at is null
       and p.period_start is not null
       -- What follows closed periods begins where they end.

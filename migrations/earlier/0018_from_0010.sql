@@ -38,10 +38,23 @@ alter table organizations
     add constraint organizations_overage_minutes_written_check check (overage_minutes_written >= 0),
     drop constraint organizations_overage_minutes_granted_check,
     add constraint organizations_overage_minutes_granted_check check (overage_minutes_granted >= 0),
+    drop constraint organizations_cycle_check,
+    add constraint organizations_cycle_check
+        check (cycle in ('monthly', 'quarterly', 'semiannual', 'yearly', 'weekly', 'daily')),
+    add column anchor_time time not null default '00:00:00'
+        check (anchor_time < '24:00:00' and mod(extract(microsecond from anchor_time), 1000000) = 0),
+    add column ends_anchor_time time not null default '00:00:00'
+        check (ends_anchor_time < '24:00:00' and mod(extract(microsecond from ends_anchor_time), 1000000) = 0),
+    add column period_day_ends timestamptz[];
+alter table organizations
     add column has_stale_ends boolean not null generated always as (
         next_period_ends is null
-        or (time_zone, cycle, anchor_day, anchor_month)
-           is distinct from (ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month)) stored,
+        or (period_day_ends is null
+            and (next_subscription_tier_at is not null
+                 or coalesce(subscription_ends_at, 'infinity') <> 'infinity'))
+        or (time_zone, cycle, anchor_day, anchor_month, anchor_time)
+           is distinct from (ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month,
+                             ends_anchor_time)) stored,
     add column parked_code text
         check (parked_code in ('by_hand', 'gap', 'halted', 'invalid_cycle', 'inverted_period',
                                'negative_pack', 'out_of_range', 'plan_fault', 'refused_by_database',

@@ -1,5 +1,7 @@
 //! Instants and dates, as precise as the database keeps them.
 
+pub mod time_of_day;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -32,6 +32,7 @@ pub mod timeline;
 pub mod usage;
 pub mod when;
 
+pub use instant::time_of_day::TimeOfDay;
 pub use instant::{Instant, LocalDate};
 pub use period::{Boundary, Calendar, Cycle, LocalTime, Period, Zone};
 pub use quantity::Quantity;

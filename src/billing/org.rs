@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
+use super::instant::time_of_day::TimeOfDay;
 use super::instant::{Instant, LocalDate, OutOfRange};
 use super::parking::ParkedCode;
-use super::period::{InvalidCycle, Period, Zone};
+use super::period::{Boundary, Calendar, InvalidCycle, Period, Zone};
 use super::quantity::{Overflow, Quantity};
 use super::when::shown_in_utc;
 
@@ -21,14 +22,18 @@ pub struct OrgState {
     pub cycle: String,
     /// Day of the month or ISO weekday, as stored.
     pub anchor_day: i16,
-    /// Month of a yearly cycle, as stored.
+    /// Month of a quarterly, semiannual or yearly cycle, as stored.
     pub anchor_month: i16,
+    /// The local time of day at which periods end.
+    pub anchor_time: TimeOfDay,
     /// The open period; `None` when either end is missing.
     pub period: Option<StoredPeriod>,
     /// The stored following ends; empty when unknown.
     pub next_period_ends: Vec<Instant>,
     /// The zone that the stored end came from.
     pub ends_time_zone: Option<String>,
+    /// The time of day that the stored end came from.
+    pub ends_anchor_time: TimeOfDay,
     /// The tz database release that the stored end came from.
     pub ends_tzdb: Option<String>,
     /// The end of the last closed period.
@@ -53,15 +58,15 @@ pub struct StoredPeriod {
 }
 
 impl StoredPeriod {
-    /// This period under newer zone rules: its end moves with the midnight that it stands for,
+    /// This period under newer zone rules: its end moves with the local time that it stands for,
     /// if both lie in the future. What has ended never moves.
     ///
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
-    pub fn under(self, zone: &Zone, now: Instant) -> Result<Self, OutOfRange> {
+    pub fn under(self, zone: &Zone, time: TimeOfDay, now: Instant) -> Result<Self, OutOfRange> {
         let Some(date) = self.end_date else { return Ok(self) };
         let Period { start, end: stored } = self.period;
-        let end = zone.first_instant(date)?;
+        let end = zone.first_at(date, time)?;
         if end == stored || end <= now || stored <= now || end <= start {
             return Ok(self);
         }
@@ -89,25 +94,94 @@ pub struct Subscription {
     pub ends_at: Option<Instant>,
 }
 
+/// The local dates that the instants of a subscription mean, in the zone of its org: what is set
+/// takes effect at the first boundary whose nominal date is not before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionDates {
+    /// From when the tier to come may apply.
+    pub next_tier: Option<LocalDate>,
+    /// When the subscription ends.
+    pub end: Option<LocalDate>,
+}
+
+impl SubscriptionDates {
+    /// Does nothing wait for a date?
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// A change of the tier that a boundary brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierChange {
+    pub at: Instant,
+    pub before: String,
+    pub after: String,
+}
+
 impl Subscription {
-    /// What applies from `boundary` on: an ended subscription, else a tier to come. A tier to come
-    /// that is due at the same boundary goes with the subscription; a later one was sold for then.
-    pub(super) fn at_boundary(&mut self, boundary: Instant, ended_tier: &str) {
-        let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= boundary);
-        if self.ends_at.is_some() && is_due(self.ends_at) {
+    /// The dates that its instants mean in a zone.
+    pub fn dates(&self, zone: &Zone) -> SubscriptionDates {
+        let date = |at: Option<Instant>| at.map(|at| zone.date(at));
+        SubscriptionDates { next_tier: date(self.next_tier_at), end: date(self.ends_at) }
+    }
+
+    /// What applies from the boundary of a nominal date on: an ended subscription, else a tier to
+    /// come. A tier to come that is due at the same boundary goes with the subscription; a later
+    /// one was sold for then.
+    pub(super) fn at_boundary(
+        &mut self,
+        date: LocalDate,
+        dates: SubscriptionDates,
+        ended_tier: &str,
+    ) {
+        let is_next_due = self.next_tier_at.is_none() || dates.next_tier <= Some(date);
+        if self.ends_at.is_some() && dates.end <= Some(date) {
             ended_tier.clone_into(&mut self.tier);
             self.status = Some("canceled".to_owned());
             self.ends_at = None;
-            if is_due(self.next_tier_at) {
+            if is_next_due {
                 self.next_tier = None;
                 self.next_tier_at = None;
             }
-        } else if is_due(self.next_tier_at)
-            && let Some(next) = self.next_tier.take()
-        {
+        } else if is_next_due && let Some(next) = self.next_tier.take() {
             self.tier = next;
             self.next_tier_at = None;
         }
+    }
+
+    /// The changes of the tier that are to come, in their order: from the boundary that ends the
+    /// open period on.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn changes_ahead(
+        &self,
+        calendar: &Calendar,
+        end: Boundary,
+        ended_tier: &str,
+    ) -> Result<Vec<TierChange>, OutOfRange> {
+        let dates = self.dates(&calendar.zone);
+        let mut boundaries = Vec::new();
+        if self.next_tier.is_some() {
+            boundaries.push(calendar.first_from(end, dates.next_tier)?);
+        }
+        if self.ends_at.is_some() {
+            boundaries.push(calendar.first_from(end, dates.end)?);
+        }
+        boundaries.sort_by_key(|boundary| boundary.at);
+        boundaries.dedup_by_key(|boundary| boundary.at);
+        let mut subscription = self.clone();
+        let mut changes = Vec::new();
+        for boundary in boundaries {
+            let before = subscription.clone();
+            subscription.at_boundary(boundary.date, dates, ended_tier);
+            if subscription != before {
+                let (before, after) = (before.tier, subscription.tier.clone());
+                changes.push(TierChange { at: boundary.at, before, after });
+            }
+        }
+        Ok(changes)
     }
 }
 

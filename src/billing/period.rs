@@ -3,11 +3,13 @@
 //! The rule, in three steps:
 //!
 //! 1. *Nominal dates* come from the anchor alone, never from the boundary before: monthly on day
-//!    `min(anchor_day, days in the month)`, yearly the same within `anchor_month`, weekly on an
-//!    ISO weekday, daily on every date. So Jan 31 is followed by Feb 28 and then by Mar 31.
-//! 2. A *boundary* is the first instant of its nominal date in the org's zone. Where midnight
-//!    happens twice it is the earlier one; where it is missing, the first instant after the gap;
-//!    where the whole date is missing, the first instant of the next date that exists.
+//!    `min(anchor_day, days in the month)`, quarterly, semiannual and yearly the same in every
+//!    third, sixth or twelfth month, counted from `anchor_month`, weekly on an ISO weekday, daily
+//!    on every date. So Jan 31 is followed by Feb 28 and then by Mar 31.
+//! 2. A *boundary* is the first instant at or after the anchor time (midnight, unless it is set) of
+//!    its nominal date in the org's zone. Where that time happens twice it is the earlier one;
+//!    where it is missing, the first instant after the gap; where the whole date is missing, the
+//!    first instant of the next date that exists.
 //! 3. The *period* at `t` runs from the greatest boundary ≤ `t` to the least boundary > `t`.
 //!
 //! This is the only file that turns local dates into instants.
@@ -22,6 +24,7 @@ use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use schemars::JsonSchema;
 
+use super::instant::time_of_day::TimeOfDay;
 use super::instant::{self, Instant, InvalidInstant, LocalDate, OutOfRange};
 
 /// The following ends that an org stores: at least this many …
@@ -101,22 +104,48 @@ impl Zone {
         LocalDate(self.rules.to_datetime(at.timestamp()).date())
     }
 
-    /// The first instant of a local date, as rule 2 defines it.
+    /// The local time of day at an instant, to the second.
+    pub fn time_of_day(&self, at: Instant) -> TimeOfDay {
+        TimeOfDay::of(self.rules.to_datetime(at.timestamp()).time())
+    }
+
+    /// The first instant of a local date.
     ///
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn first_instant(&self, date: LocalDate) -> Result<Instant, OutOfRange> {
-        let midnight = DateTime::from_parts(date.0, Time::midnight());
-        let at = match self.rules.to_ambiguous_timestamp(midnight).offset() {
-            AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(midnight),
-            AmbiguousOffset::Fold { before, .. } => before.to_timestamp(midnight),
-            // The gap swallows midnight: its local times never happen. `after` is the offset
-            // behind the gap, so midnight read with it lies before the transition.
+        self.first_at(date, TimeOfDay::MIDNIGHT)
+    }
+
+    /// The first instant at or after a time of day on a local date, as rule 2 defines it.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn first_at(&self, date: LocalDate, time: TimeOfDay) -> Result<Instant, OutOfRange> {
+        let local = DateTime::from_parts(date.0, time.time());
+        let at = match self.rules.to_ambiguous_timestamp(local).offset() {
+            AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(local),
+            // Where a zone took on other rules in the moment of the transition, its clocks may
+            // never have shown the offset before.
+            AmbiguousOffset::Fold { before, after } => match before.to_timestamp(local) {
+                Ok(earlier) if self.rules.to_offset(earlier) != before => after.to_timestamp(local),
+                earlier => earlier,
+            },
+            // The gap swallows that time: its local times never happen. `after` is the offset
+            // behind the gap, so the time read with it lies before the transition.
             AmbiguousOffset::Gap { after, .. } => {
-                after.to_timestamp(midnight).map(|before_gap| self.next_transition(before_gap))
+                after.to_timestamp(local).map(|before_gap| self.next_transition(before_gap))
             }
         };
         at.map(Instant::from).map_err(|_| OutOfRange)
+    }
+
+    /// The first instant after a local date.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn end_of(&self, date: LocalDate) -> Result<Instant, OutOfRange> {
+        self.first_instant(LocalDate(date.0.tomorrow().map_err(|_| OutOfRange)?))
     }
 
     /// The first instants of the days from one date to another, and of the day after: one more
@@ -252,6 +281,20 @@ pub enum Cycle {
         /// Day of the month, 1 to 31.
         day: i8,
     },
+    /// One day of every third month.
+    Quarterly {
+        /// One of the months, 1 to 12.
+        month: i8,
+        /// Day of the month, 1 to 31; a short month uses its last day.
+        day: i8,
+    },
+    /// One day of every sixth month.
+    Semiannual {
+        /// One of the months, 1 to 12.
+        month: i8,
+        /// Day of the month, 1 to 31; a short month uses its last day.
+        day: i8,
+    },
     /// One day of one month.
     Yearly {
         /// Month, 1 to 12.
@@ -262,6 +305,10 @@ pub enum Cycle {
 }
 
 impl Cycle {
+    /// The names of all cycles, as the schema and the command line spell them.
+    pub const NAMES: [&str; 6] =
+        ["monthly", "quarterly", "semiannual", "yearly", "weekly", "daily"];
+
     /// A cycle from the words and numbers that the schema and the command line use.
     ///
     /// # Errors
@@ -283,10 +330,15 @@ impl Cycle {
                 Ok(Self::Weekly(day))
             }
             "monthly" => Ok(Self::Monthly { day: within(anchor_day, 31, "day")? }),
-            "yearly" => Ok(Self::Yearly {
-                month: within(anchor_month, 12, "month")?,
-                day: within(anchor_day, 31, "day")?,
-            }),
+            "quarterly" | "semiannual" | "yearly" => {
+                let month = within(anchor_month, 12, "month")?;
+                let day = within(anchor_day, 31, "day")?;
+                Ok(match name {
+                    "quarterly" => Self::Quarterly { month, day },
+                    "semiannual" => Self::Semiannual { month, day },
+                    _ => Self::Yearly { month, day },
+                })
+            }
             other => Err(InvalidCycle::Name { name: other.to_owned() }),
         }
     }
@@ -297,6 +349,8 @@ impl Cycle {
             Self::Daily => "daily",
             Self::Weekly(_) => "weekly",
             Self::Monthly { .. } => "monthly",
+            Self::Quarterly { .. } => "quarterly",
+            Self::Semiannual { .. } => "semiannual",
             Self::Yearly { .. } => "yearly",
         }
     }
@@ -313,11 +367,9 @@ impl Cycle {
                 let here = clamp(from.first_of_month(), day);
                 if here >= from { Ok(here) } else { Ok(clamp(month_after(from)?, day)) }
             }
-            Self::Yearly { month, day } => {
-                let of = |year| Date::new(year, month, 1).map(|first| clamp(first, day));
-                let here = of(from.year()).map_err(|_| OutOfRange)?;
-                if here >= from { Ok(here) } else { of(from.year() + 1).map_err(|_| OutOfRange) }
-            }
+            Self::Quarterly { month, day } => in_every(3, month, day, from),
+            Self::Semiannual { month, day } => in_every(6, month, day, from),
+            Self::Yearly { month, day } => in_every(12, month, day, from),
         }
     }
 
@@ -332,10 +384,38 @@ impl Cycle {
             Self::Daily => 4,
             Self::Weekly(_) => 16,
             Self::Monthly { .. } => 64,
+            Self::Quarterly { .. } => 186,
+            Self::Semiannual { .. } => 370,
             Self::Yearly { .. } => 734,
         };
         date.checked_sub(days.days()).map_err(|_| OutOfRange)
     }
+}
+
+/// A cycle with its anchor, in the words of people: `monthly 31`, `yearly 2-29`, `daily`; with the
+/// time of day where it is not midnight: `quarterly 2-28 at 14:32:10`. Of names that do not exist,
+/// too: what a row holds is shown.
+pub fn cycle_words(name: &str, anchor_day: i16, anchor_month: i16, time: TimeOfDay) -> String {
+    let anchored = match name {
+        "daily" => name.to_owned(),
+        "quarterly" | "semiannual" | "yearly" => format!("{name} {anchor_month}-{anchor_day}"),
+        other => format!("{other} {anchor_day}"),
+    };
+    if time == TimeOfDay::MIDNIGHT { anchored } else { format!("{anchored} at {time}") }
+}
+
+/// The first date on or after `from` on a day of every third, sixth or twelfth month.
+fn in_every(months: i8, month: i8, day: i8, from: Date) -> Result<Date, OutOfRange> {
+    // Months since the year 0, so that a step may lead into the next year.
+    let here = i32::from(from.year()) * 12 + i32::from(from.month()) - 1;
+    let ahead = (month - from.month()).rem_euclid(months);
+    let of = |count: i32| {
+        let year = i16::try_from(count.div_euclid(12)).map_err(|_| OutOfRange)?;
+        let month = i8::try_from(count.rem_euclid(12) + 1).map_err(|_| OutOfRange)?;
+        Date::new(year, month, 1).map(|first| clamp(first, day)).map_err(|_| OutOfRange)
+    };
+    let first = of(here + i32::from(ahead))?;
+    if first >= from { Ok(first) } else { of(here + i32::from(ahead + months)) }
 }
 
 fn month_after(date: Date) -> Result<Date, OutOfRange> {
@@ -352,7 +432,7 @@ fn clamp(first_of_month: Date, day: i8) -> Date {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCycle {
     /// No such cycle.
-    #[error("unknown cycle `{name}`; use monthly, yearly, weekly or daily")]
+    #[error("unknown cycle `{name}`; use monthly, quarterly, semiannual, yearly, weekly or daily")]
     Name {
         /// What was written.
         name: String,
@@ -376,21 +456,29 @@ pub struct Boundary {
     pub date: LocalDate,
 }
 
-/// Everything that decides an org's boundaries: the zone and the cycle.
+/// Everything that decides an org's boundaries: the zone, the cycle, and the time of day.
 #[derive(Clone, Debug)]
 pub struct Calendar {
     pub zone: Zone,
     pub cycle: Cycle,
+    /// The local time of day at which periods end.
+    pub time: TimeOfDay,
 }
 
 impl Calendar {
+    /// The calendar months of a zone.
+    pub fn months(zone: Zone) -> Self {
+        Self { zone, cycle: Cycle::Monthly { day: 1 }, time: TimeOfDay::MIDNIGHT }
+    }
+
     /// The period that contains `at`, with the nominal date of its end.
     ///
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn period_at(&self, at: Instant) -> Result<(Period, LocalDate), OutOfRange> {
         let near = self.zone.date(at).0;
-        // Two days of margin: a date can begin after its own midnight, or be skipped altogether.
+        // Two days of margin: a boundary can lie behind its own time of day, and a date be skipped
+        // altogether.
         let mut start = self.boundary(self.cycle.on_or_after(self.cycle.well_before(near)?)?)?;
         loop {
             let next = self.following(start)?;
@@ -420,6 +508,27 @@ impl Calendar {
         }
     }
 
+    /// The first of the boundaries from `end` on whose nominal date is not before a date; `end`
+    /// itself without one.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn first_from(
+        &self,
+        end: Boundary,
+        date: Option<LocalDate>,
+    ) -> Result<Boundary, OutOfRange> {
+        let Some(date) = date.filter(|date| *date > end.date) else { return Ok(end) };
+        // Years may lie between: the walk begins shortly before the date.
+        let near = self.boundary(self.cycle.on_or_after(self.cycle.well_before(date.0)?)?)?;
+        let is_later = near.date > end.date && near.at > end.at;
+        let mut last = if is_later { near } else { end };
+        while last.date < date {
+            last = self.following(last)?;
+        }
+        Ok(last)
+    }
+
     /// The nominal date whose boundary is nearest to a stored end of unknown date; the earlier
     /// one of two that are equally near.
     ///
@@ -445,18 +554,33 @@ impl Calendar {
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn following_ends(&self, end: Boundary) -> Result<Vec<Instant>, OutOfRange> {
+        Ok(self.following_boundaries(end)?.into_iter().map(|boundary| boundary.at).collect())
+    }
+
+    /// The same with their nominal dates.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn following_boundaries(&self, end: Boundary) -> Result<Vec<Boundary>, OutOfRange> {
         let until = end.at.plus(FOLLOWING_SPAN)?;
         let mut ends = Vec::with_capacity(FOLLOWING_ENDS);
         let mut last = end;
         while ends.len() < FOLLOWING_ENDS || last.at < until {
             last = self.following(last)?;
-            ends.push(last.at);
+            ends.push(last);
         }
         Ok(ends)
     }
 
+    /// The boundary that a nominal date stands for.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn boundary_of(&self, date: LocalDate) -> Result<Boundary, OutOfRange> {
+        Ok(Boundary { at: self.zone.first_at(date, self.time)?, date })
+    }
+
     fn boundary(&self, date: Date) -> Result<Boundary, OutOfRange> {
-        let date = LocalDate(date);
-        Ok(Boundary { at: self.zone.first_instant(date)?, date })
+        self.boundary_of(LocalDate(date))
     }
 }

@@ -116,6 +116,9 @@ pub struct Plan {
     pub open_end_date: LocalDate,
     /// The ends after it.
     pub next_ends: Vec<Instant>,
+    /// The ends of the local days on which all these end, where the subscription waits for a date.
+    #[serde(skip)]
+    pub day_ends: Vec<Instant>,
     /// Tier and subscription, when they change.
     #[serde(rename = "standing")]
     pub subscription: Option<SubscriptionChange>,
@@ -228,9 +231,9 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
     let mut books = Books::open(snapshot);
     let before = books.purchased_minutes(now)?;
     let mut closes = Vec::with_capacity(timeline.due.len());
-    for &period in &timeline.due {
+    for (&period, &date) in timeline.due.iter().zip(&timeline.due_dates) {
         let follows = if closes.is_empty() { org.last_closed_end } else { Some(period.start) };
-        closes.push(books.close(period, follows)?);
+        closes.push(books.close(period, date, follows)?);
     }
     let OpenPeriod { period: open, end } = timeline.open;
     books.settle_expiries(open, now)?;
@@ -255,6 +258,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
         open,
         open_end_date: end.date,
         next_ends: timeline.next_ends.clone(),
+        day_ends: timeline.day_ends.clone(),
         subscription,
         derived,
         moved_from: org.period.and_then(|stored| stored.moved_from),
@@ -311,8 +315,13 @@ impl<'a> Books<'a> {
     }
 
     /// Closes one period: expiries inside it first, in their order, then the period itself; the
-    /// tier changes that apply at its end come last.
-    fn close(&mut self, period: Period, follows: Option<Instant>) -> Result<Close, Reason> {
+    /// tier changes that apply at its end, which stands for `date`, come last.
+    fn close(
+        &mut self,
+        period: Period,
+        date: LocalDate,
+        follows: Option<Instant>,
+    ) -> Result<Close, Reason> {
         let timeline = &self.snapshot.timeline;
         self.settle_expiries(period, period.end)?;
         let moment = Moment::Close(period);
@@ -335,7 +344,7 @@ impl<'a> Books<'a> {
             account.next_period();
         }
         let tier = self.subscription.tier.clone();
-        self.subscription.at_boundary(period.end, &self.snapshot.ended_tier);
+        self.subscription.at_boundary(date, timeline.dates, &self.snapshot.ended_tier);
         let merged = if timeline.due.get(1) == Some(&period) { timeline.merged } else { 1 };
         let is_early = timeline.early == Some(period);
         Ok(Close { period, follows, tier, merged, is_early, features })

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::instant::time_of_day::TimeOfDay;
 use super::instant::{Instant, LocalDate};
 use super::period::LocalTime;
 use super::quantity::Quantity;
@@ -41,6 +42,11 @@ shapes! {
         "description": "A calendar date without a zone.",
         "type": "string",
         "format": "date",
+    };
+    TimeOfDay: {
+        "description": "A local time of day, to the second: 14:32:10.",
+        "type": "string",
+        "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$",
     };
     Quantity: {
         "description": "An exact decimal with at most six decimals. Parse it as a decimal: a \

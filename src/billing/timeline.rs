@@ -2,8 +2,8 @@
 
 use jiff::SignedDuration;
 
-use super::instant::Instant;
-use super::org::{OrgState, Reason, StoredPeriod};
+use super::instant::{Instant, LocalDate};
+use super::org::{OrgState, Reason, StoredPeriod, SubscriptionDates};
 use super::period::{Boundary, Calendar, Period};
 
 /// The shortest period that is closed early: whoever asks twice, or right after a close, would
@@ -39,10 +39,17 @@ pub struct Policy {
 pub struct Timeline {
     /// The periods to close in this pass, oldest first.
     pub due: Vec<Period>,
+    /// The nominal dates that their ends stand for; of an early end the local date.
+    pub due_dates: Vec<LocalDate>,
     /// The period that is open afterwards. It may be due as well, when a pass is not enough.
     pub open: OpenPeriod,
     /// The ends that follow the open period's.
     pub next_ends: Vec<Instant>,
+    /// The dates that the org's subscription waits for.
+    pub dates: SubscriptionDates,
+    /// Where it waits for one: the ends of the local days on which the open period and those that
+    /// follow it end.
+    pub day_ends: Vec<Instant>,
     /// What was counted by other boundaries, and has to be counted again.
     pub recount: Option<Recount>,
     /// How many missed periods the second of the due ones stands for; 1 unless they collapse.
@@ -73,13 +80,29 @@ impl Timeline {
     ) -> Result<Self, Reason> {
         let first = first_open(org, calendar, now)?;
         let mut walk = Walk { calendar, open: first, merged: 1 };
-        let mut due = walk.close_due(policy, now)?;
-        let early = policy.early && walk.close_early(&mut due, now);
+        let mut closing = walk.close_due(policy, now)?;
+        let early = policy.early && walk.close_early(&mut closing, now);
         let open = walk.open;
-        let next_ends = calendar.following_ends(open.end)?;
-        let early_close = due.last().copied().filter(|_| early);
-        let merged = walk.merged;
-        let mut timeline = Self { due, open, next_ends, recount: None, merged, early: early_close };
+        let following = calendar.following_boundaries(open.end)?;
+        let dates = org.subscription.dates(&calendar.zone);
+        let ends = [open.end].into_iter().chain(following.iter().copied());
+        let day_ends = if dates.is_empty() {
+            Vec::new()
+        } else {
+            ends.map(|end| calendar.zone.end_of(end.date)).collect::<Result<_, _>>()?
+        };
+        let due: Vec<Period> = closing.iter().map(|close| close.period).collect();
+        let mut timeline = Self {
+            early: due.last().copied().filter(|_| early),
+            due,
+            due_dates: closing.iter().map(|close| close.end.date).collect(),
+            open,
+            next_ends: following.iter().map(|boundary| boundary.at).collect(),
+            dates,
+            day_ends,
+            recount: None,
+            merged: walk.merged,
+        };
         let recount = |from, splits_a_counter| Some(Recount { from, splits_a_counter });
         timeline.recount = if early && timeline.due.len() == 1 {
             recount(open.period.start, true)
@@ -210,7 +233,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn close_due(&mut self, policy: &Policy, now: Instant) -> Result<Vec<Period>, Reason> {
+    fn close_due(&mut self, policy: &Policy, now: Instant) -> Result<Vec<OpenPeriod>, Reason> {
         let limit = match policy.catch_up {
             CatchUp::Replay => policy.max_periods,
             CatchUp::Collapse => usize::MAX,
@@ -218,27 +241,28 @@ impl Walk<'_> {
         };
         let mut due = Vec::new();
         while self.open.period.end <= now && due.len() < limit {
-            due.push(self.open.period);
+            due.push(self.open);
             let next = self.calendar.following(self.open.end)?;
             self.open = OpenPeriod::new(self.open.period.end, next);
         }
         match policy.catch_up {
-            CatchUp::Halt if due.len() > 1 => Err(Reason::Halted { since: due[0].end }),
+            CatchUp::Halt if due.len() > 1 => Err(Reason::Halted { since: due[0].end.at }),
             CatchUp::Collapse if due.len() > 2 => {
                 self.merged = due.len() - 1;
-                let missed = Period { start: due[1].start, end: self.open.period.start };
-                Ok(vec![due[0], missed])
+                let last = due[due.len() - 1].end;
+                Ok(vec![due[0], OpenPeriod::new(due[1].period.start, last)])
             }
             _ => Ok(due),
         }
     }
 
     /// Closes the open period at `now`; the new one ends where the closed one would have.
-    fn close_early(&mut self, due: &mut Vec<Period>, now: Instant) -> bool {
+    fn close_early(&mut self, due: &mut Vec<OpenPeriod>, now: Instant) -> bool {
         let Period { start, end } = self.open.period;
         let inside = start < now && now < end && !is_too_young(self.open.period, now);
         if inside {
-            due.push(Period { start, end: now });
+            let end = Boundary { at: now, date: self.calendar.zone.date(now) };
+            due.push(OpenPeriod::new(start, end));
             self.open.period.start = now;
         }
         inside

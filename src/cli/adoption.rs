@@ -6,6 +6,7 @@ use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::rollover::{Progress, standing_request};
 use super::session::Session;
 use super::{Exit, Failure};
+use crate::billing::Cycle;
 use crate::command::Command;
 use crate::import as adopted;
 use crate::import::answers::{Answers, ColumnName, Members};
@@ -37,9 +38,9 @@ pub(super) struct Args {
     /// Column of a table of metrics that holds the instant of use (repeatable)
     #[arg(long, value_name = "TABLE.COLUMN")]
     used_at_column: Vec<ColumnName>,
-    /// Cycle of orgs whose period is not a day, a week, a month or a year long
+    /// Cycle of orgs whose period is as long as that of no cycle
     #[arg(long, value_name = "C")]
-    #[arg(value_parser = ["monthly", "yearly", "weekly", "daily"])]
+    #[arg(value_parser = Cycle::NAMES)]
     cycle: Option<String>,
     /// Table with the orgs that users are members of; `none`: each user is an org
     #[arg(long, value_name = "TABLE|none")]

@@ -7,7 +7,8 @@ use super::output::{Cell, Format, Output, Page, Table, Tone, or_unlimited};
 use super::session::{Schema, Session, with_session};
 use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
-use crate::billing::{Instant, Quantity, When};
+use crate::billing::period::cycle_words;
+use crate::billing::{Cycle, Instant, Quantity, TimeOfDay, When};
 use crate::command::Command as Proposed;
 use crate::jobs;
 use crate::jobs::cells;
@@ -116,14 +117,17 @@ struct Add {
     zone: String,
     /// How often a period ends
     #[arg(long, value_name = "C", default_value = "monthly")]
-    #[arg(value_parser = ["monthly", "yearly", "weekly", "daily"])]
+    #[arg(value_parser = Cycle::NAMES)]
     cycle: String,
     /// Day of the month, 1 to 31 (a short month uses its last day); weekly: 1 Monday to 7 Sunday
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     anchor_day: i16,
-    /// Month of a yearly cycle, 1 to 12
+    /// Month of a quarterly, semiannual or yearly cycle, 1 to 12
     #[arg(long, value_name = "M", default_value_t = 1, allow_negative_numbers = true)]
     anchor_month: i16,
+    /// Local time of day at which periods end: 14:32 or 14:32:10
+    #[arg(long, value_name = "TIME", default_value_t)]
+    anchor_time: TimeOfDay,
     /// Tier
     #[arg(long, value_name = "TIER", default_value = "free")]
     tier: String,
@@ -242,6 +246,7 @@ async fn add_org(session: &Session, add: &Add) -> Result<Uuid, Failure> {
         cycle: add.cycle.clone(),
         anchor_day: add.anchor_day,
         anchor_month: add.anchor_month,
+        anchor_time: add.anchor_time,
         tier: add.tier.clone(),
         period_start,
         contacts: add.contacts.clone(),
@@ -352,13 +357,8 @@ pub(crate) fn unreadable(row: &str, columns: &[String]) -> Cell {
     Cell::text(what).tone(Tone::Warning)
 }
 
-/// The cycle with its anchor: `monthly 31`, `yearly 2-29`, `weekly 1`, `daily`.
 fn cycle(org: &OrgView) -> String {
-    match org.cycle.as_str() {
-        "daily" => "daily".to_owned(),
-        "yearly" => format!("yearly {}-{}", org.anchor_month, org.anchor_day),
-        other => format!("{other} {}", org.anchor_day),
-    }
+    cycle_words(&org.cycle, org.anchor_day, org.anchor_month, org.anchor_time)
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::output::{Cell, Output, Page, Table};
 use super::{Exit, Failure, Global};
 use crate::billing::instant::OutOfRange;
-use crate::billing::{Boundary, Calendar, Cycle, Instant, Period, Zone};
+use crate::billing::{Boundary, Calendar, Cycle, Instant, Period, TimeOfDay, Zone};
 use crate::tz::TzData;
 
 mod batch;
@@ -13,10 +13,11 @@ mod batch;
 const NOTES: &str = r#"Examples:
   periodd periods --zone Europe/Berlin --cycle monthly --anchor-day 31 --count 12
   periodd periods --zone America/Vancouver --cycle yearly --format json
+  periodd periods --zone UTC --cycle quarterly --anchor-month 2 --anchor-time 14:32:10
   periodd periods --batch < questions.jsonl
 
 With --batch every line of standard input is one JSON object with the keys zone, cycle and at, and
-optionally anchor_day, anchor_month and count, such as
+optionally anchor_day, anchor_month, anchor_time and count, such as
   {"zone":"Asia/Tokyo","cycle":"weekly","anchor_day":7,"at":"2026-05-01T00:00:00Z"}
 Other keys are ignored, so that a line can carry a label. Each line gets one line of output: the
 list that --format json prints. An invalid line ends the run with exit code 2 and an error with its
@@ -32,16 +33,20 @@ pub struct Args {
 
     /// How often a period ends
     #[arg(long, value_name = "CYCLE", required_unless_present = "batch")]
-    #[arg(value_parser = ["monthly", "yearly", "weekly", "daily"])]
+    #[arg(value_parser = Cycle::NAMES)]
     cycle: Option<String>,
 
     /// Day of the month, 1 to 31 (a short month uses its last day); weekly: 1 Monday to 7 Sunday
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     anchor_day: i64,
 
-    /// Month of a yearly cycle, 1 to 12
+    /// Month of a quarterly, semiannual or yearly cycle, 1 to 12
     #[arg(long, value_name = "M", default_value_t = 1, allow_negative_numbers = true)]
     anchor_month: i64,
+
+    /// Local time of day at which a period ends: 14:32 or 14:32:10
+    #[arg(long, value_name = "TIME", default_value_t)]
+    anchor_time: TimeOfDay,
 
     /// How many periods to print
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
@@ -49,7 +54,9 @@ pub struct Args {
 
     /// Read queries from standard input, one JSON object per line
     #[arg(long)]
-    #[arg(conflicts_with_all = ["zone", "cycle", "anchor_day", "anchor_month", "count"])]
+    #[arg(conflicts_with_all = [
+        "zone", "cycle", "anchor_day", "anchor_month", "anchor_time", "count",
+    ])]
     batch: bool,
 }
 
@@ -60,9 +67,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         (Some(zone), Some(cycle)) if !args.batch => {
             let zone = tz.zone(zone).map_err(Failure::usage)?;
             let cycle = Cycle::new(cycle, args.anchor_day, args.anchor_month);
+            let cycle = cycle.map_err(Failure::usage)?;
             let schedule = Schedule {
                 at: global.at_or_now(&zone).map_err(Failure::usage)?,
-                calendar: Calendar { zone, cycle: cycle.map_err(Failure::usage)? },
+                calendar: Calendar { zone, cycle, time: args.anchor_time },
                 count: args.count,
             };
             global.screen().show(&schedule.list().map_err(Failure::usage)?)?;

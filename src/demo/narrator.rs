@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::months::{Audience, Boundary, Drift, Event, OrgClose, Purchase, Scene, What};
 use crate::billing::late::Kind;
-use crate::billing::{Instant, Quantity, Zone};
+use crate::billing::{Instant, Quantity, TimeOfDay, Zone};
 use crate::cli::Failure;
 use crate::cli::output::{Cell, Format, Page, Screen, Tone, counted};
 use crate::jobs::sync::Late;
@@ -319,19 +319,27 @@ impl Sums {
 /// What the clocks of a zone have to do with a boundary, where there is something to say.
 fn clocks(zone: &Zone, boundary: &Boundary) -> Option<String> {
     let at = boundary.at;
-    if zone.first_instant(zone.date(at)).ok()? != at {
-        return Some("midnight in its old zone".to_owned());
+    let first = boundary.orgs.first()?;
+    if first.anchor_time == TimeOfDay::MIDNIGHT
+        && let Some(what) = of_midnight(zone, at)
+    {
+        return Some(what.to_owned());
     }
-    if zone.local_as(at, "%H:%M") != "00:00" {
-        return Some("no midnight that day".to_owned());
-    }
-    let hour_later = at.plus(jiff::SignedDuration::from_hours(1)).ok()?;
-    if zone.local_as(hour_later, "%H:%M") == "00:00" {
-        return Some("first of two midnights".to_owned());
-    }
-    let start = boundary.orgs.first()?.start;
+    let start = first.start;
     let (before, after) = (offset(zone, start), offset(zone, at));
     (before != after).then(|| format!("was {before}"))
+}
+
+/// What is odd about the midnight that a boundary stands for.
+fn of_midnight(zone: &Zone, at: Instant) -> Option<&'static str> {
+    let hour_later = at.plus(jiff::SignedDuration::from_hours(1)).ok()?;
+    if zone.first_instant(zone.date(at)).ok()? != at {
+        Some("midnight in its old zone")
+    } else if zone.local_as(at, "%H:%M") != "00:00" {
+        Some("no midnight that day")
+    } else {
+        (zone.local_as(hour_later, "%H:%M") == "00:00").then_some("first of two midnights")
+    }
 }
 
 /// `Feb  1 00:00 +10:30`.

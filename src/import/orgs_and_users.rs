@@ -3,8 +3,11 @@
 
 use super::answers::Members;
 use super::draft::month_of_counter;
-use super::source::{ORGS, Source, USERS, anchor_day, anchor_month, anchor_weekday, cycle};
+use super::source::{
+    ORGS, Source, USERS, anchor_day, anchor_month, anchor_time, anchor_weekday, cycle,
+};
 use super::{Draft, MEMBER_ORG, ORG, USER};
+use crate::billing::Cycle;
 use crate::billing::parking::ParkedCode;
 use crate::store::db::migrations::FIRST_TIERS;
 use crate::store::db::tables::{literal, quoted};
@@ -137,7 +140,8 @@ pub(super) fn orgs(draft: &mut Draft<'_>, source: Source<'_>) {
                      as {place}
                  from named n)
              insert into organizations
-                 (id, slug, name, time_zone, cycle, anchor_day, anchor_month, subscription_tier,
+                 (id, slug, name, time_zone, cycle, anchor_day, anchor_month, anchor_time,
+                  subscription_tier,
                   subscription_status, current_period_start, current_period_end, created_at,
                   locale, parked_at, parked_reason, parked_code{extra})
              select {id},
@@ -150,6 +154,7 @@ pub(super) fn orgs(draft: &mut Draft<'_>, source: Source<'_>) {
                              case c.cycle when 'weekly' then {weekday} when 'daily' then 1
                                           else {day_of_period} end, 1),
                     coalesce({month}::smallint, {month_of_period}, 1),
+                    {time_of_period},
                     coalesce(lower({tier}), 'free'), {status},
                     case when {is_open} then {start} end, case when {is_open} then {end} end,
                     coalesce({created}, now()),
@@ -159,6 +164,7 @@ pub(super) fn orgs(draft: &mut Draft<'_>, source: Source<'_>) {
             parked = parked(&is_deleted),
             day = source.quantity(&["anchor_day"]),
             month = source.quantity(&["anchor_month"]),
+            time_of_period = anchor_time(&start, &end, &zone_or_utc, source.naive_zone()),
             day_of_period = anchor_day(&start, &end, &zone_or_utc, source.naive_zone()),
             weekday = anchor_weekday(&end, &zone_or_utc, source.naive_zone()),
             month_of_period = anchor_month(&end, &zone_or_utc, source.naive_zone()),
@@ -227,6 +233,7 @@ fn ask_about_orgs(draft: &mut Draft<'_>, source: Source<'_>) {
         "periods with an inclusive end (23:59:59): the end is moved to 00:00",
         format!("select count(*) from {now} where {}", source.is_inclusive(&START, &END)),
     );
+    ask_about_times(draft, source, &format!("coalesce({zone}, 'UTC')"), (&start, &end));
     draft.question(
         "orgs without a time zone: they get UTC",
         format!("select count(*) from {now} where {zone} is null"),
@@ -248,6 +255,20 @@ fn ask_about_orgs(draft: &mut Draft<'_>, source: Source<'_>) {
     );
 }
 
+/// What the report says of periods that end at a time of day.
+fn ask_about_times(
+    draft: &mut Draft<'_>,
+    source: Source<'_>,
+    zone: &str,
+    (start, end): (&str, &str),
+) {
+    let time = anchor_time(start, end, zone, source.naive_zone());
+    draft.question(
+        "periods that start and end at the same time of day: it becomes the org's anchor_time",
+        format!("select count(*) from {} where {time} <> '00:00'", source.now()),
+    );
+}
+
 /// What the report says of how often periods end: what nobody knows blocks.
 pub(super) fn ask_about_cycles(
     draft: &mut Draft<'_>,
@@ -263,15 +284,16 @@ pub(super) fn ask_about_cycles(
         None => {
             draft.blocking(
                 format!(
-                    "periods of {name} that are not a day, a week, a month or a year long: state \
-                     the cycle of these orgs with --cycle"
+                    "periods of {name} that are as long as those of no cycle (day, week, month, \
+                     quarter, half year, year): state the cycle of these orgs with --cycle"
                 ),
                 count(&format!("{words} is null and {end} is not null and {known} is null")),
             );
             draft.blocking(
                 format!(
-                    "cycles of {name} other than daily, weekly, monthly and yearly: correct them, \
-                     or state one for these orgs with --cycle"
+                    "cycles of {name} other than {}: correct them, or state one for these orgs \
+                     with --cycle",
+                    Cycle::NAMES.join(", ")
                 ),
                 count(&format!("{words} is not null and {known} is null")),
             );

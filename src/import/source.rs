@@ -290,6 +290,20 @@ pub(super) fn anchor_weekday(end: &str, zone: &str, naive_zone: &str) -> String 
     format!("extract(isodow from {})::smallint", local_day(end, zone, naive_zone))
 }
 
+/// The local time of day at which periods end: that of both ends of the period, where they agree
+/// and neither the org's days nor the application's begin then; else midnight.
+pub(super) fn anchor_time(start: &str, end: &str, zone: &str, naive_zone: &str) -> String {
+    let time = |at: &str, zone: &str| format!("(({at}) at time zone {zone})::time");
+    format!(
+        "case when {} = {} and {} <> '00:00'
+              then date_trunc('second', {}::interval)::time else time '00:00' end",
+        time(start, zone),
+        time(end, zone),
+        time(end, &literal(naive_zone)),
+        time(end, zone)
+    )
+}
+
 /// How often periods end, in the words that applications use; null for other words.
 fn cycle_of_words(words: &str) -> String {
     format!(
@@ -297,6 +311,11 @@ fn cycle_of_words(words: &str) -> String {
              when 'daily' then 'daily' when 'day' then 'daily'
              when 'weekly' then 'weekly' when 'week' then 'weekly'
              when 'monthly' then 'monthly' when 'month' then 'monthly'
+             when 'quarterly' then 'quarterly' when 'quarter' then 'quarterly'
+             when 'semiannual' then 'semiannual' when 'semiannually' then 'semiannual'
+             when 'semi-annual' then 'semiannual' when 'semi_annual' then 'semiannual'
+             when 'half_yearly' then 'semiannual' when 'half-yearly' then 'semiannual'
+             when 'biannual' then 'semiannual'
              when 'yearly' then 'yearly' when 'year' then 'yearly'
              when 'annual' then 'yearly' when 'annually' then 'yearly' end"
     )
@@ -312,6 +331,10 @@ fn cycle_of_length(start: &str, end: &str) -> String {
               then 'weekly'
               when ({end}) - ({start}) between interval '670 hours' and interval '746 hours'
               then 'monthly'
+              when ({end}) - ({start}) between interval '2158 hours' and interval '2210 hours'
+              then 'quarterly'
+              when ({end}) - ({start}) between interval '4342 hours' and interval '4418 hours'
+              then 'semiannual'
               when ({end}) - ({start}) between interval '364 days' and interval '367 days'
               then 'yearly' end"
     )

@@ -2,7 +2,9 @@
 
 use super::draft::{month_of, month_of_counter};
 use super::orgs_and_users::{self, CYCLE};
-use super::source::{ORGS, Reads, Source, USERS, anchor_day, anchor_month, anchor_weekday, cycle};
+use super::source::{
+    ORGS, Reads, Source, USERS, anchor_day, anchor_month, anchor_time, anchor_weekday, cycle,
+};
 use super::{Draft, ORG, USER};
 use crate::store::db::tables::{literal, quoted};
 
@@ -575,9 +577,9 @@ pub(super) fn subscriptions(draft: &mut Draft<'_>, source: Source<'_>, brings_ti
                  cycle = s.cycle,
                  anchor_day = case s.cycle when 'weekly' then s.weekday when 'daily' then 1
                                            else s.day end,
-                 anchor_month = s.month
+                 anchor_month = s.month, anchor_time = s.time
              from (select k.*, now() as now, {cycle} as cycle, {day} as day, {weekday} as weekday,
-                          {month} as month
+                          {month} as month, {time} as time
                    from (select distinct on (1) {org} as org_id, {start} as start, {end} as ends,
                                 {words} as words
                          from {now} where {end} is not null
@@ -590,6 +592,7 @@ pub(super) fn subscriptions(draft: &mut Draft<'_>, source: Source<'_>, brings_ti
             day = anchor_day("k.start", "k.ends", "p.time_zone", naive),
             weekday = anchor_weekday("k.ends", "p.time_zone", naive),
             month = anchor_month("k.ends", "p.time_zone", naive),
+            time = anchor_time("k.start", "k.ends", "p.time_zone", naive),
         ),
     );
     draft.question("subscriptions", format!("select count(*) from {now}"));

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::billing::address::{self, InvalidAddress, trimmed};
 use crate::billing::period::InvalidCycle;
 use crate::billing::when::shown_in_utc;
-use crate::billing::{Boundary, Calendar, Cycle, Instant, Period};
+use crate::billing::{Boundary, Calendar, Cycle, Instant, Period, TimeOfDay};
 use crate::store::orgs::{NewOrg, settings};
 use crate::store::{Database, StoreError, orgs};
 use crate::tz::{TzData, UnknownZone};
@@ -21,8 +21,10 @@ pub struct Request {
     pub cycle: String,
     /// Day of the month or ISO weekday.
     pub anchor_day: i16,
-    /// Month of a yearly cycle.
+    /// Month of a quarterly, semiannual or yearly cycle.
     pub anchor_month: i16,
+    /// Local time of day at which periods end.
+    pub anchor_time: TimeOfDay,
     pub tier: String,
     /// Where the first period starts; the start of the one that contains now, if not given.
     pub period_start: Option<Instant>,
@@ -124,7 +126,7 @@ fn first_period(tz: &TzData, request: &Request, now: Instant) -> Result<NewOrg, 
     }
     let (day, month) = (i64::from(request.anchor_day), i64::from(request.anchor_month));
     let cycle = Cycle::new(&request.cycle, day, month)?;
-    let calendar = Calendar { zone: tz.zone(&request.zone)?, cycle };
+    let calendar = Calendar { zone: tz.zone(&request.zone)?, cycle, time: request.anchor_time };
     let start = request.period_start.unwrap_or(now);
     if start > now {
         return Err(Error::FutureStart(start));
@@ -140,6 +142,7 @@ fn first_period(tz: &TzData, request: &Request, now: Instant) -> Result<NewOrg, 
         cycle: request.cycle.clone(),
         anchor_day: request.anchor_day,
         anchor_month: request.anchor_month,
+        anchor_time: request.anchor_time,
         tier: request.tier.clone(),
         period: Period { start, end: end.at },
         end_date,

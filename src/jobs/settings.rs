@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::orgs::{Error, InvalidThresholds, sound_contacts};
 use crate::billing::address::trimmed;
-use crate::billing::{Boundary, Calendar, Cycle, Instant, Period};
+use crate::billing::{Boundary, Calendar, Cycle, Instant, Period, TimeOfDay};
 use crate::mail;
 use crate::store::orgs::settings::{self, Contact, Settings};
-use crate::store::usage::limits::{self, Limit};
+use crate::store::usage::limits::{self, Granted, Limit};
 use crate::store::{Attempts, Connection, Database, StoreError};
 use crate::tz::TzData;
 
@@ -22,8 +22,10 @@ pub struct Change {
     pub cycle: Option<String>,
     /// Day of the month or ISO weekday.
     pub anchor_day: Option<i16>,
-    /// Month of a yearly cycle.
+    /// Month of a quarterly, semiannual or yearly cycle.
     pub anchor_month: Option<i16>,
+    /// Local time of day at which periods end.
+    pub anchor_time: Option<TimeOfDay>,
     /// The tier that grants from now on.
     pub tier: Option<String>,
     /// The tier to come; `Some(None)`: none.
@@ -71,6 +73,8 @@ pub struct Outlook {
     pub next_tier_from: Option<Instant>,
     /// The boundary at which the subscription ends.
     pub subscription_ends: Option<Instant>,
+    /// The changes of the tier that are to come, in their order.
+    pub tiers_ahead: Vec<TierAhead>,
     /// Alert thresholds of its own, in percent; null: the configuration's.
     pub thresholds: Option<Vec<i16>>,
     /// Who gets the emails; nobody: its users do.
@@ -82,6 +86,73 @@ pub struct Outlook {
 /// The codes of all tiers.
 pub async fn tiers(database: &Database) -> Result<Vec<String>, StoreError> {
     settings::tiers(&mut *database.connection().await?).await
+}
+
+/// A change of the tier that a boundary brings.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct TierAhead {
+    /// The boundary at which it takes effect.
+    pub takes_effect: Instant,
+    /// The tier until then.
+    pub until_then: String,
+    /// The tier from then on.
+    pub then: String,
+    /// What that tier includes for the org.
+    pub includes: Vec<Granted>,
+}
+
+impl TierAhead {
+    /// The change in words, with its instant as the reader writes it.
+    pub fn sentence(&self, takes_effect: &str) -> String {
+        let grant = |grant: &Granted| match grant.included {
+            Some(included) => format!("{included} {}", grant.feature),
+            None => format!("unlimited {}", grant.feature),
+        };
+        let includes: Vec<String> = self.includes.iter().map(grant).collect();
+        let includes = if includes.is_empty() { "nothing".to_owned() } else { includes.join(", ") };
+        let Self { until_then, then, .. } = self;
+        format!(
+            "takes effect {takes_effect}: until then {until_then}, then {then}, which includes \
+             {includes}"
+        )
+    }
+}
+
+/// The changes of an org's tier that are to come, in their order; none where its calendar cannot
+/// be read, of which rollovers say more.
+///
+/// # Errors
+/// [`StoreError`] where a value cannot be read, or the org is gone.
+pub async fn tiers_ahead(
+    connection: &mut Connection,
+    tz: &TzData,
+    org: Uuid,
+) -> Result<Vec<TierAhead>, StoreError> {
+    let settings = settings::read(connection, org).await?;
+    ahead_of(connection, &settings, tz, org).await
+}
+
+async fn ahead_of(
+    connection: &mut Connection,
+    settings: &Settings,
+    tz: &TzData,
+    org: Uuid,
+) -> Result<Vec<TierAhead>, StoreError> {
+    let subscription = settings.subscription();
+    if subscription.next_tier.is_none() && subscription.ends_at.is_none() {
+        return Ok(Vec::new());
+    }
+    let Some((calendar, end)) = calendar_of(settings, tz) else { return Ok(Vec::new()) };
+    let ended_tier = limits::ended_tier(connection).await?;
+    let ended_tier = ended_tier.unwrap_or_else(|| settings.tier.clone());
+    let changes = subscription.changes_ahead(&calendar, end, &ended_tier).unwrap_or_default();
+    let mut ahead = Vec::with_capacity(changes.len());
+    for change in changes {
+        let includes = limits::granted(connection, org, &change.after).await?;
+        let (until_then, then) = (change.before, change.after);
+        ahead.push(TierAhead { takes_effect: change.at, until_then, then, includes });
+    }
+    Ok(ahead)
 }
 
 /// What comes of an org's settings as they are.
@@ -102,10 +173,11 @@ pub async fn outlook(
         Some(at) => boundary_for(&settings, tz, Some(at))?,
         None => None,
     };
+    let tiers_ahead = ahead_of(connection, &settings, tz, org).await?;
     let contacts = settings::contacts(connection, org).await?;
     let users = settings::count_users(connection, org).await?;
     let thresholds = settings.thresholds;
-    Ok(Outlook { next_tier_from, subscription_ends, thresholds, contacts, users })
+    Ok(Outlook { next_tier_from, subscription_ends, tiers_ahead, thresholds, contacts, users })
 }
 
 /// A setting with its value before and after.
@@ -193,30 +265,26 @@ async fn once(
     Ok(Changed { changes, calendar_holds_for, over, revived, users_hear, outlook })
 }
 
-/// The first boundary at `at` or later, from the open period's end on: the one at which a rollover
-/// applies what is set for that time. `None` without an open period, and for a calendar that cannot
-/// be read: rollovers say more about that.
+/// The first boundary on the local date of `at` or later, from the open period's end on: the one
+/// at which a rollover applies what is set for that time. `None` without an open period, and for a
+/// calendar that cannot be read: rollovers say more about that.
 fn boundary_for(
     settings: &Settings,
     tz: &TzData,
     at: Option<Instant>,
 ) -> Result<Option<Instant>, Error> {
-    let Some(end) = settings.period_end else { return Ok(None) };
-    let at = at.unwrap_or(end);
-    if at <= end {
-        return Ok(Some(end));
-    }
-    let (Ok(zone), Ok(cycle)) = (tz.zone(&settings.time_zone), cycle_of(settings)) else {
-        return Ok(None);
-    };
-    let calendar = Calendar { zone, cycle };
-    let date = settings.period_end_date.map_or_else(|| calendar.nearest(end), Ok)?;
-    let next = calendar.following(Boundary { at: end, date })?.at;
-    if at <= next {
-        return Ok(Some(next));
-    }
-    let (period, _) = calendar.period_at(at)?;
-    Ok(Some(if at == period.start { period.start } else { period.end }))
+    let Some((calendar, end)) = calendar_of(settings, tz) else { return Ok(None) };
+    let date = at.map(|at| calendar.zone.date(at));
+    Ok(Some(calendar.first_from(end, date)?.at))
+}
+
+/// The calendar of an org, and the end of its open period as a boundary.
+fn calendar_of(settings: &Settings, tz: &TzData) -> Option<(Calendar, Boundary)> {
+    let at = settings.period_end?;
+    let (zone, cycle) = (tz.zone(&settings.time_zone).ok()?, cycle_of(settings).ok()?);
+    let calendar = Calendar { zone, cycle, time: settings.anchor_time };
+    let date = settings.period_end_date.map_or_else(|| calendar.nearest(at), Ok).ok()?;
+    Some((calendar, Boundary { at, date }))
 }
 
 /// The settings as they should be.
@@ -241,6 +309,7 @@ fn decide(
     }
     after.anchor_day = change.anchor_day.unwrap_or(after.anchor_day);
     after.anchor_month = change.anchor_month.unwrap_or(after.anchor_month);
+    after.anchor_time = change.anchor_time.unwrap_or(after.anchor_time);
     if changes_the_calendar(before, &after) {
         cycle_of(&after)?;
     }
@@ -306,8 +375,9 @@ fn cycle_of(settings: &Settings) -> Result<Cycle, Error> {
 }
 
 fn changes_the_calendar(before: &Settings, after: &Settings) -> bool {
-    let calendar =
-        |s: &Settings| (s.time_zone.clone(), s.cycle.clone(), s.anchor_day, s.anchor_month);
+    let calendar = |s: &Settings| {
+        (s.time_zone.clone(), s.cycle.clone(), s.anchor_day, s.anchor_month, s.anchor_time)
+    };
     calendar(before) != calendar(after)
 }
 
@@ -318,7 +388,8 @@ fn holds_for(before: &Settings, after: &Settings, tz: &TzData) -> Result<Option<
         return Ok(None);
     }
     let Some(start) = before.period_end else { return Ok(None) };
-    let calendar = Calendar { zone: tz.zone(&after.time_zone)?, cycle: cycle_of(after)? };
+    let (zone, cycle) = (tz.zone(&after.time_zone)?, cycle_of(after)?);
+    let calendar = Calendar { zone, cycle, time: after.anchor_time };
     let date = match before.period_end_date {
         Some(date) => date,
         // An end that others wrote stands for the date that is nearest in the calendar it is read
@@ -343,6 +414,7 @@ fn altered(before: &Settings, after: &Settings) -> Vec<Altered> {
             ("cycle", "cycle", some(&s.cycle)),
             ("anchor day", "anchor-day", some(&s.anchor_day.to_string())),
             ("anchor month", "anchor-month", some(&s.anchor_month.to_string())),
+            ("anchor time", "anchor-time", some(&s.anchor_time.to_string())),
             ("tier", "tier", some(&s.tier)),
             ("next tier", "next-tier", s.next_tier.clone()),
             ("next tier at", "next-tier-at", instant(s.next_tier_at)),

@@ -1,7 +1,7 @@
 //! The months of every accepted zone, kept in the database for `get_current_usage_period`.
 
 use crate::billing::instant::OutOfRange;
-use crate::billing::{Calendar, Cycle, Instant};
+use crate::billing::{Calendar, Instant};
 use crate::store::db::lock_wait::LockWait;
 use crate::store::db::migrate::{self, Migration};
 use crate::store::orgs::zones::{self, ZoneMonths};
@@ -47,7 +47,7 @@ pub fn months(tz: &TzData, now: Instant) -> Vec<ZoneMonths> {
 
 fn months_of(tz: &TzData, name: &str, now: Instant) -> Result<ZoneMonths, OutOfRange> {
     let zone = tz.zone(name).map_err(|_| OutOfRange)?;
-    let calendar = Calendar { zone, cycle: Cycle::Monthly { day: 1 } };
+    let calendar = Calendar::months(zone);
     let (period, date) = calendar.period_at(now)?;
     let mut starts = vec![period.start];
     let mut boundary = crate::billing::Boundary { at: period.end, date };

@@ -87,6 +87,10 @@ fn a_bad_argument_gets_one_sentence_and_exit_code_2() {
             "periodd: anchor month 13 does not exist; use 1 to 12\n",
         ),
         (
+            &[&berlin[..], &["quarterly", "--anchor-month", "0"]].concat(),
+            "periodd: anchor month 0 does not exist; use 1 to 12\n",
+        ),
+        (
             &[&berlin[..], &["daily", "--count", "0"]].concat(),
             "periodd: a count of 0 is too small; use 1 or more\n",
         ),
@@ -111,6 +115,10 @@ fn a_misspelt_command_line_gets_a_suggestion_and_exit_code_2() {
         (&["periods", "--zon", "UTC", "--cycle", "daily"], "'--zone'"),
         (&["periods", "--zone", "UTC", "--cycle", "dayly"], "'daily'"),
         (&["periods", "--zone", "UTC", "--cycle", "daily", "--at", "noon"], "RFC 3339"),
+        (
+            &["periods", "--zone", "UTC", "--cycle", "daily", "--anchor-time", "24:00"],
+            "invalid time of day `24:00`; write it as 14:32 or 14:32:10",
+        ),
         (&["periods", "--zone", "UTC"], "--cycle <CYCLE>"),
         (&["periods", "--batch", "--count", "2"], "cannot be used with"),
         (&[], "Usage: periodd"),

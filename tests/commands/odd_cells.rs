@@ -62,6 +62,7 @@ fn odd(kind: &str) -> Vec<&'static str> {
         }
         "date" => vec!["'infinity'", "'-infinity'", "'5874897-12-31'"],
         "timestamp with time zone[]" => vec!["'{NULL}'", "'{}'", "'{infinity}'"],
+        "time without time zone" => vec!["'24:00'", "'14:32:10.5'"],
         "smallint[]" => vec!["'{NULL}'", "'{}'"],
         "text" => vec!["''", "repeat('x', 100000)", "E'\\x1b[2J'", "U&'\\202Eabc'"],
         "smallint" => vec!["-32768", "32767", "0"],

@@ -34,6 +34,36 @@ async fn a_change_of_zone_holds_from_the_end_of_the_open_period() {
 }
 
 #[tokio::test]
+async fn a_quarter_that_ends_at_a_time_of_day_is_added_shown_and_set_back() {
+    let test = TestDatabase::new().await;
+    let add = "orgs add acme --name Acme --zone Europe/Berlin --cycle quarterly --anchor-month 2 \
+               --anchor-day 28 --anchor-time 14:32:10 --at 2026-03-10T00:00:00Z";
+    let shown = run(&test, add).exits(0).stdout;
+    assert!(shown.contains("cycle   quarterly 2-28 at 14:32:10 in Europe/Berlin"), "{shown}");
+    assert!(
+        shown.contains("period  2026-02-28 14:32:10 CET to 2026-05-28 14:32:10 CEST"),
+        "{shown}"
+    );
+    let listed = run(&test, "orgs list").exits(0).stdout;
+    assert!(listed.contains("quarterly 2-28 at 14:32:10"), "{listed}");
+    let explained = run(&test, "explain acme --at 2026-03-10T00:00:00Z --format json").exits(0);
+    assert_eq!(explained.json()["org"]["anchor_time"], "14:32:10");
+
+    let set = "orgs set acme --cycle semiannual --anchor-time 09:00";
+    let answer = run(&test, set).exits(0).stdout;
+    assert!(answer.contains("ends at 2026-08-28 09:00 CEST"), "{answer}");
+    let back = "orgs set acme --cycle quarterly --anchor-time 14:32:10";
+    assert!(answer.contains(back), "{answer}");
+    let set = run(&test, &format!("{set} --format json")).exits(0).json();
+    assert_eq!((&set["anchor_time"], &set["cycle"]), (&json!("09:00:00"), &json!("semiannual")));
+    run(&test, back).exits(0);
+    // The end in the second before a quarter of an hour is no inclusive one, where it is set so.
+    run(&test, "orgs add late --name Late --zone UTC --anchor-time 23:59:59").exits(0);
+    let findings = run(&test, "doctor --format json").json().to_string();
+    assert!(!findings.contains("inclusive_end"), "{findings}");
+}
+
+#[tokio::test]
 async fn what_is_set_is_set_together_or_not_at_all() {
     let test = acme().await;
     let set = "orgs set acme --cycle weekly --anchor-day 3 --tier pro --next-tier business \

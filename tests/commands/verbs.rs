@@ -84,6 +84,8 @@ async fn thresholds_and_locale_are_set_and_shown() {
 async fn a_date_takes_effect_at_that_dates_boundary_and_the_answer_says_so() {
     let test = TestDatabase::new().await;
     let now = "--at 2026-11-15T12:00:00Z";
+    test.sql("insert into tier_limits values ('free', 'scrapes', 60), ('free', 'sms_sent', null)")
+        .await;
     run(&test, &format!("orgs add cedar --name Cedar --zone Asia/Beirut --tier pro {now}"))
         .exits(0);
     // Midnight in London is two o'clock in Beirut: the same date, and the same boundary.
@@ -92,9 +94,17 @@ async fn a_date_takes_effect_at_that_dates_boundary_and_the_answer_says_so() {
         let line = "subscription ends 2026-12-01 00:00 EET (in 15 d); then tier free";
         assert!(answer.contains(line), "{answer}");
     }
+    let ahead = "takes effect 2026-12-01 00:00 EET (in 15 d): until then pro, then free, which \
+                 includes 60 scrapes, unlimited sms_sent";
+    let explained = run(&test, &format!("explain cedar {now} --format json")).exits(0).json();
+    assert_eq!(explained["tiers_ahead"][0]["includes"][0]["included"], 60);
     let answer =
         run(&test, &format!("orgs set cedar --next-tier starter --next-tier-at 2026-12-02 {now}"));
     let answer = answer.exits(0).stdout;
+    assert!(answer.contains(ahead), "{answer}");
+    let later = "takes effect 2027-01-01 00:00 EET (in 46 d): until then free, then starter, which \
+                 includes nothing";
+    assert!(answer.contains(later), "{answer}");
     assert!(answer.contains("tier starter from 2027-01-01 00:00 EET"), "{answer}");
     run(&test, "orgs set cedar --no-next-tier").exits(0);
     let plan = run(&test, "rollover --at 2026-12-01T08:00:00Z --dry-run").exits(3).stdout;

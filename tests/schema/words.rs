@@ -53,7 +53,11 @@ async fn values_have_the_type_of_their_kind() {
          from pg_class c join pg_attribute a on a.attrelid = c.oid
          where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
            and a.attnum > 0 and not a.attisdropped
-           and (a.atttypid in ('timestamp'::regtype, 'time'::regtype, 'timetz'::regtype)
+           and (a.atttypid in ('timestamp'::regtype, 'timetz'::regtype)
+                -- When periods end by the org's own clocks.
+                or a.atttypid = 'time'::regtype
+                   and (c.relname, a.attname) not in (('organizations', 'anchor_time'),
+                                                      ('organizations', 'ends_anchor_time'))
                 -- The one nominal date: what an end stands for in the org's own calendar.
                 or a.atttypid = 'date'::regtype
                    and (c.relname, a.attname) <> ('organizations', 'current_period_end_date')

@@ -73,6 +73,9 @@ impl Answer<'_> {
             tier = format!("{tier}, ends {}", self.local(at));
         }
         page = page.fact("tier", tier);
+        for change in &self.found.tiers_ahead {
+            page = page.fact("ahead", change.sentence(&self.local(change.takes_effect)));
+        }
         page = match period {
             Some(period) => {
                 let (start, end) = (self.local(period.start), self.local(period.end));

@@ -6,7 +6,7 @@ use super::super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::super::session::Session;
 use super::super::times::Local;
 use super::super::{Exit, Failure};
-use crate::billing::When;
+use crate::billing::{Cycle, TimeOfDay, When};
 use crate::command::Command;
 use crate::jobs::orgs::InvalidThresholds;
 use crate::jobs::settings::{self, Change, Changed, Outlook};
@@ -17,7 +17,8 @@ const NOTES: &str = "\
 A change of zone, cycle or anchor takes effect at the end of the open period, which does not move;
 the answer shows when that is. A change of --tier takes effect at once: the open period is closed
 with the limits of the new tier. With --dry-run the answer shows what that does to the open period.
-T means its local date: the first boundary on that date or later.
+T means its local date, also in the columns that applications write: the first boundary on that
+date or later.
 
 Examples:
   periodd orgs set acme --zone America/New_York
@@ -41,14 +42,17 @@ pub(super) struct Set {
     zone: Option<String>,
     /// How often a period ends
     #[arg(long, value_name = "C")]
-    #[arg(value_parser = ["monthly", "yearly", "weekly", "daily"])]
+    #[arg(value_parser = Cycle::NAMES)]
     cycle: Option<String>,
     /// Day of the month, 1 to 31 (a short month uses its last day); weekly: 1 Monday to 7 Sunday
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     anchor_day: Option<i16>,
-    /// Month of a yearly cycle, 1 to 12
+    /// Month of a quarterly, semiannual or yearly cycle, 1 to 12
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     anchor_month: Option<i16>,
+    /// Local time of day at which periods end: 14:32 or 14:32:10
+    #[arg(long, value_name = "TIME")]
+    anchor_time: Option<TimeOfDay>,
     /// Tier, effective now
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
@@ -138,6 +142,7 @@ impl Set {
             cycle: self.cycle.clone(),
             anchor_day: self.anchor_day,
             anchor_month: self.anchor_month,
+            anchor_time: self.anchor_time,
             tier: self.tier.clone(),
             next_tier: if self.no_next_tier {
                 Some(None)
@@ -288,6 +293,9 @@ pub(super) fn outlook(
     if let Some(at) = outlook.subscription_ends {
         let ends = times.beside(at);
         page = page.line(format!("subscription ends {ends}; then tier {ended_tier}"));
+    }
+    for change in &outlook.tiers_ahead {
+        page = page.line(change.sentence(&times.beside(change.takes_effect)));
     }
     let contacts: Vec<&str> = outlook.contacts.iter().map(|one| one.email.as_str()).collect();
     match (&contacts[..], outlook.users) {

@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::{List, Schedule};
-use crate::billing::{Calendar, Cycle, Zone};
+use crate::billing::{Calendar, Cycle, TimeOfDay, Zone};
 use crate::cli::Failure;
 use crate::cli::output::Screen;
 use crate::tz::TzData;
@@ -97,11 +97,13 @@ struct Question<'a> {
     at: Option<Cow<'a, str>>,
     anchor_day: Option<i64>,
     anchor_month: Option<i64>,
+    anchor_time: Option<Cow<'a, str>>,
     count: Option<i64>,
 }
 
 /// The keys that a line may have.
-const KEYS: [&str; 6] = ["zone", "cycle", "at", "anchor_day", "anchor_month", "count"];
+const KEYS: [&str; 7] =
+    ["zone", "cycle", "at", "anchor_day", "anchor_month", "anchor_time", "count"];
 
 impl Question<'_> {
     fn schedule(&self, batch: &mut Batch<'_>) -> Result<Schedule, String> {
@@ -113,8 +115,11 @@ impl Question<'_> {
         let cycle = Cycle::new(name, day, month).map_err(|error| error.to_string())?;
         let at = present("at", self.at.as_ref())?;
         let at = at.parse().map_err(|error| format!("{error}"))?;
+        let time = self.anchor_time.as_ref().map(|time| time.parse::<TimeOfDay>()).transpose();
+        let time = time.map_err(|error| error.to_string())?.unwrap_or_default();
         let zone = batch.zone(present("zone", self.zone.as_ref())?)?;
-        Ok(Schedule { calendar: Calendar { zone, cycle }, at, count: self.count.unwrap_or(1) })
+        let calendar = Calendar { zone, cycle, time };
+        Ok(Schedule { calendar, at, count: self.count.unwrap_or(1) })
     }
 }
 
@@ -144,6 +149,7 @@ impl<'de> Visitor<'de> for Keys {
                 "at" => question.at = text(&mut map)?,
                 "anchor_day" => question.anchor_day = map.next_value()?,
                 "anchor_month" => question.anchor_month = map.next_value()?,
+                "anchor_time" => question.anchor_time = text(&mut map)?,
                 "count" => question.count = map.next_value()?,
                 other => {
                     if let Some(meant) = misspelt(other) {

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::Error;
-use crate::billing::{Instant, Quantity};
+use crate::billing::{Instant, Quantity, TimeOfDay};
 use crate::jobs::orgs;
 use crate::store::sample::{self, Limit, Person};
 use crate::store::{Database, orgs as stored};
@@ -40,6 +40,7 @@ pub(super) struct Customer {
     cycle: &'static str,
     anchor_day: i16,
     anchor_month: i16,
+    anchor_time: TimeOfDay,
     tier: &'static str,
     people: &'static [&'static str],
     /// What it uses, day by day.
@@ -88,12 +89,24 @@ const fn minutes(uses: (u32, u32), size: (u32, u32)) -> Habit {
 
 const fn monthly(slug: &'static str, name: &'static str, zone: &'static str) -> Customer {
     let (cycle, anchor_day, anchor_month) = ("monthly", 1, 1);
+    let anchor_time = TimeOfDay::MIDNIGHT;
     let (tier, people, habits): (_, &[&str], &[Habit]) = ("free", &["office"], &[]);
-    Customer { slug, name, zone, cycle, anchor_day, anchor_month, tier, people, habits }
+    Customer {
+        slug,
+        name,
+        zone,
+        cycle,
+        anchor_day,
+        anchor_month,
+        anchor_time,
+        tier,
+        people,
+        habits,
+    }
 }
 
-/// A dozen customers, in a dozen zones.
-pub(super) const CUSTOMERS: [Customer; 12] = [
+/// Fifteen customers, in as many zones: with every cycle, and one who is billed at a time of day.
+pub(super) const CUSTOMERS: [Customer; 15] = [
     Customer {
         anchor_day: 31,
         tier: "pro",
@@ -163,11 +176,36 @@ pub(super) const CUSTOMERS: [Customer; 12] = [
         ..monthly("lagoon", "Lagoon Tours", "Australia/Lord_Howe")
     },
     Customer {
+        anchor_day: 17,
+        anchor_time: TimeOfDay::constant(14, 32, 10),
+        tier: "starter",
+        people: &["nadia"],
+        habits: &[habit(EMAILS, (1, 2), (10, 90))],
+        ..monthly("nile", "Nile Newsletters", "UTC")
+    },
+    Customer {
+        cycle: "quarterly",
+        anchor_day: 28,
+        anchor_month: 2,
+        tier: "pro",
+        people: &["odile"],
+        habits: &[messages((2, 4), (2, 6))],
+        ..monthly("seine", "Seine Barges", "Europe/Paris")
+    },
+    Customer {
         cycle: "daily",
         tier: "starter",
         people: &["teuea"],
         habits: &[Habit { weekends: true, ..habit(SCRAPES, (3, 6), (6, 18)) }],
         ..monthly("tabwakea", "Tabwakea Weather", "Pacific/Kiritimati")
+    },
+    Customer {
+        cycle: "semiannual",
+        anchor_month: 3,
+        tier: "starter",
+        people: &["ines"],
+        habits: &[minutes((1, 2), (6, 30))],
+        ..monthly("tagus", "Tagus Archive", "Europe/Lisbon")
     },
     Customer {
         anchor_day: 15,
@@ -231,6 +269,7 @@ impl Customer {
             cycle: self.cycle.to_owned(),
             anchor_day: self.anchor_day,
             anchor_month: self.anchor_month,
+            anchor_time: self.anchor_time,
             tier: self.tier.to_owned(),
             period_start: None,
             contacts: Vec::new(),

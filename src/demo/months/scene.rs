@@ -1,7 +1,7 @@
 //! What the audience sees: events, and what each rollover closed, boundary by boundary.
 
 use super::story::Event;
-use crate::billing::{Instant, Quantity};
+use crate::billing::{Instant, Quantity, TimeOfDay};
 use crate::jobs::sync::{self, Late};
 use crate::store::reports::history::{ClosedRow, ExpiredRow};
 
@@ -75,6 +75,8 @@ pub(crate) struct OrgClose {
     pub(crate) org: String,
     /// How often its periods end.
     pub(crate) cycle: String,
+    /// Local time of day at which they end.
+    pub(crate) anchor_time: TimeOfDay,
     /// Start of the period.
     pub(crate) start: Instant,
     /// The tier that granted in it.
@@ -139,10 +141,11 @@ impl Scene {
 
 impl Boundary {
     fn add(&mut self, row: ClosedRow) {
-        let ClosedRow { org, cycle, start, tier, tier_after, .. } = row;
+        let ClosedRow { org, cycle, anchor_time, start, tier, tier_after, .. } = row;
         if self.orgs.last().is_none_or(|last| last.org != org) {
             let features = Vec::new();
-            self.orgs.push(OrgClose { org, cycle, start, tier, tier_after, features });
+            let close = OrgClose { org, cycle, anchor_time, start, tier, tier_after, features };
+            self.orgs.push(close);
         }
         let quantities = row.used.zip(row.drawn).zip(row.uncovered);
         let named = row.feature.zip(quantities);

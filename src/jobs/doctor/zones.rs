@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Context, named, orgs};
-use crate::billing::{Calendar, Cycle, Instant, Zone};
+use crate::billing::{Calendar, Instant, Zone};
 use crate::command::Commands;
 use crate::jobs::explain::set_zone;
 use crate::jobs::finding::{Check, Finding, Mend};
@@ -77,7 +77,7 @@ fn set_zones(orgs: &Faulty, similar: Option<&str>) -> Mend {
 
 /// The first instants of the months to come.
 fn months(zone: &Zone, now: Instant) -> Vec<Instant> {
-    let calendar = Calendar { zone: zone.clone(), cycle: Cycle::Monthly { day: 1 } };
+    let calendar = Calendar::months(zone.clone());
     let mut months = Vec::with_capacity(MONTHS);
     let mut at = now;
     while months.len() < MONTHS {

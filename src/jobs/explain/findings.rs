@@ -161,7 +161,7 @@ fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
 
 /// The nearest boundary of the calendar, where the end is none.
 fn misplaced(calendar: &Calendar, end: Instant) -> Option<Instant> {
-    let boundary = calendar.zone.first_instant(calendar.nearest(end).ok()?).ok()?;
+    let boundary = calendar.boundary_of(calendar.nearest(end).ok()?).ok()?.at;
     (boundary != end).then_some(boundary)
 }
 

@@ -18,6 +18,7 @@ use super::finding::{Check, Finding, Mend};
 use super::mail_findings::Audience;
 pub use super::outlook::Ahead;
 use super::outlook::Pace;
+use super::settings::{TierAhead, tiers_ahead};
 use crate::billing::{Calendar, Cycle, Instant, Period, Quantity, Zone};
 use crate::store::audit::derived::Target;
 use crate::store::messages::content;
@@ -53,6 +54,8 @@ pub struct Explanation {
     pub local_time: Option<String>,
     /// The org's row.
     pub org: OrgRow,
+    /// The changes of the tier that are to come, in their order.
+    pub tiers_ahead: Vec<TierAhead>,
     /// The period that contains now, as far as the stored ends reach.
     pub period: Option<PeriodView>,
     /// Findings with the commands that repair them, the worst first.
@@ -226,6 +229,8 @@ async fn read_by(
     let users = left.unless_unreadable("users", users)?;
     let adjustments = rows::adjustments(reading, org.id).await;
     let adjustments = left.unless_unreadable("late usage", adjustments)?;
+    let tiers_ahead = tiers_ahead(reading, tz, org.id).await;
+    let tiers_ahead = left.unless_unreadable("changes of the tier", tiers_ahead)?;
     let contacts = settings::contacts(reading, org.id).await;
     let contacts = left.unless_unreadable("contacts", contacts)?;
     let people = alerts::people(reading, &[org.id]).await?.into_iter();
@@ -256,6 +261,7 @@ async fn read_by(
     let mut explanation = Explanation {
         now,
         local_time: zone.as_ref().map(|zone| zone.local(now)),
+        tiers_ahead,
         period: period.map(|period| view_of(period, is_open, zone.as_ref(), now)),
         findings: Vec::new(),
         features: features.collect(),
@@ -342,5 +348,5 @@ fn view_of(period: Period, is_open: bool, zone: Option<&Zone>, now: Instant) -> 
 fn calendar(org: &OrgRow, tz: &TzData) -> Option<Calendar> {
     let (day, month) = (i64::from(org.anchor_day), i64::from(org.anchor_month));
     let cycle = Cycle::new(&org.cycle, day, month).ok()?;
-    Some(Calendar { zone: tz.zone(&org.time_zone).ok()?, cycle })
+    Some(Calendar { zone: tz.zone(&org.time_zone).ok()?, cycle, time: org.anchor_time })
 }

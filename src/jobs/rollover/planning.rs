@@ -238,7 +238,7 @@ impl<'a> Planner<'a> {
         self.refuse_newer_tz(org)?;
         let (day, month) = (i64::from(org.anchor_day), i64::from(org.anchor_month));
         let cycle = Cycle::new(&org.cycle, day, month)?;
-        let calendar = Calendar { zone: self.zone(&org.time_zone)?, cycle };
+        let calendar = Calendar { zone: self.zone(&org.time_zone)?, cycle, time: org.anchor_time };
         Timeline::of(org, &calendar, self.policy, self.now)
     }
 
@@ -249,7 +249,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         };
         if org.ends_tzdb.as_deref().is_some_and(|release| release < self.tz.release()) {
-            *period = period.under(&self.zone(zone)?, self.now)?;
+            *period = period.under(&self.zone(zone)?, org.ends_anchor_time, self.now)?;
         }
         Ok(())
     }
@@ -296,6 +296,7 @@ impl Decision {
             cycle: org.cycle,
             anchor_day: org.anchor_day,
             anchor_month: org.anchor_month,
+            anchor_time: org.anchor_time,
             tzdb: org.ends_tzdb,
         };
         let (counting, expects_to_count) = (draft.counting, draft.counted);

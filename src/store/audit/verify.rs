@@ -187,12 +187,14 @@ pub async fn periods(
                 where o.current_period_end <= o.current_period_start
                   and o.id >= $1 and o.id <= $2) as "inverted!",
                (select count(*) from (
-                    select o.current_period_end as ends from organizations o
+                    select o.current_period_end as ends, o.anchor_time as time
+                    from organizations o
                     where o.id >= $1 and o.id <= $2
                     union all
-                    select c.period_end from usage_counters c
+                    select c.period_end, o.anchor_time
+                    from usage_counters c join organizations o on o.id = c.org_id
                     where c.org_id >= $1 and c.org_id <= $2) p
-                where periodd_is_inclusive(p.ends)) as "inclusive!",
+                where periodd_is_inclusive(p.ends, p.time)) as "inclusive!",
                (select count(*) from (
                     select c.period_end, lead(c.period_start) over (
                                partition by c.org_id, c.feature order by c.period_start) as next

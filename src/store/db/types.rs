@@ -15,7 +15,7 @@ use sqlx::{Decode, Type};
 
 use crate::billing::instant::OutOfRange;
 use crate::billing::parking::ParkedCode;
-use crate::billing::{Instant, LocalDate, Quantity};
+use crate::billing::{Instant, LocalDate, Quantity, TimeOfDay};
 
 /// PostgreSQL counts from 2000-01-01T00:00:00Z.
 const POSTGRESQL_EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
@@ -23,6 +23,8 @@ const TIMESTAMPTZ: PgTypeInfo = PgTypeInfo::with_oid(Oid(1184));
 const TIMESTAMPTZ_ARRAY: PgTypeInfo = PgTypeInfo::with_oid(Oid(1185));
 const DATE: PgTypeInfo = PgTypeInfo::with_oid(Oid(1082));
 const DATE_ARRAY: PgTypeInfo = PgTypeInfo::with_oid(Oid(1182));
+const TIME: PgTypeInfo = PgTypeInfo::with_oid(Oid(1083));
+const TIME_ARRAY: PgTypeInfo = PgTypeInfo::with_oid(Oid(1183));
 
 impl Type<Postgres> for Instant {
     fn type_info() -> PgTypeInfo {
@@ -99,6 +101,39 @@ fn days_after_2000(days: i32) -> Result<LocalDate, OutOfRange> {
     let span = Span::new().try_days(days).map_err(|_| OutOfRange)?;
     let date = date(2000, 1, 1).checked_add(span).map_err(|_| OutOfRange)?;
     if date.year() < 1 { Err(OutOfRange) } else { Ok(LocalDate(date)) }
+}
+
+impl Type<Postgres> for TimeOfDay {
+    fn type_info() -> PgTypeInfo {
+        TIME
+    }
+}
+
+impl PgHasArrayType for TimeOfDay {
+    fn array_type_info() -> PgTypeInfo {
+        TIME_ARRAY
+    }
+}
+
+impl Encode<'_, Postgres> for TimeOfDay {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend_from_slice(&(self.seconds() * 1_000_000).to_be_bytes());
+        Ok(IsNull::No)
+    }
+}
+
+impl Decode<'_, Postgres> for TimeOfDay {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        match value.format() {
+            PgValueFormat::Binary => {
+                let microseconds = i64::from_be_bytes(value.as_bytes()?.try_into()?);
+                let seconds = Some(microseconds).filter(|micros| micros % 1_000_000 == 0);
+                let time = seconds.and_then(|micros| Self::from_seconds(micros / 1_000_000));
+                time.ok_or_else(|| "a time of day must be in whole seconds".into())
+            }
+            PgValueFormat::Text => Ok(value.as_str()?.parse()?),
+        }
+    }
 }
 
 impl Type<Postgres> for Quantity {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
 mod suggest;
-use crate::billing::{Instant, LocalDate, Period, Quantity};
+use crate::billing::{Instant, LocalDate, Period, Quantity, TimeOfDay};
 use crate::store::db::types::Readable;
 
 /// An org to be added, with its first period.
@@ -32,8 +32,10 @@ pub struct NewOrg {
     pub cycle: String,
     /// Day of the month or ISO weekday.
     pub anchor_day: i16,
-    /// Month of a yearly cycle.
+    /// Month of a quarterly, semiannual or yearly cycle.
     pub anchor_month: i16,
+    /// Local time of day at which periods end.
+    pub anchor_time: TimeOfDay,
     pub tier: String,
     pub period: Period,
     /// The nominal date that its end stands for.
@@ -62,9 +64,9 @@ pub async fn add(connection: &mut PgConnection, org: &NewOrg) -> Result<Uuid, St
              (id, slug, name, time_zone, cycle, anchor_day, anchor_month, subscription_tier,
               current_period_start, current_period_end, current_period_end_date,
               next_period_ends, ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month,
-              ends_tzdb_version)
+              ends_tzdb_version, anchor_time, ends_anchor_time)
          values (coalesce($1, periodd_new_id()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $4,
-                 $5, $6, $7, $13)
+                 $5, $6, $7, $13, $14, $14)
          on conflict do nothing
          returning id",
         org.id,
@@ -79,7 +81,8 @@ pub async fn add(connection: &mut PgConnection, org: &NewOrg) -> Result<Uuid, St
         org.period.end,
         org.end_date,
         &org.next_ends,
-        org.tzdb
+        org.tzdb,
+        org.anchor_time
     );
     let added = added.fetch_optional(connection).await?;
     added.ok_or_else(|| {
@@ -103,8 +106,10 @@ pub struct OrgView {
     pub cycle: String,
     /// Day of the month or ISO weekday.
     pub anchor_day: i16,
-    /// Month of a yearly cycle.
+    /// Month of a quarterly, semiannual or yearly cycle.
     pub anchor_month: i16,
+    /// Local time of day at which periods end.
+    pub anchor_time: TimeOfDay,
     /// The tier.
     pub subscription_tier: String,
     /// The tier to come.
@@ -200,7 +205,7 @@ pub async fn list(
     let orgs = sqlx::query_as!(
         OrgView,
         r#"select o.id, o.slug, o.name, o.time_zone, o.cycle, o.anchor_day, o.anchor_month,
-                  o.subscription_tier, o.next_subscription_tier,
+                  o.anchor_time, o.subscription_tier, o.next_subscription_tier,
                   o.next_subscription_tier_at as "next_subscription_tier_at: Readable<Instant>",
                   o.subscription_status,
                   nullif(o.subscription_ends_at, 'infinity')

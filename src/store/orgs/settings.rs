@@ -3,8 +3,9 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::billing::org::Subscription;
 use crate::billing::parking::ParkedCode;
-use crate::billing::{Instant, LocalDate};
+use crate::billing::{Instant, LocalDate, TimeOfDay};
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
 use crate::store::db::types::Readable;
@@ -19,8 +20,10 @@ pub struct Settings {
     pub cycle: String,
     /// Day of the month or ISO weekday.
     pub anchor_day: i16,
-    /// Month of a yearly cycle.
+    /// Month of a quarterly, semiannual or yearly cycle.
     pub anchor_month: i16,
+    /// Local time of day at which periods end.
+    pub anchor_time: TimeOfDay,
     /// The tier that grants now.
     pub tier: String,
     pub next_tier: Option<String>,
@@ -39,6 +42,19 @@ pub struct Settings {
     pub period_end_date: Option<LocalDate>,
 }
 
+impl Settings {
+    /// Tier and subscription.
+    pub fn subscription(&self) -> Subscription {
+        Subscription {
+            tier: self.tier.clone(),
+            next_tier: self.next_tier.clone(),
+            next_tier_at: self.next_tier_at,
+            status: self.status.clone(),
+            ends_at: self.ends_at,
+        }
+    }
+}
+
 /// Reads what is set of an org.
 ///
 /// # Errors
@@ -46,7 +62,7 @@ pub struct Settings {
 pub async fn read(connection: &mut PgConnection, org: Uuid) -> Result<Settings, StoreError> {
     let settings = sqlx::query_as!(
         Settings,
-        "select revision, name, time_zone, cycle, anchor_day, anchor_month,
+        "select revision, name, time_zone, cycle, anchor_day, anchor_month, anchor_time,
                 subscription_tier as tier, next_subscription_tier as next_tier,
                 next_subscription_tier_at as next_tier_at, subscription_status as status,
                 nullif(subscription_ends_at, 'infinity') as ends_at, locale,
@@ -77,7 +93,8 @@ pub async fn write(
          set name = $3, time_zone = $4, cycle = $5, anchor_day = $6, anchor_month = $7,
              subscription_tier = $8, next_subscription_tier = $9,
              next_subscription_tier_at = $10, subscription_status = $11,
-             subscription_ends_at = $12, locale = $13, revision = revision + 1
+             subscription_ends_at = $12, locale = $13, anchor_time = $14,
+             revision = revision + 1
          where id = $1 and revision = $2",
         org,
         settings.revision,
@@ -91,7 +108,8 @@ pub async fn write(
         settings.next_tier_at,
         settings.status.as_deref(),
         settings.ends_at,
-        settings.locale.as_deref()
+        settings.locale.as_deref(),
+        settings.anchor_time
     );
     match moved.execute(connection).await?.rows_affected() {
         0 => Err(StoreError::Conflict("the org's row does not stand as it was read".to_owned())),

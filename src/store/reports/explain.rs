@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::billing::{Instant, LocalDate, Period, Quantity};
+use crate::billing::{Instant, LocalDate, Period, Quantity, TimeOfDay};
 use crate::store::db::error::StoreError;
 use crate::store::db::types::Readable;
 use crate::store::usage::limits::WhyNot;
@@ -26,8 +26,10 @@ pub struct OrgRow {
     pub cycle: String,
     /// Day of the month or ISO weekday.
     pub anchor_day: i16,
-    /// Month of a yearly cycle.
+    /// Month of a quarterly, semiannual or yearly cycle.
     pub anchor_month: i16,
+    /// Local time of day at which periods end.
+    pub anchor_time: TimeOfDay,
     /// The tier.
     pub subscription_tier: String,
     /// The tier to come.
@@ -79,7 +81,8 @@ pub struct OrgRow {
 /// [`StoreError::Invalid`] when it is gone.
 pub async fn org(connection: &mut PgConnection, id: Uuid) -> Result<OrgRow, StoreError> {
     let row = sqlx::query!(
-        r#"select id, slug, name, time_zone, cycle, anchor_day, anchor_month, subscription_tier,
+        r#"select id, slug, name, time_zone, cycle, anchor_day, anchor_month, anchor_time,
+                  subscription_tier,
                   next_subscription_tier,
                   next_subscription_tier_at as "next_subscription_tier_at: Readable<Instant>",
                   subscription_status,
@@ -88,7 +91,7 @@ pub async fn org(connection: &mut PgConnection, id: Uuid) -> Result<OrgRow, Stor
                   current_period_start as "current_period_start: Readable<Instant>",
                   current_period_end as "current_period_end: Readable<Instant>",
                   current_period_end_date as "current_period_end_date: Readable<LocalDate>",
-                  coalesce(periodd_is_inclusive(current_period_end), false)
+                  coalesce(periodd_is_inclusive(current_period_end, anchor_time), false)
                       as "has_inclusive_end!",
                   coalesce(next_period_ends, '{}') as "next_period_ends!: Readable<Vec<Instant>>",
                   used_minutes as "used_minutes: Readable<Quantity>",
@@ -112,6 +115,7 @@ pub async fn org(connection: &mut PgConnection, id: Uuid) -> Result<OrgRow, Stor
         cycle: row.cycle,
         anchor_day: row.anchor_day,
         anchor_month: row.anchor_month,
+        anchor_time: row.anchor_time,
         subscription_tier: row.subscription_tier,
         next_subscription_tier: row.next_subscription_tier,
         next_subscription_tier_at: at(row.next_subscription_tier_at),

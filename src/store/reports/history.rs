@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::billing::series::Periods;
-use crate::billing::{Instant, Quantity};
+use crate::billing::{Instant, Quantity, TimeOfDay};
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
 
@@ -15,6 +15,8 @@ pub struct ClosedRow {
     pub org: String,
     /// How often its periods end.
     pub cycle: String,
+    /// Local time of day at which they end.
+    pub anchor_time: TimeOfDay,
     /// Its zone when the period closed.
     pub time_zone: String,
     pub start: Instant,
@@ -35,7 +37,7 @@ pub struct ClosedRow {
 pub async fn closed_at(database: &Database, at: Instant) -> Result<Vec<ClosedRow>, StoreError> {
     let rows = sqlx::query_as!(
         ClosedRow,
-        r#"select o.slug as org, o.cycle,
+        r#"select o.slug as org, o.cycle, o.anchor_time,
                   coalesce(b.time_zone, o.time_zone) as "time_zone!",
                   b.period_start as start, b.period_end as "end", b.tier,
                   coalesce((select n.tier from billing_periods n
@@ -49,7 +51,7 @@ pub async fn closed_at(database: &Database, at: Instant) -> Result<Vec<ClosedRow
                 as u (feature, used, drawn, uncovered) on true
            left join features f on f.feature = u.feature
            where b.closed_at = $1
-           order by b.period_end, 3, o.slug, u.feature"#,
+           order by b.period_end, 4, o.slug, u.feature"#,
         at
     );
     Ok(rows.fetch_all(&mut *database.connection().await?).await?)

@@ -15,7 +15,7 @@ use super::snapshot::{OrgUsage, Window};
 use crate::billing::org::SubscriptionChange;
 use crate::billing::parking::ParkedCode;
 use crate::billing::rollover::{ClosedUsage, Plan};
-use crate::billing::{Instant, Quantity};
+use crate::billing::{Instant, Quantity, TimeOfDay};
 use crate::store::db::error::StoreError;
 use crate::store::usage;
 
@@ -94,7 +94,10 @@ async fn move_orgs(
                ends_cycle = c.cycle,
                ends_anchor_day = c.anchor_day,
                ends_anchor_month = c.anchor_month,
+               ends_anchor_time = c.anchor_time,
                ends_tzdb_version = $18,
+               period_day_ends = case when c.days_from <= c.days_upto
+                   then ($22::timestamptz[])[c.days_from : c.days_upto] end,
                used_minutes = p.used_minutes,
                overage_minutes = p.overage_minutes,
                overage_minutes_written = p.overage_written,
@@ -108,10 +111,12 @@ async fn move_orgs(
                           used_minutes, overage_minutes, overage_written, overage_expected)
                  order by id) p
            join unnest($10::timestamptz[], $11::date[], $12::text[], $13::text[],
-                       $14::smallint[], $15::smallint[], $16::int[], $19::int[])
+                       $14::smallint[], $15::smallint[], $21::time[], $16::int[], $19::int[],
+                       $23::int[], $24::int[])
                     with ordinality
                     as c (ends, end_date, time_zone, cycle, anchor_day, anchor_month,
-                          next_from, next_upto, cohort)
+                          anchor_time, next_from, next_upto, days_from, days_upto,
+                          cohort)
              on c.cohort = p.cohort
            where o.id = p.id
              and (o.current_period_end is not distinct from p.expected_end
@@ -121,6 +126,7 @@ async fn move_orgs(
              and o.parked_at is null
              and o.time_zone = c.time_zone and o.cycle = c.cycle
              and o.anchor_day = c.anchor_day and o.anchor_month = c.anchor_month
+             and o.anchor_time = c.anchor_time
            returning o.id"#,
         &ids,
         &rows,
@@ -141,7 +147,11 @@ async fn move_orgs(
         &cohorts.next_ends,
         stamp.tzdb,
         &cohorts.next_upto,
-        stamp.raises
+        stamp.raises,
+        &cohorts.anchor_times,
+        &cohorts.day_ends,
+        &cohorts.days_from,
+        &cohorts.days_upto
     );
     Ok(moved.fetch_all(connection).await?.into_iter().collect())
 }
@@ -150,22 +160,28 @@ async fn move_orgs(
 /// sent once.
 #[derive(Default)]
 struct Cohorts {
-    places: HashMap<(EndsSource, Instant), i32>,
+    places: HashMap<(EndsSource, Instant, bool), i32>,
     ends: Vec<Instant>,
     end_dates: Vec<crate::billing::LocalDate>,
     time_zones: Vec<String>,
     cycles: Vec<String>,
     anchor_days: Vec<i16>,
     anchor_months: Vec<i16>,
+    anchor_times: Vec<TimeOfDay>,
     next_from: Vec<i32>,
     next_upto: Vec<i32>,
     next_ends: Vec<Instant>,
+    days_from: Vec<i32>,
+    days_upto: Vec<i32>,
+    /// None for a cohort whose subscriptions wait for no date.
+    day_ends: Vec<Instant>,
 }
 
 impl Cohorts {
     /// The place of a plan's cohort, counted from 1 as PostgreSQL counts.
     fn place(&mut self, planned: &Planned) -> i32 {
-        let key = (planned.source.clone(), planned.plan.open.end);
+        let is_dated = !planned.plan.day_ends.is_empty();
+        let key = (planned.source.clone(), planned.plan.open.end, is_dated);
         if let Some(place) = self.places.get(&key) {
             return *place;
         }
@@ -176,9 +192,13 @@ impl Cohorts {
         self.cycles.push(planned.source.cycle.clone());
         self.anchor_days.push(planned.source.anchor_day);
         self.anchor_months.push(planned.source.anchor_month);
+        self.anchor_times.push(planned.source.anchor_time);
         self.next_from.push(count(self.next_ends.len()) + 1);
         self.next_ends.extend(&planned.plan.next_ends);
         self.next_upto.push(count(self.next_ends.len()));
+        self.days_from.push(count(self.day_ends.len()) + 1);
+        self.day_ends.extend(&planned.plan.day_ends);
+        self.days_upto.push(count(self.day_ends.len()));
         let place = count(self.ends.len());
         self.places.insert(key, place);
         place

@@ -1,6 +1,7 @@
 //! A plan with what applying it needs besides.
 
 use super::snapshot::{OrgUsage, Window};
+use crate::billing::TimeOfDay;
 use crate::billing::rollover::{Close, Plan};
 
 /// What a plan's ends were computed from: written beside them, and part of the guard.
@@ -14,6 +15,8 @@ pub struct EndsSource {
     pub anchor_day: i16,
     /// The org's anchor month, as stored.
     pub anchor_month: i16,
+    /// The org's anchor time.
+    pub anchor_time: TimeOfDay,
     /// The tz database release of the end before.
     pub tzdb: Option<String>,
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::billing::org::{OrgState, StoredPeriod, Subscription};
 use crate::billing::quota::{Draw, Feature, Included, Pack};
 use crate::billing::rollover::{Cut, TierLimits, Usage};
-use crate::billing::{Instant, LocalDate, Period, Quantity};
+use crate::billing::{Instant, LocalDate, Period, Quantity, TimeOfDay};
 use crate::store::db::error::StoreError;
 use crate::store::db::types::Readable;
 
@@ -33,6 +33,7 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
     let rows = sqlx::query_as!(
         Row,
         r#"select o.id, o.slug, o.revision, o.time_zone, o.cycle, o.anchor_day, o.anchor_month,
+                  o.anchor_time, o.ends_anchor_time,
                   o.current_period_start, o.current_period_end, o.current_period_end_date,
                   o.next_period_ends, o.ends_time_zone, o.ends_tzdb_version,
                   o.overage_minutes, o.overage_minutes_written,
@@ -70,6 +71,8 @@ struct Row {
     cycle: String,
     anchor_day: i16,
     anchor_month: i16,
+    anchor_time: TimeOfDay,
+    ends_anchor_time: TimeOfDay,
     current_period_start: Option<Instant>,
     current_period_end: Option<Instant>,
     current_period_end_date: Option<LocalDate>,
@@ -113,9 +116,11 @@ impl From<Row> for OrgRow {
                 cycle: row.cycle,
                 anchor_day: row.anchor_day,
                 anchor_month: row.anchor_month,
+                anchor_time: row.anchor_time,
                 period,
                 next_period_ends: row.next_period_ends.unwrap_or_default(),
                 ends_time_zone: row.ends_time_zone,
+                ends_anchor_time: row.ends_anchor_time,
                 ends_tzdb: row.ends_tzdb_version,
                 last_closed_end: row.last_closed_end,
                 subscription,

@@ -86,6 +86,41 @@ pub async fn of(
     Ok(limits.fetch_all(connection).await?)
 }
 
+/// What a tier includes of a feature, for one org.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct Granted {
+    /// The feature.
+    pub feature: String,
+    /// How much of it per period; null: unlimited.
+    pub included: Option<Quantity>,
+}
+
+/// What a tier would include for an org, whose overrides grant instead of any tier.
+pub async fn granted(
+    connection: &mut PgConnection,
+    org: Uuid,
+    tier: &str,
+) -> Result<Vec<Granted>, StoreError> {
+    let granted = sqlx::query_as!(
+        Granted,
+        r#"select n.feature as "feature!", i.included
+           from (select t.feature from tier_limits t where t.tier = $2
+                 union select l.feature from limit_overrides l where l.org_id = $1) n
+           cross join lateral periodd_included($1, n.feature, $2) i
+           where i.is_granted
+           order by n.feature"#,
+        org,
+        tier
+    );
+    Ok(granted.fetch_all(connection).await?)
+}
+
+/// The tier of ended subscriptions, as the functions know it; `None` before the first rollover.
+pub async fn ended_tier(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
+    let tier = sqlx::query_scalar!("select periodd_ended_tier()");
+    Ok(tier.fetch_one(connection).await?)
+}
+
 /// Tells the functions which tier an org falls back to when its subscription has ended. Where
 /// somebody holds that row nobody waits for it for long: the next run tells them.
 pub async fn tell_ended_tier(database: &Database, tier: &str) -> Result<(), StoreError> {

@@ -91,6 +91,7 @@ pub(crate) async fn plan(connection: &mut Connection) -> Planned {
         cycle: snapshot.org.cycle,
         anchor_day: snapshot.org.anchor_day,
         anchor_month: snapshot.org.anchor_month,
+        anchor_time: snapshot.org.anchor_time,
         tzdb: snapshot.org.ends_tzdb,
     };
     Planned { plan, source, counting, expects_to_count: counted }
@@ -106,6 +107,7 @@ fn calendar(org: &OrgState) -> Calendar {
     Calendar {
         zone: TzData::newest().zone(&org.time_zone).expect("a zone"),
         cycle: Cycle::new(&org.cycle, day, month).expect("a cycle"),
+        time: org.anchor_time,
     }
 }
 

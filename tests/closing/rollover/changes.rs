@@ -50,7 +50,11 @@ async fn the_sweep_recomputes_the_ends_ahead_once_the_calendar_differs() {
         ("cycle = 'weekly', anchor_day = 1", "2026-02-02T05:00:00Z"),
         ("cycle = 'yearly', anchor_month = 6", "2026-06-01T04:00:00Z"),
         ("anchor_month = 7", "2026-07-01T04:00:00Z"),
-        ("cycle = 'daily', time_zone = 'UTC'", "2026-02-02T00:00:00Z"),
+        ("cycle = 'quarterly'", "2026-04-01T04:00:00Z"),
+        ("cycle = 'semiannual', anchor_month = 2", "2026-08-01T04:00:00Z"),
+        ("anchor_time = '14:32:10'", "2026-08-01T18:32:10Z"),
+        ("cycle = 'daily', time_zone = 'UTC'", "2026-02-02T14:32:10Z"),
+        ("anchor_time = '00:00'", "2026-02-02T00:00:00Z"),
         ("next_period_ends = null", "2026-02-02T00:00:00Z"),
     ];
     for (change, next) in changes {
@@ -58,8 +62,9 @@ async fn the_sweep_recomputes_the_ends_ahead_once_the_calendar_differs() {
         let report = rollover(&test, "2026-01-20T00:00:00Z", &[]).exits(0).json();
         assert_eq!(report["periods_closed"], 0, "{change}");
         assert_eq!(ends_ahead(&test).await[0], next, "{change}");
-        let source = "select (time_zone, cycle, anchor_day, anchor_month) =
-                             (ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month)
+        let source = "select (time_zone, cycle, anchor_day, anchor_month, anchor_time) =
+                             (ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month,
+                              ends_anchor_time)
                       from organizations";
         assert_eq!(test.rows(source).await, ["true"], "{change}");
         assert_eq!(rollover(&test, "2026-01-20T00:00:00Z", &[]).exits(0).json()["orgs"], 0);
@@ -139,6 +144,29 @@ async fn months_become_years_and_months_again() {
 }
 
 #[tokio::test]
+async fn an_org_follows_its_subscription_to_the_second_through_quarters() {
+    let test = including(500).await;
+    let anchor = ["--anchor-month", "2", "--anchor-day", "28", "--anchor-time", "14:32:10"];
+    let flags = [&["--zone", "UTC", "--cycle", "quarterly"], &anchor[..]].concat();
+    add(&test, "acme", "2026-02-28T14:32:10Z", &flags);
+    used(&test, "acme", "510", "2026-05-28T14:32:09Z").await;
+    used(&test, "acme", "7", "2026-05-28T14:32:10Z").await;
+    rollover(&test, "2026-05-28T14:32:09Z", &[]).exits(0);
+    assert!(closed(&test, "acme").await.is_empty());
+    rollover(&test, "2027-01-01T00:00:00Z", &[]).exits(0);
+    assert_eq!(
+        closed(&test, "acme").await,
+        [
+            "2026-05-28T14:32:10Z 510 500 0 10",
+            "2026-08-28T14:32:10Z 7 500 0 0",
+            "2026-11-28T14:32:10Z - - - -",
+        ]
+    );
+    assert_eq!(ends_ahead(&test).await[0], "2027-05-28T14:32:10Z");
+    test.check_invariants().await;
+}
+
+#[tokio::test]
 async fn usage_counted_by_outdated_ends_is_counted_again_in_the_right_period() {
     for swept in [false, true] {
         let test = including(500).await;
@@ -185,11 +213,19 @@ async fn a_calendar_changed_at_every_step_leaves_no_gap() {
     let test = including(500).await;
     add(&test, "acme", "2024-01-30T00:00:00Z", &["--zone", "Europe/Berlin", "--anchor-day", "31"]);
     let zones = ["Asia/Tokyo", "America/New_York", "Pacific/Apia", "Etc/GMT+12", "Asia/Kathmandu"];
-    let cycles = ["'monthly'", "'weekly'", "'daily'", "'yearly'"];
+    let cycles = ["monthly", "weekly", "daily", "quarterly", "semiannual", "yearly"];
+    let times = ["00:00", "14:32:10", "02:30", "23:59:59"];
     for step in 0..20 {
-        let (zone, cycle) = (zones[step % 5], cycles[step % 4]);
+        let (zone, cycle, time) = (zones[step % 5], cycles[step % 6], times[step % 4]);
         let day = 1 + step % 7;
-        set(&test, &format!("time_zone = '{zone}', cycle = {cycle}, anchor_day = {day}")).await;
+        set(
+            &test,
+            &format!(
+                "time_zone = '{zone}', cycle = '{cycle}', anchor_day = {day},
+                 anchor_time = '{time}'"
+            ),
+        )
+        .await;
         let month = 2 + step;
         let at = format!("{}-{:02}-17T03:00:00Z", 2024 + month / 12, 1 + month % 12);
         used(&test, "acme", "3", &at).await;

@@ -50,10 +50,13 @@ async fn a_tier_to_come_without_a_time_applies_at_the_next_boundary() {
 }
 
 #[tokio::test]
-async fn a_tier_to_come_waits_for_the_first_boundary_at_or_after_its_time() {
-    for (time, first) in
-        [("2026-07-01T00:00:00Z", 2), ("2026-06-01T00:00:01Z", 2), ("2026-07-01T00:00:01Z", 3)]
-    {
+async fn a_tier_to_come_waits_for_the_first_boundary_on_or_after_its_date() {
+    for (time, first) in [
+        ("2026-07-01T00:00:00Z", 2),
+        ("2026-06-02T00:00:00Z", 2),
+        ("2026-07-01T23:59:59Z", 2),
+        ("2026-07-02T00:00:00Z", 3),
+    ] {
         let test = months(4).await;
         test.sql(&format!(
             "update organizations set next_subscription_tier = 'business',
@@ -67,6 +70,45 @@ async fn a_tier_to_come_waits_for_the_first_boundary_at_or_after_its_time() {
         let pro = tiers.iter().filter(|line| line.contains("pro 500")).count();
         assert_eq!((pro, tiers.len()), (first, 4), "{time}: {tiers:?}");
         assert_eq!(standing(&test).await, ["business - - - -"]);
+        test.check_invariants().await;
+    }
+}
+
+/// Payment providers' ends carry a time of day: an end on a boundary's date is that boundary's.
+#[tokio::test]
+async fn the_end_of_a_subscription_means_its_date_in_the_zone_of_the_org() {
+    for (ends_at, ends) in [
+        ("2026-12-15T14:32:00Z", "2026-12-15T05:00:00Z"),
+        ("2026-12-16T04:59:59Z", "2026-12-15T05:00:00Z"),
+        ("2026-12-15T04:59:59Z", "2026-12-15T05:00:00Z"),
+        ("2026-12-16T05:00:00Z", "2027-01-15T05:00:00Z"),
+    ] {
+        let test = including(500).await;
+        let flags = ["--zone", "America/New_York", "--anchor-day", "15"];
+        add(&test, "acme", "2026-11-20T00:00:00Z", &flags);
+        test.sql(&format!("update organizations set subscription_ends_at = '{ends_at}'")).await;
+        let stale = "select has_stale_ends, period_day_ends[1] from organizations";
+        assert_eq!(test.rows(stale).await, ["true -"]);
+        // The sweep stores the ends of the days, for the functions.
+        rollover(&test, "2026-11-21T00:00:00Z", &[]).exits(0);
+        assert_eq!(test.rows(stale).await, ["false 2026-12-16T05:00:00Z"]);
+        let line = format!("takes effect {}", &ends[..10]);
+        let shown = test.periodd(&["--at", "2026-11-21T00:00:00Z", "orgs", "show", "acme"]);
+        assert!(shown.exits(0).stdout.contains(&line), "{line}");
+        // Before the late rollover and after it.
+        let tier = format!(
+            "select tier, subscription_status
+             from periodd_allowances((select id from organizations),
+                                     timestamptz '{ends}' + interval '1 minute',
+                                     'minutes_transcribed')"
+        );
+        assert_eq!(test.rows(&tier).await, ["free canceled"]);
+        rollover(&test, "2026-12-20T00:00:00Z", &[]).exits(0);
+        let is_ended = ends.starts_with("2026-12");
+        let now = if is_ended { "free canceled" } else { "pro -" };
+        let row = "select subscription_tier, subscription_status from organizations";
+        assert_eq!(test.rows(row).await, [now]);
+        assert_eq!(test.rows(&tier).await, ["free canceled"]);
         test.check_invariants().await;
     }
 }

@@ -51,6 +51,26 @@ async fn an_end_in_the_future_moves_with_its_midnight_and_leaves_a_line() {
 }
 
 #[tokio::test]
+async fn an_end_at_a_time_of_day_moves_with_that_time() {
+    let test = TestDatabase::new().await;
+    vancouver(&test).await;
+    test.sql(
+        "update organizations set anchor_time = '14:32:10', ends_anchor_time = '14:32:10',
+             current_period_end = '2026-12-01T22:32:10Z',
+             next_period_ends = array['2027-01-01T22:32:10Z', '2027-02-01T22:32:10Z',
+                                      '2027-03-01T22:32:10Z']::timestamptz[];
+         update usage_counters set period_end = '2026-12-01T22:32:10Z'",
+    )
+    .await;
+    test.periodd(&["--at", "2026-11-20T00:00:00Z", "rollover"]).exits(0);
+    assert!(test.rows(ENDS).await[0].starts_with("2026-12-01T21:32:10Z"));
+    test.periodd(&["--at", "2026-12-01T21:32:10Z", "rollover"]).exits(0);
+    let closed = "select period_end from billing_periods";
+    assert_eq!(test.rows(closed).await, ["2026-12-01T21:32:10Z"]);
+    test.check_invariants().await;
+}
+
+#[tokio::test]
 async fn an_end_that_has_passed_never_moves() {
     let test = TestDatabase::new().await;
     vancouver(&test).await;

@@ -1,12 +1,16 @@
 //! Changes of zone, cycle and anchor, and stored ends of unknown date.
 
 use jiff::SignedDuration;
-use periodd::billing::{Boundary, Calendar, Cycle, Instant, LocalDate};
+use periodd::billing::{Boundary, Calendar, Cycle, Instant, LocalDate, TimeOfDay};
 use periodd::tz::TzData;
 
 fn calendar(zone: &str, cycle: &str, anchor_day: i64) -> Calendar {
+    at_time(zone, cycle, anchor_day, TimeOfDay::MIDNIGHT)
+}
+
+fn at_time(zone: &str, cycle: &str, anchor_day: i64, time: TimeOfDay) -> Calendar {
     let zone = TzData::newest().zone(zone).expect("a zone");
-    Calendar { zone, cycle: Cycle::new(cycle, anchor_day, 1).expect("a cycle") }
+    Calendar { zone, cycle: Cycle::new(cycle, anchor_day, 1).expect("a cycle"), time }
 }
 
 fn instant(text: &str) -> Instant {
@@ -69,6 +73,29 @@ fn a_new_anchor_gives_one_shorter_or_longer_period() {
 }
 
 #[test]
+fn months_become_quarters_and_half_years_and_end_at_a_time_of_day() {
+    let noon = TimeOfDay::constant(12, 0, 0);
+    let month = calendar("Europe/Berlin", "monthly", 1);
+    let quarter = calendar("Europe/Berlin", "quarterly", 31);
+    let half = at_time("Europe/Berlin", "semiannual", 15, noon);
+    let noons = at_time("Europe/Berlin", "monthly", 1, noon);
+    assert_ends(
+        end("2026-01-14T23:00:00Z", "2026-01-15"),
+        &[
+            (&quarter, "2026-01-30T23:00:00Z", "2026-01-31"),
+            (&quarter, "2026-04-29T22:00:00Z", "2026-04-30"),
+            (&quarter, "2026-07-30T22:00:00Z", "2026-07-31"),
+            (&half, "2027-01-15T11:00:00Z", "2027-01-15"),
+            (&half, "2027-07-15T10:00:00Z", "2027-07-15"),
+            (&month, "2027-07-31T22:00:00Z", "2027-08-01"),
+            // August 1 at noon is that date's, too: the next is September's.
+            (&noons, "2027-09-01T10:00:00Z", "2027-09-01"),
+            (&month, "2027-09-30T22:00:00Z", "2027-10-01"),
+        ],
+    );
+}
+
+#[test]
 fn days_go_on_from_one_end_of_the_world_to_the_other_and_back() {
     let kiritimati = calendar("Pacific/Kiritimati", "daily", 1); // UTC+14
     let west = calendar("Etc/GMT+12", "daily", 1); // UTC-12
@@ -93,8 +120,19 @@ fn any_change_at_any_end_leaves_no_gap_no_overlap_and_no_empty_period() {
     let calendars: Vec<Calendar> = ["Pacific/Kiritimati", "Etc/GMT+12", "Asia/Kolkata", "UTC"]
         .into_iter()
         .flat_map(|zone| {
-            [("daily", 1), ("weekly", 7), ("monthly", 31), ("yearly", 1)]
-                .map(|(cycle, anchor)| calendar(zone, cycle, anchor))
+            [
+                ("daily", 1, (0, 0, 0)),
+                ("daily", 1, (23, 59, 59)),
+                ("weekly", 7, (14, 32, 10)),
+                ("monthly", 31, (0, 0, 0)),
+                ("monthly", 31, (2, 30, 0)),
+                ("quarterly", 30, (9, 0, 0)),
+                ("semiannual", 15, (0, 0, 1)),
+                ("yearly", 1, (0, 0, 0)),
+            ]
+            .map(|(cycle, anchor, (hour, minute, second))| {
+                at_time(zone, cycle, anchor, TimeOfDay::constant(hour, minute, second))
+            })
         })
         .collect();
     let mut chance = fastrand::Rng::with_seed(2026);
@@ -103,9 +141,9 @@ fn any_change_at_any_end_leaves_no_gap_no_overlap_and_no_empty_period() {
         let calendar = &calendars[chance.usize(..calendars.len())];
         let next = calendar.following(last).expect("in range");
         assert!(next.at > last.at && next.date > last.date, "{last:?} then {next:?}");
-        assert_eq!(calendar.zone.first_instant(next.date), Ok(next.at), "a boundary of its own");
-        // A year, and at most a day and two hours for the way around the world.
-        assert!(next.at.since(last.at) <= SignedDuration::from_hours(366 * 24 + 26));
+        assert_eq!(calendar.boundary_of(next.date), Ok(next), "a boundary of its own");
+        // A year, at most a day and two hours for the way around the world, and a day of time.
+        assert!(next.at.since(last.at) <= SignedDuration::from_hours(366 * 24 + 26 + 24));
         // Back to today when the walk has left the years that people know.
         last = if next.date.0.year() > 2200 {
             end("2026-01-01T00:00:00Z", "2026-01-01")
@@ -140,7 +178,14 @@ fn a_stored_end_of_unknown_date_stands_for_the_nearest_boundary() {
 fn the_ends_ahead_are_as_many_and_reach_as_far_as_asked() {
     let span = SignedDuration::from_hours(35 * 24);
     let from = end("2026-01-14T23:00:00Z", "2026-01-15");
-    for (cycle, expected) in [("daily", 35), ("weekly", 6), ("monthly", 3), ("yearly", 3)] {
+    for (cycle, expected) in [
+        ("daily", 35),
+        ("weekly", 6),
+        ("monthly", 3),
+        ("quarterly", 3),
+        ("semiannual", 3),
+        ("yearly", 3),
+    ] {
         let calendar = calendar("Europe/Berlin", cycle, 1);
         let ends = calendar.following_ends(from).expect("in range");
         assert_eq!(ends.len(), expected, "{cycle}");

@@ -6,19 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::TimeZone as _;
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
-use periodd::billing::{Boundary, Calendar, Cycle, Instant, LocalDate, Period, Zone};
+use periodd::billing::{Boundary, Calendar, Cycle, Instant, LocalDate, Period, TimeOfDay, Zone};
 use periodd::tz::TzData;
 
 use super::oracle::{Dates, Wall, first_second_by_minutes};
 
 /// Cycle, anchor day and anchor month, in the schema's words.
-const CYCLES: [(&str, i64, i64); 9] = [
+const CYCLES: [(&str, i64, i64); 13] = [
     ("daily", 1, 1),
     ("weekly", 1, 1),
     ("weekly", 7, 1),
     ("monthly", 1, 1),
     ("monthly", 15, 1),
     ("monthly", 31, 1),
+    ("quarterly", 31, 2),
+    ("quarterly", 1, 12),
+    ("semiannual", 30, 8),
+    ("semiannual", 15, 1),
     ("yearly", 29, 2),
     ("yearly", 31, 2),
     ("yearly", 31, 12),
@@ -32,23 +36,41 @@ fn periods_tile_in_every_zone_and_agree_with_what_the_clocks_showed() {
     });
     in_every_zone(|zone, rules| {
         let wall = Wall::watch(rules);
-        let first_seconds = wall.first_seconds();
         let interesting = interesting_instants(zone, &wall);
-        for (cycle, nominal) in &cycles {
-            let calendar = Calendar { zone: zone.clone(), cycle: *cycle };
-            let mut expected: Vec<Boundary> = nominal
-                .iter()
-                .map(|&position| boundary(first_seconds[position], dates.at(position)))
-                .collect();
-            // Two dates that fall on one instant are one boundary.
-            expected.dedup_by_key(|boundary| boundary.at);
-            assert!(expected.is_sorted_by(|a, b| a.at < b.at), "{calendar:?}: out of order");
-            walk(&calendar, &expected);
-            for &at in &interesting {
-                look_up(&calendar, &expected, at);
+        let times = times_of_day(zone, &wall);
+        let first_seconds = times.map(|time| wall.first_seconds(time));
+        for (place, (cycle, nominal)) in cycles.iter().enumerate() {
+            // Midnight for every cycle, and for each another one of the odd times.
+            for which in [0, 1 + place % (times.len() - 1)] {
+                let first_seconds = &first_seconds[which];
+                let time = TimeOfDay::from_seconds(times[which]).expect("a time");
+                let calendar = Calendar { zone: zone.clone(), cycle: *cycle, time };
+                let mut expected: Vec<Boundary> = nominal
+                    .iter()
+                    .map(|&position| boundary(first_seconds[position], dates.at(position)))
+                    .collect();
+                // Two dates that fall on one instant are one boundary.
+                expected.dedup_by_key(|boundary| boundary.at);
+                assert!(expected.is_sorted_by(|a, b| a.at < b.at), "{calendar:?}: out of order");
+                walk(&calendar, &expected);
+                for &at in &interesting {
+                    look_up(&calendar, &expected, at);
+                }
             }
         }
     });
+}
+
+/// Midnight, a time that the clocks of the zone were moved over once, the second before it, and
+/// two that chance picks: the same ones at every run.
+fn times_of_day(zone: &Zone, wall: &Wall) -> [i64; 5] {
+    let mut chance = fastrand::Rng::with_seed(zone.name().bytes().map(u64::from).sum());
+    let changes: Vec<i64> = wall.changes().collect();
+    let at = chance.choice(&changes).map_or(0, |at| *at);
+    let instant = Instant::from_microseconds((at - 1) * 1_000_000).expect("in range");
+    let before = zone.time_of_day(instant).seconds();
+    let [one, other] = [(); 2].map(|()| chance.i64(0..86_400));
+    [0, (before + 1 + chance.i64(0..3_600)) % 86_400, before, one, other]
 }
 
 /// Following each end from the first leads to every boundary, in order, once.
@@ -56,7 +78,13 @@ fn walk(calendar: &Calendar, expected: &[Boundary]) {
     let mut last = expected[0];
     for &expected in &expected[1..] {
         last = calendar.following(last).expect("in range");
-        assert_eq!(last, expected, "{} {:?}", calendar.zone.name(), calendar.cycle);
+        assert_eq!(
+            last,
+            expected,
+            "{} {:?}",
+            calendar.zone.name(),
+            (calendar.cycle, calendar.time)
+        );
     }
 }
 
@@ -69,7 +97,8 @@ fn look_up(calendar: &Calendar, boundaries: &[Boundary], at: Instant) {
     };
     let expected = (Period { start: start.at, end: end.at }, end.date);
     let found = calendar.period_at(at).expect("in range");
-    assert_eq!(found, expected, "{} {:?} at {at}", calendar.zone.name(), calendar.cycle);
+    let (zone, rule) = (calendar.zone.name(), (calendar.cycle, calendar.time));
+    assert_eq!(found, expected, "{zone} {rule:?} at {at}");
     assert!(found.0.contains(at));
 }
 
@@ -107,14 +136,16 @@ fn the_oracle_itself_follows_the_letter_of_the_rule() {
     ] {
         let rules = TimeZoneDatabase::bundled().get(name).expect("a zone");
         let wall = Wall::watch(&rules);
-        let first_seconds = wall.first_seconds();
         let range = second_of("1970-01-01T00:00:00Z")..second_of("2030-01-01T00:00:00Z");
-        for change in wall.changes().filter(|at| range.contains(at)) {
-            let local = rules.to_datetime(jiff::Timestamp::from_second(change).unwrap());
-            let position = dates.position(local.date());
-            for (near, &found) in first_seconds.iter().enumerate().skip(position - 1).take(3) {
-                let literal = first_second_by_minutes(&rules, near);
-                assert_eq!(found, literal, "{name} {}", dates.at(near));
+        for time in [0, 30 * 60, 150 * 60, 23 * 3600 + 59 * 60] {
+            let first_seconds = wall.first_seconds(time);
+            for change in wall.changes().filter(|at| range.contains(at)) {
+                let local = rules.to_datetime(jiff::Timestamp::from_second(change).unwrap());
+                let position = dates.position(local.date());
+                for (near, &found) in first_seconds.iter().enumerate().skip(position - 1).take(3) {
+                    let literal = first_second_by_minutes(&rules, near, time);
+                    assert_eq!(found, literal, "{name} {} and {time} s", dates.at(near));
+                }
             }
         }
     }

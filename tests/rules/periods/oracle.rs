@@ -39,6 +39,8 @@ impl Dates {
                 "daily" => true,
                 "weekly" => weekday(*position) == anchor_day,
                 "monthly" => on_day,
+                "quarterly" => on_day && (i64::from(date.month()) - anchor_month) % 3 == 0,
+                "semiannual" => on_day && (i64::from(date.month()) - anchor_month) % 6 == 0,
                 "yearly" => on_day && i64::from(date.month()) == anchor_month,
                 other => panic!("no cycle {other}"),
             }
@@ -99,12 +101,14 @@ impl Wall {
         self.changes.iter().skip(1).map(|(at, _)| *at)
     }
 
-    /// The first second of every date: the least one at which the clock showed the date; for a
-    /// date that never was shown, that of the next one that was.
-    pub(crate) fn first_seconds(&self) -> Vec<i64> {
+    /// The first second of every date: the least one at which the clock, set back by so many
+    /// seconds, showed the date; for a date that never was shown, that of the next one that was.
+    /// So it is the first second at or after that time of day on each date.
+    pub(crate) fn first_seconds(&self, time: i64) -> Vec<i64> {
         let mut first: Vec<Option<i64>> = vec![None; DAYS];
         let ends = self.changes().chain([i64::MAX]);
         for (&(from, offset), until) in self.changes.iter().zip(ends) {
+            let offset = offset - time;
             let shown = |second: i64| second.saturating_add(offset).div_euclid(DAY);
             let dates = position_of(shown(from))..position_of(shown(until - 1) + 1);
             for (position, known) in dates.clone().zip(&mut first[dates]) {
@@ -122,13 +126,15 @@ impl Wall {
     }
 }
 
-/// The same by the letter of the rule, minute by minute; for offsets of whole minutes.
-pub(crate) fn first_second_by_minutes(rules: &TimeZone, mut position: usize) -> i64 {
+/// The same by the letter of the rule, minute by minute; for offsets and times of whole minutes.
+pub(crate) fn first_second_by_minutes(rules: &TimeZone, mut position: usize, time: i64) -> i64 {
     loop {
         let day = day_number(position);
         // No offset is farther than 16 hours from UTC, forward or back.
-        let mut around = ((day * DAY - 16 * 3600)..(day + 1) * DAY + 16 * 3600).step_by(60);
-        let shown = |second: &i64| (second + offset_at(rules, *second)).div_euclid(DAY) == day;
+        let (from, until) = (day * DAY - 16 * 3600, (day + 2) * DAY + 16 * 3600);
+        let shown =
+            |second: &i64| (second + offset_at(rules, *second) - time).div_euclid(DAY) == day;
+        let mut around = (from..until).step_by(60);
         if let Some(second) = around.find(shown) {
             return second;
         }

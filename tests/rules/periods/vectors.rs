@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use periodd::billing::{Calendar, Cycle, Instant, Period};
+use periodd::billing::{Calendar, Cycle, Instant, Period, TimeOfDay};
 use periodd::tz::TzData;
 use serde_json::json;
 
@@ -15,9 +15,12 @@ struct Vector {
     anchor_day: i64,
     #[serde(default = "one")]
     anchor_month: i64,
+    #[serde(default)]
+    anchor_time: TimeOfDay,
     at: String,
     start: String,
     end: String,
+    #[serde(default)]
     note: String,
 }
 
@@ -30,10 +33,12 @@ fn instant(text: &str) -> Instant {
 }
 
 fn vectors() -> Vec<Vector> {
-    let vectors: Vec<Vector> =
-        serde_json::from_str(include_str!("vectors.json")).expect("the vectors are JSON");
-    assert!(vectors.len() > 500, "the vectors are all there");
-    vectors
+    let read = |text| serde_json::from_str::<Vec<Vector>>(text).expect("the vectors are JSON");
+    // Midnights; and quarters, half years and times of day.
+    let vectors = read(include_str!("vectors.json"));
+    let calendars = read(include_str!("calendar_vectors.json"));
+    assert_eq!((vectors.len(), calendars.len()), (584, 500), "the vectors are all there");
+    vectors.into_iter().chain(calendars).collect()
 }
 
 #[test]
@@ -42,7 +47,7 @@ fn every_worked_vector_is_met_to_the_microsecond() {
     assert_all(|v| {
         let zone = tz.zone(&v.zone).expect("a zone of the tz database");
         let cycle = Cycle::new(&v.cycle, v.anchor_day, v.anchor_month).expect("a cycle");
-        Calendar { zone, cycle }.period_at(instant(&v.at)).expect("in range").0
+        Calendar { zone, cycle, time: v.anchor_time }.period_at(instant(&v.at)).expect("in range").0
     });
 }
 
@@ -60,7 +65,7 @@ fn every_worked_vector_is_met_by_one_process_in_a_batch() {
         .map(|v| {
             let (day, month) = (v.anchor_day, v.anchor_month);
             json!({"zone": v.zone, "cycle": v.cycle, "at": v.at,
-                   "anchor_day": day, "anchor_month": month})
+                   "anchor_day": day, "anchor_month": month, "anchor_time": v.anchor_time})
             .to_string()
         })
         .collect();
@@ -95,6 +100,10 @@ fn a_bad_line_names_itself_after_the_lines_before_it_were_answered() {
         (r#"{"zone":"UTC","cycle":"hourly","at":""}"#, "unknown cycle `hourly`"),
         (r#"{"zone":"UTC","cycle":"daily"}"#, "the key `at` is missing"),
         (r#"{"zone":"UTC","cylce":"daily"}"#, "unknown key `cylce`; did you mean `cycle`?"),
+        (
+            r#"{"zone":"UTC","cycle":"daily","anchor_time":"24:00","at":"2026-05-01T00:00:00Z"}"#,
+            "invalid time of day `24:00`",
+        ),
         (r#"{"zone":"UTC","anchorDay":1}"#, "unknown key `anchorDay`; did you mean `anchor_day`?"),
         ("", "empty line"),
         ("[1]", "expected an object"),
@@ -155,8 +164,8 @@ fn assert_all(mut period: impl FnMut(&Vector) -> Period) {
             let (got, expected) =
                 (period(v), Period { start: instant(&v.start), end: instant(&v.end) });
             (got != expected).then(|| {
-                let Vector { zone, cycle, at, note, .. } = v;
-                format!("{zone} {cycle} {at}: got {got}, expected {expected} ({note})")
+                let Vector { zone, cycle, anchor_time, at, note, .. } = v;
+                format!("{zone} {cycle} {anchor_time} {at}: {got}, expected {expected} ({note})")
             })
         })
         .collect();

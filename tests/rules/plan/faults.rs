@@ -31,8 +31,9 @@ fn plan() -> Plan {
     let tier = "free".to_owned();
     let scenario = Scenario {
         zone: "UTC",
-        schedule: ("monthly", 1, 1),
+        schedule: ("monthly", 1, 1, 0),
         boundaries: vec![start, instant("2025-06-01T00:00:00Z")],
+        dates: Vec::new(),
         end_date: None,
         scale: 1_000_000,
         limits: [(("free", MINUTES), Some(10))].into(),

@@ -12,7 +12,7 @@ use periodd::billing::timeline::{CatchUp, Policy, Timeline};
 use periodd::billing::{Calendar, Instant, Period, Quantity};
 use uuid::Uuid;
 
-use crate::plan::scenario::{Look, Scenario, TIERS};
+use crate::plan::scenario::{Look, Scenario, TIERS, time_of_day};
 
 /// An org with its packs, their ledger and its closed periods.
 #[derive(Clone)]
@@ -243,7 +243,7 @@ impl Memory {
 }
 
 fn org(scenario: &Scenario) -> OrgState {
-    let (cycle, anchor_day, anchor_month) = scenario.schedule;
+    let (cycle, anchor_day, anchor_month, anchor_time) = scenario.schedule;
     OrgState {
         id: Uuid::from_u128(1),
         slug: "acme".to_owned(),
@@ -252,6 +252,7 @@ fn org(scenario: &Scenario) -> OrgState {
         cycle: cycle.to_owned(),
         anchor_day: i16::try_from(anchor_day).expect("a day"),
         anchor_month: i16::try_from(anchor_month).expect("a month"),
+        anchor_time: time_of_day(anchor_time),
         period: Some(StoredPeriod {
             period: scenario.period(0),
             end_date: scenario.end_date,
@@ -259,6 +260,7 @@ fn org(scenario: &Scenario) -> OrgState {
         }),
         next_period_ends: Vec::new(),
         ends_time_zone: None,
+        ends_anchor_time: time_of_day(anchor_time),
         ends_tzdb: None,
         last_closed_end: None,
         subscription: scenario.subscription.clone(),

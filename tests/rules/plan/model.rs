@@ -73,20 +73,25 @@ pub(crate) fn live(
             .map(|shelf| (shelf.feature.to_owned(), shelf.close(scenario, period, &tier)));
         let lines = lines.filter(|(_, line)| line.used != 0 || line.drawn != 0).collect();
         closed.push(Closed { period, tier, lines });
-        cross(&mut subscription, period.end);
+        cross(scenario, &mut subscription, period.end);
     }
     panic!("the scenario's boundaries end before {now}")
 }
 
-/// What happens to tier and subscription at a boundary. Where both are due, the subscription has
+/// What happens to tier and subscription at a boundary, which stands for a date, as instants do in
+/// the org's zone. Where both are due, the subscription has
 /// ended, and the tier to come with it; one that was sold for later is not touched.
-fn cross(subscription: &mut Subscription, boundary: Instant) {
-    let is_due = subscription.next_tier_at.is_none_or(|at| boundary >= at);
+fn cross(scenario: &Scenario, subscription: &mut Subscription, boundary: Instant) {
+    let zone = scenario.calendar().zone;
+    let place = scenario.boundaries.iter().position(|at| *at == boundary);
+    // An early close is no boundary.
+    let date = place.map_or_else(|| zone.date(boundary), |place| scenario.dates[place]);
+    let is_due = subscription.next_tier_at.is_none_or(|at| zone.date(at) <= date);
     let next = if is_due { subscription.next_tier.take() } else { None };
     if is_due {
         subscription.next_tier_at = None;
     }
-    if subscription.ends_at.is_some_and(|ends_at| boundary >= ends_at) {
+    if subscription.ends_at.is_some_and(|ends_at| zone.date(ends_at) <= date) {
         TIERS[2].clone_into(&mut subscription.tier);
         subscription.status = Some("canceled".to_owned());
         subscription.ends_at = None;

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use jiff::civil::Date;
 use periodd::billing::org::Subscription;
 use periodd::billing::rollover::MINUTES;
-use periodd::billing::{Calendar, Cycle, Instant, LocalDate, Period, Quantity, Zone};
+use periodd::billing::{Calendar, Cycle, Instant, LocalDate, Period, Quantity, TimeOfDay, Zone};
 use periodd::tz::TzData;
 use proptest::collection::vec;
 use proptest::option;
@@ -72,7 +72,7 @@ pub(crate) struct Recipe {
 }
 
 /// Cycle, anchor day, anchor month in the schema's words.
-type Schedule = (&'static str, i64, i64);
+type Schedule = (&'static str, i64, i64, i64);
 /// What is granted: `None` is unlimited.
 type Grant = Option<u8>;
 /// Feature, how much, bought when, expires when, and something for its id.
@@ -147,12 +147,16 @@ pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
-    prop_oneof![
+    let cycles = prop_oneof![
         Just(("daily", 1, 1)),
         (1..=7_i64).prop_map(|day| ("weekly", day, 1)),
         prop_oneof![Just(1), Just(31), 1..=31_i64].prop_map(|day| ("monthly", day, 1)),
+        (1..=31_i64, 1..=12_i64).prop_map(|(day, month)| ("quarterly", day, month)),
+        (1..=31_i64, 1..=12_i64).prop_map(|(day, month)| ("semiannual", day, month)),
         (1..=31_i64, 1..=12_i64).prop_map(|(day, month)| ("yearly", day, month)),
-    ]
+    ];
+    let time = prop_oneof![3 => Just(0), 1 => Just(9_000), 1 => Just(52_330), 1 => Just(86_399)];
+    (cycles, time).prop_map(|((cycle, day, month), time)| (cycle, day, month, time))
 }
 
 /// A use, or a correction of one.
@@ -191,6 +195,8 @@ pub(crate) struct Scenario {
     pub(crate) schedule: Schedule,
     /// Start and end of the period that is open at first, then the ends that must follow.
     pub(crate) boundaries: Vec<Instant>,
+    /// The dates that they stand for.
+    pub(crate) dates: Vec<LocalDate>,
     pub(crate) end_date: Option<LocalDate>,
     /// How many millionths one unit of this scenario is.
     pub(crate) scale: i128,
@@ -214,7 +220,7 @@ impl Scenario {
         let end_date = road.date();
         let (zone, schedule) = moved_to.unwrap_or((*place, *schedule));
         road.go_on(PLACES[zone].0, schedule);
-        let mut boundaries = road.boundaries;
+        let (mut boundaries, dates) = (road.boundaries, road.dates);
         let length = boundaries[1].microseconds() - boundaries[0].microseconds();
         boundaries[0] = moved(boundaries[0], length / 8 * i64::from(recipe.starts_late));
         let pool: Vec<Instant> = recipe.pool.iter().map(|at| within(&boundaries, *at)).collect();
@@ -230,6 +236,7 @@ impl Scenario {
             zone: PLACES[zone].0,
             schedule,
             boundaries,
+            dates,
             // A date that nobody stored is the nearest one's, which is this one's only where the
             // calendar is still the same.
             end_date: (recipe.knows_its_end_date || moved_to.is_some()).then_some(end_date),
@@ -267,9 +274,9 @@ impl Scenario {
     }
 
     pub(crate) fn calendar(&self) -> Calendar {
-        let (cycle, day, month) = self.schedule;
+        let (cycle, day, month, time) = self.schedule;
         let cycle = Cycle::new(cycle, day, month).expect("a cycle");
-        Calendar { zone: zone(self.zone).0, cycle }
+        Calendar { zone: zone(self.zone, time).0, cycle, time: time_of_day(time) }
     }
 
     /// The period that begins at the boundary of that number.
@@ -348,6 +355,7 @@ fn moved(at: Instant, microseconds: i64) -> Instant {
 /// the first instant at which the clocks showed it.
 struct Road {
     boundaries: Vec<Instant>,
+    dates: Vec<LocalDate>,
     last: usize,
 }
 
@@ -356,11 +364,12 @@ static DATES: LazyLock<Dates> = LazyLock::new(Dates::all);
 impl Road {
     fn begin((name, near): (&str, &str), schedule: Schedule, days_later: usize) -> Self {
         let near = DATES.position(near.parse::<Date>().expect("a date")) + days_later;
-        let (_, first) = zone(name);
+        let (_, first) = zone(name, schedule.3);
         let mut dates = nominal(schedule).into_iter().filter(|date| *date >= near);
         let start = dates.next().expect("a boundary");
         let end = dates.find(|date| first[*date] > first[start]).expect("another");
-        Self { boundaries: vec![instant(first[start]), instant(first[end])], last: end }
+        let dates = [start, end].map(|date| LocalDate(DATES.at(date))).to_vec();
+        Self { boundaries: vec![instant(first[start]), instant(first[end])], dates, last: end }
     }
 
     fn date(&self) -> LocalDate {
@@ -369,34 +378,41 @@ impl Road {
 
     /// The first later nominal date whose boundary lies after the last one, again and again.
     fn go_on(&mut self, name: &str, schedule: Schedule) {
-        let (_, first) = zone(name);
+        let (_, first) = zone(name, schedule.3);
         let nominal = nominal(schedule);
         for _ in 0..AHEAD {
             let end = *self.boundaries.last().expect("two");
             let later = |date: &&usize| **date > self.last && instant(first[**date]) > end;
             self.last = *nominal.iter().find(later).expect("a boundary before 2038");
             self.boundaries.push(instant(first[self.last]));
+            self.dates.push(self.date());
         }
     }
 }
 
-fn nominal((cycle, day, month): Schedule) -> Vec<usize> {
-    static KNOWN: Mutex<BTreeMap<Schedule, Vec<usize>>> = Mutex::new(BTreeMap::new());
+fn nominal((cycle, day, month, _): Schedule) -> Vec<usize> {
+    type Known = BTreeMap<(&'static str, i64, i64), Vec<usize>>;
+    static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().expect("unpoisoned");
     known.entry((cycle, day, month)).or_insert_with(|| DATES.nominal(cycle, day, month)).clone()
 }
 
-/// A zone, and the first second of every date there.
-fn zone(name: &str) -> (Zone, Arc<Vec<i64>>) {
-    type Known = BTreeMap<String, (Zone, Arc<Vec<i64>>)>;
+/// The time of day that many seconds after midnight.
+pub(crate) fn time_of_day(seconds: i64) -> TimeOfDay {
+    TimeOfDay::from_seconds(seconds).expect("a time of day")
+}
+
+/// A zone, and the first second of every date there at or after a time of day.
+fn zone(name: &str, time: i64) -> (Zone, Arc<Vec<i64>>) {
+    type Known = BTreeMap<(String, i64), (Zone, Arc<Vec<i64>>)>;
     static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());
     static TZ: LazyLock<TzData> = LazyLock::new(TzData::bundled);
     let mut known = KNOWN.lock().expect("unpoisoned");
     let look_up = || {
         let rules = jiff::tz::TimeZoneDatabase::bundled().get(name).expect("a zone");
-        (TZ.zone(name).expect("a zone"), Arc::new(Wall::watch(&rules).first_seconds()))
+        (TZ.zone(name).expect("a zone"), Arc::new(Wall::watch(&rules).first_seconds(time)))
     };
-    known.entry(name.to_owned()).or_insert_with(look_up).clone()
+    known.entry((name.to_owned(), time)).or_insert_with(look_up).clone()
 }
 
 fn instant(second: i64) -> Instant {

@@ -32,8 +32,9 @@ fn may(uses: &[(i64, Day)], packs: &[Bought]) -> Memory {
     let tier = "free".to_owned();
     Memory::of(&Scenario {
         zone: "UTC",
-        schedule: ("monthly", 1, 1),
+        schedule: ("monthly", 1, 1, 0),
         boundaries: vec![day((5, 1)), day((6, 1))],
+        dates: Vec::new(),
         end_date: None,
         scale: 1_000_000,
         limits: [].into(),

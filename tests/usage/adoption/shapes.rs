@@ -406,16 +406,17 @@ async fn what_cannot_be_known_blocks_with_the_flag_that_decides() {
             current_period_start timestamptz, current_period_end timestamptz);
         insert into organizations (name, current_period_start, current_period_end) values
             ('Quarter', '2026-10-01Z', '2027-01-01Z'), ('Half', '2026-07-01Z', '2027-01-01Z'),
-            ('Month', '2026-11-01Z', '2026-12-01Z')";
-    let test = refuses(quarters, &[], &["2 periods of organizations", "--cycle"]).await;
+            ('Month', '2026-11-01Z', '2026-12-01Z'), ('Two', '2026-11-01Z', '2027-01-01Z')";
+    let test = refuses(quarters, &[], &["1 periods of organizations", "--cycle"]).await;
     test.periodd(&["--yes", "db", "import", "--apply", "--cycle", "yearly"]).exits(0);
-    let cycles = "select name, cycle from organizations order by 1";
-    assert_eq!(test.rows(cycles).await, ["Half yearly", "Month monthly", "Quarter yearly"]);
+    let cycles = "select name, cycle, anchor_month from organizations order by 1";
+    let adopted = ["Half semiannual 1", "Month monthly 12", "Quarter quarterly 1", "Two yearly 1"];
+    assert_eq!(test.rows(cycles).await, adopted);
     let words = "
         create table organizations (id uuid primary key default gen_random_uuid(), name text,
             billing_cycle text);
         insert into organizations (name, billing_cycle) values
-            ('Q', 'quarterly'), ('M', 'MONTHLY')";
+            ('F', 'fortnightly'), ('Q', 'quarterly'), ('M', 'MONTHLY')";
     refuses(words, &[], &["1 cycles of organizations", "--cycle"]).await;
 
     let nobody_says = "
@@ -437,6 +438,43 @@ async fn what_cannot_be_known_blocks_with_the_flag_that_decides() {
         insert into users (email) values ('ann@acme.example')";
     let test = refuses(teams, &[], &["a table teams", "--member-table none"]).await;
     test.periodd(&["--yes", "db", "import", "--apply", "--member-table", "none"]).exits(0);
+}
+
+/// Periods as a payment provider has them, to the second.
+#[tokio::test]
+async fn quarters_and_half_years_that_end_at_a_time_of_day_are_adopted_as_such() {
+    let sql = "
+        create table organizations (id uuid primary key default gen_random_uuid(), name text,
+            time_zone text, current_period_start timestamptz, current_period_end timestamptz);
+        insert into organizations (name, time_zone, current_period_start, current_period_end)
+        select v.name, v.zone, d.day + v.start, d.day + v.ends
+        from (select date_trunc('day', now(), 'UTC') as day) d,
+             (values ('Quarter', 'UTC', interval '-10 days 14:32:10', interval '82 days 14:32:10'),
+                     ('Half', 'UTC', interval '-10 days 14:32:10', interval '171 days 14:32:10'),
+                     ('Other', 'UTC', interval '-10 days 09:00', interval '20 days 14:32:10'),
+                     ('Day', 'UTC', interval '-10 days', interval '20 days'))
+                 as v (name, zone, start, ends)";
+    let test = situation(sql).await;
+    let found = test.periodd(&["db", "import"]).exits(3).stdout;
+    assert!(found.contains("2  periods that start and end at the same time of day"), "{found}");
+    test.periodd(&["--yes", "db", "import", "--apply"]).exits(0);
+    let adopted = "select name, cycle, anchor_time from organizations order by 1";
+    assert_eq!(
+        test.rows(adopted).await,
+        [
+            "Day monthly 00:00:00",
+            "Half semiannual 14:32:10",
+            "Other monthly 00:00:00",
+            "Quarter quarterly 14:32:10",
+        ]
+    );
+    test.periodd(&["rollover"]).exits(0);
+    // The calendar that was taken has the adopted end, and goes on from there.
+    let irregular = "select count(*) from organizations o
+                     where name in ('Half', 'Quarter')
+                       and (next_period_ends[1] at time zone 'UTC')::time <> '14:32:10'";
+    assert_eq!(test.rows(irregular).await, ["0"]);
+    test.check_invariants().await;
 }
 
 #[tokio::test]

@@ -362,3 +362,19 @@ async fn a_batch_that_is_killed_has_left_nothing_and_is_sent_again() {
     assert_eq!(test.rows("select used from usage_counters").await, ["101"]);
     test.check_invariants().await;
 }
+
+/// Who was known by another id when a line was imported is not another use now.
+#[tokio::test]
+async fn a_key_of_periodds_own_stands_for_one_use_whatever_is_said_of_it() {
+    let test = TestDatabase::new().await;
+    let Customer { org, user } = customer(&test, "acme").await;
+    for (user, told) in [("null".to_owned(), "recorded"), (format!("'{user}'"), "duplicate")] {
+        let call = format!(
+            "select outcome from periodd_record_batch(
+                 array['{org}'::uuid], array['scrapes'], array[1.0], array[{user}::uuid],
+                 array[now()], array['periodd:line:1'], false, true)"
+        );
+        assert_eq!(test.rows(&call).await, [told]);
+    }
+    assert_eq!(test.rows("select used from usage_counters").await, ["1"]);
+}

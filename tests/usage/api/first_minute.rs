@@ -81,6 +81,7 @@ async fn what_the_months_do_not_say_is_left_to_the_daemon() {
     for (slug, zone, more) in [
         ("middle", "UTC", (", anchor_day", ", 15")),
         ("year", "UTC", (", cycle", ", 'yearly'")),
+        ("afternoon", "UTC", (", anchor_time", ", '14:32:10'")),
         ("nowhere", "Mars/Phobos", ("", "")),
         ("parked", "UTC", (", parked_at", ", now()")),
     ] {

@@ -13,8 +13,10 @@ fn orgs() -> u32 {
 
 /// A boundary, an instant shortly before one, or none.
 fn month(rng: &mut Rng) -> String {
-    match rng.u32(0..4) {
+    match rng.u32(0..5) {
         0 => "null".to_owned(),
+        // On a boundary's day, which is the boundary's.
+        4 => format!("months[{}] + interval '9 hours'", rng.u32(1..6)),
         1 => format!("months[{}] - interval '5 days'", rng.u32(1..6)),
         _ => format!("months[{}]", rng.u32(1..6)),
     }
@@ -39,6 +41,10 @@ pub(super) const ENDS: &str = "
     set next_period_ends = (select array_agg(m order by m)
                             from scene.months, unnest(months) m where m > o.current_period_end)
                            || (select months[7] + interval '31 days' from scene.months),
+        period_day_ends = array[o.current_period_end + interval '1 day']
+                          || (select array_agg(m + interval '1 day' order by m)
+                              from scene.months, unnest(months) m where m > o.current_period_end)
+                          || (select months[7] + interval '32 days' from scene.months),
         ends_time_zone = time_zone, ends_cycle = cycle, ends_anchor_day = anchor_day,
         ends_anchor_month = anchor_month";
 

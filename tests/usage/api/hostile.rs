@@ -303,10 +303,11 @@ impl Field {
                 "p_start" | "p_open_start" => "yesterday".to_owned(),
                 "p_end" | "p_open_end" | "p_expires_at" => "tomorrow".to_owned(),
                 "p_next_ends" => "{}".to_owned(),
-                "p_features" => "{scrapes}".to_owned(),
+                "p_features" if function == "periodd_adds_up" => "{scrapes}".to_owned(),
                 "p_used_each" | "p_included_each" | "p_drawn_each" | "p_uncovered_each" => {
                     "{0}".to_owned()
                 }
+                "p_anchor_time" => "14:32:10".to_owned(),
                 "p_name" => "SCRAPES".to_owned(),
                 "p_events" => {
                     let org = customer.org;
@@ -429,6 +430,7 @@ impl Field {
 fn short(kind: &str) -> &str {
     match kind {
         "timestamp with time zone" => "timestamptz",
+        "time without time zone" => "time",
         other => other,
     }
 }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::billing::Instant;
+use crate::billing::period::cycle_words;
 use crate::http::pages::clock::{Clock, Moment};
 use crate::http::pages::parts::{Found, said};
 use crate::jobs::explain::Explanation;
@@ -33,7 +34,8 @@ pub(super) fn head(found: &Explanation, clock: &Clock) -> Head {
     let mut beside = vec![row.slug.clone(), format!("tier {}", row.subscription_tier)];
     beside.extend(row.subscription_status.clone());
     beside.push(row.time_zone.clone());
-    beside.push(row.cycle.clone());
+    let (day, month) = (row.anchor_day, row.anchor_month);
+    beside.push(cycle_words(&row.cycle, day, month, row.anchor_time));
     let reason = row.parked_reason.as_deref().unwrap_or("no reason was given");
     Head {
         beside: beside.iter().map(|text| said(text)).collect(),
@@ -55,8 +57,15 @@ pub(super) fn head(found: &Explanation, clock: &Clock) -> Head {
 /// What is to change, in words.
 fn changes(found: &Explanation, clock: &Clock) -> Vec<String> {
     let row = &found.org;
-    let mut changes = Vec::new();
     let shown = |at: Instant| clock.moment(at).text().to_owned();
+    if !found.tiers_ahead.is_empty() {
+        let sentences = found.tiers_ahead.iter().map(|change| {
+            let words = change.sentence(&shown(change.takes_effect));
+            crate::text::visible(&format!("A change {words}.")).into_owned()
+        });
+        return sentences.collect();
+    }
+    let mut changes = Vec::new();
     if let Some(tier) = &row.next_subscription_tier {
         let from = row.next_subscription_tier_at.map(shown);
         let from = from.map_or_else(
