@@ -124,10 +124,8 @@ create table organizations (
     overage_minutes_granted numeric not null default 0 check (overage_minutes_granted >= 0),
     judged_tier text,
     locale text check (locale ~ '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$'),
-    anchor_time time not null default '00:00:00'
-        check (anchor_time < '24:00:00' and mod(extract(microsecond from anchor_time), 1000000) = 0),
-    ends_anchor_time time not null default '00:00:00'
-        check (ends_anchor_time < '24:00:00' and mod(extract(microsecond from ends_anchor_time), 1000000) = 0),
+    anchor_time time not null default '00:00:00',
+    ends_anchor_time time not null default '00:00:00',
     period_day_ends timestamptz[],
     has_stale_ends boolean not null generated always as (
         next_period_ends is null
@@ -147,6 +145,8 @@ create table organizations (
     constraint organizations_current_period_end_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> current_period_end),
     constraint organizations_current_period_end_date_range check (current_period_end_date between '0001-01-01' and '9999-12-31'),
     constraint organizations_next_period_ends_range check (case when cardinality(next_period_ends) = 0 then true when array_ndims(next_period_ends) > 1 then false else array_position(next_period_ends, null) is null and '0001-01-01 00:00:00+00' <= all (next_period_ends) and '9999-12-31 23:59:59.999999+00' >= all (next_period_ends) end),
+    constraint organizations_anchor_time_range check (anchor_time < '24:00:00' and mod(extract(microsecond from anchor_time), 1000000) = 0),
+    constraint organizations_ends_anchor_time_range check (ends_anchor_time < '24:00:00' and mod(extract(microsecond from ends_anchor_time), 1000000) = 0),
     constraint organizations_period_day_ends_range check (case when cardinality(period_day_ends) = 0 then true when array_ndims(period_day_ends) > 1 then false else array_position(period_day_ends, null) is null and '0001-01-01 00:00:00+00' <= all (period_day_ends) and '9999-12-31 23:59:59.999999+00' >= all (period_day_ends) end),
     constraint organizations_used_minutes_range check (abs(used_minutes) < 1e22 and used_minutes = round(used_minutes, 6)),
     constraint organizations_overage_minutes_range check (abs(overage_minutes) < 1e22 and overage_minutes = round(overage_minutes, 6)),

@@ -27,52 +27,63 @@ alter table billing_adjustments add constraint billing_adjustments_used_range CH
 alter table billing_adjustments enable row level security;
 create policy of_the_callers_org on billing_adjustments for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 
-create table billing_period_usage (
-    drawn numeric not null default 0,
-    feature text not null,
-    included numeric,
-    org_id uuid not null,
-    period_start timestamp with time zone not null,
-    uncovered numeric not null default 0,
-    used numeric not null default 0
-);
-alter table billing_period_usage add constraint billing_period_usage_check CHECK (((drawn + uncovered) = GREATEST((0)::numeric, (used - COALESCE(included, used)))));
-alter table billing_period_usage add constraint billing_period_usage_drawn_check CHECK ((drawn >= (0)::numeric));
-alter table billing_period_usage add constraint billing_period_usage_drawn_range CHECK (((abs(drawn) < '10000000000000000000000'::numeric) AND (drawn = round(drawn, 6))));
-alter table billing_period_usage add constraint billing_period_usage_included_check CHECK ((included >= (0)::numeric));
-alter table billing_period_usage add constraint billing_period_usage_included_range CHECK (((abs(included) < '10000000000000000000000'::numeric) AND (included = round(included, 6))));
-alter table billing_period_usage add constraint billing_period_usage_org_id_period_start_fkey FOREIGN KEY (org_id, period_start) REFERENCES billing_periods(org_id, period_start);
-alter table billing_period_usage add constraint billing_period_usage_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
-alter table billing_period_usage add constraint billing_period_usage_pkey PRIMARY KEY (org_id, period_start, feature);
-alter table billing_period_usage add constraint billing_period_usage_uncovered_check CHECK ((uncovered >= (0)::numeric));
-alter table billing_period_usage add constraint billing_period_usage_uncovered_range CHECK (((abs(uncovered) < '10000000000000000000000'::numeric) AND (uncovered = round(uncovered, 6))));
-alter table billing_period_usage add constraint billing_period_usage_used_range CHECK (((abs(used) < '10000000000000000000000'::numeric) AND (used = round(used, 6))));
-alter table billing_period_usage enable row level security;
-create policy of_the_callers_org on billing_period_usage for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
-
 create table billing_periods (
     closed_at timestamp with time zone not null default now(),
+    drawn_each numeric[] not null default '{}'::numeric[],
+    features text[] not null default '{}'::text[],
     follows timestamp with time zone,
+    included_each numeric[] not null default '{}'::numeric[],
     org_id uuid not null,
     period_end timestamp with time zone not null,
     period_start timestamp with time zone not null,
     recorded_at timestamp with time zone not null default now(),
     tier text not null default 'free'::text,
     time_zone text,
-    tzdb_version text
+    tzdb_version text,
+    uncovered_each numeric[] not null default '{}'::numeric[],
+    used_each numeric[] not null default '{}'::numeric[]
 );
+alter table billing_periods add constraint billing_periods_adds_up CHECK (periodd_adds_up(features, used_each, included_each, drawn_each, uncovered_each));
 alter table billing_periods add constraint billing_periods_check CHECK ((period_end > period_start));
 alter table billing_periods add constraint billing_periods_check1 CHECK ((follows = period_start));
 alter table billing_periods add constraint billing_periods_closed_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> closed_at));
-alter table billing_periods add constraint billing_periods_first UNIQUE NULLS NOT DISTINCT (org_id, follows);
+alter table billing_periods add constraint billing_periods_drawn_each_check CHECK (((0)::numeric <= ALL (drawn_each)));
+alter table billing_periods add constraint billing_periods_drawn_each_range CHECK (
+CASE
+    WHEN (cardinality(drawn_each) = 0) THEN true
+    WHEN (array_ndims(drawn_each) > 1) THEN false
+    ELSE ((array_position(drawn_each, NULL::numeric) IS NULL) AND ('10000000000000000000000'::numeric > ALL (drawn_each)) AND ('-10000000000000000000000'::numeric < ALL (drawn_each)) AND ((drawn_each)::text !~ '\.\d{6}\d*[1-9]'::text))
+END);
+alter table billing_periods add constraint billing_periods_first UNIQUE NULLS NOT DISTINCT (follows, org_id);
 alter table billing_periods add constraint billing_periods_follows_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> follows));
+alter table billing_periods add constraint billing_periods_included_each_check CHECK (((0)::numeric <= ALL (included_each)));
+alter table billing_periods add constraint billing_periods_included_each_range CHECK (
+CASE
+    WHEN (cardinality(included_each) = 0) THEN true
+    WHEN (array_ndims(included_each) > 1) THEN false
+    ELSE (('10000000000000000000000'::numeric > ALL (included_each)) AND ('-10000000000000000000000'::numeric < ALL (included_each)) AND ((included_each)::text !~ '\.\d{6}\d*[1-9]'::text))
+END);
 alter table billing_periods add constraint billing_periods_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table billing_periods add constraint billing_periods_org_id_follows_fkey FOREIGN KEY (org_id, follows) REFERENCES billing_periods(org_id, period_end);
-alter table billing_periods add constraint billing_periods_org_id_period_end_key UNIQUE (org_id, period_end);
+alter table billing_periods add constraint billing_periods_period_end_org_id_key UNIQUE (period_end, org_id);
 alter table billing_periods add constraint billing_periods_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
 alter table billing_periods add constraint billing_periods_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
-alter table billing_periods add constraint billing_periods_pkey PRIMARY KEY (org_id, period_start);
+alter table billing_periods add constraint billing_periods_pkey PRIMARY KEY (period_start, org_id);
 alter table billing_periods add constraint billing_periods_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table billing_periods add constraint billing_periods_uncovered_each_check CHECK (((0)::numeric <= ALL (uncovered_each)));
+alter table billing_periods add constraint billing_periods_uncovered_each_range CHECK (
+CASE
+    WHEN (cardinality(uncovered_each) = 0) THEN true
+    WHEN (array_ndims(uncovered_each) > 1) THEN false
+    ELSE ((array_position(uncovered_each, NULL::numeric) IS NULL) AND ('10000000000000000000000'::numeric > ALL (uncovered_each)) AND ('-10000000000000000000000'::numeric < ALL (uncovered_each)) AND ((uncovered_each)::text !~ '\.\d{6}\d*[1-9]'::text))
+END);
+alter table billing_periods add constraint billing_periods_used_each_range CHECK (
+CASE
+    WHEN (cardinality(used_each) = 0) THEN true
+    WHEN (array_ndims(used_each) > 1) THEN false
+    ELSE ((array_position(used_each, NULL::numeric) IS NULL) AND ('10000000000000000000000'::numeric > ALL (used_each)) AND ('-10000000000000000000000'::numeric < ALL (used_each)) AND ((used_each)::text !~ '\.\d{6}\d*[1-9]'::text))
+END);
+CREATE INDEX billing_periods_org ON billing_periods USING btree (org_id, period_start);
 alter table billing_periods enable row level security;
 create policy of_the_callers_org on billing_periods for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 
@@ -177,7 +188,7 @@ create table organizations (
     ends_time_zone text,
     ends_tzdb_version text,
     has_stale_ends boolean not null generated always as (((next_period_ends IS NULL) OR ((period_day_ends IS NULL) AND ((next_subscription_tier_at IS NOT NULL) OR (COALESCE(subscription_ends_at, 'infinity'::timestamp with time zone) <> 'infinity'::timestamp with time zone))) OR (((((time_zone IS DISTINCT FROM ends_time_zone) OR (cycle IS DISTINCT FROM ends_cycle)) OR (anchor_day IS DISTINCT FROM ends_anchor_day)) OR (anchor_month IS DISTINCT FROM ends_anchor_month)) OR (anchor_time IS DISTINCT FROM ends_anchor_time)))) stored,
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default periodd_new_id(),
     judged_tier text,
     locale text,
     name text not null,
@@ -201,13 +212,13 @@ create table organizations (
 );
 alter table organizations add constraint organizations_anchor_day_check CHECK (((anchor_day >= 1) AND (anchor_day <= 31)));
 alter table organizations add constraint organizations_anchor_month_check CHECK (((anchor_month >= 1) AND (anchor_month <= 12)));
-alter table organizations add constraint organizations_anchor_time_check CHECK (((anchor_time < '24:00:00'::time without time zone) AND (mod(EXTRACT(microsecond FROM anchor_time), (1000000)::numeric) = (0)::numeric)));
+alter table organizations add constraint organizations_anchor_time_range CHECK (((anchor_time < '24:00:00'::time without time zone) AND (mod(EXTRACT(microsecond FROM anchor_time), (1000000)::numeric) = (0)::numeric)));
 alter table organizations add constraint organizations_created_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> created_at));
 alter table organizations add constraint organizations_current_period_end_date_range CHECK (((current_period_end_date >= '0001-01-01'::date) AND (current_period_end_date <= '9999-12-31'::date)));
 alter table organizations add constraint organizations_current_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> current_period_end));
 alter table organizations add constraint organizations_current_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> current_period_start));
 alter table organizations add constraint organizations_cycle_check CHECK ((cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semiannual'::text, 'yearly'::text, 'weekly'::text, 'daily'::text])));
-alter table organizations add constraint organizations_ends_anchor_time_check CHECK (((ends_anchor_time < '24:00:00'::time without time zone) AND (mod(EXTRACT(microsecond FROM ends_anchor_time), (1000000)::numeric) = (0)::numeric)));
+alter table organizations add constraint organizations_ends_anchor_time_range CHECK (((ends_anchor_time < '24:00:00'::time without time zone) AND (mod(EXTRACT(microsecond FROM ends_anchor_time), (1000000)::numeric) = (0)::numeric)));
 alter table organizations add constraint organizations_locale_check CHECK ((locale ~ '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$'::text));
 alter table organizations add constraint organizations_next_period_ends_range CHECK (
 CASE
@@ -630,9 +641,11 @@ alter table periodd_refund_keys enable row level security;
 
 create table periodd_removed (
     before timestamp with time zone not null,
+    counters_before timestamp with time zone,
     org_id uuid not null
 );
 alter table periodd_removed add constraint periodd_removed_before_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> before));
+alter table periodd_removed add constraint periodd_removed_counters_before_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> counters_before));
 alter table periodd_removed add constraint periodd_removed_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table periodd_removed add constraint periodd_removed_pkey PRIMARY KEY (org_id);
 alter table periodd_removed enable row level security;
@@ -649,6 +662,7 @@ create table periodd_runs (
     lateness_ms bigint,
     occurrence timestamp with time zone,
     occurrences bigint not null default 1,
+    org_id uuid,
     outcome text not null,
     reason text,
     replica text not null,
@@ -672,6 +686,7 @@ alter table periodd_runs add constraint periodd_runs_started_at_range CHECK (('[
 alter table periodd_runs add constraint periodd_runs_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'boundary'::text, 'command'::text])));
 CREATE INDEX periodd_runs_finished ON periodd_runs USING btree (finished_at);
 CREATE INDEX periodd_runs_job ON periodd_runs USING btree (job, id);
+CREATE INDEX periodd_runs_org ON periodd_runs USING btree (org_id, id) WHERE (org_id IS NOT NULL);
 CREATE UNIQUE INDEX periodd_runs_occurrence ON periodd_runs USING btree (job, trigger, occurrence) WHERE (occurrence IS NOT NULL);
 alter table periodd_runs enable row level security;
 
@@ -856,7 +871,7 @@ create policy of_the_callers_org on usage_counters for select using ((org_id = (
 create table usage_metrics (
     counted_at timestamp with time zone,
     created_at timestamp with time zone not null default now(),
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default periodd_new_id(),
     idempotency_key text,
     metric_type text not null,
     metric_value numeric not null,
@@ -870,7 +885,7 @@ alter table usage_metrics add constraint usage_metrics_idempotency_key_check CHE
 alter table usage_metrics add constraint usage_metrics_metric_type_check CHECK ((metric_type <> ''::text));
 alter table usage_metrics add constraint usage_metrics_metric_value_range CHECK (((abs(metric_value) < '10000000000000000000000'::numeric) AND (metric_value = round(metric_value, 6))));
 alter table usage_metrics add constraint usage_metrics_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id);
-alter table usage_metrics add constraint usage_metrics_pkey PRIMARY KEY (organization_id, id);
+alter table usage_metrics add constraint usage_metrics_pkey PRIMARY KEY (id, organization_id);
 alter table usage_metrics add constraint usage_metrics_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
 CREATE INDEX usage_metrics_time ON usage_metrics USING btree (organization_id, created_at) INCLUDE (metric_type, metric_value, user_id, counted_at);
 CREATE INDEX usage_metrics_uncounted ON usage_metrics USING btree (organization_id, created_at) WHERE (counted_at IS NULL);
@@ -898,6 +913,8 @@ alter table users add constraint users_usage_this_month_range CHECK (((abs(usage
 CREATE INDEX users_email ON users USING btree (lower(email));
 alter table users enable row level security;
 create policy of_the_caller on users for select using ((id = ( SELECT periodd_caller() AS periodd_caller)));
+
+-- view billing_period_usage (org_id uuid, feature text, period_start timestamp with time zone, used numeric, included numeric, drawn numeric, uncovered numeric)
 
 -- view organisations (id uuid, slug text, name text, time_zone text, cycle text, anchor_day smallint, anchor_month smallint, subscription_tier text, next_subscription_tier text, next_subscription_tier_at timestamp with time zone, subscription_status text, subscription_ends_at timestamp with time zone, current_period_start timestamp with time zone, current_period_end timestamp with time zone, current_period_end_date date, next_period_ends timestamp with time zone[], ends_time_zone text, ends_cycle text, ends_anchor_day smallint, ends_anchor_month smallint, ends_tzdb_version text, used_minutes numeric, overage_minutes numeric, overage_minutes_written numeric, parked_at timestamp with time zone, parked_reason text, revision bigint, created_at timestamp with time zone, overage_minutes_granted numeric, judged_tier text, locale text, anchor_time time without time zone, ends_anchor_time time without time zone, period_day_ends timestamp with time zone[], has_stale_ends boolean, parked_code text)
 
@@ -929,6 +946,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns TABLE(allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text)
 --     plpgsql volatile security definer set search_path=public, pg_temp
 
+-- function periodd_adds_up(p_features text[], p_used_each numeric[], p_included_each numeric[], p_drawn_each numeric[], p_uncovered_each numeric[])
+--     returns boolean
+--     plpgsql immutable set search_path=pg_catalog, pg_temp
+
 -- function periodd_allowances(p_org_id uuid, p_at timestamp with time zone, p_feature text DEFAULT NULL::text)
 --     returns TABLE(feature text, at timestamp with time zone, period_start timestamp with time zone, period_end timestamp with time zone, used numeric, included numeric, is_granted boolean, drawn numeric, usable numeric, owed numeric, allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric, why_not text, tier text, subscription_status text, open_start timestamp with time zone, open_end timestamp with time zone, revision bigint)
 --     plpgsql stable set search_path=public, pg_temp
@@ -941,9 +962,17 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns uuid
 --     plpgsql stable set search_path=public, pg_temp
 
+-- function periodd_closed_since(p_first uuid, p_last uuid, p_since timestamp with time zone)
+--     returns TABLE(org_id uuid, period_start timestamp with time zone, period_end timestamp with time zone)
+--     sql stable
+
 -- function periodd_ended_tier()
 --     returns text
 --     sql stable security definer
+
+-- function periodd_events(p_events jsonb)
+--     returns TABLE(org_ids uuid[], features text[], amounts numeric[], user_ids uuid[], used_ats timestamp with time zone[], keys text[])
+--     plpgsql stable set search_path=pg_catalog, pg_temp
 
 -- function periodd_first_month(p_org_id uuid, p_at timestamp with time zone)
 --     returns TABLE(period_start timestamp with time zone, period_end timestamp with time zone, next_ends timestamp with time zone[])
@@ -993,6 +1022,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns TABLE(id uuid)
 --     sql stable
 
+-- function periodd_new_id()
+--     returns uuid
+--     sql volatile
+
 -- function periodd_opened(p_org_id uuid, p_at timestamp with time zone)
 --     returns boolean
 --     plpgsql volatile set search_path=public, pg_temp
@@ -1004,6 +1037,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_period_at(p_start timestamp with time zone, p_end timestamp with time zone, p_next_ends timestamp with time zone[], p_at timestamp with time zone)
 --     returns TABLE(period_start timestamp with time zone, period_end timestamp with time zone)
 --     sql immutable
+
+-- function periodd_record_batch(p_org_ids uuid[], p_features text[], p_amounts numeric[], p_user_ids uuid[], p_used_ats timestamp with time zone[], p_keys text[], p_is_partial boolean, p_is_internal boolean)
+--     returns TABLE(event bigint, outcome text, metric_id uuid, is_counted boolean, code text, detail text)
+--     plpgsql volatile set search_path=public, pg_temp
 
 -- function periodd_refuse_key(p_key text)
 --     returns void
@@ -1031,4 +1068,8 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 
 -- function record_usage(p_org_id uuid, p_feature text, p_amount numeric, p_user_id uuid DEFAULT NULL::uuid, p_used_at timestamp with time zone DEFAULT now(), p_idempotency_key text DEFAULT NULL::text)
 --     returns uuid
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function record_usage_batch(p_events jsonb, p_is_partial boolean DEFAULT false)
+--     returns TABLE(event bigint, outcome text, metric_id uuid, is_counted boolean, code text, detail text)
 --     plpgsql volatile set search_path=public, pg_temp

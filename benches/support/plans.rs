@@ -32,9 +32,9 @@ const METRICS: &str = "
 /// An org in a period of this day, for which an application works.
 const ORG: &str = "
     insert into organizations
-        (slug, time_zone, subscription_tier, current_period_start, current_period_end,
+        (slug, name, time_zone, subscription_tier, current_period_start, current_period_end,
          next_period_ends, ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month)
-    values ('org-0', 'UTC', 'pro', now() - interval '1 day', now() + interval '29 days',
+    values ('org-0', 'Org 0', 'UTC', 'pro', now() - interval '1 day', now() + interval '29 days',
             array[now() + interval '60 days'], 'UTC', 'monthly', 1, 1)";
 /// What it asks.
 const USES: &str = "

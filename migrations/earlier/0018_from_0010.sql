@@ -41,10 +41,8 @@ alter table organizations
     drop constraint organizations_cycle_check,
     add constraint organizations_cycle_check
         check (cycle in ('monthly', 'quarterly', 'semiannual', 'yearly', 'weekly', 'daily')),
-    add column anchor_time time not null default '00:00:00'
-        check (anchor_time < '24:00:00' and mod(extract(microsecond from anchor_time), 1000000) = 0),
-    add column ends_anchor_time time not null default '00:00:00'
-        check (ends_anchor_time < '24:00:00' and mod(extract(microsecond from ends_anchor_time), 1000000) = 0),
+    add column anchor_time time not null default '00:00:00',
+    add column ends_anchor_time time not null default '00:00:00',
     add column period_day_ends timestamptz[];
 alter table organizations
     add column has_stale_ends boolean not null generated always as (

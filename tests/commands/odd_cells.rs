@@ -86,7 +86,8 @@ struct Cell {
 
 /// Has every column of a type a range of its own?
 fn has_range(kind: &str) -> bool {
-    ["numeric", "timestamp with time zone", "date", "timestamp with time zone[]"].contains(&kind)
+    let kinds = ["numeric", "timestamp with time zone", "date", "timestamp with time zone[]"];
+    kinds.contains(&kind) || kind == "time without time zone"
 }
 
 /// Every cell, from the catalogue. The org's id itself names the row, and is left alone.

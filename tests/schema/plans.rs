@@ -274,7 +274,12 @@ const CALLED: [&str; 6] = [
 async fn no_function_of_applications_reads_a_large_table_from_end_to_end() {
     let test = many_orgs().await;
     let mut connection = test.connect().await;
-    let one = "create temporary table one as
+    let one = "update organizations
+               set current_period_start = now() - interval '9 days',
+                   current_period_end = now() + interval '20 days',
+                   next_period_ends = array[now() + interval '50 days']
+               where slug = 'org-15';
+               create temporary table one as
                select u.* from users u join organizations o on o.id = u.organization_id
                where o.slug = 'org-15'";
     sqlx::raw_sql(one).execute(&mut connection).await.unwrap();

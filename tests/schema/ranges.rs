@@ -76,6 +76,9 @@ fn values(kind: &str) -> (Vec<&'static str>, Vec<&'static str>) {
             ],
             vec!["'0001-01-01'", "'9999-12-31'"],
         ),
+        "time without time zone" => {
+            (vec!["'24:00:00'", "'14:32:10.5'"], vec!["'00:00:00'", "'23:59:59'"])
+        }
         "timestamp with time zone[]" => (
             vec![
                 "'{NULL}'",

@@ -105,6 +105,11 @@ proptest! {
         let mut memory = Memory::of(&scenario);
         memory.catch_up(scenario.last_look);
         let open = memory.org.period.expect("a period").period;
+        // One that has just begun is not closed early; a change of the time of day makes such.
+        let age = now.since(open.start);
+        if open.start < now && age < periodd::billing::timeline::SHORTEST_EARLY {
+            return Ok(());
+        }
         let plan = memory.pass(&Policy { early: true, ..replay(12) }, now).expect("an org");
         let splits = open.start < now && now < open.end;
         prop_assert_eq!(plan.closes.len(), usize::from(splits));
