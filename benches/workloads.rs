@@ -3,7 +3,7 @@
 use crate::support::Run;
 use crate::{alerts, boundaries, disk, http, idle, import, mail, pages, rollover, sync, usage};
 
-pub(crate) const WORKLOADS: [(&str, Run); 31] = [
+pub(crate) const WORKLOADS: [(&str, Run); 32] = [
     ("rollover", |bench| Box::pin(rollover::speed::run(bench))),
     ("history", |bench| Box::pin(rollover::growth::history(bench))),
     ("orgs", |bench| Box::pin(rollover::growth::orgs(bench))),
@@ -32,6 +32,7 @@ pub(crate) const WORKLOADS: [(&str, Run); 31] = [
     ("http-beside", |bench| Box::pin(http::beside::uses(bench))),
     ("http-rollover", |bench| Box::pin(http::beside::rollover(bench))),
     ("http-idle", |bench| Box::pin(http::beside::idle(bench))),
+    ("http-dashboard", |bench| Box::pin(http::dashboard::run(bench))),
     ("http-streams", |bench| Box::pin(http::streams::run(bench))),
     ("boundaries", |bench| Box::pin(boundaries::run(bench))),
     ("disk", |bench| Box::pin(disk::run(bench))),

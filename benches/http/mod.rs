@@ -4,6 +4,7 @@
 mod asks;
 pub(crate) mod beside;
 mod client;
+pub(crate) mod dashboard;
 pub(crate) mod streams;
 
 use asks::Ask;

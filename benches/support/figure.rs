@@ -110,6 +110,11 @@ impl Series {
         self.0.entry(name.to_owned()).or_default().push(value);
     }
 
+    /// What was measured last under a name; not a number where nothing was.
+    pub(crate) fn last(&self, name: &str) -> f64 {
+        self.0.get(name).and_then(|values| values.last()).copied().unwrap_or(f64::NAN)
+    }
+
     /// A figure of one series.
     pub(crate) fn figure(&self, workload: &str, unit: &str, ours: &str, goal: Goal) -> Figure {
         Figure {
