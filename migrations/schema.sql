@@ -994,7 +994,7 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns TABLE(included numeric, is_granted boolean)
 --     sql stable
 
--- function periodd_is_inclusive(p_end timestamp with time zone, p_anchor_time time without time zone DEFAULT '00:00:00'::time without time zone)
+-- function periodd_is_inclusive(p_start timestamp with time zone, p_end timestamp with time zone, p_anchor_time time without time zone)
 --     returns boolean
 --     sql immutable
 

@@ -118,8 +118,9 @@ begin
         end loop;
         exit when v_end > p_at;
         v_day_end := v_org.period_day_ends[v_i];
-        -- Until the sweep has stored it, or where others moved the end since: the instants.
-        if (v_day_end > v_end and v_day_end <= v_end + interval '2 days') is not true then
+        -- Until the sweep has stored it, or where others moved the end since: the instants. After a
+        -- change of zone the day may end before the period does, or two days after it.
+        if (v_day_end > v_end - interval '2 days' and v_day_end <= v_end + interval '3 days') is not true then
             v_day_end := v_end + interval '1 microsecond';
         end if;
         if v_org.subscription_ends_at < v_day_end then

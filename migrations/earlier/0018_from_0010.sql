@@ -214,7 +214,7 @@ create index billing_periods_org on billing_periods (org_id, period_start);
 alter table billing_adjustments
     add foreign key (org_id, period_start) references billing_periods (org_id, period_start);
 
--- Whoever could read the table can read the view.
+-- Whoever could read the table can read the view, and what it reads of the other table.
 alter table billing_period_usage rename to billing_period_usage_table;
 create view billing_period_usage with (security_invoker = true) as
 select b.org_id, u.feature, b.period_start, u.used, u.included, u.drawn, u.uncovered
@@ -226,10 +226,14 @@ declare
     v_text text;
 begin
     for v_text in
-        select format('grant select on billing_period_usage to %s',
+        select format('grant %s to %s', g.what,
                       case when a.grantee = 0 then 'public'
                            else quote_ident(pg_get_userbyid(a.grantee)) end)
         from pg_class c cross join lateral aclexplode(c.relacl) a
+        cross join (values
+            ('select on billing_period_usage'),
+            ('select (org_id, period_start, features, used_each, included_each, drawn_each, uncovered_each) on billing_periods')
+        ) as g (what)
         where c.oid = 'billing_period_usage_table'::regclass and a.privilege_type = 'SELECT'
           and a.grantee <> c.relowner
     loop

@@ -164,7 +164,8 @@ impl Zone {
     }
 
     /// Midday of a local date: what a date stands for when only the date of a use is known. It is
-    /// far from both ends of the day, and so in the period that the date is in.
+    /// far from both ends of the day, and so in the period that the date is in, where periods end
+    /// at midnight.
     ///
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.

@@ -114,6 +114,9 @@ pub struct Plan {
     pub open: Period,
     /// The nominal date of its end.
     pub open_end_date: LocalDate,
+    /// Does that end come from the org's calendar as it is set now?
+    #[serde(skip)]
+    pub is_nominal: bool,
     /// The ends after it.
     pub next_ends: Vec<Instant>,
     /// The ends of the local days on which all these end, where the subscription waits for a date.
@@ -257,6 +260,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
         entries: books.ledger,
         open,
         open_end_date: end.date,
+        is_nominal: timeline.is_nominal,
         next_ends: timeline.next_ends.clone(),
         day_ends: timeline.day_ends.clone(),
         subscription,

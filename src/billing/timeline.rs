@@ -43,6 +43,9 @@ pub struct Timeline {
     pub due_dates: Vec<LocalDate>,
     /// The period that is open afterwards. It may be due as well, when a pass is not enough.
     pub open: OpenPeriod,
+    /// Does its end come from the org's calendar? It does not while a change of the calendar waits
+    /// for it, or where the application chose it.
+    pub is_nominal: bool,
     /// The ends that follow the open period's.
     pub next_ends: Vec<Instant>,
     /// The dates that the org's subscription waits for.
@@ -97,6 +100,7 @@ impl Timeline {
             due,
             due_dates: closing.iter().map(|close| close.end.date).collect(),
             open,
+            is_nominal: calendar.boundary_of(open.end.date)? == open.end,
             next_ends: following.iter().map(|boundary| boundary.at).collect(),
             dates,
             day_ends,

@@ -76,7 +76,8 @@ impl End {
         let offset = |at: Instant| zone.rules().to_offset(at.timestamp()).seconds();
         let skipped = || {
             let before = Instant::from_microseconds(at.microseconds() - 1).ok()?;
-            Some(offset(before) < offset(at) && local_second(at, offset(at)) != 0)
+            let (moved_by, second) = (offset(at) - offset(before), local_second(at, offset(at)));
+            Some(second != 0 && second <= i64::from(moved_by))
         };
         let odd = if skipped() == Some(true) {
             Some(Odd::NoMidnight)

@@ -122,7 +122,8 @@ pub enum Command {
     /// Print the period boundaries of any calendar; needs no database
     ///
     /// Prints the period that contains --at (any time; default now) and the following ones.
-    /// Boundaries are midnights in the zone, by the newest tz database available.
+    /// Boundaries are midnights in the zone, or at --anchor-time, by the newest tz database
+    /// available.
     Periods(periods::Args),
     /// Run a sample company through several months, in its own state directory
     ///

@@ -6,13 +6,15 @@
 
 use super::Draft;
 use super::draft::Adoption;
-use super::source::looks_inclusive;
+
+/// Is the end of an open period its last moment?
+const INCLUSIVE: &str =
+    "periodd_is_inclusive(o.current_period_start, o.current_period_end, o.anchor_time)";
 
 /// The periods that are to be mended, and how each should stand: `(id, was_start, was_end, start,
 /// ends)`. Where usage was counted in a period that is inverted now, its counters know the end;
 /// otherwise it is opened anew.
 fn chosen() -> String {
-    let is_inclusive = looks_inclusive("o.current_period_end");
     format!(
         "(select f.id, f.was_start, f.was_end, f.ends,
                  case when f.ends is not null then f.was_start end as start
@@ -24,15 +26,14 @@ fn chosen() -> String {
                             else date_trunc('minute', o.current_period_end) + interval '1 minute'
                             end as ends
                 from organizations o
-                where o.current_period_end <= o.current_period_start or {is_inclusive}) f)"
+                where o.current_period_end <= o.current_period_start or {INCLUSIVE}) f)"
     )
 }
 
 /// What mending the open periods takes.
 pub(super) fn open_periods(mut draft: Draft<'_>) -> Adoption {
-    let is_inclusive = looks_inclusive("o.current_period_end");
     let is_inverted = "o.current_period_end <= o.current_period_start";
-    draft.orgs(format!("select o.id from organizations o where {is_inverted} or {is_inclusive}"));
+    draft.orgs(format!("select o.id from organizations o where {is_inverted} or {INCLUSIVE}"));
     draft.question(
         "open periods that do not end after they start: they get the end of their counters, or a \
          new period if there are none",
@@ -42,7 +43,7 @@ pub(super) fn open_periods(mut draft: Draft<'_>) -> Adoption {
         "open periods with an inclusive end: the end is moved to the next full minute",
         format!(
             "select count(*) from organizations o
-             where {is_inclusive} and o.current_period_end > o.current_period_start"
+             where {INCLUSIVE} and o.current_period_end > o.current_period_start"
         ),
     );
     let chosen = chosen();

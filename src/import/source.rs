@@ -162,7 +162,7 @@ impl<'a> Source<'a> {
                 day(&column)
             );
         }
-        looks_inclusive(&self.instant(end))
+        looks_inclusive(&self.instant(start), &self.instant(end))
     }
 
     fn is_date(self, names: &[&str]) -> bool {
@@ -252,8 +252,11 @@ impl<'a> Source<'a> {
 
 /// `periodd_is_inclusive`, in a database that may not have it yet: does an end look like a period's
 /// last moment, 23:59:59.999, instead of the first one after it?
-pub(super) fn looks_inclusive(end: &str) -> String {
-    format!("(mod(floor(extract(epoch from {end})), 900) = 899)")
+pub(super) fn looks_inclusive(start: &str, end: &str) -> String {
+    format!(
+        "(mod(floor(extract(epoch from {end})), 900) = 899
+           and mod(floor(extract(epoch from {start})), 900) is distinct from 899)"
+    )
 }
 
 /// The local day that a boundary falls on. One at midnight in the zone that the application kept
@@ -290,17 +293,20 @@ pub(super) fn anchor_weekday(end: &str, zone: &str, naive_zone: &str) -> String 
     format!("extract(isodow from {})::smallint", local_day(end, zone, naive_zone))
 }
 
-/// The local time of day at which periods end: that of both ends of the period, where they agree
-/// and neither the org's days nor the application's begin then; else midnight.
+/// The local time of day at which periods end: that of the end of the period, where its start has the
+/// same one, there or where the application kept its time, and neither the org's days nor the
+/// application's begin then; else midnight.
 pub(super) fn anchor_time(start: &str, end: &str, zone: &str, naive_zone: &str) -> String {
     let time = |at: &str, zone: &str| format!("(({at}) at time zone {zone})::time");
+    let naive = literal(naive_zone);
     format!(
-        "case when {} = {} and {} <> '00:00'
-              then date_trunc('second', {}::interval)::time else time '00:00' end",
-        time(start, zone),
-        time(end, zone),
-        time(end, &literal(naive_zone)),
-        time(end, zone)
+        "case when ({start_here} = {end_here} or {start_there} = {end_there})
+                   and {end_there} <> '00:00'
+              then date_trunc('second', {end_here}::interval)::time else time '00:00' end",
+        start_here = time(start, zone),
+        end_here = time(end, zone),
+        start_there = time(start, &naive),
+        end_there = time(end, &naive),
     )
 }
 
@@ -386,7 +392,7 @@ mod tests {
     #[test]
     fn an_inclusive_end_is_what_the_function_says() {
         let function = include_str!("../../migrations/api/0006_periodd_is_inclusive.sql");
-        let asked = looks_inclusive("p_end");
+        let asked = looks_inclusive("p_start", "p_end");
         assert!(function.contains(&asked[1..asked.len() - 1]), "{asked}");
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::orgs::{Error, InvalidThresholds, sound_contacts};
 use crate::billing::address::trimmed;
-use crate::billing::{Boundary, Calendar, Cycle, Instant, Period, TimeOfDay};
+use crate::billing::{Boundary, Calendar, Cycle, Instant, Period, TimeOfDay, Zone};
 use crate::mail;
 use crate::store::orgs::settings::{self, Contact, Settings};
 use crate::store::usage::limits::{self, Granted, Limit};
@@ -340,12 +340,17 @@ fn decide(
     }
     // A time means its local date: at midnight there begins the first boundary that it stands for.
     if let Ok(zone) = tz.zone(&after.time_zone) {
-        let day = |at: Instant| zone.first_instant(zone.date(at));
-        if change.next_tier_at.is_some() {
-            after.next_tier_at = after.next_tier_at.map(day).transpose()?;
+        // One that is not given here keeps its date where the org moves to another zone.
+        let known = tz.zone(&before.time_zone).unwrap_or_else(|_| zone.clone());
+        let moves = before.time_zone != after.time_zone;
+        let day = |at: Instant, of: &Zone| zone.first_instant(of.date(at));
+        if change.next_tier_at.is_some() || moves {
+            let of = if change.next_tier_at.is_some() { &zone } else { &known };
+            after.next_tier_at = after.next_tier_at.map(|at| day(at, of)).transpose()?;
         }
-        if change.ends_at.is_some() {
-            after.ends_at = after.ends_at.map(day).transpose()?;
+        if change.ends_at.is_some() || moves {
+            let of = if change.ends_at.is_some() { &zone } else { &known };
+            after.ends_at = after.ends_at.map(|at| day(at, of)).transpose()?;
         }
     }
     if let Some(locale) = &change.locale {

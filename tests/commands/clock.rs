@@ -18,7 +18,9 @@ async fn due() -> TestDatabase {
     run(&test, "orgs add acme --name Acme --zone UTC --period-start 2026-01-01T00:00:00Z").exits(0);
     test.sql(
         "update organizations set current_period_start = now() - interval '31 days',
-                current_period_end = now() - interval '1 hour';
+                current_period_end = now() - interval '1 hour',
+                -- No other boundary is near.
+                anchor_day = extract(day from now() + interval '14 days');
          select grant_overage_pack(id, 'scrapes', 5, 'r', now() - interval '1 minute',
                                    now() - interval '2 days') from organizations;
          insert into usage_metrics (organization_id, metric_type, metric_value)

@@ -276,7 +276,7 @@ async fn of_http_only_what_clients_and_readers_of_emails_would_meet_is_found() {
 #[tokio::test]
 async fn history_that_was_never_verified_is_noted() {
     let test = acme().await;
-    test.sql("update billing_periods set closed_at = now() - interval '36 days'").await;
+    test.sql("update billing_periods set recorded_at = now() - interval '36 days'").await;
     let config = format!("[database]\nurl = \"{}\"\n", test.url());
     let noted = || {
         let answer = test.periodd_configured(&config, &["doctor", "--format", "json"]).json();

@@ -62,6 +62,8 @@ fn odd(kind: &str) -> Vec<&'static str> {
         }
         "date" => vec!["'infinity'", "'-infinity'", "'5874897-12-31'"],
         "timestamp with time zone[]" => vec!["'{NULL}'", "'{}'", "'{infinity}'"],
+        "numeric[]" => vec!["'{1e30}'", "'{NaN}'", "'{1e-9}'"],
+        "text[]" => vec!["'{}'", "'{NULL}'"],
         "time without time zone" => vec!["'24:00'", "'14:32:10.5'"],
         "smallint[]" => vec!["'{NULL}'", "'{}'"],
         "text" => vec!["''", "repeat('x', 100000)", "E'\\x1b[2J'", "U&'\\202Eabc'"],
@@ -87,7 +89,7 @@ struct Cell {
 /// Has every column of a type a range of its own?
 fn has_range(kind: &str) -> bool {
     let kinds = ["numeric", "timestamp with time zone", "date", "timestamp with time zone[]"];
-    kinds.contains(&kind) || kind == "time without time zone"
+    kinds.contains(&kind) || ["time without time zone", "numeric[]"].contains(&kind)
 }
 
 /// Every cell, from the catalogue. The org's id itself names the row, and is left alone.

@@ -244,8 +244,9 @@ impl Reader<'_> {
             |(row, _): &(OrgRow, Timeline)| Some((row.state.id, row.state.period?.period.start));
         let have_drawn = drafts.iter().filter(|(row, _)| row.has_draws);
         let open_periods: Vec<(Uuid, Instant)> = have_drawn.filter_map(open_of).collect();
-        let draws = snapshot::draws(self.connection, &open_periods, self.room.limit()).await?;
-        if !self.has_room(facts, draws.len()) {
+        let limit = self.room.limit();
+        let (read, draws) = snapshot::draws(self.connection, &open_periods, limit).await?;
+        if !self.has_room(facts, read) {
             return Ok(false);
         }
         let paid_already: BTreeSet<(Uuid, Uuid)> =

@@ -136,7 +136,7 @@ async fn paying(
     let mut draws = HashMap::new();
     let mut besides = BTreeSet::new();
     for start in starts {
-        let drawn = snapshot::draws(connection, &[(org, start)], None).await?;
+        let (_, drawn) = snapshot::draws(connection, &[(org, start)], None).await?;
         besides.extend(drawn.iter().map(|(org, draw)| (*org, draw.pack)));
         draws.insert(start, drawn.into_iter().map(|(_, draw)| draw).collect());
     }

@@ -187,14 +187,15 @@ pub async fn periods(
                 where o.current_period_end <= o.current_period_start
                   and o.id >= $1 and o.id <= $2) as "inverted!",
                (select count(*) from (
-                    select o.current_period_end as ends, o.anchor_time as time
+                    select o.current_period_start as start, o.current_period_end as ends,
+                           o.anchor_time as time
                     from organizations o
                     where o.id >= $1 and o.id <= $2
                     union all
-                    select c.period_end, o.anchor_time
+                    select c.period_start, c.period_end, o.anchor_time
                     from usage_counters c join organizations o on o.id = c.org_id
                     where c.org_id >= $1 and c.org_id <= $2) p
-                where periodd_is_inclusive(p.ends, p.time)) as "inclusive!",
+                where periodd_is_inclusive(p.start, p.ends, p.time)) as "inclusive!",
                (select count(*) from (
                     select c.period_end, lead(c.period_start) over (
                                partition by c.org_id, c.feature order by c.period_start) as next
@@ -235,7 +236,7 @@ pub async fn verified_at(connection: &mut PgConnection) -> Result<Option<Instant
 /// Was any period closed by then?
 pub async fn any_closed_by(connection: &mut PgConnection, by: Instant) -> Result<bool, StoreError> {
     let any = sqlx::query_scalar!(
-        r#"select exists (select from billing_periods where closed_at <= $1) as "any!""#,
+        r#"select exists (select from billing_periods where recorded_at <= $1) as "any!""#,
         by
     );
     Ok(any.fetch_one(connection).await?)

@@ -62,7 +62,8 @@ pub async fn periods(
                         ('unopened', o.current_period_start is null
                                      or o.current_period_end is null),
                         ('inverted', o.current_period_end <= o.current_period_start),
-                        ('inclusive', periodd_is_inclusive(o.current_period_end, o.anchor_time)),
+                        ('inclusive', periodd_is_inclusive(o.current_period_start,
+                                                           o.current_period_end, o.anchor_time)),
                         ('outdated', o.current_period_end <= $1 and o.parked_at is null),
                         ('future', o.current_period_start > $3),
                         ('closed_ahead', exists (

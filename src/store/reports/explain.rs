@@ -91,7 +91,8 @@ pub async fn org(connection: &mut PgConnection, id: Uuid) -> Result<OrgRow, Stor
                   current_period_start as "current_period_start: Readable<Instant>",
                   current_period_end as "current_period_end: Readable<Instant>",
                   current_period_end_date as "current_period_end_date: Readable<LocalDate>",
-                  coalesce(periodd_is_inclusive(current_period_end, anchor_time), false)
+                  coalesce(periodd_is_inclusive(current_period_start, current_period_end,
+                                                anchor_time), false)
                       as "has_inclusive_end!",
                   coalesce(next_period_ends, '{}') as "next_period_ends!: Readable<Vec<Instant>>",
                   used_minutes as "used_minutes: Readable<Quantity>",

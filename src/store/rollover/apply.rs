@@ -95,7 +95,8 @@ async fn move_orgs(
                ends_anchor_day = c.anchor_day,
                ends_anchor_month = c.anchor_month,
                ends_anchor_time = c.anchor_time,
-               ends_tzdb_version = $18,
+               -- Other rules for the zone move only an end that came from them.
+               ends_tzdb_version = case when c.is_nominal then $18 end,
                period_day_ends = case when c.days_from <= c.days_upto
                    then ($22::timestamptz[])[c.days_from : c.days_upto] end,
                used_minutes = p.used_minutes,
@@ -112,11 +113,11 @@ async fn move_orgs(
                  order by id) p
            join unnest($10::timestamptz[], $11::date[], $12::text[], $13::text[],
                        $14::smallint[], $15::smallint[], $21::time[], $16::int[], $19::int[],
-                       $23::int[], $24::int[])
+                       $23::int[], $24::int[], $25::boolean[])
                     with ordinality
                     as c (ends, end_date, time_zone, cycle, anchor_day, anchor_month,
                           anchor_time, next_from, next_upto, days_from, days_upto,
-                          cohort)
+                          is_nominal, cohort)
              on c.cohort = p.cohort
            where o.id = p.id
              and (o.current_period_end is not distinct from p.expected_end
@@ -126,7 +127,9 @@ async fn move_orgs(
              and o.parked_at is null
              and o.time_zone = c.time_zone and o.cycle = c.cycle
              and o.anchor_day = c.anchor_day and o.anchor_month = c.anchor_month
-             and o.anchor_time = c.anchor_time
+             -- As it is read: in whole seconds of the day.
+             and least(floor(extract(epoch from o.anchor_time)), 86399)
+                 = extract(epoch from c.anchor_time)
            returning o.id"#,
         &ids,
         &rows,
@@ -151,7 +154,8 @@ async fn move_orgs(
         &cohorts.anchor_times,
         &cohorts.day_ends,
         &cohorts.days_from,
-        &cohorts.days_upto
+        &cohorts.days_upto,
+        &cohorts.are_nominal
     );
     Ok(moved.fetch_all(connection).await?.into_iter().collect())
 }
@@ -173,6 +177,7 @@ struct Cohorts {
     next_ends: Vec<Instant>,
     days_from: Vec<i32>,
     days_upto: Vec<i32>,
+    are_nominal: Vec<bool>,
     /// None for a cohort whose subscriptions wait for no date.
     day_ends: Vec<Instant>,
 }
@@ -199,6 +204,7 @@ impl Cohorts {
         self.days_from.push(count(self.day_ends.len()) + 1);
         self.day_ends.extend(&planned.plan.day_ends);
         self.days_upto.push(count(self.day_ends.len()));
+        self.are_nominal.push(planned.plan.is_nominal);
         let place = count(self.ends.len());
         self.places.insert(key, place);
         place

@@ -370,7 +370,8 @@ pub async fn used_before(
     Ok(answers.map(|((org, cut), row)| (*org, cut.clone(), row.used)).collect())
 }
 
-/// What the open periods of orgs have drawn already.
+/// What the open periods of orgs have drawn already, and how many rows were read for it: draws of
+/// closed periods among them.
 ///
 /// The draws are found by org and not by a join with the periods: as long as few orgs have drawn
 /// anything, the database would take the whole index to be shorter than one page's way into it,
@@ -379,9 +380,9 @@ pub async fn draws(
     connection: &mut PgConnection,
     periods: &[(Uuid, Instant)],
     limit: Option<i64>,
-) -> Result<Vec<(Uuid, Draw)>, StoreError> {
+) -> Result<(usize, Vec<(Uuid, Draw)>), StoreError> {
     let starts: HashMap<Uuid, Instant> = periods.iter().copied().collect();
-    let Some(earliest) = starts.values().min().copied() else { return Ok(Vec::new()) };
+    let Some(earliest) = starts.values().min().copied() else { return Ok((0, Vec::new())) };
     let orgs: Vec<Uuid> = starts.keys().copied().collect();
     let rows = sqlx::query!(
         r#"select e.org_id, e.pack_id, e.quantity, e.at, e.period_start as "period_start!"
@@ -393,10 +394,12 @@ pub async fn draws(
         earliest,
         limit
     );
-    let rows = rows.fetch_all(connection).await?.into_iter();
+    let rows = rows.fetch_all(connection).await?;
+    let read = rows.len();
+    let rows = rows.into_iter();
     let of_the_period = rows.filter(|row| starts.get(&row.org_id) == Some(&row.period_start));
     let draw = |pack, quantity, at| Draw { pack, quantity, at };
-    Ok(of_the_period.map(|r| (r.org_id, draw(r.pack_id, r.quantity, r.at))).collect())
+    Ok((read, of_the_period.map(|r| (r.org_id, draw(r.pack_id, r.quantity, r.at))).collect()))
 }
 
 /// The packs of orgs that hold something, and those named besides.

@@ -65,7 +65,7 @@ pub(crate) async fn plan(connection: &mut Connection) -> Planned {
     let since = [(org, timeline.start())];
     let counters = snapshot::counters(connection, &since, None, features).await.expect("counters");
     let open = row.state.period.expect("a period").period.start;
-    let draws = snapshot::draws(connection, &[(org, open)], None).await.expect("draws");
+    let (_, draws) = snapshot::draws(connection, &[(org, open)], None).await.expect("draws");
     let packs =
         snapshot::packs(connection, &[org], &BTreeSet::new(), None, features).await.expect("packs");
     let snapshot = OrgSnapshot {

@@ -70,6 +70,33 @@ async fn an_end_at_a_time_of_day_moves_with_that_time() {
     test.check_invariants().await;
 }
 
+/// What waits for the end of the open period does not move it when rules come that change nothing.
+#[tokio::test]
+async fn a_calendar_that_waits_moves_no_end_with_new_rules() {
+    for change in [["--anchor-time", "14:32"], ["--zone", "America/New_York"]] {
+        let test = TestDatabase::new().await;
+        let add = ["orgs", "add", "ber", "--name", "B", "--zone", "Europe/Berlin"];
+        test.periodd(&[&["--at", "2026-04-02T00:00:00Z"][..], &add].concat()).exits(0);
+        test.periodd(&[&["orgs", "set", "ber"][..], &change].concat()).exits(0);
+        test.periodd(&["--at", "2026-04-10T00:00:00Z", "rollover"]).exits(0);
+        test.sql(
+            "update organizations set ends_tzdb_version = '2025b'
+             where ends_tzdb_version is not null;
+             delete from periodd_facts",
+        )
+        .await;
+        test.periodd(&["--at", "2026-04-20T00:00:00Z", "rollover"]).exits(0);
+        let end = "select current_period_end from organizations";
+        assert_eq!(test.rows(end).await, ["2026-04-30T22:00:00Z"], "{change:?}");
+        assert!(test.rows("select * from periodd_moved_ends").await.is_empty(), "{change:?}");
+        // The next one comes from the new calendar, and moves with its rules.
+        test.periodd(&["--at", "2026-05-02T00:00:00Z", "rollover"]).exits(0);
+        let release = "select ends_tzdb_version is not null from organizations";
+        assert_eq!(test.rows(release).await, ["true"], "{change:?}");
+        test.check_invariants().await;
+    }
+}
+
 #[tokio::test]
 async fn an_end_that_has_passed_never_moves() {
     let test = TestDatabase::new().await;

@@ -41,7 +41,8 @@ async fn settings(test: &TestDatabase) -> Vec<String> {
                 c.relispopulated
          from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.relkind in ('v', 'm') and n.nspname in ('public', 'reporting')
-           and c.relname not in ('organisations', 'usage_events', 'usage_alerts_view')
+           and c.relname not in ('organisations', 'usage_events', 'usage_alerts_view',
+                                 'billing_period_usage')
          union all
          select 'policy ' || polname, polrelid::regclass::text, polcmd::text, polroles::text,
                 obj_description(oid, 'pg_policy'), pg_get_expr(polqual, polrelid), '', '', '', '',

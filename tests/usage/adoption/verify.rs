@@ -106,7 +106,7 @@ async fn with_history() -> TestDatabase {
          select 'org-' || i, 'Org', 'UTC', '2026-04-01Z', '2026-05-01Z',
                 array['2026-06-01Z', '2026-07-01Z', '2026-08-01Z']::timestamptz[]
          from generate_series(1, 2500) i;
-         insert into billing_periods (org_id, period_start, period_end, follows, closed_at)
+         insert into billing_periods (org_id, period_start, period_end, follows, recorded_at)
          select o.id, make_timestamptz(2026, m, 1, 0, 0, 0, 'UTC'),
                 make_timestamptz(2026, m + 1, 1, 0, 0, 0, 'UTC'),
                 case when m > 1 then make_timestamptz(2026, m, 1, 0, 0, 0, 'UTC') end,
@@ -151,9 +151,12 @@ async fn what_was_closed_before_is_asked_by_a_verification_of_everything_alone()
     let since = "2026-04-15T00:00:00Z".parse().expect("an instant");
     for (month, found) in [(2, 0), (3, 1)] {
         test.sql(&format!(
-            "insert into billing_period_usage (org_id, feature, period_start, used, included)
-             select id, 'scrapes', make_timestamptz(2026, {month}, 1, 0, 0, 0, 'UTC'), 5, 9
-             from organizations where slug = 'org-7'"
+            "update billing_periods b
+             set features = '{{scrapes}}', used_each = '{{5}}', included_each = '{{9}}',
+                 drawn_each = '{{0}}', uncovered_each = '{{0}}'
+             from organizations o
+             where o.id = b.org_id and o.slug = 'org-7'
+               and b.period_start = make_timestamptz(2026, {month}, 1, 0, 0, 0, 'UTC')"
         ))
         .await;
         let recent = asked(&test, Question::ClosedAfter(since)).await;

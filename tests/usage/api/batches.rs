@@ -371,7 +371,7 @@ async fn a_key_of_periodds_own_stands_for_one_use_whatever_is_said_of_it() {
     for (user, told) in [("null".to_owned(), "recorded"), (format!("'{user}'"), "duplicate")] {
         let call = format!(
             "select outcome from periodd_record_batch(
-                 array['{org}'::uuid], array['scrapes'], array[1.0], array[{user}::uuid],
+                 array['{org}'::uuid], array['scrapes'], array[1::numeric], array[{user}::uuid],
                  array[now()], array['periodd:line:1'], false, true)"
         );
         assert_eq!(test.rows(&call).await, [told]);
