@@ -451,14 +451,21 @@ async fn quarters_and_half_years_that_end_at_a_time_of_day_are_adopted_as_such()
         from (select date_trunc('day', now(), 'UTC') as day) d,
              (values ('Quarter', 'UTC', interval '-10 days 14:32:10', interval '82 days 14:32:10'),
                      ('Half', 'UTC', interval '-10 days 14:32:10', interval '171 days 14:32:10'),
+                     ('There', 'America/New_York', interval '-10 days 14:32:10',
+                      interval '171 days 14:32:10'),
                      ('Other', 'UTC', interval '-10 days 09:00', interval '20 days 14:32:10'),
                      ('Day', 'UTC', interval '-10 days', interval '20 days'))
                  as v (name, zone, start, ends)";
     let test = situation(sql).await;
     let found = test.periodd(&["db", "import"]).exits(3).stdout;
-    assert!(found.contains("2  periods that start and end at the same time of day"), "{found}");
+    assert!(found.contains("3  periods that start and end at the same time of day"), "{found}");
     test.periodd(&["--yes", "db", "import", "--apply"]).exits(0);
-    let adopted = "select name, cycle, anchor_time from organizations order by 1";
+    // Where the clocks change within the period, it ends at another local time than it starts.
+    let there = "select (current_period_end at time zone time_zone)::time = anchor_time
+                 from organizations where name = 'There'";
+    assert_eq!(test.rows(there).await, ["true"]);
+    let adopted = "select name, cycle, anchor_time from organizations where name <> 'There'
+                   order by 1";
     assert_eq!(
         test.rows(adopted).await,
         [

@@ -233,6 +233,29 @@ async fn usage_beside_the_removal_of_its_counter_is_late_usage() {
     test.check_invariants().await;
 }
 
+/// What is inserted waits for nobody: a counter that came while the removal waited for another one
+/// was not among those that it had looked at.
+#[tokio::test]
+async fn a_counter_that_comes_beside_the_removal_stays() {
+    let test = used_for_four_months().await;
+    let mut other = test.connect().await;
+    let late = "begin;
+                select record_usage(id, 'emails_sent', 2, null, '2026-05-20T00:00:00Z'),
+                       record_usage(id, 'sms_sent', 5, null, '2026-06-20T00:00:00Z')
+                from organizations";
+    sqlx::raw_sql(late).execute(&mut other).await.unwrap();
+    tokio::join!(keep(&test, "2026-08-31T00:00:00Z", "45 days", "forever"), async {
+        test.until_somebody_waits().await;
+        sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
+    });
+    sync(&test, "2026-08-31T00:00:00Z", &[]).exits(0);
+    let mut booked = adjustments(&test).await;
+    booked.sort();
+    assert_eq!(booked, ["set_aside 2 0 0", "set_aside 5 0 0"]);
+    keep(&test, "2026-08-31T00:00:00Z", "45 days", "forever").await;
+    test.check_invariants().await;
+}
+
 #[tokio::test]
 async fn many_metrics_go_in_batches_and_the_drift_log_has_a_span_of_its_own() {
     let test = may().await;
