@@ -113,6 +113,40 @@ async fn the_end_of_a_subscription_means_its_date_in_the_zone_of_the_org() {
     }
 }
 
+/// After a move eastward the local day of a boundary may end before the boundary: functions and
+/// rollovers agree still on when the subscription ends.
+#[tokio::test]
+async fn an_org_that_moved_east_has_the_same_tier_before_its_rollover_and_after_it() {
+    let test = including(500).await;
+    let flags = ["--zone", "America/New_York", "--anchor-time", "20:00"];
+    add(&test, "acme", "2026-04-05T00:00:00Z", &flags);
+    test.sql(
+        "update organizations
+         set subscription_ends_at = '2026-05-02T00:00:00Z', time_zone = 'Europe/Berlin'",
+    )
+    .await;
+    rollover(&test, "2026-04-10T00:00:00Z", &[]).exits(0);
+    let tier = "select tier from periodd_allowances((select id from organizations),
+                                                    '2026-05-02T00:01:00Z', 'minutes_transcribed')";
+    let foreseen = test.rows(tier).await;
+    rollover(&test, "2026-05-02T00:01:00Z", &[]).exits(0);
+    assert_eq!(test.rows("select subscription_tier from organizations").await, foreseen);
+    assert_eq!(test.rows("select count(*) from billing_periods").await, ["1"]);
+    test.check_invariants().await;
+}
+
+/// A date is meant, wherever the org is.
+#[tokio::test]
+async fn a_date_goes_with_its_org_to_another_zone() {
+    let test = including(500).await;
+    add(&test, "acme", "2026-04-05T00:00:00Z", &["--zone", "Europe/Berlin"]);
+    test.periodd(&["orgs", "set", "acme", "--ends-at", "2030-06-01"]).exits(0);
+    let ends = "select subscription_ends_at from organizations";
+    assert_eq!(test.rows(ends).await, ["2030-05-31T22:00:00Z"]);
+    test.periodd(&["orgs", "set", "acme", "--zone", "America/New_York"]).exits(0);
+    assert_eq!(test.rows(ends).await, ["2030-06-01T04:00:00Z"]);
+}
+
 #[tokio::test]
 async fn an_ended_subscription_falls_back_to_free_and_keeps_its_packs() {
     let test = months(4).await;
