@@ -2,6 +2,7 @@
 
 use std::process::{Child, Stdio};
 
+use crate::story::{add, including, rollover, used};
 use crate::support::TestDatabase;
 
 /// The most that a command may hold, in MiB: of 64, what is left beside the program's own pages.
@@ -98,4 +99,41 @@ async fn metrics_are_counted_where_they_are() {
     let peak = peak_of(&test, &["sync", "--at", "2026-04-20T00:00:00Z"]).await;
     assert!(peak < MOST, "the sync held {peak} MiB");
     assert_eq!(test.rows("select used from usage_counters").await, ["200000"]);
+}
+
+/// Draws of closed months are read with those of an open year: a page that has no room for them is
+/// taken apart, and forgets none.
+#[tokio::test]
+async fn a_page_without_room_for_draws_pays_nothing_twice() {
+    let test = including(100).await;
+    let [many, year] = [1, 2].map(|number| uuid::Uuid::from_u128(number).to_string());
+    let flags = ["--zone", "UTC", "--id", &many];
+    add(&test, "many", "2026-05-01T00:00:00Z", &flags);
+    let flags = ["--zone", "UTC", "--cycle", "yearly", "--anchor-month", "6", "--id", &year];
+    add(&test, "year", "2025-06-01T00:00:00Z", &flags);
+    test.sql(&format!(
+        "select grant_overage_pack('{year}', 'minutes_transcribed', 50, 'first',
+                                   '2026-01-01Z', '2025-06-02Z'),
+                grant_overage_pack('{year}', 'minutes_transcribed', 50, 'second', null,
+                                   '2025-06-02Z');
+         insert into overage_packs (id, org_id, feature, quantity, remaining, purchased_at, entries)
+         values ('{many}', '{many}', 'scrapes', 20000, 7999, '2025-06-01Z', 12002);
+         insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
+         values ('{many}', '{many}', 1, 'granted', 20000, '2025-06-01Z', 20000);
+         insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, period_start,
+                                      remaining)
+         select '{many}', '{many}', 1 + n, 'drawn', 1, '2026-02-01Z', '2026-01-01Z', 20000 - n
+         from generate_series(1, 12000) n;
+         insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, period_start,
+                                      remaining)
+         values ('{many}', '{many}', 12002, 'drawn', 1, '2026-05-02Z', '2026-05-01Z', 7999)"
+    ))
+    .await;
+    used(&test, "year", "150", "2025-07-01T00:00:00Z").await;
+    rollover(&test, "2026-01-02T00:00:00Z", &[]).exits(0);
+    let left = "select remaining from overage_packs where feature = 'minutes_transcribed'
+                order by reference";
+    assert_eq!(test.rows(left).await, ["0", "50"]);
+    rollover(&test, "2026-06-01T00:00:01Z", &[]).exits(0);
+    assert_eq!(test.rows(left).await, ["0", "50"]);
 }
