@@ -94,7 +94,8 @@ async fn move_orgs(
                ends_cycle = c.cycle,
                ends_anchor_day = c.anchor_day,
                ends_anchor_month = c.anchor_month,
-               ends_anchor_time = c.anchor_time,
+               -- As it stands there: what is finer than a second would be stale for ever.
+               ends_anchor_time = o.anchor_time,
                -- Other rules for the zone move only an end that came from them.
                ends_tzdb_version = case when c.is_nominal then $18 end,
                period_day_ends = case when c.days_from <= c.days_upto
