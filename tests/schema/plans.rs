@@ -23,7 +23,7 @@ const LARGE: [&str; 12] = [
 ];
 /// What may read a large table from end to end, by a piece of its text, and why.
 const MAY_SCAN: [(&str, &str); 26] = [
-    ("from billing_periods where closed_at <= $1", "stops at the first row of history"),
+    ("from billing_periods where recorded_at <= $1", "stops at the first row of history"),
     ("from periodd_outbox where state = 'sent'", "the demo's, which has a dozen orgs"),
     ("where state = 'sent' and letter is not null", "the demo's, which has a dozen orgs"),
     ("o.next_subscription_tier = t.code)", "whether any org uses a tier that is not named"),

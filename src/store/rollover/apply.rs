@@ -129,8 +129,9 @@ async fn move_orgs(
              and o.time_zone = c.time_zone and o.cycle = c.cycle
              and o.anchor_day = c.anchor_day and o.anchor_month = c.anchor_month
              -- As it is read: in whole seconds of the day.
-             and least(floor(extract(epoch from o.anchor_time)), 86399)
-                 = extract(epoch from c.anchor_time)
+             and (o.anchor_time = '24:00:00'
+                  or o.anchor_time - c.anchor_time between interval '0'
+                                                       and interval '0.999999 seconds')
            returning o.id"#,
         &ids,
         &rows,
