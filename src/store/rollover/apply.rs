@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
 use super::guards;
@@ -129,9 +130,8 @@ async fn move_orgs(
              and o.time_zone = c.time_zone and o.cycle = c.cycle
              and o.anchor_day = c.anchor_day and o.anchor_month = c.anchor_month
              -- As it is read: in whole seconds of the day.
-             and (o.anchor_time = '24:00:00'
-                  or o.anchor_time - c.anchor_time between interval '0'
-                                                       and interval '0.999999 seconds')
+             and o.anchor_time >= c.anchor_time
+             and (o.anchor_time - c.anchor_time < $26 or o.anchor_time = '24:00:00')
            returning o.id"#,
         &ids,
         &rows,
@@ -157,7 +157,8 @@ async fn move_orgs(
         &cohorts.day_ends,
         &cohorts.days_from,
         &cohorts.days_upto,
-        &cohorts.are_nominal
+        &cohorts.are_nominal,
+        PgInterval { months: 0, days: 0, microseconds: 1_000_000 }
     );
     Ok(moved.fetch_all(connection).await?.into_iter().collect())
 }
