@@ -293,8 +293,8 @@ pub(super) fn anchor_weekday(end: &str, zone: &str, naive_zone: &str) -> String 
     format!("extract(isodow from {})::smallint", local_day(end, zone, naive_zone))
 }
 
-/// The local time of day at which periods end: that of the end of the period, where its start has the
-/// same one, there or where the application kept its time, and neither the org's days nor the
+/// The local time of day at which periods end: that of the end of the period, where its start has
+/// the same one, there or where the application kept its time, and neither the org's days nor the
 /// application's begin then; else midnight.
 pub(super) fn anchor_time(start: &str, end: &str, zone: &str, naive_zone: &str) -> String {
     let time = |at: &str, zone: &str| format!("(({at}) at time zone {zone})::time");
