@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::db::database::Database;
 use super::db::error::StoreError;
+use super::db::facts;
 use super::runs::Origin;
 use crate::billing::{Instant, Quantity};
 
@@ -27,22 +28,17 @@ pub async fn wait_for_disk(database: &Database, wait: bool) -> Result<(), StoreE
     Ok(())
 }
 
+/// The fact that says what time a sandbox has come to.
+const SANDBOX_NOW: &str = "sandbox_now";
+
 /// Remembers the business time that a sandbox has come to: commands on it begin there.
 pub async fn remember_now(database: &Database, now: Instant) -> Result<(), StoreError> {
-    sqlx::query!(
-        "insert into periodd_facts (name, value) values ('sandbox_now', $1)
-         on conflict (name) do update set value = excluded.value",
-        now.to_string()
-    )
-    .execute(&mut *database.connection().await?)
-    .await?;
-    Ok(())
+    facts::keep(&mut *database.connection().await?, SANDBOX_NOW, &now.to_string()).await
 }
 
 /// The business time that a sandbox has come to; `None`: it keeps to the clock.
 pub async fn remembered_now(database: &Database) -> Result<Option<Instant>, StoreError> {
-    let now = sqlx::query_scalar!("select value from periodd_facts where name = 'sandbox_now'");
-    let now = now.fetch_optional(&mut *database.connection().await?).await?;
+    let now = facts::read(&mut *database.connection().await?, SANDBOX_NOW).await?;
     Ok(now.and_then(|now| now.parse().ok()))
 }
 

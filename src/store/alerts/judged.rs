@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::billing::Instant;
 use crate::billing::instant::OutOfRange;
 use crate::store::StoreError;
+use crate::store::db::facts;
 
 /// The fact that remembers how far the passes are.
 const FACT: &str = "alerts_judged";
@@ -59,8 +60,7 @@ pub async fn since(
     real: Instant,
     watch: &str,
 ) -> Result<Since, StoreError> {
-    let fact = sqlx::query_scalar!("select value from periodd_facts where name = $1", FACT);
-    let fact = fact.fetch_optional(&mut *connection).await?;
+    let fact = facts::read(connection, FACT).await?;
     let before: Option<Remembered> = fact.and_then(|value| serde_json::from_str(&value).ok());
     let Some(before) = before.filter(|before| before.watch == watch) else {
         let everything = true;
@@ -104,14 +104,7 @@ pub async fn remember(
     let remembered = Remembered { began, now, everything_at, watch, again };
     let value = serde_json::to_string(&remembered)
         .map_err(|error| StoreError::Failed(error.to_string()))?;
-    let written = sqlx::query!(
-        "insert into periodd_facts (name, value) values ($1, $2)
-         on conflict (name) do update set value = excluded.value",
-        FACT,
-        value
-    );
-    written.execute(connection).await?;
-    Ok(())
+    facts::keep(connection, FACT, &value).await
 }
 
 /// Limits that differ from those that alerts judged by last, as they were read.

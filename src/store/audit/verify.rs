@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::store::db::error::StoreError;
+use crate::store::db::facts;
 
 /// A rule that the books keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,11 +230,11 @@ const PLACE: &str = "verify_place";
 
 /// When the last verification of everything began that found nothing.
 pub async fn verified_at(connection: &mut PgConnection) -> Result<Option<Instant>, StoreError> {
-    let fact = sqlx::query_scalar!("select value from periodd_facts where name = $1", VERIFIED);
-    Ok(fact.fetch_optional(connection).await?.and_then(|value| value.parse().ok()))
+    let fact = facts::read(connection, VERIFIED).await?;
+    Ok(fact.and_then(|value| value.parse().ok()))
 }
 
-/// Was any period closed by then?
+/// Was any closed period written by then?
 pub async fn any_closed_by(connection: &mut PgConnection, by: Instant) -> Result<bool, StoreError> {
     let any = sqlx::query_scalar!(
         r#"select exists (select from billing_periods where recorded_at <= $1) as "any!""#,
@@ -251,13 +252,12 @@ pub async fn may_keep(connection: &mut PgConnection) -> Result<bool, StoreError>
 
 /// How far the last verification came, where it was not through; as it was kept.
 pub async fn place(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
-    let fact = sqlx::query_scalar!("select value from periodd_facts where name = $1", PLACE);
-    Ok(fact.fetch_optional(connection).await?)
+    facts::read(connection, PLACE).await
 }
 
 /// Keeps how far a verification is.
 pub async fn keep_place(connection: &mut PgConnection, place: &str) -> Result<(), StoreError> {
-    keep(connection, PLACE, place).await
+    facts::keep(connection, PLACE, place).await
 }
 
 /// Notes that a verification is through; with when it began, where it found nothing.
@@ -269,19 +269,7 @@ pub async fn is_through(
         .execute(&mut *connection)
         .await?;
     match clean_since {
-        Some(began) => keep(connection, VERIFIED, &began.to_string()).await,
+        Some(began) => facts::keep(connection, VERIFIED, &began.to_string()).await,
         None => Ok(()),
     }
-}
-
-async fn keep(connection: &mut PgConnection, name: &str, value: &str) -> Result<(), StoreError> {
-    sqlx::query!(
-        "insert into periodd_facts (name, value) values ($1, $2)
-         on conflict (name) do update set value = excluded.value",
-        name,
-        value
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod database;
 mod earlier;
 pub mod error;
+pub(in crate::store) mod facts;
 mod history;
 pub mod ids;
 pub(in crate::store) mod lease;
