@@ -22,7 +22,9 @@ async fn none_a_wrong_an_expired_and_a_revoked_token_get_the_same_answer() {
     let none = served.bare(Request::get(PATH)).await.is(401);
     assert_eq!(none.header("www-authenticate"), Some("Bearer"));
     let sentence = none.is_problem("unauthorized");
-    let misspelt = format!("{}0", &good[..good.len() - 1]);
+    // Another last digit, whatever it was.
+    let (rest, last) = good.split_at(good.len() - 1);
+    let misspelt = format!("{rest}{}", if last == "0" { "1" } else { "0" });
     for wrong in [&expired, &revoked, &misspelt, "pd_", "Basic", &good[3..]] {
         let answer = served.with_token(wrong, Request::get(PATH)).await.is(401);
         assert_eq!(answer.is_problem("unauthorized"), sentence, "{wrong}");
