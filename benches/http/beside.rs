@@ -7,6 +7,7 @@ use super::client::{Load, Questions};
 use super::{CONNECTIONS, DATABASE, asks, seed, serving};
 use crate::support::beside::Uses;
 use crate::support::daemon::{Daemon, Jobs, Setup};
+use crate::support::fall_due::fall_due;
 use crate::support::{Bench, Goal, Outcome, Series, rate};
 
 const COPY: &str = "bench_http_rollover";
@@ -72,13 +73,10 @@ async fn roll(bench: &Bench, orgs: u64, is_busy: bool) -> (f64, Duration) {
     tokio::time::sleep(Duration::from_secs(size.times(3, 1))).await;
     let mut connection = server.connect(COPY).await;
     // All at once, in a moment that is yet to come when the statement is over. What workloads
-    // before this one have counted is of the periods that are moved here.
-    let ahead = size.times(30, 5);
+    // before this one have counted is of other periods.
     let fall_due = format!(
-        "truncate usage_counters, feature_usage, usage_metrics;
-         update organizations
-         set current_period_start = now() - interval '1 month',
-             current_period_end = now() + interval '{ahead} seconds'"
+        "truncate usage_counters, feature_usage, usage_metrics; {}",
+        fall_due(size.times(30, 5), "true")
     );
     sqlx::raw_sql("set synchronous_commit = off").execute(&mut connection).await.expect("set");
     let fall_due = sqlx::AssertSqlSafe(fall_due);

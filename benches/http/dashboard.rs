@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::daemon::{Daemon, Jobs, Setup};
+use crate::support::fall_due::fall_due;
 use crate::support::figure::milliseconds;
 use crate::support::{Bench, Goal, Outcome, Series, Server};
 
@@ -187,14 +188,15 @@ async fn use_up(server: &Server) {
 
 /// From when orgs fall due until the first of them is closed.
 async fn first_close(server: &Server) -> Duration {
-    let fall_due = format!(
-        "update organizations set current_period_end = now() + interval '15 seconds'
-         where id in (select id from organizations
-                      where current_period_end > now() + interval '1 hour' and slug like '%9'
-                      limit {DUE})
-         returning extract(epoch from current_period_end)::float8"
+    let some = format!(
+        "id in (select id from organizations
+                where current_period_end > now() + interval '1 hour' and slug like '%9'
+                limit {DUE})"
     );
-    let due: f64 = server.ask(DATABASE, &fall_due).await;
+    server.run(DATABASE, &fall_due(15, &some)).await;
+    let end = "select extract(epoch from min(current_period_end))::float8 from organizations
+               where current_period_end > now() - interval '1 minute'";
+    let due: f64 = server.ask(DATABASE, end).await;
     let began = Instant::now();
     let first = format!(
         "select extract(epoch from min(recorded_at))::float8 - {due} from billing_periods

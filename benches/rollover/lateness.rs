@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use crate::support::beside::Uses;
 use crate::support::daemon::{Daemon, Setup};
+use crate::support::fall_due::fall_due;
 use crate::support::figure::milliseconds;
 use crate::support::{Bench, Goal, Outcome, Series, Server};
 
@@ -25,15 +26,6 @@ const ORGS: &str = "
            'Europe/Berlin', 'monthly', 1, 1, '2099z'
     from generate_series(1, :orgs) i;
     insert into periodd_facts values ('tzdb_release', '2099z') on conflict do nothing";
-
-/// Every period ends at the same whole second, as midnights do.
-const FALL_DUE: &str = "
-    with due as (select date_trunc('second', clock_timestamp()) + interval '6 seconds' as at)
-    update organizations
-    set current_period_end = due.at,
-        next_period_ends = array[due.at + interval '1 day', due.at + interval '2 days',
-                                 due.at + interval '3 days']
-    from due";
 
 /// Is any org closed, and are all? Every open period ends at the boundary or later.
 const HOW_FAR: &str = "
@@ -86,7 +78,7 @@ fn slowest_of_hundred(mut of: Vec<f64>) -> f64 {
 
 /// Milliseconds from a boundary to the first close and to the last.
 async fn lateness(server: &Server, connection: &mut PgConnection) -> (f64, f64) {
-    server.run(DATABASE, FALL_DUE).await;
+    server.run(DATABASE, &fall_due(6, "true")).await;
     let ends = "select current_period_end::text,
                        extract(epoch from current_period_end - clock_timestamp())::float8
                 from organizations limit 1";

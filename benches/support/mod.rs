@@ -3,6 +3,7 @@
 pub(crate) mod beside;
 pub(crate) mod binary;
 pub(crate) mod daemon;
+pub(crate) mod fall_due;
 pub(crate) mod figure;
 pub(crate) mod kept;
 pub(crate) mod page;

@@ -22,6 +22,7 @@ mod drift;
 mod explain;
 mod failure;
 mod findings;
+mod forecast;
 mod global;
 mod ids;
 mod interrupt;
@@ -97,6 +98,10 @@ pub enum Command {
     Tiers(tiers::Args),
     /// Override a limit of one org
     Limits(limits::Args),
+    /// Compare forecasts with closed periods
+    ///
+    /// Says for each feature how far forecasts were off, beside two simple ones.
+    Forecast(forecast::Args),
     /// Show problems, each with the command that fixes it
     Status(status::Args),
     /// Check schema, periods, books, zones, clocks, files and mail in depth; read-only
@@ -173,6 +178,7 @@ impl Cli {
             Command::Dashboard(args) => dashboard::run(&args, &global),
             Command::Limits(args) => limits::run(&args, &global),
             Command::Drift(args) => drift::run(&args, &global),
+            Command::Forecast(args) => forecast::run(&args, &global),
             Command::Usage(args) => usage::run(&args, &global),
             Command::Packs(args) => packs::run(&args, &global),
             Command::Config(args) => config::run(&args, &global),
@@ -209,6 +215,7 @@ impl Command {
             | Self::Tiers(_)
             | Self::Status(_)
             | Self::Doctor(_)
+            | Self::Forecast(_)
             | Self::Dashboard(_)
             | Self::Config(_)
             | Self::Db(_)

@@ -8,7 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
 use super::said::Document;
-use super::{adoption, alerts, config, db, doctor, explain, orgs, packs, periods, rollover};
+use super::{
+    adoption, alerts, config, db, doctor, explain, forecast, orgs, packs, periods, rollover,
+};
 use super::{dashboard, drift, limits, runs, schedule, status, sync, tiers, tokens, usage, users};
 use crate::demo;
 
@@ -54,6 +56,7 @@ pub(super) fn all() -> Vec<Described> {
         of::<runs::List>("runs list"),
         of::<runs::One>("runs show"),
         of::<drift::Answer>("drift list"),
+        of::<forecast::Answer>("forecast"),
         of::<schedule::List>("schedule list"),
         of::<schedule::Next>("schedule next"),
         of::<schedule::List>("schedule pause"),

@@ -3,6 +3,7 @@
 //! Never: a statement, a rule of billing, the layout of an answer.
 
 pub mod alerts;
+pub mod backtest;
 mod batches;
 mod by_hand;
 pub mod catalogue;

@@ -306,6 +306,7 @@ const COMMANDS: &[(&str, i32, i32)] = &[
     ("runs list", 78, 78),
     ("runs show 1", 78, 78),
     ("drift list", 78, 78),
+    ("forecast --backtest", 78, 78),
     ("schedule list", 78, 78),
     ("schedule next", 78, 78),
     ("schedule pause rollover --reason odd", 78, 78),

@@ -1,6 +1,7 @@
 //! The commands as a person uses them: the real binary, a real database, the answer and what is in
 //! the tables afterwards.
 
+mod backtest;
 mod bad_input;
 mod cli;
 mod clock;

@@ -32,7 +32,7 @@ const NOW: &str = "2026-05-16T12:00:00Z";
 
 /// Every command with an answer, once at least, in an order in which each has something to say;
 /// with its exit code.
-const STORY: [(&str, i32); 71] = [
+const STORY: [(&str, i32); 72] = [
     ("config check", 3),
     ("config show", 0),
     ("db status", 0),
@@ -122,6 +122,7 @@ const STORY: [(&str, i32); 71] = [
     ("tokens revoke backend", 0),
     ("limits set --org acme --feature sms_sent --included 70", 0),
     ("drift list", 0),
+    ("forecast --backtest", 0),
     ("tiers export", 0),
     ("alerts templates export DIR", 0),
 ];

@@ -4,6 +4,7 @@
 //!
 //! Never: a lock, a write.
 
+pub mod closed;
 pub mod doctor;
 pub mod drift;
 pub mod emails;

@@ -3,7 +3,11 @@
 //! Usage follows the week: an org that works from Monday to Friday uses nothing on Saturday, and a
 //! plain average would have it run out on the wrong day. So each weekday has a rate of its own:
 //! the mean of that weekday over the last four weeks, or over as many of them as there is history.
-//! With less than a week of it there is a weekday that nobody knows, and no forecast.
+//! With less than a week of it there is a weekday that nobody knows, and no forecast. Where each of
+//! four weeks used more than the one before, or each less, that is no chance: the pace is that of the
+//! last of them. docs/forecasts.md compares this with simpler rates.
+
+pub mod backtest;
 
 use jiff::ToSpan;
 use jiff::civil::Weekday;
@@ -156,7 +160,22 @@ fn rates(window: &Window, history: &History) -> Option<Rates> {
         counts[weekday] += 1;
     }
     // A week of corrections is no pace.
-    Some(std::array::from_fn(|weekday| (sums[weekday] / counts[weekday].max(1)).max(0)))
+    let rates: Rates =
+        std::array::from_fn(|weekday| (sums[weekday] / counts[weekday].max(1)).max(0));
+    Some(match last_of_a_trend(&days[first..]) {
+        None => rates,
+        Some(last) => rates.map(|rate| scaled(rate, last, rates.iter().sum())),
+    })
+}
+
+/// What the last of four complete weeks used, in millionths, where all of them rose or all fell.
+fn last_of_a_trend(days: &[Quantity]) -> Option<i128> {
+    let sum = |week: &[Quantity]| week.iter().map(|day| day.millionths()).sum::<i128>();
+    let weeks: Vec<i128> = days.rchunks_exact(FEWEST_DAYS).map(sum).collect();
+    let rose = weeks.is_sorted_by(|later, earlier| later > earlier);
+    let fell = weeks.is_sorted_by(|later, earlier| later < earlier);
+    let last = *weeks.first()?;
+    (weeks.len() * FEWEST_DAYS == DAYS && (rose || fell) && last >= 0).then_some(last)
 }
 
 fn index(weekday: Weekday) -> usize {
@@ -273,6 +292,22 @@ mod tests {
         assert_eq!(cents(last.low), cents(usual), "as in the three usual weeks");
         assert!(wide.is_sorted_by_key(|day| day.high));
         assert_eq!(course(&window, &History::default(), units(1), until), None);
+    }
+
+    #[test]
+    fn four_weeks_that_all_rise_go_on_as_the_last_and_chance_does_not() {
+        let window = Window::before(at("2026-05-04T00:00:00Z"), &zone("UTC")).unwrap();
+        let weeks = |each: [i64; 4]| {
+            let days = each.iter().flat_map(|units| [Quantity::units(*units); 7]).collect();
+            let history = History { days, is_older: true };
+            let until = at("2026-05-11T00:00:00Z");
+            let found = forecast(&window, &history, Quantity::ZERO, units(1_000), until);
+            found.unwrap().expected_at_end
+        };
+        assert_eq!(weeks([10, 12, 14, 16]), units(7 * 16));
+        assert_eq!(weeks([16, 14, 12, 10]), units(7 * 10));
+        assert_eq!(weeks([10, 14, 12, 16]), units(7 * 13), "the mean");
+        assert_eq!(weeks([10, 10, 10, 14]), units(7 * 11), "the mean");
     }
 
     #[test]
