@@ -1,9 +1,10 @@
 -- What the next rollover will do to one feature's packs, told in advance: it settles expiries
 -- that have passed and closes periods that have ended, oldest first, each by its own usage, and
--- draws what lies above included from the packs. A tier to come and the end of a subscription
--- apply from their boundary on, as they will when the period is closed: the first one whose local
--- day, of which the end is stored, has not ended before them. Draws that the rollover
--- would give back are left out: for a moment less is allowed, never more.
+-- draws what lies above included from the packs. What was used within a limit that has fallen stays
+-- included, as when it is closed. A tier to come and the end of a subscription apply from their
+-- boundary on, as they will when the period is closed: the first one whose local day, of which the
+-- end is stored, has not ended before them. Draws that the rollover would give back are left out:
+-- for a moment less is allowed, never more.
 --
 -- Here and in the other bodies that are text, what takes an array of anything is called with its
 -- schema, and a number beside a quantity has a point. The best fit wins wherever in the search path
@@ -33,6 +34,8 @@ declare
     v_settled timestamptz;
     v_closes boolean;
     v_used numeric;
+    v_counted numeric;
+    v_uncounted numeric;
     v_due numeric;
     v_part numeric;
 begin
@@ -61,6 +64,18 @@ begin
         exit when v_start > p_at;
         select i.included, i.is_granted into included, is_granted
         from periodd_included(p_org_id, p_feature, tier) i;
+        -- What is not counted yet will be by then.
+        select coalesce(sum(m.metric_value), 0) into v_uncounted
+        from usage_metrics m
+        where m.organization_id = p_org_id and m.counted_at is null
+          and m.created_at >= v_start and m.created_at < v_end
+          and periodd_folded(m.metric_type) = p_feature;
+        select periodd_kept(included, max(c.used) + v_uncounted, max(c.included_at_least),
+                            max(c.included_seen)),
+               coalesce(max(c.used), 0)
+          into included, v_counted
+        from usage_counters c
+        where c.org_id = p_org_id and c.period_start = v_start and c.feature = p_feature;
         select coalesce(sum(e.quantity), 0) into drawn
         from overage_entries e
         join overage_packs k on k.org_id = e.org_id and k.id = e.pack_id
@@ -77,14 +92,7 @@ begin
             exit when v_closes and v_end > p_at;
             if v_closes or v_moment = v_end then
                 v_moment := v_end;
-                select coalesce((select c.used from usage_counters c
-                                 where c.org_id = p_org_id and c.period_start = v_start
-                                   and c.feature = p_feature), 0)
-                       + coalesce((select sum(m.metric_value) from usage_metrics m
-                                   where m.organization_id = p_org_id and m.counted_at is null
-                                     and m.created_at >= v_start and m.created_at < v_end
-                                     and periodd_folded(m.metric_type) = p_feature), 0)
-                  into v_used;
+                v_used := v_counted + v_uncounted;
             else
                 select coalesce(sum(m.metric_value), 0) into v_used
                 from usage_metrics m

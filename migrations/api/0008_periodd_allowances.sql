@@ -91,14 +91,17 @@ begin
                 from periodd_foreseen(p_org_id, feature, at) f;
             end if;
         end if;
-        select u.used, l.allowance, l.remaining, l.purchased_remaining, l.percent, l.why_not
-          into used, allowance, remaining, purchased_remaining, percent, why_not
-        from (select coalesce(max(c.used), 0) as used
+        select u.used, u.included, l.allowance, l.remaining, l.purchased_remaining, l.percent,
+               l.why_not
+          into used, included, allowance, remaining, purchased_remaining, percent, why_not
+        from (select coalesce(max(c.used), 0) as used,
+                     periodd_kept(periodd_allowances.included, max(c.used),
+                                  max(c.included_at_least), max(c.included_seen)) as included
               from usage_counters c
               where c.org_id = p_org_id and c.feature = periodd_allowances.feature
                 and c.period_start = coalesce(periodd_allowances.period_start, open_start)) u
         cross join lateral periodd_left(
-            u.used, periodd_allowances.included, periodd_allowances.drawn,
+            u.used, u.included, periodd_allowances.drawn,
             periodd_allowances.usable, periodd_allowances.is_granted,
             periodd_allowances.period_start, open_start, open_end) l;
         return next;

@@ -1,6 +1,7 @@
 -- The act is the guarded update of the org's counter, and everything else is written only if it
 -- goes through. What is read before it decides the limit; whoever takes from the packs meanwhile
--- raises the counter's revision, which the guard asks for too.
+-- raises the counter's revision, which the guard asks for too. What the counter keeps included, where
+-- a limit has fallen within the period, it adds itself: the same update sees that, and remembers it.
 --
 -- What it costs besides its writes are statements and expressions, each of which is set up once per
 -- transaction, and what stands beside them in the caches. So two functions have one body, instead
@@ -32,6 +33,10 @@ declare
     v_open_start timestamptz;
     v_open_end timestamptz;
     v_revision bigint;
+    -- What is granted, as counters remember it: unlimited is what one can hold.
+    v_granted numeric;
+    -- That and the packs, without what a counter keeps.
+    v_limit numeric;
     -- The limit is what was read.
     v_is_known boolean;
     -- A good amount, by the owner.
@@ -48,12 +53,13 @@ begin
         -- Without what is used: the counter says that when it is moved. The owner itself needs no
         -- longer question who it is.
         select u.organization_id, s.at, s.open_start, s.open_end, s.revision, s.is_all,
-               s.included + s.usable, coalesce(u.plan, s.tier),
+               s.included + s.usable, coalesce(s.included, 9999999999999999999999.999999),
+               coalesce(u.plan, s.tier),
                coalesce(u.subscription_status, s.subscription_status), now(), periodd_folded(p_feature),
                periodd_new_id(),
                p_amount > 0.0 and p_amount < 1e22 and p_amount = round(p_amount, 6)
                and session_user = current_user and current_setting('role') = 'none'
-          into v_org, v_at, v_start, v_end, v_revision, v_is_known, effective_limit,
+          into v_org, v_at, v_start, v_end, v_revision, v_is_known, v_limit, v_granted,
                plan, subscription_status, v_now, v_feature, v_metric, v_is_proper
         from users u
         cross join lateral periodd_standing(u.organization_id, periodd_folded(p_feature), now()) s
@@ -74,11 +80,14 @@ begin
             end if;
             if not v_is_known then
                 select a.at, a.period_start, a.period_end, a.open_start, a.open_end, a.revision,
-                       a.allowance, coalesce(u.plan, a.tier),
+                       g.included + a.drawn + a.usable,
+                       coalesce(g.included, 9999999999999999999999.999999),
+                       coalesce(u.plan, a.tier),
                        coalesce(u.subscription_status, a.subscription_status)
                   into v_at, v_start, v_end, v_open_start, v_open_end, v_revision,
-                       effective_limit, plan, subscription_status
+                       v_limit, v_granted, plan, subscription_status
                 from users u cross join periodd_allowances(v_org, v_now, v_feature) a
+                cross join lateral periodd_included(v_org, v_feature, a.tier) g
                 where u.id = p_user_id;
                 if v_open_start is null and v_open_end is null then
                     -- An application has just inserted the org.
@@ -107,7 +116,11 @@ begin
                     if v_is_same is not true then
                         perform periodd_refuse_reuse(v_org, p_idempotency_key, p_user_id);
                     end if;
-                    select true, coalesce(max(c.used), 0) into allowed, new_usage
+                    select true, coalesce(max(c.used), 0),
+                           v_limit - v_granted
+                           + periodd_kept(v_granted, max(c.used), max(c.included_at_least),
+                                          max(c.included_seen))
+                      into allowed, new_usage, effective_limit
                     from usage_counters c
                     where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
                     return next;
@@ -117,15 +130,22 @@ begin
         end if;
 
         update usage_counters c
-        set used = c.used + p_amount, sync_status = 'pending', updated_at = v_now
+        set used = c.used + p_amount, sync_status = 'pending', updated_at = v_now,
+            included_at_least = periodd_at_least(v_granted, c.used, c.included_at_least,
+                                                 c.included_seen),
+            included_seen = v_granted
         where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature
           -- Unlimited is what a counter can hold.
-          and c.used + p_amount <= least(effective_limit, 9999999999999999999999.999999)
+          and c.used + p_amount <= least(
+              v_limit - v_granted
+              + periodd_kept(v_granted, c.used, c.included_at_least, c.included_seen),
+              9999999999999999999999.999999)
           and c.revision <= v_revision
           -- A period that was closed before its end has been made shorter. Where a counter's end is
           -- just not the org's, the org is believed after a second look.
           and (c.period_end > v_at or v_tries is not null)
-        returning true, c.used into allowed, new_usage;
+        returning true, c.used, v_limit - v_granted + greatest(v_granted, c.included_at_least)
+          into allowed, new_usage, effective_limit;
         if found then
             if p_idempotency_key is null then
                 insert into usage_metrics (id, organization_id, user_id, metric_type, metric_value,
@@ -202,8 +222,10 @@ begin
             delete from usage_metrics m where m.organization_id = v_org and m.id = v_metric;
         else
             -- Used up; or the first use of a period; or packs or the period are others than was read.
-            select c.used, c.used is not null, o.revision = v_revision
-              into new_usage, v_exists, v_is_current
+            select c.used, c.used is not null, o.revision = v_revision,
+                   v_limit - v_granted
+                   + periodd_kept(v_granted, c.used, c.included_at_least, c.included_seen)
+              into new_usage, v_exists, v_is_current, effective_limit
             from organizations o
             left join usage_counters c
               on c.org_id = o.id and c.period_start = v_start and c.feature = v_feature

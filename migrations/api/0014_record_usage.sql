@@ -16,6 +16,7 @@ declare
     v_org record;
     v_start timestamptz;
     v_end timestamptz;
+    v_granted numeric;
     v_metric uuid := periodd_new_id();
     v_known record;
     v_counts boolean := false;
@@ -94,10 +95,18 @@ begin
         return v_metric;
     end if;
 
-    insert into usage_counters as c (org_id, feature, period_start, period_end, used, updated_at)
-    values (p_org_id, v_feature, v_start, v_end, p_amount, v_now)
+    if v_start = v_org.current_period_start then
+        -- A limit that has fallen since the last use does not reach back.
+        select s.included_seen into v_granted from periodd_seen(p_org_id, v_feature, v_start) s;
+    end if;
+    insert into usage_counters as c (org_id, feature, period_start, period_end, used, updated_at,
+                                     included_seen)
+    values (p_org_id, v_feature, v_start, v_end, p_amount, v_now, v_granted)
     on conflict (org_id, period_start, feature) do update
-        set used = c.used + excluded.used, sync_status = 'pending', updated_at = excluded.updated_at
+        set used = c.used + excluded.used, sync_status = 'pending', updated_at = excluded.updated_at,
+            included_at_least = periodd_at_least(excluded.included_seen, c.used,
+                                                 c.included_at_least, c.included_seen),
+            included_seen = coalesce(excluded.included_seen, c.included_seen)
         where abs(c.used + excluded.used) < 1e22;
     if not found then
         raise exception 'the amount % cannot be recorded: the usage of org % of % in the period from % would leave the range of 1e22', p_amount, p_org_id, v_feature, v_start

@@ -1,8 +1,9 @@
--- How an org stands in its open period, but for what it has used: short, for this is read at every
--- increment. Packs have paid for something in an open period only where one of the feature has
--- expired in it, and been emptied by that, though it be later than the instant that is asked for.
--- Then, and while a rollover has yet to settle one, this is not all. Its body is bound when it is
--- created, so that it needs no search path, and becomes part of the statement that calls it.
+-- How an org stands in its open period, but for what it has used, and for what that keeps included
+-- after a limit has fallen: short, for this is read at every increment. Packs have paid for something
+-- in an open period only where one of the feature has expired in it, and been emptied by that, though
+-- it be later than the instant that is asked for. Then, and while a rollover has yet to settle one,
+-- this is not all. Its body is bound when it is created, so that it needs no search path, and becomes
+-- part of the statement that calls it.
 create or replace function periodd_standing(p_org_id uuid, p_feature text, p_at timestamptz)
 returns table (
     at timestamptz, included numeric, usable numeric, is_granted boolean, tier text,

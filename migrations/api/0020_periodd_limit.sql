@@ -9,12 +9,14 @@ returns table (
 language sql stable parallel safe
 begin atomic
     select case when s.is_all then s.open_start else a.period_start end,
-           case when s.is_all then s.included else a.included end,
+           case when s.is_all then k.included else a.included end,
            case when s.is_all then s.is_granted else a.is_granted end,
            case when s.is_all then 0 else a.drawn end,
            case when s.is_all then s.usable else a.usable end,
-           case when s.is_all then s.included + s.usable else a.allowance end
+           case when s.is_all then k.included + s.usable else a.allowance end
     from periodd_standing(p_org_id, p_feature, p_at) s
+    cross join lateral (
+        select periodd_kept_in(p_org_id, p_feature, s.open_start, s.included) as included) k
     left join lateral (
         select f.period_start, f.included, f.is_granted, f.drawn, f.usable, f.allowance
         from periodd_allowances(p_org_id, p_at, p_feature) f

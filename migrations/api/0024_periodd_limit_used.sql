@@ -14,7 +14,7 @@ begin atomic
            case when s.is_all then s.open_start else a.period_start end,
            case when s.is_all then s.open_end else a.period_end end,
            case when s.is_all then u.used else a.used end,
-           case when s.is_all then s.included else a.included end,
+           case when s.is_all then u.included else a.included end,
            case when s.is_all then s.is_granted else a.is_granted end,
            case when s.is_all then 0 else a.drawn end,
            case when s.is_all then s.usable else a.usable end,
@@ -26,11 +26,13 @@ begin atomic
            case when s.is_all then l.why_not else a.why_not end
     from periodd_standing(p_org_id, p_feature, p_at) s
     cross join lateral (
-        select coalesce(max(c.used), 0) as used
+        select coalesce(max(c.used), 0) as used,
+               periodd_kept(s.included, max(c.used), max(c.included_at_least),
+                            max(c.included_seen)) as included
         from usage_counters c
         where s.is_all and c.org_id = p_org_id and c.feature = p_feature
           and c.period_start = s.open_start) u
-    cross join lateral periodd_left(u.used, s.included, 0, s.usable, s.is_granted,
+    cross join lateral periodd_left(u.used, u.included, 0, s.usable, s.is_granted,
                                     s.open_start, s.open_start, s.open_end) l
     left join lateral (
         select f.*

@@ -116,17 +116,23 @@ begin
                 on conflict (organization_id, idempotency_key) do nothing
                 returning id),
             org_counters as (
-                insert into usage_counters as c (org_id, feature, period_start, period_end, used, updated_at)
-                select n.org_id, n.feature, n.period_start, max(n.period_end), sum(n.amount), v_now
-                from new n
-                where n.period_start is not null
-                  and (select count(*) from inserted) = (select count(*) from new)
-                group by n.org_id, n.feature, n.period_start
-                having abs(sum(n.amount)) < 1e22
-                order by n.org_id, n.period_start, n.feature
+                insert into usage_counters as c (org_id, feature, period_start, period_end, used, updated_at,
+                                                 included_seen)
+                select g.*, (select s.included_seen
+                             from periodd_seen(g.org_id, g.feature, g.period_start) s)
+                from (select n.org_id, n.feature, n.period_start, max(n.period_end), sum(n.amount), v_now
+                      from new n
+                      where n.period_start is not null
+                        and (select count(*) from inserted) = (select count(*) from new)
+                      group by n.org_id, n.feature, n.period_start
+                      having abs(sum(n.amount)) < 1e22) g
+                order by g.org_id, g.period_start, g.feature
                 on conflict (org_id, period_start, feature) do update
                     set used = c.used + excluded.used, sync_status = 'pending',
-                        updated_at = excluded.updated_at
+                        updated_at = excluded.updated_at,
+                        included_at_least = periodd_at_least(excluded.included_seen, c.used,
+                                                             c.included_at_least, c.included_seen),
+                        included_seen = coalesce(excluded.included_seen, c.included_seen)
                     where abs(c.used + excluded.used) < 1e22
                 returning c.org_id, c.feature, c.period_start),
             -- After the orgs' own, as everybody locks them.

@@ -8,7 +8,8 @@ revoke execute on function
     get_current_usage_period, periodd_percent, periodd_folded, periodd_ended_tier,
     periodd_is_inclusive, periodd_first_month, periodd_opened, periodd_unsubscribe,
     periodd_is_key, periodd_refuse_key, periodd_keyed, periodd_refuse_reuse, periodd_named,
-    periodd_left, periodd_limit_used, periodd_adds_up
+    periodd_left, periodd_limit_used, periodd_adds_up, periodd_at_least, periodd_kept,
+    periodd_kept_in, periodd_seen, refund_overage_pack, periodd_enter_packs, periodd_hold_packs
 from public;
 
 do $$
@@ -24,7 +25,8 @@ begin
                      ('record_usage', 'periodd_is_key'), ('record_usage', 'periodd_refuse_key'),
                      ('record_usage', 'periodd_keyed'), ('record_usage', 'periodd_refuse_reuse'),
                      ('record_usage', 'record_usage_batch'), ('record_usage', 'periodd_record_batch'),
-                     ('record_usage', 'periodd_events'),
+                     ('record_usage', 'periodd_events'), ('record_usage', 'periodd_seen'),
+                     ('record_usage', 'periodd_included'), ('record_usage', 'periodd_at_least'),
                      ('grant_overage_pack', 'periodd_folded'),
                      ('get_current_usage_period', 'periodd_folded'),
                      ('get_current_usage_period', 'periodd_period_at'),
@@ -34,6 +36,8 @@ begin
                      ('periodd_percent', 'periodd_period_at'),
                      ('periodd_percent', 'periodd_foreseen'),
                      ('periodd_percent', 'periodd_folded'), ('periodd_percent', 'periodd_left'),
+                     ('periodd_percent', 'periodd_at_least'), ('periodd_percent', 'periodd_kept'),
+                     ('periodd_percent', 'periodd_kept_in'),
                      ('periodd_percent', 'periodd_ended_tier')) as n (caller, called)
         join pg_proc caller on caller.proname = n.caller
                            and caller.pronamespace = quote_ident(current_schema())::regnamespace

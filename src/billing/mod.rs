@@ -23,7 +23,6 @@ pub mod period;
 pub mod quantity;
 pub mod quota;
 pub mod recipients;
-pub mod refund;
 pub mod rollover;
 pub mod series;
 mod shapes;

@@ -49,6 +49,31 @@ impl Included {
     }
 }
 
+/// What a counter keeps of the limits that held in its period: one that falls does not reach back.
+/// The database's `periodd_at_least` and `periodd_kept` say the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Kept {
+    /// What had been used within limits whose fall somebody has seen.
+    pub at_least: Quantity,
+    /// What was granted when somebody last looked, the largest number for unlimited; `None`: nobody
+    /// has.
+    pub seen: Option<Quantity>,
+}
+
+impl Kept {
+    /// What is included where this much is granted now, and that much was used: never less than what
+    /// had been used within a limit that has fallen.
+    pub fn included(self, granted: Included, used: Quantity) -> Included {
+        match granted {
+            Included::Unlimited => Included::Unlimited,
+            Included::Quantity(granted) => {
+                let fallen = self.seen.map_or(Quantity::ZERO, |seen| seen.min(used));
+                Included::Quantity(granted.max(self.at_least).max(fallen))
+            }
+        }
+    }
+}
+
 impl From<Option<Quantity>> for Included {
     fn from(column: Option<Quantity>) -> Self {
         column.map_or(Self::Unlimited, Self::Quantity)

@@ -13,7 +13,7 @@ use super::instant::{Instant, LocalDate};
 use super::org::{OrgState, Reason, StoredPeriod, Subscription, SubscriptionChange};
 use super::period::Period;
 use super::quantity::Quantity;
-use super::quota::{self, Account, Draw, Entry, Feature, Included, Moment, Pack};
+use super::quota::{self, Account, Draw, Entry, Feature, Included, Kept, Moment, Pack};
 use super::timeline::{OpenPeriod, Timeline};
 
 /// The feature whose counter and packs `organizations.used_minutes` and `.overage_minutes` show.
@@ -30,6 +30,15 @@ pub struct Usage {
     pub period_start: Instant,
     /// How much, what this rollover counts included.
     pub used: Quantity,
+}
+
+/// What the counter of one feature in one period keeps of the limits that held in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptLimit {
+    pub feature: Feature,
+    /// The period, by its start.
+    pub period_start: Instant,
+    pub kept: Kept,
 }
 
 /// A question that a plan needs answered: how much was used before a pack expired?
@@ -50,6 +59,8 @@ pub struct OrgSnapshot {
     pub timeline: Timeline,
     /// Usage per feature and period, from the open period on.
     pub usage: Vec<Usage>,
+    /// What its counters keep of limits that have fallen.
+    pub kept: Vec<KeptLimit>,
     /// The answers to the questions of [`cut`].
     pub used_before: HashMap<Cut, Quantity>,
     /// Packs that hold something, or were drawn in the open period.
@@ -63,6 +74,18 @@ pub struct OrgSnapshot {
 }
 
 impl OrgSnapshot {
+    /// What is included of a feature in a period, by what `tier` grants and the period's counter
+    /// keeps.
+    fn included_in(&self, tier: &str, feature: &str, period: Period) -> Included {
+        let granted = self.included(tier, feature);
+        let of_it =
+            |limit: &&KeptLimit| limit.period_start == period.start && &*limit.feature == feature;
+        match self.kept.iter().find(of_it) {
+            Some(limit) => limit.kept.included(granted, self.used(feature, period)),
+            None => granted,
+        }
+    }
+
     /// What `tier` includes of a feature for this org.
     pub fn included(&self, tier: &str, feature: &str) -> Included {
         let override_ = self.overrides.iter().find(|(name, _)| &**name == feature);
@@ -332,7 +355,7 @@ impl<'a> Books<'a> {
         let mut features = Vec::with_capacity(self.accounts.len());
         for (feature, account) in &mut self.accounts {
             let used = self.snapshot.used(feature, period);
-            let included = self.snapshot.included(&self.subscription.tier, feature);
+            let included = self.snapshot.included_in(&self.subscription.tier, feature, period);
             let overage = included.overage(used)?;
             let settled = account.settle(moment, overage, &mut self.ledger)?;
             if !used.is_zero() || !settled.drawn.is_zero() {
@@ -372,7 +395,7 @@ impl<'a> Books<'a> {
                     let cut = Cut { feature: feature.clone(), from: period.start, until: at };
                     self.snapshot.used_before.get(&cut).copied().unwrap_or_default()
                 };
-                let included = self.snapshot.included(&self.subscription.tier, feature);
+                let included = self.snapshot.included_in(&self.subscription.tier, feature, period);
                 let overage = included.overage(used)?;
                 account.settle(Moment::Expiry(at, period), overage, &mut self.ledger)?;
             }
@@ -387,7 +410,7 @@ impl<'a> Books<'a> {
             return Ok(Quantity::ZERO);
         };
         let usable = account.usable_at(now)?;
-        let included = self.snapshot.included(&self.subscription.tier, MINUTES);
+        let included = self.snapshot.included_in(&self.subscription.tier, MINUTES, period);
         let used = self.snapshot.used(MINUTES, period);
         let drawn = account.drawn_so_far()?;
         Ok(quota::purchased_remaining(included, drawn, usable, used)?)

@@ -208,10 +208,12 @@ impl From<jobs::refund::Error> for Failure {
     fn from(error: jobs::refund::Error) -> Self {
         match error {
             jobs::refund::Error::Store(error) => error.into(),
-            jobs::refund::Error::NoSuchPack | jobs::refund::Error::KeyReused { .. } => {
+            jobs::refund::Error::NoSuchPack(_) | jobs::refund::Error::KeyReused(_) => {
                 Self::usage(error)
             }
-            jobs::refund::Error::Refused(_) => Self::refused(error),
+            jobs::refund::Error::Refused(_) | jobs::refund::Error::NotClosed(_) => {
+                Self::refused(error)
+            }
         }
     }
 }

@@ -5,8 +5,9 @@ use uuid::Uuid;
 use crate::billing::Instant;
 use crate::billing::quota::Included;
 use crate::store::orgs::overrides;
+use crate::store::usage::kept;
 use crate::store::usage::limits::{self, Limit};
-use crate::store::{Database, StoreError};
+use crate::store::{Database, StoreError, server_now};
 
 /// What was set.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
@@ -47,7 +48,10 @@ pub async fn set(
     let mut transaction = crate::store::begin(&mut connection).await?;
     let before = overrides::lock(&mut transaction, org, feature).await?;
     if before != included {
+        let real = server_now(&mut transaction).await?;
+        kept::count_and_see(&mut transaction, org, real).await?;
         overrides::write(&mut transaction, org, feature, included).await?;
+        kept::see_limits(&mut transaction, &[org]).await?;
     }
     let limits = limits::of(&mut transaction, org, Some(feature), now).await?;
     if dry_run {

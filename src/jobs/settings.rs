@@ -10,8 +10,10 @@ use crate::billing::address::trimmed;
 use crate::billing::{Boundary, Calendar, Cycle, Instant, Period, TimeOfDay, Zone};
 use crate::mail;
 use crate::store::orgs::settings::{self, Contact, Settings};
+use crate::store::rollover::claim;
+use crate::store::usage::kept;
 use crate::store::usage::limits::{self, Granted, Limit};
-use crate::store::{Attempts, Connection, Database, StoreError};
+use crate::store::{Attempts, Connection, Database, StoreError, server_now};
 use crate::tz::TzData;
 
 /// What a person wants changed; what is `None` stays as it is.
@@ -235,8 +237,16 @@ async fn once(
     let after = decide(&before, tz, change, &tiers)?;
     let calendar_holds_for = holds_for(&before, &after, tz)?;
     let changes = altered(&before, &after);
+    let real = server_now(&mut transaction).await?;
+    if after.tier != before.tier {
+        claim::lock(&mut transaction, org).await?;
+        kept::count_and_see(&mut transaction, org, real).await?;
+    }
     if !changes.is_empty() {
         settings::write(&mut transaction, org, &after).await?;
+    }
+    if after.tier != before.tier {
+        kept::see_limits(&mut transaction, &[org]).await?;
     }
     if after.thresholds != before.thresholds {
         let thresholds = after.thresholds.as_deref();

@@ -11,10 +11,9 @@ use crate::billing::usage::Key;
 use crate::billing::when::shown_in_utc;
 use crate::billing::{Instant, Quantity};
 use crate::command::Command;
-use crate::jobs::refund::{self, Request};
+use crate::jobs::refund::{self, Asked};
 use crate::store::orgs;
 use crate::store::orgs::packs;
-use crate::store::orgs::refund::Named;
 
 const NOTES: &str = "\
 At most the unclaimed rest of the pack can be refunded: usage above the included quantity claims its
@@ -79,20 +78,20 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     if let Some(quantity) = args.quantity.filter(|quantity| !quantity.is_positive()) {
         return Err(Failure::usage(format!("--quantity {quantity} must be greater than zero")));
     }
-    let mut requests: Vec<(Request, &str)> = Vec::with_capacity(args.orgs.len());
+    let mut requests: Vec<(Asked, &str)> = Vec::with_capacity(args.orgs.len());
     let now = if args.dry_run { session.now().await? } else { session.believed_now().await? };
     for name in &args.orgs {
         let org = orgs::find(&session.database, name).await?;
         if requests.iter().any(|(known, _)| known.org == org) {
             continue;
         }
-        let named = match (&args.reference, &args.pack) {
-            (Some(reference), _) => Named::Reference(reference.clone()),
-            (None, Some(id)) => Named::Id(packs::find(&session.database, org, &id.0).await?),
+        let pack = match (&args.reference, &args.pack) {
+            (Some(reference), _) => reference.clone(),
+            (None, Some(id)) => packs::find(&session.database, org, &id.0).await?.to_string(),
             (None, None) => return Err(Failure::usage("name the pack with --reference or --pack")),
         };
-        let (asked, key) = (args.quantity, args.key.clone());
-        requests.push((Request { org, named, asked, key, now, dry_run: args.dry_run }, name));
+        let (quantity, key) = (args.quantity, args.key.clone());
+        requests.push((Asked { org, pack, quantity, key, at: now }, name));
     }
     if !args.dry_run {
         session.confirm(requests.len(), "refund packs").await?;
@@ -103,7 +102,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         if stop.is_set() {
             break;
         }
-        let refunded = refund::refund(&session.database, &request).await;
+        let refunded = refund::refund(&session.database, &request, args.dry_run).await;
         let refunded = refunded.map_err(|error| said_of(org, error, refunds.len()))?;
         refunds.push(Refunded::of(org, refunded, args.dry_run));
     }
@@ -114,13 +113,12 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
 
 /// The error with the org that it is about, how to go on, and what is done already.
 fn said_of(org: &str, error: refund::Error, done: usize) -> Failure {
-    use crate::billing::refund::Refusal;
     let hint = match &error {
-        refund::Error::Refused(Refusal::Due(_) | Refusal::Unopened) => {
+        refund::Error::NotClosed(_) => {
             let rollover = Command::periodd(["rollover", "--org", org]);
             format!("; close the ended periods first: {rollover}")
         }
-        refund::Error::NoSuchPack => {
+        refund::Error::NoSuchPack(_) => {
             format!("; `{}` lists its packs", Command::periodd(["packs", "list", "--org", org]))
         }
         _ => String::new(),

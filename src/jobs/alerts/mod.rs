@@ -20,6 +20,7 @@ use crate::billing::Instant;
 use crate::billing::recipients::Person;
 use crate::jobs::batches::{Batch, Batches, Left, orgs_that_fit};
 use crate::store::alerts::{self, AlertState, Candidate, Judgement, MovedLimits, Since};
+use crate::store::usage::kept;
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, audit, begin_within, rollover::snapshot,
 };
@@ -345,6 +346,9 @@ impl<'a> Pass<'a> {
     ) -> Result<(), StoreError> {
         let orgs = moved.orgs();
         let orgs: Vec<Uuid> = orgs.into_iter().filter(|org| !self.left.contains_key(org)).collect();
+        if moved.concerns_everybody() && !self.see_limits(connection).await? {
+            return Ok(());
+        }
         for page in orgs.chunks(PAGE) {
             let mut batches = Batches::of(page.to_vec(), self.wait);
             while let Some(batch) = batches.next().filter(|_| !self.request.stop.is_set()) {
@@ -366,6 +370,31 @@ impl<'a> Pass<'a> {
             Ok(()) => Ok(transaction.commit().await?),
             Err(error) if error.is_contention() => Ok(transaction.rollback().await?),
             Err(other) => Err(other),
+        }
+    }
+
+    /// Has everybody's counters see what tiers include now. False where the run is to stop.
+    async fn see_limits(&mut self, connection: &mut Connection) -> Result<bool, StoreError> {
+        let mut after = Uuid::nil();
+        loop {
+            let mut reading = begin_within(connection, LockTimeout::Long).await?;
+            let orgs = audit::orgs(&mut reading, after, ORGS).await?;
+            reading.commit().await?;
+            let Some(last) = orgs.last() else { return Ok(true) };
+            after = *last;
+            let mut batches = Batches::of(orgs, self.wait);
+            while let Some(batch) = batches.next().filter(|_| !self.request.stop.is_set()) {
+                let seen = see_once(connection, &batch).await;
+                batches.outcome(connection, batch, seen).await?;
+            }
+            if batches.met_holder() {
+                self.wait = LockTimeout::Short;
+            }
+            if self.request.stop.is_set() {
+                return Ok(false);
+            }
+            // Whoever counts something for those that are left sees it, too.
+            batches.stuck()?;
         }
     }
 
@@ -401,6 +430,13 @@ async fn remember_once(
 ) -> Result<(), StoreError> {
     let mut transaction = begin_within(connection, batch.wait).await?;
     alerts::remember_limits(&mut transaction, moved, &batch.ids).await?;
+    kept::see_limits(&mut transaction, &batch.ids).await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn see_once(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
+    let mut transaction = begin_within(connection, batch.wait).await?;
+    kept::see_limits(&mut transaction, &batch.ids).await?;
     Ok(transaction.commit().await?)
 }
 

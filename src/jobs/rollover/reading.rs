@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::billing::org::Subscription;
 use crate::billing::quantity::Overflow;
-use crate::billing::quota::{Draw, Feature, Included, Pack};
-use crate::billing::rollover::{self, Cut, OrgSnapshot, Plan, TierLimits, Usage};
+use crate::billing::quota::{Draw, Feature, Included, Kept, Pack};
+use crate::billing::rollover::{self, Cut, KeptLimit, OrgSnapshot, Plan, TierLimits, Usage};
 use crate::billing::timeline::{Recount, Timeline};
 use crate::billing::{Instant, Period, Quantity};
 use crate::jobs::batches::ROWS_PER_PAGE;
@@ -82,6 +82,7 @@ struct OrgFacts {
     /// What of that some counter holds already, where a counter is split.
     counted_before: Vec<Usage>,
     counters: Vec<Usage>,
+    kept: Vec<KeptLimit>,
     /// The bounds that they were kept by.
     bounds: Vec<Period>,
     draws: Vec<Draw>,
@@ -124,6 +125,10 @@ impl Reader<'_> {
             let period = Period { start, end: counter.period_end };
             if org.bounds.last() != Some(&period) {
                 org.bounds.push(period);
+            }
+            if counter.kept != Kept::default() {
+                let feature = counter.usage.feature.clone();
+                org.kept.push(KeptLimit { feature, period_start: start, kept: counter.kept });
             }
             org.counters.push(counter.usage);
         }
@@ -330,14 +335,20 @@ impl Facts {
         timeline: Timeline,
         ended_tier: Arc<str>,
     ) -> Result<PlanBuilder, StoreError> {
-        let facts = self.by_org.remove(&row.state.id).unwrap_or_default();
+        let mut facts = self.by_org.remove(&row.state.id).unwrap_or_default();
         let usage = facts
             .usage(timeline.recount)
             .map_err(|overflow| StoreError::Unprocessable(overflow.to_string()))?;
+        // Counters that go take what they keep with them: by other bounds it is another period.
+        let stays = |limit: &KeptLimit| {
+            timeline.recount.is_none_or(|recount| limit.period_start < recount.from)
+        };
+        facts.kept.retain(stays);
         let snapshot = OrgSnapshot {
             org: row.state,
             timeline,
             usage,
+            kept: facts.kept,
             used_before: facts.used_before,
             packs: facts.packs,
             draws: facts.draws,

@@ -129,8 +129,15 @@ macro_rules! candidates {
                           o.current_period_end <= $1 as is_late,
                           case when l.org_id is not null then l.included else t.included end
                               as granted,
-                          case when l.judged then l.judged_included
-                               when b.judged then b.judged_included else b.included end
+                          -- What is kept was included before, too.
+                          case when l.judged
+                               then l.judged_included
+                                    + greatest(0, c.included_at_least - l.judged_included)
+                               when b.judged
+                               then b.judged_included
+                                    + greatest(0, c.included_at_least - b.judged_included)
+                               else b.included
+                                    + greatest(0, c.included_at_least - b.included) end
                               as included_before,
                           -- A new override of an org that was never looked at has no before.
                           l.judged is true

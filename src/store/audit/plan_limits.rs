@@ -18,8 +18,12 @@ pub async fn outdated(
          from organizations o
          join users u on u.organization_id = o.id
          cross join lateral periodd_included(o.id, 'scrapes', o.subscription_tier) i
+         cross join lateral (
+             select periodd_kept_in(o.id, 'scrapes', o.current_period_start, i.included)
+                        as included
+             offset 0) k
          where o.id = any($1) and o.parked_at is null
-           and u.plan_limits_scrapes is distinct from i.included",
+           and u.plan_limits_scrapes is distinct from k.included",
         orgs
     );
     Ok(orgs.fetch_all(connection).await?)
@@ -29,7 +33,9 @@ pub async fn outdated(
 pub async fn write(connection: &mut PgConnection, orgs: &[Uuid]) -> Result<u64, StoreError> {
     let written = sqlx::query!(
         "update users u set plan_limits_scrapes = n.included
-         from (select o.id, i.included
+         from (select o.id,
+                      periodd_kept_in(o.id, 'scrapes', o.current_period_start, i.included)
+                          as included
                from organizations o
                cross join lateral periodd_included(o.id, 'scrapes', o.subscription_tier) i
                where o.id = any($1) and o.parked_at is null) n

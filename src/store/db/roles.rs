@@ -86,7 +86,7 @@ const BOTH: &[Audience] = &[Audience::App, Audience::Member];
 const APP: &[Audience] = &[Audience::App];
 
 /// What they may do: who, the privileges, and on which tables, views or functions.
-const RIGHTS: [(&[Audience], &[&str], &[&str]); 7] = [
+const RIGHTS: [(&[Audience], &[&str], &[&str]); 8] = [
     (
         BOTH,
         &["select"],
@@ -144,6 +144,9 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 7] = [
             "periodd_percent",
             "periodd_folded",
             "periodd_included",
+            "periodd_at_least",
+            "periodd_kept",
+            "periodd_kept_in",
             "periodd_standing",
             "periodd_held",
             "periodd_first_month",
@@ -155,6 +158,7 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 7] = [
         ],
     ),
     (APP, &["select"], &["periodd_usage_keys"]),
+    (APP, &["select", "insert"], &["periodd_refund_keys"]),
     (
         APP,
         &[EXECUTE],
@@ -162,7 +166,12 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 7] = [
             "increment_org_usage",
             "record_usage",
             "record_usage_batch",
+            "periodd_seen",
             "grant_overage_pack",
+            "refund_overage_pack",
+            "periodd_enter_packs",
+            "periodd_hold_packs",
+            "periodd_left",
             "periodd_is_key",
             "periodd_refuse_key",
             "periodd_keyed",

@@ -233,51 +233,7 @@ pub async fn enter_in_ledger(
     orgs: &[Uuid],
 ) -> Result<(), StoreError> {
     claim::lock_all(connection, orgs).await?;
-    sqlx::query!(
-        r#"with unseen as (
-               select p.org_id, p.id, p.feature, p.quantity, p.purchased_at,
-                      coalesce(p.remaining, p.quantity) as remaining
-               from overage_packs p
-               -- Not those below zero, which stay: they would keep the others out.
-               where p.entries = 0 and coalesce(p.remaining, p.quantity) >= 0
-                 and p.org_id = any($1)
-               order by p.org_id, p.id),
-           adopted as (
-               update overage_packs p
-               set remaining = u.remaining,
-                   entries = case when u.remaining = u.quantity then 1 else 2 end
-               from unseen u
-               where p.org_id = u.org_id and p.id = u.id and p.entries = 0 and u.remaining >= 0
-               returning u.*),
-           orgs as (
-               update organizations o
-               set revision = o.revision + 1,
-                   overage_minutes_granted = o.overage_minutes_granted + a.minutes
-               from (select org_id, coalesce(sum(quantity) filter (
-                                where feature = 'minutes_transcribed'), 0) as minutes
-                     from adopted group by 1) a
-               where o.id = a.org_id
-               returning o.id, o.current_period_start, o.current_period_end),
-           -- Whoever keeps a copy of what is left of the packs is told that it moved. Sorted, so
-           -- that the orgs' rows are locked before any counter is: everybody's order.
-           told as (
-               insert into usage_counters as c
-                   (org_id, feature, period_start, period_end)
-               select o.id, a.feature, o.current_period_start, o.current_period_end
-               from (select distinct org_id, feature from adopted) a
-               join orgs o on o.id = a.org_id
-               where o.current_period_start < o.current_period_end
-               order by o.id, a.feature
-               on conflict (org_id, period_start, feature) do update set sync_status = 'pending')
-           insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
-           select org_id, id, 1, 'granted', quantity, purchased_at, quantity from adopted
-           union all
-           select org_id, id, 2, 'drawn', quantity - remaining, purchased_at, remaining
-           from adopted where remaining <> quantity"#,
-        orgs
-    )
-    .execute(connection)
-    .await?;
+    sqlx::query_scalar!("select periodd_enter_packs($1)", orgs).fetch_one(connection).await?;
     Ok(())
 }
 
@@ -289,21 +245,7 @@ pub async fn lock_intent(
     org: Uuid,
     feature: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query!(
-        "with open as (
-             insert into usage_counters as c (org_id, feature, period_start, period_end, revision)
-             select o.id, $2, o.current_period_start, o.current_period_end, o.revision
-             from organizations o
-             where o.id = $1 and o.current_period_start < o.current_period_end
-             on conflict (org_id, period_start, feature) do update set revision = excluded.revision)
-         update usage_counters c set revision = o.revision
-         from organizations o
-         where o.id = $1 and c.org_id = o.id and c.feature = $2
-           and c.period_start > o.current_period_start",
-        org,
-        feature
-    )
-    .execute(connection)
-    .await?;
+    let held = sqlx::query_scalar!("select periodd_hold_packs($1, $2)", org, feature);
+    held.fetch_one(connection).await?;
     Ok(())
 }

@@ -74,7 +74,11 @@ pub async fn take(connection: &mut PgConnection, now: Instant) -> Result<Taken, 
                       case when l.org_id is not null then l.included else t.included end
                           as included,
                       k.org_id is not null or o.current_period_end <= $1
-                      or l.org_id is null and t.tier is null as is_special
+                      or l.org_id is null and t.tier is null
+                      -- A limit that has fallen, or may have.
+                      or c.included_at_least > 0
+                      or c.included_seen > case when l.org_id is not null then l.included
+                                                else t.included end as is_special
                from organizations o
                join usage_counters c on c.org_id = o.id
                left join limit_overrides l on l.org_id = c.org_id and l.feature = c.feature

@@ -55,13 +55,14 @@ pub async fn apply(
 ) -> Result<HashSet<Uuid>, StoreError> {
     let moved = move_orgs(connection, page, stamp).await?;
     let page: Vec<&Planned> = page.iter().filter(|p| moved.contains(&p.plan.org)).collect();
+    // Counting remembers what is granted in the open period: by the tier that holds in it.
+    change_subscription(connection, &page).await?;
     guards::hold(connection, &page, stamp.counted_at).await?;
     move_ends(connection, &page, stamp).await?;
     count(connection, &page, stamp).await?;
     close_periods(connection, &page, stamp).await?;
     move_packs(connection, &page).await?;
     write_entries(connection, &page).await?;
-    change_subscription(connection, &page).await?;
     reset_users(connection, &page).await?;
     guards::drop_unused(connection, &page, stamp.counted_at).await?;
     // Last, for what comes after it is late usage.
@@ -512,18 +513,22 @@ async fn reset_users(connection: &mut PgConnection, page: &[&Planned]) -> Result
     for _ in 0..READS_OF_USERS {
         let missed = sqlx::query_scalar!(
             r#"with n as materialized (
-                   select x.organization_id, x.id, coalesce(f.usage_count, 0) as used, i.included,
+                   select x.organization_id, x.id, coalesce(f.usage_count, 0) as used, k.included,
                           x.usage_this_month as used_before,
                           x.plan_limits_scrapes as included_before
                    from unnest($1::uuid[], $2::timestamptz[]) as p (org_id, period_start)
                    join organizations o on o.id = p.org_id
                    cross join lateral periodd_included(o.id, 'scrapes', o.subscription_tier) i
+                   cross join lateral (
+                       select periodd_kept_in(o.id, 'scrapes', p.period_start, i.included)
+                                  as included
+                       offset 0) k
                    join users x on x.organization_id = o.id
                    left join feature_usage f on f.organization_id = x.organization_id
                         and f.user_id = x.id and f.period_start = p.period_start
                         and f.feature = 'scrapes'
                    where (x.usage_this_month, x.plan_limits_scrapes)
-                         is distinct from (coalesce(f.usage_count, 0), i.included)
+                         is distinct from (coalesce(f.usage_count, 0), k.included)
                    order by x.organization_id, x.id),
                moved as (
                    update users u set usage_this_month = n.used, plan_limits_scrapes = n.included

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::billing::org::{OrgState, StoredPeriod, Subscription};
-use crate::billing::quota::{Draw, Feature, Included, Pack};
+use crate::billing::quota::{Draw, Feature, Included, Kept, Pack};
 use crate::billing::rollover::{Cut, TierLimits, Usage};
 use crate::billing::{Instant, LocalDate, Period, Quantity, TimeOfDay};
 use crate::store::db::error::StoreError;
@@ -308,6 +308,8 @@ pub struct Counter {
     pub usage: Usage,
     /// The end of its period when it was made.
     pub period_end: Instant,
+    /// What it keeps of limits that have fallen.
+    pub kept: Kept,
 }
 
 /// The counters of orgs from an instant on, each from its own.
@@ -324,7 +326,10 @@ pub async fn counters(
                   coalesce(array_agg(c.feature), '{}') as "features!",
                   coalesce(array_agg(c.period_start), '{}') as "starts!",
                   coalesce(array_agg(c.period_end), '{}') as "ends!",
-                  coalesce(array_agg(c.used), '{}') as "used!"
+                  coalesce(array_agg(c.used), '{}') as "used!",
+                  coalesce(array_agg(c.included_at_least), '{}') as "at_least!",
+                  coalesce(array_agg(c.included_seen), '{}')
+                      as "seen!: Vec<Option<Quantity>>"
            from (select x.* from unnest($1::uuid[], $2::timestamptz[]) as s (org_id, period_start)
                  join usage_counters x on x.org_id = s.org_id and x.period_start >= s.period_start
                  limit $3) c"#,
@@ -334,10 +339,13 @@ pub async fn counters(
     );
     let columns = columns.fetch_one(connection).await?;
     let periods = columns.starts.into_iter().zip(columns.ends);
-    let counters = columns.orgs.into_iter().zip(columns.features).zip(periods).zip(columns.used);
-    let counters = counters.map(|(((org, feature), (period_start, period_end)), used)| {
+    let kept = columns.at_least.into_iter().zip(columns.seen);
+    let used = columns.used.into_iter().zip(kept);
+    let counters = columns.orgs.into_iter().zip(columns.features).zip(periods).zip(used);
+    let counters = counters.map(|(((org, feature), (period_start, period_end)), (used, kept))| {
         let usage = Usage { feature: features.name(feature), period_start, used };
-        Counter { org, usage, period_end }
+        let (at_least, seen) = kept;
+        Counter { org, usage, period_end, kept: Kept { at_least, seen } }
     });
     Ok(counters.collect())
 }

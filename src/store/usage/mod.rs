@@ -5,6 +5,7 @@
 pub mod asked;
 pub mod batch;
 pub mod counting;
+pub mod kept;
 pub mod limits;
 pub mod pending;
 pub mod ranges;
@@ -31,7 +32,9 @@ pub struct Counted {
 /// Counts the uncounted metrics in windows: stamps them and adds them to the counters of orgs
 /// and users, in one statement.
 ///
-/// Whoever reaches a metric first stamps it; nobody else counts it again.
+/// Whoever reaches a metric first stamps it; nobody else counts it again. Nobody knows when a metric
+/// came: where a limit has fallen since its counter saw it, all that is counted now was used within
+/// the higher one.
 pub async fn count(
     connection: &mut PgConnection,
     windows: &[Window],
@@ -58,12 +61,18 @@ pub async fn count(
                from stamped group by 1, 2, 3, 4),
            org_counters as (
                insert into usage_counters as c
-                   (org_id, feature, period_start, period_end, used, updated_at)
-               select org_id, feature, period_start, period_end, used, $4
-               from sums order by org_id, period_start, feature
+                   (org_id, feature, period_start, period_end, used, updated_at, included_seen)
+               select s.org_id, s.feature, s.period_start, s.period_end, s.used, $4,
+                      (select i.included_seen
+                       from periodd_seen(s.org_id, s.feature, s.period_start) i)
+               from sums s order by s.org_id, s.period_start, s.feature
                on conflict (org_id, period_start, feature) do update
                    set used = c.used + excluded.used, sync_status = 'pending',
-                       updated_at = excluded.updated_at
+                       updated_at = excluded.updated_at,
+                       included_at_least = periodd_at_least(
+                           excluded.included_seen, c.used + excluded.used, c.included_at_least,
+                           c.included_seen),
+                       included_seen = coalesce(excluded.included_seen, c.included_seen)
                returning c.org_id),
            -- After the orgs' own, as everybody locks them; parts of a statement that do not ask for
            -- each other run in an order of the database's.

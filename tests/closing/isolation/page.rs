@@ -75,6 +75,7 @@ pub(crate) async fn plan(connection: &mut Connection) -> Planned {
                 .map(|counter| counter.usage)
                 .chain(counted.iter().map(|(_, usage)| usage.clone())),
         ),
+        kept: Vec::new(),
         used_before: [].into(),
         packs: packs.into_iter().map(|(_, pack)| pack).collect(),
         draws: draws.into_iter().map(|(_, draw)| draw).collect(),

@@ -11,6 +11,7 @@ mod conflicts;
 mod counting;
 mod dry_run;
 mod early;
+mod fallen_limits;
 mod memory;
 mod packs;
 mod races;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use periodd::billing::check::check;
 use periodd::billing::org::{OrgState, Reason, StoredPeriod};
-use periodd::billing::quota::{Draw, Entry, EntryKind, Feature, Included, Pack};
-use periodd::billing::rollover::{self, Close, Cut, OrgSnapshot, Plan, TierLimits, Usage};
+use periodd::billing::quota::{Draw, Entry, EntryKind, Feature, Included, Kept, Pack};
+use periodd::billing::rollover::{
+    self, Close, Cut, KeptLimit, OrgSnapshot, Plan, TierLimits, Usage,
+};
 use periodd::billing::timeline::{CatchUp, Policy, Timeline};
 use periodd::billing::{Calendar, Instant, Period, Quantity};
 use uuid::Uuid;
@@ -28,6 +30,7 @@ pub(crate) struct Memory {
     uses: Vec<Metric>,
     limits: Arc<TierLimits>,
     overrides: Vec<(Feature, Included)>,
+    kept: Vec<KeptLimit>,
     everything_is_known: bool,
 }
 
@@ -81,6 +84,7 @@ impl Memory {
             uses: uses.map(metric).collect(),
             limits: Arc::new(limits),
             overrides: overrides.map(|(name, units)| ((*name).into(), included(*units))).collect(),
+            kept: scenario.kept.iter().map(|kept| kept_limit(scenario, kept)).collect(),
             everything_is_known: scenario.everything_is_known,
         }
     }
@@ -100,6 +104,7 @@ impl Memory {
         Ok(OrgSnapshot {
             org: self.org.clone(),
             usage: self.usage(&timeline, now),
+            kept: self.kept.clone(),
             used_before,
             packs,
             draws: self.draws(),
@@ -268,6 +273,15 @@ fn org(scenario: &Scenario) -> OrgState {
         overage_minutes_written: None,
         overage_minutes_granted: Quantity::ZERO,
     }
+}
+
+/// What the counter of a period keeps: what somebody has seen fall.
+fn kept_limit(
+    scenario: &Scenario,
+    (&(feature, number), &units): (&(&'static str, usize), &i64),
+) -> KeptLimit {
+    let kept = Kept { at_least: scenario.quantity(units), seen: None };
+    KeptLimit { feature: feature.into(), period_start: scenario.period(number).start, kept }
 }
 
 fn packs(scenario: &Scenario) -> Vec<Held> {

@@ -114,7 +114,12 @@ fn outcome(
     let used = inside.filter(|u| known(u.at)).map(|u| u.units).sum();
     Outcome {
         used_minutes: used,
-        purchased_minutes: minutes.purchased_remaining(scenario, &subscription.tier, used, now),
+        purchased_minutes: minutes.purchased_remaining(
+            scenario,
+            &subscription.tier,
+            (open, used),
+            now,
+        ),
         closed,
         packs: shelves.into_iter().flat_map(|shelf| shelf.packs).map(Pack::told).collect(),
         open,
@@ -122,7 +127,16 @@ fn outcome(
     }
 }
 
-fn included(scenario: &Scenario, tier: &str, feature: &str) -> Option<i64> {
+/// What is included in a period: what is granted, or more where a limit has fallen in it.
+fn included(scenario: &Scenario, tier: &str, feature: &str, period: Period) -> Option<i64> {
+    let granted = granted(scenario, tier, feature)?;
+    let of_it = |((name, number), _): &(&(&str, usize), &i64)| {
+        *name == feature && scenario.period(*number).start == period.start
+    };
+    Some(scenario.kept.iter().find(of_it).map_or(granted, |(_, kept)| granted.max(*kept)))
+}
+
+fn granted(scenario: &Scenario, tier: &str, feature: &str) -> Option<i64> {
     if let Some(overridden) = scenario.overrides.get(feature) {
         return *overridden;
     }
@@ -209,7 +223,7 @@ impl Shelf {
             pack.bought < period.end && pack.expires.is_none_or(|expires| expires > period.start)
         });
         let used = self.used(scenario, period);
-        let included = included(scenario, tier, self.feature);
+        let included = included(scenario, tier, self.feature, period);
         let drawn = i64::try_from(self.pile.len()).expect("few");
         let overage = included.map_or(0, |included| (used - included).max(0));
         Line { used, included, drawn, uncovered: overage - drawn }
@@ -226,7 +240,7 @@ impl Shelf {
         usable: impl Fn(&Pack) -> bool,
     ) {
         let used = self.used(scenario, so_far);
-        let overage = included(scenario, tier, self.feature)
+        let overage = included(scenario, tier, self.feature, period)
             .map_or(0, |included| usize::try_from(used - included).unwrap_or(0));
         while self.pile.len() < overage {
             let pays = |pack: &Pack| pack.story.left > 0 && usable(pack);
@@ -256,11 +270,17 @@ impl Shelf {
     }
 
     /// min(remaining of usable packs, max(0, allowance − used)).
-    fn purchased_remaining(&self, scenario: &Scenario, tier: &str, used: i64, now: Instant) -> i64 {
+    fn purchased_remaining(
+        &self,
+        scenario: &Scenario,
+        tier: &str,
+        (open, used): (Period, i64),
+        now: Instant,
+    ) -> i64 {
         let usable = self.packs.iter().filter(|p| p.bought <= now && !p.has_expired(now));
         let left: i64 = usable.map(|pack| pack.story.left).sum();
         let drawn = i64::try_from(self.pile.len()).expect("few");
-        included(scenario, tier, self.feature)
+        included(scenario, tier, self.feature, open)
             .map_or(left, |included| left.min((included + drawn + left - used).max(0)))
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct Recipe {
     everything_is_known: bool,
     /// When uses and packs come to light, where that is not at once.
     delays: Vec<Pick>,
+    /// Feature, period and units that a fallen limit has left included.
+    kept: Vec<(usize, usize, u8)>,
 }
 
 /// Cycle, anchor day, anchor month in the schema's words.
@@ -114,10 +116,11 @@ pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
     let pack = (feature(), 1..12_u8, instant(), option::weighted(0.7, instant()), any::<u8>());
     let packs = vec(pack, 0..7);
     let looks = (vec((instant(), 1..=12_usize), 0..8), (0..=6_u8, 0..8_u8, 1..=12_usize));
-    let known = (any::<bool>(), vec(instant(), 4));
+    let kept = vec((0..FEATURES.len(), 0..BUSY, 0..12_u8), 0..3);
+    let known = (any::<bool>(), vec(instant(), 4), kept);
     (calendar, pool, 0..4_usize, granted, uses, packs, looks, known).prop_map(
         |(calendar, pool, scale, granted, uses, packs, looks, known)| {
-            let (everything_is_known, delays) = known;
+            let (everything_is_known, delays, kept) = known;
             let (place, days_later, schedule, moved_to, knows_its_end_date, starts_late) = calendar;
             let (tiers, overrides, tier, next_tier, ends_at) = granted;
             let (looks, last_look) = looks;
@@ -141,6 +144,7 @@ pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
                 last_look,
                 everything_is_known,
                 delays,
+                kept,
             }
         },
     )
@@ -203,6 +207,8 @@ pub(crate) struct Scenario {
     /// Units that each tier includes, by feature; an inner `None` is unlimited.
     pub(crate) limits: BTreeMap<(&'static str, &'static str), Option<i64>>,
     pub(crate) overrides: BTreeMap<&'static str, Option<i64>>,
+    /// Units that stay included after a limit has fallen, by feature and number of the period.
+    pub(crate) kept: BTreeMap<(&'static str, usize), i64>,
     pub(crate) subscription: Subscription,
     pub(crate) uses: Vec<Use>,
     pub(crate) packs: Vec<Purchase>,
@@ -243,6 +249,7 @@ impl Scenario {
             scale: [1_000_000, 1, 250_000, 1_000_000_000_000_000_001][recipe.scale],
             limits: limits(recipe),
             overrides: overrides(recipe),
+            kept: kept(recipe),
             subscription: subscription(recipe, pick),
             uses: uses(recipe, pick),
             packs: purchases(recipe, pick),
@@ -299,6 +306,13 @@ fn limits(recipe: &Recipe) -> BTreeMap<(&'static str, &'static str), Option<i64>
 fn overrides(recipe: &Recipe) -> BTreeMap<&'static str, Option<i64>> {
     let rows = recipe.overrides.iter().zip(FEATURES);
     rows.filter_map(|(grant, feature)| Some((feature, (*grant)?.map(i64::from)))).collect()
+}
+
+fn kept(recipe: &Recipe) -> BTreeMap<(&'static str, usize), i64> {
+    let row = |(feature, period, units): &(usize, usize, u8)| {
+        ((FEATURES[*feature], *period), i64::from(*units))
+    };
+    recipe.kept.iter().map(row).collect()
 }
 
 fn subscription(recipe: &Recipe, pick: impl Fn(Pick) -> Instant) -> Subscription {

@@ -133,6 +133,14 @@ pub(super) fn situation(rng: &mut Rng, slug: &str) -> String {
     sql
 }
 
+/// Limits that fall in the open period, after some of it was used: of tiers, and of overrides.
+pub(super) const FALLS: &str = "
+    update organizations set subscription_tier = 'free' where slug like '%3' or slug like '%8';
+    update limit_overrides l set included = 5 from organizations o
+    where o.id = l.org_id and o.slug like '%4' and coalesce(l.included, 6) > 5;
+    delete from limit_overrides l using organizations o
+    where o.id = l.org_id and o.slug like '%6';";
+
 #[tokio::test]
 async fn what_is_told_before_a_late_rollover_is_what_it_does() {
     let test = TestDatabase::new().await;
@@ -149,6 +157,10 @@ async fn what_is_told_before_a_late_rollover_is_what_it_does() {
         test.sql(&format!("set search_path = public, scene; {sql}")).await;
     }
     test.sql(ENDS).await;
+    test.sql(FALLS).await;
+    let kept = "select count(*) > 5 from usage_counters c join organizations o on o.id = c.org_id
+                where c.included_seen > 10 and c.used > 10 and o.subscription_tier = 'free'";
+    assert_eq!(test.rows(kept).await, ["true"], "something fell after it was used");
     let told = "select o.slug, a.period_start, a.used, a.included, a.is_granted, a.drawn, a.usable,
                        a.tier, a.subscription_status
                 from organizations o, periodd_allowances(o.id, now(), 'scrapes') a order by 1";

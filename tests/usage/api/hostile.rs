@@ -293,7 +293,8 @@ impl Field {
                 "p_feature" => "Scrapes".to_owned(),
                 "p_tier" => "pro".to_owned(),
                 "p_amount" | "p_quantity" | "p_used" | "p_allowance" | "p_included" | "p_drawn"
-                | "p_usable" => "1".to_owned(),
+                | "p_usable" | "p_granted" | "p_at_least" | "p_seen" => "1".to_owned(),
+                "p_pack_or_reference" => "b".to_owned(),
                 "p_is_granted" | "p_is_partial" | "p_is_internal" => "true".to_owned(),
                 "p_idempotency_key" | "p_reference" | "p_key" => Uuid::new_v4().to_string(),
                 "p_timezone" => "Europe/Berlin".to_owned(),

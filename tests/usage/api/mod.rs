@@ -2,6 +2,7 @@
 
 mod batches;
 mod crowd;
+mod fallen;
 mod first_minute;
 mod foresight;
 mod functions;
@@ -13,6 +14,7 @@ mod locale;
 mod meanwhile;
 mod noinherit;
 mod ranges;
+mod refunds;
 mod restored;
 mod roles;
 mod surfaces;

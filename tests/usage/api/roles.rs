@@ -164,6 +164,8 @@ async fn holds_out(house: &House, role: &str) {
             ),
             format!("grant_overage_pack('{}', 'scrapes', 1, 'mine')", acme.org),
             format!("grant_overage_pack('{}', 'scrapes', 1, 'mine')", other.org),
+            format!("refund_overage_pack('{}', 'theirs')", acme.org),
+            format!("refund_overage_pack('{}', 'theirs')", other.org),
         ] {
             let done = run(&mut connection, &format!("select * from {call}")).await;
             let code = done.expect_err("a refusal");
@@ -175,6 +177,24 @@ async fn holds_out(house: &House, role: &str) {
             (format!("periodd_limit('{}', 'scrapes', now())", acme.org), "included > 0"),
             (format!("periodd_limit_used('{}', 'scrapes', now())", acme.org), "included > 0"),
             (format!("periodd_included('{}', 'scrapes', 'none')", acme.org), "included > 0"),
+            (
+                format!(
+                    "periodd_seen('{0}', 'scrapes', (select current_period_start
+                         from organizations where id = '{0}'))",
+                    acme.org
+                ),
+                "included_seen > 0",
+            ),
+            (
+                format!(
+                    "periodd_kept_in('{}', 'scrapes', (select max(period_start)
+                         from usage_counters), 0)",
+                    acme.org
+                ),
+                "f > 0",
+            ),
+            (format!("periodd_enter_packs('{{{}}}')", acme.org), "f > 0"),
+            (format!("periodd_hold_packs('{}', 'scrapes')", acme.org), "f > 0"),
             (format!("periodd_foreseen('{}', 'scrapes', now())", acme.org), "included > 0"),
             (format!("periodd_standing('{}', 'scrapes', now())", acme.org), "included > 0"),
             (format!("periodd_held('{}', 'scrapes', now(), now())", acme.org), "usable > 0"),
@@ -205,9 +225,10 @@ async fn a_member_sees_and_moves_nothing_of_others() {
 
 /// Functions that look at nothing but their arguments, at who the caller is, and at what is the
 /// same for everybody.
-const HARMLESS: [&str; 17] = [
+const HARMLESS: [&str; 19] = [
     "get_current_usage_period",
     "periodd_adds_up",
+    "periodd_at_least",
     "periodd_caller",
     "periodd_caller_org",
     "periodd_ended_tier",
@@ -215,6 +236,7 @@ const HARMLESS: [&str; 17] = [
     "periodd_folded",
     "periodd_is_inclusive",
     "periodd_is_key",
+    "periodd_kept",
     "periodd_left",
     "periodd_new_id",
     "periodd_percent",
@@ -475,6 +497,8 @@ async fn an_update_of_the_functions_keeps_working_what_was_granted_before() {
                  from pg_proc
                  where pronamespace = 'public'::regnamespace
                    and proname in ('periodd_folded', 'periodd_standing', 'periodd_held',
+                                   'periodd_at_least', 'periodd_kept', 'periodd_kept_in',
+                                   'periodd_seen',
                                    'periodd_foreseen', 'periodd_allowances', 'periodd_included',
                                    'periodd_limit', 'periodd_left', 'periodd_ended_tier')
              loop execute v_text; end loop;

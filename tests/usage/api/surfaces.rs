@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, Row};
 use std::fmt::Write as _;
 
-use super::foresight::{ENDS, SCENE, situation};
+use super::foresight::{ENDS, FALLS, SCENE, situation};
 use crate::support::TestDatabase;
 
 /// What the functions say of every org and one feature: what all others are compared with.
@@ -358,6 +358,7 @@ async fn every_surface_gives_the_same_answer() {
          select id, 'idle-' || slug || '@example.com' from organizations;",
     )
     .await;
+    test.sql(FALLS).await;
     refund(&test, &mut rng).await;
     let found = differences(&test).await;
     assert!(found.is_empty(), "seed {seed}: {} differences: {found:#?}", found.len());
