@@ -202,7 +202,12 @@ create table organizations (
     parked_code text,
     parked_reason text,
     period_day_ends timestamp with time zone[],
+    period_tier text,
+    restarted_at timestamp with time zone,
+    restarted_from text,
+    restarted_tier text,
     revision bigint not null default 0,
+    skipped_end_date date,
     slug text not null,
     subscription_ends_at timestamp with time zone,
     subscription_status text,
@@ -243,6 +248,8 @@ CASE
     ELSE ((array_position(period_day_ends, NULL::timestamp with time zone) IS NULL) AND ('0001-01-01 00:00:00+00'::timestamp with time zone <= ALL (period_day_ends)) AND ('9999-12-31 23:59:59.999999+00'::timestamp with time zone >= ALL (period_day_ends)))
 END);
 alter table organizations add constraint organizations_pkey PRIMARY KEY (id);
+alter table organizations add constraint organizations_restarted_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> restarted_at));
+alter table organizations add constraint organizations_skipped_end_date_range CHECK (((skipped_end_date >= '0001-01-01'::date) AND (skipped_end_date <= '9999-12-31'::date)));
 alter table organizations add constraint organizations_slug_check CHECK ((slug <> ''::text));
 alter table organizations add constraint organizations_slug_key UNIQUE (slug);
 alter table organizations add constraint organizations_subscription_ends_at_range CHECK ((('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> subscription_ends_at) OR (subscription_ends_at = 'infinity'::timestamp with time zone)));
@@ -649,6 +656,20 @@ alter table periodd_removed add constraint periodd_removed_counters_before_range
 alter table periodd_removed add constraint periodd_removed_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table periodd_removed add constraint periodd_removed_pkey PRIMARY KEY (org_id);
 alter table periodd_removed enable row level security;
+
+create table periodd_restarts (
+    at timestamp with time zone not null,
+    org_id uuid not null,
+    recorded_at timestamp with time zone not null default now(),
+    reference text not null,
+    tier text
+);
+alter table periodd_restarts add constraint periodd_restarts_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> at));
+alter table periodd_restarts add constraint periodd_restarts_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_restarts add constraint periodd_restarts_pkey PRIMARY KEY (org_id, reference);
+alter table periodd_restarts add constraint periodd_restarts_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_restarts add constraint periodd_restarts_reference_check CHECK ((reference <> ''::text));
+alter table periodd_restarts enable row level security;
 
 create table periodd_runs (
     asked_by text,
@@ -1073,3 +1094,7 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function record_usage_batch(p_events jsonb, p_is_partial boolean DEFAULT false)
 --     returns TABLE(event bigint, outcome text, metric_id uuid, is_counted boolean, code text, detail text)
 --     plpgsql volatile set search_path=public, pg_temp
+
+-- function restart_billing_cycle(p_org_id uuid, p_tier text DEFAULT NULL::text, p_reference text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+--     returns timestamp with time zone
+--     plpgsql volatile security definer set search_path=public, pg_temp

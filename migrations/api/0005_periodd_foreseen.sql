@@ -38,12 +38,21 @@ declare
     v_uncounted numeric;
     v_due numeric;
     v_part numeric;
+    -- Before a restart that no rollover has closed yet: the period is booked on the tier that held
+    -- in it, and covers what another one allowed that was set before.
+    v_restarts boolean;
 begin
     select o.current_period_start, o.current_period_end, o.next_period_ends, o.subscription_tier,
            o.subscription_status, o.next_subscription_tier, o.next_subscription_tier_at,
-           o.subscription_ends_at, o.period_day_ends
+           o.subscription_ends_at, o.period_day_ends, o.restarted_at, o.restarted_from,
+           o.restarted_tier
       into v_org from organizations o where o.id = p_org_id;
     tier := v_org.subscription_tier;
+    v_restarts := v_org.restarted_at <= p_at and v_org.restarted_at > v_org.current_period_start
+                  and v_org.restarted_from <> tier;
+    if v_restarts then
+        tier := v_org.restarted_from;
+    end if;
     subscription_status := v_org.subscription_status;
     v_bounds := array[v_org.current_period_start, v_org.current_period_end]
                 operator(pg_catalog.||) coalesce(v_org.next_period_ends, '{}');
@@ -100,6 +109,12 @@ begin
                   and m.created_at >= v_start and m.created_at < v_moment
                   and periodd_folded(m.metric_type) = p_feature;
             end if;
+            if v_restarts and v_org.restarted_tier is null then
+                select greatest(g.included, least(v_used, i.included)) into included
+                from periodd_included(p_org_id, p_feature, v_org.subscription_tier) i,
+                     periodd_included(p_org_id, p_feature, tier) g
+                where g.included is not null;
+            end if;
             v_settled := v_moment;
             v_due := coalesce(greatest(0, v_used - included) - drawn, 0);
             if included is null or v_moment <= v_start then
@@ -125,6 +140,10 @@ begin
             exit when v_closes;
         end loop;
         exit when v_end > p_at;
+        if v_restarts and v_end >= v_org.restarted_at then
+            tier := v_org.subscription_tier;
+            v_restarts := false;
+        end if;
         v_day_end := v_org.period_day_ends[v_i];
         -- Until the sweep has stored it, or where others moved the end since: the instants. After a
         -- change of zone the day may end before the period does, or two days after it.

@@ -7,7 +7,7 @@ create or replace function periodd_allowances(
 returns table (
     feature text,
     -- The instant itself; the start of the open period, where that has begun since the caller's
-    -- transaction did.
+    -- transaction did, or of the one that a restart began since.
     at timestamptz,
     -- The period that contains it; null when the stored ends do not reach that far.
     period_start timestamptz, period_end timestamptz,
@@ -36,7 +36,7 @@ begin
     if p_feature is null then
         select pg_catalog.array_agg(n.feature order by n.feature) into v_features
         from organizations o
-        cross join lateral (select greatest(p_at, o.current_period_start) as at) i
+        cross join lateral (select greatest(p_at, o.current_period_start, o.restarted_at) as at) i
         cross join lateral (
             select t.feature
             from tier_limits t

@@ -18,11 +18,11 @@ begin atomic
            g.is_granted,
            o.subscription_tier, o.subscription_status,
            o.current_period_start, o.current_period_end, o.next_period_ends, o.revision,
-           coalesce(p_at < o.current_period_end, false) and o.current_period_start is not null
+           coalesce(i.at < o.current_period_end, false) and o.current_period_start is not null
                and k.are_all is not false
     from organizations o
     cross join lateral periodd_included(o.id, p_feature, o.subscription_tier) g
-    cross join lateral (select greatest(p_at, o.current_period_start) as at) i
+    cross join lateral (select greatest(p_at, o.current_period_start, o.restarted_at) as at) i
     cross join lateral (
         select coalesce(sum(h.held) filter (
                    where h.held > 0 and p.purchased_at <= i.at

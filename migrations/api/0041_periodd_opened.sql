@@ -13,7 +13,7 @@ begin
         -- The sweep sees that nobody says where these ends came from, and writes its own.
         update organizations o
         set current_period_start = v_month.period_start, current_period_end = v_month.period_end,
-            next_period_ends = v_month.next_ends, revision = o.revision + 1
+            next_period_ends = v_month.next_ends, period_tier = o.subscription_tier, revision = o.revision + 1
         where o.id = p_org_id and o.current_period_start is null and o.current_period_end is null
           and o.parked_at is null;
         if found then

@@ -3,7 +3,7 @@
 revoke execute on function
     periodd_period_at, periodd_speaks_for, periodd_included, periodd_foreseen, periodd_allowances,
     periodd_limit, periodd_standing, periodd_held, periodd_refuse_period, increment_feature_usage,
-    increment_org_usage, increment_usage_if_allowed, get_current_usage_stats, record_usage, grant_overage_pack,
+    increment_org_usage, increment_usage_if_allowed, get_current_usage_stats, record_usage, grant_overage_pack, restart_billing_cycle,
     record_usage_batch, periodd_record_batch, periodd_events, periodd_closed_since,
     get_current_usage_period, periodd_percent, periodd_folded, periodd_ended_tier,
     periodd_is_inclusive, periodd_first_month, periodd_opened, periodd_unsubscribe,

@@ -33,6 +33,6 @@ pub mod when;
 
 pub use instant::time_of_day::TimeOfDay;
 pub use instant::{Instant, LocalDate};
-pub use period::{Boundary, Calendar, Cycle, LocalTime, Period, Zone};
+pub use period::{Anchor, Boundary, Calendar, Cycle, LocalTime, Period, Zone};
 pub use quantity::Quantity;
 pub use when::When;

@@ -1,7 +1,10 @@
 //! An org as its row has it, what it subscribes to, and why it cannot be processed.
 
+pub mod restart;
+
 use uuid::Uuid;
 
+use self::restart::Restart;
 use super::instant::time_of_day::TimeOfDay;
 use super::instant::{Instant, LocalDate, OutOfRange};
 use super::parking::ParkedCode;
@@ -39,6 +42,12 @@ pub struct OrgState {
     /// The end of the last closed period.
     pub last_closed_end: Option<Instant>,
     pub subscription: Subscription,
+    /// The tier that the open period began with; `None` where nobody wrote it down.
+    pub period_tier: Option<String>,
+    /// A restart that an application asked for, and that waits for a rollover.
+    pub restart: Option<Restart>,
+    /// The nominal date that the end after the open period's passes over.
+    pub skipped_end_date: Option<LocalDate>,
     pub overage_minutes: Quantity,
     /// What periodd wrote to `overage_minutes` last, without what others had added.
     pub overage_minutes_written: Option<Quantity>,
@@ -150,8 +159,35 @@ impl Subscription {
         }
     }
 
+    /// What applies from a restart on, which stands for `date`: the tier that was named with it, for
+    /// a subscription that goes on; else that of `row`, which was set before it, with what a
+    /// boundary of this date brings.
+    pub(super) fn at_restart(
+        &mut self,
+        restart: &Restart,
+        row: &Self,
+        date: LocalDate,
+        dates: SubscriptionDates,
+        ended_tier: &str,
+    ) {
+        let Some(tier) = &restart.tier else {
+            if restart.from != row.tier {
+                self.tier.clone_from(&row.tier);
+            }
+            return self.at_boundary(date, dates, ended_tier);
+        };
+        self.tier.clone_from(tier);
+        if self.next_tier_at.is_none() || dates.next_tier <= Some(date) {
+            self.next_tier = None;
+            self.next_tier_at = None;
+        }
+        if self.ends_at.is_some() && dates.end <= Some(date) {
+            self.ends_at = None;
+        }
+    }
+
     /// The changes of the tier that are to come, in their order: from the boundary that ends the
-    /// open period on.
+    /// open period on, but for one that is passed over.
     ///
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
@@ -159,15 +195,16 @@ impl Subscription {
         &self,
         calendar: &Calendar,
         end: Boundary,
+        skipped: Option<LocalDate>,
         ended_tier: &str,
     ) -> Result<Vec<TierChange>, OutOfRange> {
         let dates = self.dates(&calendar.zone);
         let mut boundaries = Vec::new();
         if self.next_tier.is_some() {
-            boundaries.push(calendar.first_from(end, dates.next_tier)?);
+            boundaries.push(calendar.first_from(end, dates.next_tier, skipped)?);
         }
         if self.ends_at.is_some() {
-            boundaries.push(calendar.first_from(end, dates.end)?);
+            boundaries.push(calendar.first_from(end, dates.end, skipped)?);
         }
         boundaries.sort_by_key(|boundary| boundary.at);
         boundaries.dedup_by_key(|boundary| boundary.at);

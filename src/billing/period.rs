@@ -379,6 +379,19 @@ impl Cycle {
         self.on_or_after(date.tomorrow().map_err(|_| OutOfRange)?)
     }
 
+    /// The same cycle with its anchor on a date.
+    fn anchored_on(self, date: Date) -> Self {
+        let (month, day) = (date.month(), date.day());
+        match self {
+            Self::Daily => Self::Daily,
+            Self::Weekly(_) => Self::Weekly(date.weekday()),
+            Self::Monthly { .. } => Self::Monthly { day },
+            Self::Quarterly { .. } => Self::Quarterly { month, day },
+            Self::Semiannual { .. } => Self::Semiannual { month, day },
+            Self::Yearly { .. } => Self::Yearly { month, day },
+        }
+    }
+
     /// A date so far before `date` that at least two nominal dates lie between.
     fn well_before(self, date: Date) -> Result<Date, OutOfRange> {
         let days = match self {
@@ -457,6 +470,17 @@ pub struct Boundary {
     pub date: LocalDate,
 }
 
+/// The anchor of a calendar, as the row of an org has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, JsonSchema)]
+pub struct Anchor {
+    /// Day of the month, or ISO weekday of a weekly cycle.
+    pub day: i16,
+    /// Month.
+    pub month: i16,
+    /// Local time of day.
+    pub time: TimeOfDay,
+}
+
 /// Everything that decides an org's boundaries: the zone, the cycle, and the time of day.
 #[derive(Clone, Debug)]
 pub struct Calendar {
@@ -470,6 +494,19 @@ impl Calendar {
     /// The calendar months of a zone.
     pub fn months(zone: Zone) -> Self {
         Self { zone, cycle: Cycle::Monthly { day: 1 }, time: TimeOfDay::MIDNIGHT }
+    }
+
+    /// The calendar whose periods are full ones from an instant on: the same cycle, anchored on
+    /// the local date and time of day of that instant, to the second.
+    pub fn anchored_at(&self, at: Instant) -> (Self, Anchor) {
+        let (LocalDate(date), time) = (self.zone.date(at), self.zone.time_of_day(at));
+        let cycle = self.cycle.anchored_on(date);
+        let day = match cycle {
+            Cycle::Weekly(weekday) => weekday.to_monday_one_offset(),
+            _ => date.day(),
+        };
+        let anchor = Anchor { day: day.into(), month: date.month().into(), time };
+        (Self { zone: self.zone.clone(), cycle, time }, anchor)
     }
 
     /// The period that contains `at`, with the nominal date of its end.
@@ -509,8 +546,29 @@ impl Calendar {
         }
     }
 
+    /// The same, but for ends up to a nominal date that is passed over.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn following_but(
+        &self,
+        end: Boundary,
+        skipped: Option<LocalDate>,
+    ) -> Result<Boundary, OutOfRange> {
+        let date = skipped.map_or(end.date, |skipped| skipped.max(end.date));
+        self.following(Boundary { date, ..end })
+    }
+
+    /// Is a period under a third of the one that follows it?
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn is_short(&self, start: Instant, end: Boundary) -> Result<bool, OutOfRange> {
+        Ok(end.at.since(start).saturating_mul(3) < self.following(end)?.at.since(end.at))
+    }
+
     /// The first of the boundaries from `end` on whose nominal date is not before a date; `end`
-    /// itself without one.
+    /// itself without one. The boundaries after `end` begin behind a date that is passed over.
     ///
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
@@ -518,6 +576,7 @@ impl Calendar {
         &self,
         end: Boundary,
         date: Option<LocalDate>,
+        skipped: Option<LocalDate>,
     ) -> Result<Boundary, OutOfRange> {
         let Some(date) = date.filter(|date| *date > end.date) else { return Ok(end) };
         // Years may lie between: the walk begins shortly before the date.
@@ -526,6 +585,9 @@ impl Calendar {
         let mut last = if is_later { near } else { end };
         while last.date < date {
             last = self.following(last)?;
+        }
+        if skipped.is_some_and(|skipped| last.date <= skipped) {
+            return self.following_but(end, skipped);
         }
         Ok(last)
     }

@@ -37,6 +37,19 @@ impl Included {
         }
     }
 
+    /// This, and no less than what was used within another grant: what that one allowed stays
+    /// covered.
+    pub fn covering(self, other: Self, used: Quantity) -> Self {
+        let within = match other {
+            Self::Unlimited => used,
+            Self::Quantity(included) => included.min(used),
+        };
+        match self {
+            Self::Unlimited => Self::Unlimited,
+            Self::Quantity(included) => Self::Quantity(included.max(within)),
+        }
+    }
+
     /// Overage: how much of `used` lies above what is included.
     ///
     /// # Errors

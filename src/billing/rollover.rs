@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::derived::PurchasedColumn;
 use super::instant::{Instant, LocalDate};
 use super::org::{OrgState, Reason, StoredPeriod, Subscription, SubscriptionChange};
-use super::period::Period;
+use super::period::{Anchor, Period};
 use super::quantity::Quantity;
 use super::quota::{self, Account, Draw, Entry, Feature, Included, Kept, Moment, Pack};
 use super::timeline::{OpenPeriod, Timeline};
@@ -137,6 +137,9 @@ pub struct Plan {
     pub open: Period,
     /// The nominal date of its end.
     pub open_end_date: LocalDate,
+    /// The anchor of the calendar that begins there, where the cycle is restarted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anchored: Option<Anchor>,
     /// Does that end come from the org's calendar as it is set now?
     #[serde(skip)]
     pub is_nominal: bool,
@@ -283,6 +286,7 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
         entries: books.ledger,
         open,
         open_end_date: end.date,
+        anchored: timeline.anchored,
         is_nominal: timeline.is_nominal,
         next_ends: timeline.next_ends.clone(),
         day_ends: timeline.day_ends.clone(),
@@ -313,10 +317,30 @@ fn holds(snapshot: &OrgSnapshot) -> Vec<Hold> {
     holds
 }
 
+/// What an org is granted in a period, on the tier that the period is booked on.
+struct Terms<'a> {
+    snapshot: &'a OrgSnapshot,
+    tier: &'a str,
+    allowing_tier: Option<&'a str>,
+}
+
+impl Terms<'_> {
+    /// What is included of a feature: what uses were allowed by until the restart stays covered.
+    fn included(&self, feature: &str, used: Quantity, period: Period) -> Included {
+        let included = self.snapshot.included_in(self.tier, feature, period);
+        match self.allowing_tier {
+            None => included,
+            Some(tier) => included.covering(self.snapshot.included(tier, feature), used),
+        }
+    }
+}
+
 /// The books of one org while its rollover is planned.
 struct Books<'a> {
     snapshot: &'a OrgSnapshot,
     subscription: Subscription,
+    /// The tier by which uses were allowed, while what a restart ends is booked on another.
+    allowing_tier: Option<&'a str>,
     accounts: Vec<(Feature, Account)>,
     ledger: Vec<Entry>,
 }
@@ -333,12 +357,17 @@ impl<'a> Books<'a> {
             (feature.clone(), Account::new(packs.cloned().collect(), snapshot.draws.clone()))
         };
         let accounts = features.into_iter().map(account).collect();
-        Self {
-            snapshot,
-            subscription: snapshot.org.subscription.clone(),
-            accounts,
-            ledger: Vec::new(),
+        let mut subscription = snapshot.org.subscription.clone();
+        let restart = snapshot.timeline.restart.as_ref();
+        let row = &snapshot.org.subscription;
+        let booked = restart.filter(|restart| restart.from != row.tier);
+        // One that was named with the restart allowed nothing before it.
+        let is_set_before = booked.is_some_and(|restart| restart.tier.is_none());
+        let allowing_tier = is_set_before.then_some(row.tier.as_str());
+        if let Some(booked) = booked {
+            subscription.tier.clone_from(&booked.from);
         }
+        Self { snapshot, subscription, allowing_tier, accounts, ledger: Vec::new() }
     }
 
     /// Closes one period: expiries inside it first, in their order, then the period itself; the
@@ -352,10 +381,12 @@ impl<'a> Books<'a> {
         let timeline = &self.snapshot.timeline;
         self.settle_expiries(period, period.end)?;
         let moment = Moment::Close(period);
+        let (snapshot, allowing_tier) = (self.snapshot, self.allowing_tier);
+        let terms = Terms { snapshot, tier: &self.subscription.tier, allowing_tier };
         let mut features = Vec::with_capacity(self.accounts.len());
         for (feature, account) in &mut self.accounts {
             let used = self.snapshot.used(feature, period);
-            let included = self.snapshot.included_in(&self.subscription.tier, feature, period);
+            let included = terms.included(feature, used, period);
             let overage = included.overage(used)?;
             let settled = account.settle(moment, overage, &mut self.ledger)?;
             if !used.is_zero() || !settled.drawn.is_zero() {
@@ -371,7 +402,15 @@ impl<'a> Books<'a> {
             account.next_period();
         }
         let tier = self.subscription.tier.clone();
-        self.subscription.at_boundary(date, timeline.dates, &self.snapshot.ended_tier);
+        let (dates, ended_tier) = (timeline.dates, &*self.snapshot.ended_tier);
+        match &timeline.restart {
+            Some(restart) if period.contains(restart.at) || period.end == restart.at => {
+                let row = &self.snapshot.org.subscription;
+                self.subscription.at_restart(restart, row, date, dates, ended_tier);
+                self.allowing_tier = None;
+            }
+            _ => self.subscription.at_boundary(date, dates, ended_tier),
+        }
         let merged = if timeline.due.get(1) == Some(&period) { timeline.merged } else { 1 };
         let is_early = timeline.early == Some(period);
         Ok(Close { period, follows, tier, merged, is_early, features })
@@ -381,6 +420,8 @@ impl<'a> Books<'a> {
     /// period's very end, too, for such a pack was usable through all of it. A pack that holds
     /// nothing any more when its time comes is no reason to settle anything.
     fn settle_expiries(&mut self, period: Period, until: Instant) -> Result<(), Reason> {
+        let (snapshot, allowing_tier) = (self.snapshot, self.allowing_tier);
+        let terms = Terms { snapshot, tier: &self.subscription.tier, allowing_tier };
         for (feature, account) in &mut self.accounts {
             let mut settled = Instant::MIN;
             while let Some(at) = account.next_expiry(settled, until.min(period.end)) {
@@ -395,8 +436,7 @@ impl<'a> Books<'a> {
                     let cut = Cut { feature: feature.clone(), from: period.start, until: at };
                     self.snapshot.used_before.get(&cut).copied().unwrap_or_default()
                 };
-                let included = self.snapshot.included_in(&self.subscription.tier, feature, period);
-                let overage = included.overage(used)?;
+                let overage = terms.included(feature, used, period).overage(used)?;
                 account.settle(Moment::Expiry(at, period), overage, &mut self.ledger)?;
             }
         }
@@ -410,8 +450,10 @@ impl<'a> Books<'a> {
             return Ok(Quantity::ZERO);
         };
         let usable = account.usable_at(now)?;
-        let included = self.snapshot.included_in(&self.subscription.tier, MINUTES, period);
         let used = self.snapshot.used(MINUTES, period);
+        let (snapshot, allowing_tier) = (self.snapshot, self.allowing_tier);
+        let terms = Terms { snapshot, tier: &self.subscription.tier, allowing_tier };
+        let included = terms.included(MINUTES, used, period);
         let drawn = account.drawn_so_far()?;
         Ok(quota::purchased_remaining(included, drawn, usable, used)?)
     }

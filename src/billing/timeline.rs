@@ -2,9 +2,10 @@
 
 use jiff::SignedDuration;
 
-use super::instant::{Instant, LocalDate};
+use super::instant::{Instant, LocalDate, OutOfRange};
+use super::org::restart::Restart;
 use super::org::{OrgState, Reason, StoredPeriod, SubscriptionDates};
-use super::period::{Boundary, Calendar, Period};
+use super::period::{Anchor, Boundary, Calendar, Period};
 
 /// The shortest period that is closed early: whoever asks twice, or right after a close, would
 /// grant a whole included quantity for a moment.
@@ -21,6 +22,32 @@ pub enum CatchUp {
     Halt,
 }
 
+/// What becomes of an open period that has not ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Early {
+    /// It stays open.
+    No,
+    /// It closes now, and the new one ends where it would have.
+    KeepEnd,
+    /// It closes now, and full periods follow from here on.
+    Restart {
+        /// The tier from here on; `None`: the one that is set.
+        tier: Option<String>,
+    },
+}
+
+impl Early {
+    /// Is a period closed that has not ended?
+    pub fn closes(&self) -> bool {
+        *self != Self::No
+    }
+
+    /// Does the calendar begin again?
+    pub fn restarts(&self) -> bool {
+        matches!(self, Self::Restart { .. })
+    }
+}
+
 /// What is asked of a rollover.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -30,8 +57,8 @@ pub struct Policy {
     pub max_periods: usize,
     /// The tier that an ended subscription falls back to.
     pub ended_tier: String,
-    /// Close the open period now, although it has not ended.
-    pub early: bool,
+    /// What becomes of an open period that has not ended.
+    pub early: Early,
 }
 
 /// Where an org stands on its calendar, once everything that is due has been closed.
@@ -59,6 +86,10 @@ pub struct Timeline {
     pub merged: usize,
     /// The period that closes before its end.
     pub early: Option<Period>,
+    /// The restart that ends one of the due periods …
+    pub restart: Option<Restart>,
+    /// … and the anchor of the calendar that begins there.
+    pub anchored: Option<Anchor>,
 }
 
 /// From where usage is counted again.
@@ -82,11 +113,26 @@ impl Timeline {
         now: Instant,
     ) -> Result<Self, Reason> {
         let first = first_open(org, calendar, now)?;
-        let mut walk = Walk { calendar, open: first, merged: 1 };
+        let asked = asked_restart(org);
+        let restarted = asked.map(|restart| Restarted::at(calendar, restart.at));
+        let skipped = org.skipped_end_date;
+        let mut walk = Walk { calendar, restarted, skipped, open: first, merged: 1 };
         let mut closing = walk.close_due(policy, now)?;
-        let early = policy.early && walk.close_early(&mut closing, now);
+        let mut restart = asked.filter(|restart| restart.at <= now).cloned();
+        let early = match &policy.early {
+            Early::No => false,
+            Early::KeepEnd => walk.close_early(&mut closing, now),
+            // One that an application asked for comes first; this one needs another pass.
+            Early::Restart { .. } if restart.is_some() => false,
+            Early::Restart { tier } => {
+                let begun = restart_now(org, tier.as_deref(), closing.is_empty(), now);
+                let closes = walk.restart(&mut closing, now)?;
+                restart = closes.then_some(begun);
+                closes
+            }
+        };
         let open = walk.open;
-        let following = calendar.following_boundaries(open.end)?;
+        let following = walk.following()?;
         let dates = org.subscription.dates(&calendar.zone);
         let ends = [open.end].into_iter().chain(following.iter().copied());
         let day_ends = if dates.is_empty() {
@@ -100,12 +146,14 @@ impl Timeline {
             due,
             due_dates: closing.iter().map(|close| close.end.date).collect(),
             open,
-            is_nominal: calendar.boundary_of(open.end.date)? == open.end,
+            is_nominal: walk.is_nominal()?,
             next_ends: following.iter().map(|boundary| boundary.at).collect(),
             dates,
             day_ends,
             recount: None,
             merged: walk.merged,
+            anchored: walk.restarted.filter(|_| restart.is_some()).map(|begun| begun.anchor),
+            restart,
         };
         let recount = |from, splits_a_counter| Some(Recount { from, splits_a_counter });
         timeline.recount = if early && timeline.due.len() == 1 {
@@ -215,8 +263,14 @@ fn first_open(org: &OrgState, calendar: &Calendar, now: Instant) -> Result<OpenP
         }
         (Some(stored), _) => {
             let at = stored.period.end;
-            let date = stored.end_date.map_or_else(|| calendar.nearest(at), Ok)?;
-            Ok(OpenPeriod::new(stored.period.start, Boundary { at, date }))
+            let end = match (asked_restart(org), stored.end_date) {
+                (Some(&Restart { at: restart, .. }), _) if restart <= at => {
+                    Boundary { at: restart, date: calendar.zone.date(restart) }
+                }
+                (_, Some(date)) => Boundary { at, date },
+                (_, None) => Boundary { at, date: calendar.nearest(at)? },
+            };
+            Ok(OpenPeriod::new(stored.period.start, end))
         }
         (None, Some(closed)) => {
             let (period, date) = calendar.period_at(closed)?;
@@ -229,9 +283,45 @@ fn first_open(org: &OrgState, calendar: &Calendar, now: Instant) -> Result<OpenP
     }
 }
 
+/// The restart that an application asked for, unless the open period has begun since.
+fn asked_restart(org: &OrgState) -> Option<&Restart> {
+    let start = org.period?.period.start;
+    org.restart.as_ref().filter(|restart| restart.at > start)
+}
+
+/// A restart that a person asks for now. With a tier, what it ends was on the tier until now.
+/// Without one, the tier may have been set just before: the period was on the one that it began
+/// with, unless a boundary comes first.
+fn restart_now(org: &OrgState, tier: Option<&str>, is_first: bool, now: Instant) -> Restart {
+    let held = &org.subscription.tier;
+    let from = match &org.period_tier {
+        Some(began_with) if tier.is_none() && is_first => began_with,
+        _ => held,
+    };
+    Restart { at: now, from: from.clone(), tier: tier.map(str::to_owned) }
+}
+
+/// The calendar that begins at an instant.
+struct Restarted {
+    at: Instant,
+    calendar: Calendar,
+    anchor: Anchor,
+}
+
+impl Restarted {
+    fn at(calendar: &Calendar, at: Instant) -> Self {
+        let (calendar, anchor) = calendar.anchored_at(at);
+        Self { at, calendar, anchor }
+    }
+}
+
 /// A walk over the boundaries, from one open period to the next.
 struct Walk<'a> {
     calendar: &'a Calendar,
+    /// What holds after it.
+    restarted: Option<Restarted>,
+    /// A nominal date that no end stands for.
+    skipped: Option<LocalDate>,
     open: OpenPeriod,
     merged: usize,
 }
@@ -244,9 +334,15 @@ impl Walk<'_> {
             CatchUp::Halt => 2,
         };
         let mut due = Vec::new();
-        while self.open.period.end <= now && due.len() < limit {
+        // What an application restarted is done whole: its ends reach no further than 35 days.
+        let comes = |start: Instant, begun: &Option<Restarted>| {
+            begun.as_ref().is_some_and(|begun| start < begun.at && begun.at <= now)
+        };
+        while self.open.period.end <= now
+            && (due.len() < limit || comes(self.open.period.start, &self.restarted))
+        {
             due.push(self.open);
-            let next = self.calendar.following(self.open.end)?;
+            let next = self.next(self.open.end)?;
             self.open = OpenPeriod::new(self.open.period.end, next);
         }
         match policy.catch_up {
@@ -258,6 +354,56 @@ impl Walk<'_> {
             }
             _ => Ok(due),
         }
+    }
+
+    /// The end after an end: no later than the restart, and by the new calendar from there on.
+    fn next(&self, end: Boundary) -> Result<Boundary, OutOfRange> {
+        let following = || self.calendar.following_but(end, self.skipped);
+        match &self.restarted {
+            None => following(),
+            Some(begun) if end.at >= begun.at => begun.calendar.following(end),
+            Some(begun) => {
+                let next = following()?;
+                let date = self.calendar.zone.date(begun.at);
+                Ok(if next.at < begun.at { next } else { Boundary { at: begun.at, date } })
+            }
+        }
+    }
+
+    /// The ends that follow the open period's.
+    fn following(&self) -> Result<Vec<Boundary>, OutOfRange> {
+        let Some(begun) = &self.restarted else {
+            let OpenPeriod { end, .. } = self.open;
+            let date = self.skipped.map_or(end.date, |skipped| skipped.max(end.date));
+            return self.calendar.following_boundaries(Boundary { date, ..end });
+        };
+        let (mut ends, mut last) = (Vec::new(), self.open.end);
+        while last.at < begun.at {
+            last = self.next(last)?;
+            ends.push(last);
+        }
+        ends.extend(begun.calendar.following_boundaries(last)?);
+        Ok(ends)
+    }
+
+    /// Does the open period's end come from the calendar?
+    fn is_nominal(&self) -> Result<bool, OutOfRange> {
+        let calendar = match &self.restarted {
+            Some(begun) if self.open.end.at > begun.at => &begun.calendar,
+            _ => self.calendar,
+        };
+        Ok(calendar.boundary_of(self.open.end.date)? == self.open.end)
+    }
+
+    /// Closes the open period at `now`, and opens a full one.
+    fn restart(&mut self, due: &mut Vec<OpenPeriod>, now: Instant) -> Result<bool, OutOfRange> {
+        let is_closed = self.close_early(due, now);
+        if is_closed {
+            self.restarted = Some(Restarted::at(self.calendar, now));
+            let end = self.next(Boundary { at: now, date: self.calendar.zone.date(now) })?;
+            self.open = OpenPeriod::new(now, end);
+        }
+        Ok(is_closed)
     }
 
     /// Closes the open period at `now`; the new one ends where the closed one would have.

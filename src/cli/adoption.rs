@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::output::{Cell, Output, Page, Table, Tone, counted};
-use super::rollover::{Progress, standing_request};
+use super::rollover::Progress;
 use super::session::Session;
 use super::{Exit, Failure};
 use crate::billing::Cycle;
@@ -145,7 +145,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     };
     session.confirm(size(report.orgs), &deed).await?;
     let screen = session.screen.clone();
-    let request = standing_request(&session.config.rollover, false);
+    let request = jobs::rollover::Request::standing(&session.config.rollover);
     let progress = |step: &str| screen.note(step);
     let observer = Progress::observer(session);
     let (database, tz) = (&session.database, &session.tz);

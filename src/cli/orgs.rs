@@ -102,7 +102,8 @@ impl Args {
 const ADD_NOTES: &str = "Examples:
   periodd orgs add acme --name 'Acme GmbH' --zone Europe/Berlin
   periodd orgs add nippon --name Nippon --zone Asia/Tokyo --cycle yearly --anchor-month 4 \\
-    --tier business --period-start 2026-04-01 --contact keiri@nippon.example";
+    --tier business --period-start 2026-04-01 --contact keiri@nippon.example
+  periodd orgs add trial --name Trial --zone Europe/Berlin --period-end +14d";
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = ADD_NOTES)]
@@ -137,6 +138,9 @@ struct Add {
     /// Start of the first period; periods that ended since are then due
     #[arg(long, value_name = "T")]
     period_start: Option<When>,
+    /// End of the first period, such as that of a trial; it starts now unless its start is given
+    #[arg(long, value_name = "T")]
+    period_end: Option<When>,
     /// Add an email recipient; may be repeated
     #[arg(long = "contact", value_name = "EMAIL")]
     contacts: Vec<String>,
@@ -234,10 +238,12 @@ impl ListArgs {
 }
 
 async fn add_org(session: &Session, add: &Add) -> Result<Uuid, Failure> {
-    let period_start = match add.period_start {
-        Some(when) => Some(session.instant_in(when, &add.zone).await?),
-        None => None,
+    let instant = async |when: Option<When>| match when {
+        Some(when) => session.instant_in(when, &add.zone).await.map(Some),
+        None => Ok(None),
     };
+    let period_start = instant(add.period_start).await?;
+    let period_end = instant(add.period_end).await?;
     let request = jobs::orgs::Request {
         id: add.id,
         slug: add.slug.clone(),
@@ -249,6 +255,7 @@ async fn add_org(session: &Session, add: &Add) -> Result<Uuid, Failure> {
         anchor_time: add.anchor_time,
         tier: add.tier.clone(),
         period_start,
+        period_end,
         contacts: add.contacts.clone(),
     };
     let now = session.believed_now().await?;

@@ -9,18 +9,21 @@ use super::sync::{columns_left_out, parked_orgs, skipped, targets_besides_defaul
 use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
 use crate::billing::rollover::Plan;
+use crate::billing::timeline::Early;
 use crate::billing::when::shown_in_utc;
-use crate::billing::{Period, Quantity};
+use crate::billing::{Anchor, Period, Quantity};
 use crate::config;
 use crate::jobs::catalogue::Job;
 use crate::jobs::pace::{self, Pace};
 use crate::jobs::rollover::{self, Request, RolloverReport, Scope};
+use crate::jobs::settings;
 use crate::store::{orgs, rollover::claim};
 
 const NOTES: &str = "Examples:
   periodd rollover
   periodd rollover --dry-run
   periodd rollover --org acme --early
+  periodd rollover --org acme --early --re-anchor --tier pro --dry-run
   periodd rollover --at yesterday";
 
 /// What `periodd rollover` is asked.
@@ -36,6 +39,12 @@ pub struct Args {
     /// Also close the open period now; the new one keeps its end
     #[arg(long)]
     early: bool,
+    /// With --early: begin a full period here, anchored on this day and time of day
+    #[arg(long, requires_all = ["early", "orgs"])]
+    re_anchor: bool,
+    /// With --re-anchor: the tier from here on
+    #[arg(long, value_name = "TIER", requires = "re_anchor")]
+    tier: Option<String>,
     /// Print what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -49,6 +58,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| {
         let scope = scope(session, args).await?;
         let at = session.business_time(args.dry_run).await?;
+        if let Some(tier) = &args.tier {
+            known_tier(session, tier).await?;
+        }
         if args.early && !args.dry_run {
             confirm_early(session, &scope).await?;
         }
@@ -91,15 +103,22 @@ pub(crate) fn request(
     args: &Args,
     at: Option<crate::billing::Instant>,
 ) -> Request {
-    let (early, dry_run) = (args.early, args.dry_run);
-    Request { scope, at, dry_run, ..standing_request(config, early) }
+    let mut request = Request { scope, at, dry_run: args.dry_run, ..Request::standing(config) };
+    request.policy.early = match (args.early, args.re_anchor) {
+        (false, _) => Early::No,
+        (true, false) => Early::KeepEnd,
+        (true, true) => Early::Restart { tier: args.tier.clone() },
+    };
+    request
 }
 
-/// What the configuration says about every rollover.
-pub(crate) fn standing_request(config: &config::sections::Rollover, early: bool) -> Request {
-    let mut request = Request::standing(config);
-    request.policy.early = early;
-    request
+async fn known_tier(session: &Session, tier: &String) -> Result<(), Failure> {
+    let known = settings::tiers(&session.database).await?;
+    if known.contains(tier) {
+        return Ok(());
+    }
+    let known = known.join(", ");
+    Err(Failure::usage(format!("unknown tier `{tier}`; known tiers: {known}")))
 }
 
 /// No schedule closes a period early, so a person has to mean it; also that each grants a whole
@@ -151,7 +170,7 @@ impl Progress {
         if !std::io::stderr().is_terminal() {
             return Ok(Self::towards(session, None));
         }
-        let total = match (&request.scope, request.policy.early) {
+        let total = match (&request.scope, request.policy.early.closes()) {
             (Scope::Orgs(ids), _) => Some(ids.len() as u64),
             (Scope::All, false) => {
                 let now = match request.at {
@@ -290,5 +309,9 @@ fn plan_page(page: Page, plan: &Plan, times: &Local) -> Page {
     if let Some(change) = &plan.subscription {
         page = page.line(format!("tier {} → {}", change.before.tier, change.after.tier));
     }
-    page.line(format!("open  {}", period(plan.open))).line("")
+    page = page.line(format!("open  {}", period(plan.open)));
+    if let Some(Anchor { day, month, time }) = plan.anchored {
+        page = page.line(format!("anchored on day {day}, month {month}, at {time}"));
+    }
+    page.line("")
 }

@@ -11,7 +11,7 @@ use super::interrupt::Interrupts;
 use super::output::Screen;
 use super::times::Times;
 use super::{Exit, Failure, Global, caller};
-use crate::billing::when::shown_in_utc;
+use crate::billing::when::{shown, shown_in_utc};
 use crate::billing::{Instant, When, Zone};
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -139,7 +139,9 @@ impl Session {
             Some((_, Some(at))) => Some(at),
             Some((when, None)) => {
                 let now = database.now().await?;
-                Some(when.at(&Zone::utc(), now).map_err(Failure::usage)?)
+                let at = when.at(&Zone::utc(), now).map_err(Failure::usage)?;
+                screen.note(&format!("business time: {}", echoed(&Zone::utc(), at)));
+                Some(at)
             }
         };
         let (utc, yes) = (global.utc, global.yes);
@@ -417,7 +419,11 @@ impl Session {
             None => self.database.now().await?,
         };
         let zone = self.tz.zone(zone).unwrap_or_else(|_| Zone::utc());
-        when.at(&zone, now).map_err(Failure::usage)
+        let at = when.at(&zone, now).map_err(Failure::usage)?;
+        if when.instant().is_none() {
+            self.screen.note(&format!("time: {}", echoed(&zone, at)));
+        }
+        Ok(at)
     }
 
     /// Business time, read from the database's clock where `--at` does not set it.
@@ -427,6 +433,11 @@ impl Session {
             None => Ok(self.database.now().await?),
         }
     }
+}
+
+/// The instant that a date or a relative time stands for, on the wall clock and in UTC.
+fn echoed(zone: &Zone, at: Instant) -> String {
+    format!("{} ({at})", shown(zone, at))
 }
 
 fn ask(question: &str) -> std::io::Result<String> {

@@ -141,6 +141,9 @@ pub struct Rollover {
     pub max_periods_per_pass: u32,
     /// Tier of an org whose subscription has ended.
     pub ended_tier: String,
+    /// Whether `orgs set` warns of a change of calendar that makes a period under a third of its
+    /// cycle.
+    pub short_period_warning: bool,
     /// Connections that work on due orgs in parallel.
     #[schemars(range(min = 1, max = 64))]
     pub connections: u32,

@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::rollover::standing_request;
 use crate::cli::session::{Schema, Session, with_config};
 use crate::cli::{Exit, Failure, Global, sync};
 use crate::jobs::rollover::Request;
@@ -65,7 +64,7 @@ async fn tell(session: &Session, home: &Home) -> Result<Exit, Failure> {
     let Session { config, tz, database, screen, .. } = session;
     // A dozen orgs are done before a second connection has found its page.
     let requests = Requests {
-        rollover: Request { connections: 1, ..standing_request(&config.rollover, false) },
+        rollover: Request { connections: 1, ..Request::standing(&config.rollover) },
         sync: sync::standing_request(session).await?,
         alerts: alerts::Request::of(config),
         deliver: deliver::Request::of(config),

@@ -28,6 +28,9 @@ pub struct Request {
     pub tier: String,
     /// Where the first period starts; the start of the one that contains now, if not given.
     pub period_start: Option<Instant>,
+    /// Where the first period ends, such as the end of a trial; at the first boundary of the
+    /// calendar, if not given. It then starts now unless its start is given.
+    pub period_end: Option<Instant>,
     /// Who gets its emails; nobody: its users do.
     pub contacts: Vec<String>,
 }
@@ -60,6 +63,21 @@ pub enum Error {
     /// The first period would start in the future.
     #[error("the first period cannot start in the future ({})", shown_in_utc(*.0))]
     FutureStart(Instant),
+    /// The first period would be empty.
+    #[error(
+        "the first period cannot end at {}: that is not after its start, {}",
+        shown_in_utc(*.end),
+        shown_in_utc(*.start)
+    )]
+    EmptyPeriod {
+        /// Where it would start …
+        start: Instant,
+        /// … and end.
+        end: Instant,
+    },
+    /// Nothing of the calendar is changed that could be left to a later boundary.
+    #[error("--at-next needs a change of the zone, the cycle or an anchor")]
+    NoNewCalendar,
     /// No such tier.
     #[error("unknown tier `{tier}`; known tiers: {known}")]
     Tier {
@@ -88,8 +106,9 @@ pub enum Error {
     Store(#[from] StoreError),
 }
 
-/// Adds an org with an open period and returns its id. The given start is taken as it is; the
-/// period ends at the first boundary after it, and what is past is due.
+/// Adds an org with an open period and returns its id. A given start and a given end are taken as
+/// they are; without an end the period ends at the first boundary after its start. What is past is
+/// due.
 pub async fn add(
     database: &Database,
     tz: &TzData,
@@ -132,8 +151,15 @@ fn first_period(tz: &TzData, request: &Request, now: Instant) -> Result<NewOrg, 
         return Err(Error::FutureStart(start));
     }
     let (containing, end_date) = calendar.period_at(start)?;
-    let start = request.period_start.unwrap_or(containing.start);
-    let end = Boundary { at: containing.end, date: end_date };
+    let (start, end) = match request.period_end {
+        Some(end) if end <= start => return Err(Error::EmptyPeriod { start, end }),
+        Some(end) => (start, Boundary { at: end, date: calendar.zone.date(end) }),
+        None => {
+            let start = request.period_start.unwrap_or(containing.start);
+            (start, Boundary { at: containing.end, date: end_date })
+        }
+    };
+    let is_nominal = calendar.boundary_of(end.date)? == end;
     Ok(NewOrg {
         id: request.id,
         slug: request.slug.clone(),
@@ -145,8 +171,8 @@ fn first_period(tz: &TzData, request: &Request, now: Instant) -> Result<NewOrg, 
         anchor_time: request.anchor_time,
         tier: request.tier.clone(),
         period: Period { start, end: end.at },
-        end_date,
+        end_date: end.date,
         next_ends: calendar.following_ends(end)?,
-        tzdb: tz.release().to_owned(),
+        tzdb: is_nominal.then(|| tz.release().to_owned()),
     })
 }

@@ -28,6 +28,8 @@ pub struct Change {
     pub anchor_month: Option<i16>,
     /// Local time of day at which periods end.
     pub anchor_time: Option<TimeOfDay>,
+    /// Is a change of the calendar left to the boundary after the one at which it would apply?
+    pub at_next: bool,
     /// The tier that grants from now on.
     pub tier: Option<String>,
     /// The tier to come; `Some(None)`: none.
@@ -55,6 +57,9 @@ pub struct Changed {
     /// For a change of zone, cycle or anchor: the period from which it holds. `None` for an org
     /// without an open period, whose first one is opened by the new calendar.
     pub calendar_holds_for: Option<Period>,
+    /// Is that period under a third of the one that follows it? It includes the full quantity all
+    /// the same.
+    pub is_short: bool,
     /// After a change of the tier: features of which more is used in the open period than the org
     /// may use now.
     pub over: Vec<Limit>,
@@ -147,7 +152,9 @@ async fn ahead_of(
     let Some((calendar, end)) = calendar_of(settings, tz) else { return Ok(Vec::new()) };
     let ended_tier = limits::ended_tier(connection).await?;
     let ended_tier = ended_tier.unwrap_or_else(|| settings.tier.clone());
-    let changes = subscription.changes_ahead(&calendar, end, &ended_tier).unwrap_or_default();
+    let skipped = settings.skipped_end_date;
+    let changes = subscription.changes_ahead(&calendar, end, skipped, &ended_tier);
+    let changes = changes.unwrap_or_default();
     let mut ahead = Vec::with_capacity(changes.len());
     for change in changes {
         let includes = limits::granted(connection, org, &change.after).await?;
@@ -235,7 +242,10 @@ async fn once(
     let before = settings::read(&mut transaction, org).await?;
     let tiers = settings::tiers(&mut transaction).await?;
     let after = decide(&before, tz, change, &tiers)?;
-    let calendar_holds_for = holds_for(&before, &after, tz)?;
+    let (calendar_holds_for, is_short) = match holds_for(&before, &after, tz)? {
+        Some((period, is_short)) => (Some(period), is_short),
+        None => (None, false),
+    };
     let changes = altered(&before, &after);
     let real = server_now(&mut transaction).await?;
     if after.tier != before.tier {
@@ -272,7 +282,7 @@ async fn once(
         (false, false) => Some(false),
         _ => None,
     };
-    Ok(Changed { changes, calendar_holds_for, over, revived, users_hear, outlook })
+    Ok(Changed { changes, calendar_holds_for, is_short, over, revived, users_hear, outlook })
 }
 
 /// The first boundary on the local date of `at` or later, from the open period's end on: the one
@@ -285,7 +295,7 @@ fn boundary_for(
 ) -> Result<Option<Instant>, Error> {
     let Some((calendar, end)) = calendar_of(settings, tz) else { return Ok(None) };
     let date = at.map(|at| calendar.zone.date(at));
-    Ok(Some(calendar.first_from(end, date)?.at))
+    Ok(Some(calendar.first_from(end, date, settings.skipped_end_date)?.at))
 }
 
 /// The calendar of an org, and the end of its open period as a boundary.
@@ -322,6 +332,14 @@ fn decide(
     after.anchor_time = change.anchor_time.unwrap_or(after.anchor_time);
     if changes_the_calendar(before, &after) {
         cycle_of(&after)?;
+        after.skipped_end_date = None;
+        if change.at_next
+            && let Some((calendar, end)) = next_calendar(before, &after, tz)?
+        {
+            after.skipped_end_date = Some(calendar.following(end)?.date);
+        }
+    } else if change.at_next {
+        return Err(Error::NoNewCalendar);
     }
     for tier in change.tier.iter().chain(change.next_tier.iter().flatten()) {
         if !tiers.contains(tier) {
@@ -397,22 +415,37 @@ fn changes_the_calendar(before: &Settings, after: &Settings) -> bool {
 }
 
 /// The first period of a changed calendar: from the open period's end to the first later nominal
-/// date of the new calendar.
-fn holds_for(before: &Settings, after: &Settings, tz: &TzData) -> Result<Option<Period>, Error> {
+/// date of the new calendar that is not passed over. Says whether it is short.
+fn holds_for(
+    before: &Settings,
+    after: &Settings,
+    tz: &TzData,
+) -> Result<Option<(Period, bool)>, Error> {
     if !changes_the_calendar(before, after) {
         return Ok(None);
     }
-    let Some(start) = before.period_end else { return Ok(None) };
+    let Some((calendar, start)) = next_calendar(before, after, tz)? else { return Ok(None) };
+    let end = calendar.following_but(start, after.skipped_end_date)?;
+    let period = Period { start: start.at, end: end.at };
+    Ok(Some((period, calendar.is_short(start.at, end)?)))
+}
+
+/// The calendar that holds after a change, and the end of the open period as a boundary.
+fn next_calendar(
+    before: &Settings,
+    after: &Settings,
+    tz: &TzData,
+) -> Result<Option<(Calendar, Boundary)>, Error> {
+    let Some(at) = before.period_end else { return Ok(None) };
     let (zone, cycle) = (tz.zone(&after.time_zone)?, cycle_of(after)?);
     let calendar = Calendar { zone, cycle, time: after.anchor_time };
     let date = match before.period_end_date {
         Some(date) => date,
         // An end that others wrote stands for the date that is nearest in the calendar it is read
         // by: the one that holds when the rollover comes, which is the new one.
-        None => calendar.nearest(start)?,
+        None => calendar.nearest(at)?,
     };
-    let end = calendar.following(Boundary { at: start, date })?.at;
-    Ok(Some(Period { start, end }))
+    Ok(Some((calendar, Boundary { at, date })))
 }
 
 fn altered(before: &Settings, after: &Settings) -> Vec<Altered> {

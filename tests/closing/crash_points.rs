@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use periodd::billing::timeline::{CatchUp, Policy};
+use periodd::billing::timeline::{CatchUp, Early, Policy};
 use periodd::jobs::columns::Columns;
 use periodd::jobs::rollover::{self, Request, Scope};
 use periodd::jobs::stop::Stop;
@@ -75,7 +75,7 @@ async fn rollover_directly(test: &TestDatabase, tz: &TzData) {
         catch_up: CatchUp::Replay,
         max_periods: 12,
         ended_tier: "free".to_owned(),
-        early: false,
+        early: Early::No,
     };
     let scope = Scope::All;
     let (batch_size, connections, now, dry_run) = (100, 1, Some(at(AT)), false);
@@ -101,15 +101,33 @@ impl Copies {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_breaks_at_any_message_leaves_nothing_half_done() {
-    let copies = Copies(tokio::sync::Mutex::new(org_with_everything().await));
+    let closed = ["0 3", "80 0", "233.25 0"];
+    holds_at_every_message(org_with_everything().await, &closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_is_whole_wherever_the_connection_breaks() {
+    let test = org_with_everything().await;
+    // May has ended, and June does amid itself.
+    test.sql(
+        "select restart_billing_cycle(id, 'pro', 'evt_1', '2026-06-20T10:00:00Z')
+         from organizations",
+    )
+    .await;
+    holds_at_every_message(test, &["0 0", "0 3", "80 0"]).await;
+}
+
+/// Whatever breaks at whichever message, a rollover ends with these draws and uncovered rests.
+async fn holds_at_every_message(test: TestDatabase, closed: &[&str]) {
+    let copies = Copies(tokio::sync::Mutex::new(test));
     let undisturbed = copies.next().await;
     let initial = undisturbed.contents().await;
     let (answer, said) = rollover_through(&undisturbed, None).await;
     answer.exits(0);
     undisturbed.check_invariants().await;
     let done = undisturbed.contents().await;
-    let closed = "select drawn, uncovered from billing_period_usage order by drawn";
-    assert_eq!(undisturbed.rows(closed).await, ["0 3", "80 0", "233.25 0"]);
+    let draws = "select drawn, uncovered from billing_period_usage order by drawn, uncovered";
+    assert_eq!(undisturbed.rows(draws).await, closed);
 
     let points = points(&said);
     let tried = points.len();

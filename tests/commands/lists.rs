@@ -108,8 +108,13 @@ async fn every_option_that_takes_a_time_takes_dates_and_relative_times() {
         assert_eq!(test.rows(query).await, [expected], "{line}");
     }
     for at in ["2026-11-15", "2h ago", "yesterday"] {
-        test.periodd(&["orgs", "list", "--at", at]).exits(0);
+        let said = test.periodd(&["orgs", "list", "--at", at]).exits(0).stderr;
+        assert!(said.starts_with("business time: 2026-"), "{said}");
     }
+    // The instant that was understood is said.
+    let grant = "packs grant --org beirut --feature sms_sent --quantity 5 --expires-at +30d";
+    let said = run(&test, &format!("{grant} {NOW}")).exits(0).stderr;
+    assert_eq!(said, "time: 2026-12-15 14:00 EET (2026-12-15T12:00:00Z)\n");
     let invalid = test.periodd(&["orgs", "list", "--at", "next week"]).exits(2).stderr;
     assert!(invalid.contains("invalid time `next week`; write it as RFC 3339"), "{invalid}");
     assert!(invalid.contains("2h ago"), "{invalid}");

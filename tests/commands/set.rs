@@ -64,6 +64,69 @@ async fn a_quarter_that_ends_at_a_time_of_day_is_added_shown_and_set_back() {
 }
 
 #[tokio::test]
+async fn a_short_period_is_warned_of_and_left_to_the_boundary_after() {
+    let test = acme().await;
+    let short = run(&test, "orgs set acme --anchor-day 5 --dry-run").exits(3).stdout;
+    assert!(short.contains("ends at 2026-03-05 00:00 JST"), "{short}");
+    assert!(short.contains("is short (4 d) and includes the full quantity; --at-next"), "{short}");
+    let quiet = "[database]\nurl = \"URL\"\n[rollover]\nshort_period_warning = false\n";
+    let quiet = quiet.replace("URL", &test.url());
+    let line = ["orgs", "set", "acme", "--anchor-day", "5", "--dry-run"];
+    let quiet = test.periodd_configured(&quiet, &line).exits(3).stdout;
+    assert!(!quiet.contains("is short"), "{quiet}");
+    // A third and more is as long as people expect after a change.
+    let long = run(&test, "orgs set acme --anchor-day 15 --dry-run").exits(3).stdout;
+    assert!(!long.contains("is short"), "{long}");
+
+    let set = "orgs set acme --anchor-day 5 --at-next --next-tier pro --next-tier-at 2026-03-03";
+    let left = run(&test, set).exits(0).stdout;
+    assert!(left.contains("ends at 2026-04-05 00:00 JST"), "{left}");
+    assert!(!left.contains("is short"), "{left}");
+    // The tier comes with a boundary, and there is not one on March 5.
+    assert!(left.contains("tier pro from 2026-04-05 00:00 JST"), "{left}");
+    let following = "select next_period_ends[1], next_period_ends[2] from organizations";
+    run(&test, "rollover --at 2026-02-20T00:00:00Z").exits(0);
+    assert_eq!(test.rows(following).await, ["2026-04-04T15:00:00Z 2026-05-04T15:00:00Z"]);
+    run(&test, "rollover --at 2026-03-20T00:00:00Z").exits(0);
+    let periods = "select current_period_start, current_period_end, subscription_tier
+                   from organizations";
+    assert_eq!(test.rows(periods).await, ["2026-02-28T15:00:00Z 2026-04-04T15:00:00Z free"]);
+    run(&test, "rollover --at 2026-04-20T00:00:00Z").exits(0);
+    assert_eq!(test.rows(periods).await, ["2026-04-04T15:00:00Z 2026-05-04T15:00:00Z pro"]);
+    // Another change is one of its own.
+    run(&test, "orgs set acme --anchor-day 20").exits(0);
+    run(&test, "rollover --at 2026-05-10T00:00:00Z").exits(0);
+    assert_eq!(test.rows(periods).await, ["2026-05-04T15:00:00Z 2026-05-19T15:00:00Z pro"]);
+    test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn a_first_period_has_any_length() {
+    let test = TestDatabase::new().await;
+    let add = "orgs add trial --name Trial --zone Europe/Berlin --anchor-day 20 --period-end +14d \
+               --at 2026-03-10T09:30:00Z";
+    let added = run(&test, add).exits(0);
+    assert!(added.stdout.contains("2026-03-10 10:30 CET to 2026-03-24 10:30 CET"), "{added:?}");
+    assert_eq!(added.stderr, "time: 2026-03-24 10:30 CET (2026-03-24T09:30:00Z)\n");
+    run(
+        &test,
+        "orgs add past --name Past --zone UTC --period-start 2026-01-10 \
+                --period-end 2026-01-12 --at 2026-03-10T09:30:00Z",
+    )
+    .exits(0);
+    run(&test, "rollover --at 2026-03-30T00:00:00Z").exits(0);
+    let periods = "select slug, array_agg(b.period_end order by b.period_end)::text
+                   from billing_periods b join organizations o on o.id = b.org_id
+                   group by 1 order by 1";
+    let past =
+        r#"past {"2026-01-12 00:00:00+00","2026-02-01 00:00:00+00","2026-03-01 00:00:00+00"}"#;
+    assert_eq!(test.rows(periods).await, [past, r#"trial {"2026-03-24 09:30:00+00"}"#]);
+    let open = "select current_period_end from organizations where slug = 'trial'";
+    assert_eq!(test.rows(open).await, ["2026-04-19T22:00:00Z"]);
+    test.check_invariants().await;
+}
+
+#[tokio::test]
 async fn what_is_set_is_set_together_or_not_at_all() {
     let test = acme().await;
     let set = "orgs set acme --cycle weekly --anchor-day 3 --tier pro --next-tier business \

@@ -46,6 +46,7 @@ async fn functions_run_with_their_callers_rights_unless_they_are_named_here() {
            -- more than it may read; each asks periodd_speaks_for first.
            and proname not in ('get_current_usage_stats', 'increment_feature_usage',
                                'increment_usage_if_allowed', 'increment_org_usage',
+                               'restart_billing_cycle',
            -- Whoever has the token of an address's link acts for that address.
                                'periodd_unsubscribe',
            -- One word of the configuration, which is the same for everybody: it takes nothing, and

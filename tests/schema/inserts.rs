@@ -109,6 +109,7 @@ fn rows_of_periodd() -> Vec<Row> {
             "org_id, idempotency_key, pack_id, seq",
             format!("'{ORG}', 'k', '{PACK}', 1"),
         ),
+        ("periodd_restarts", "org_id, reference, at", format!("'{ORG}', 'r', {START}")),
         (
             "periodd_audited",
             "audit, first_org, last_org, orgs, starts, ends, metrics",

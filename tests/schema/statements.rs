@@ -260,6 +260,8 @@ async fn functions_keep_the_rules() {
         // Asked by the function itself, in no statement, and not for business time: may a period
         // have been closed meanwhile?
         let body = body.0.replace("if clock_timestamp() < v_end then", "if null then");
+        // An act of now, whose instant is the one at which the function has the org for itself.
+        let body = body.replace("v_clock := clock_timestamp();", "");
         let faults = faults(&body);
         assert!(faults.is_empty(), "function {name}: {}", faults.join("\n"));
     }

@@ -4,7 +4,7 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 23] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 24] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
@@ -28,6 +28,7 @@ pub(crate) const ORG_TABLES: [(&str, &str); 23] = [
     ("periodd_removed", "org_id"),
     ("periodd_usage_keys", "org_id"),
     ("periodd_refund_keys", "org_id"),
+    ("periodd_restarts", "org_id"),
 ];
 
 /// Small tables that every shard reads: copied everywhere.

@@ -58,9 +58,11 @@ async fn values_have_the_type_of_their_kind() {
                 or a.atttypid = 'time'::regtype
                    and (c.relname, a.attname) not in (('organizations', 'anchor_time'),
                                                       ('organizations', 'ends_anchor_time'))
-                -- The one nominal date: what an end stands for in the org's own calendar.
+                -- The nominal dates: what an end stands for in the org's own calendar.
                 or a.atttypid = 'date'::regtype
-                   and (c.relname, a.attname) <> ('organizations', 'current_period_end_date')
+                   and (c.relname, a.attname) not in (
+                       ('organizations', 'current_period_end_date'),
+                       ('organizations', 'skipped_end_date'))
                 or a.atttypid in ('real'::regtype, 'float8'::regtype, 'money'::regtype)
                 or a.atttypid = 'numeric'::regtype and a.atttypmod <> -1)
          order by 1"

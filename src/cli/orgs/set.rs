@@ -6,6 +6,7 @@ use super::super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::super::session::Session;
 use super::super::times::Local;
 use super::super::{Exit, Failure};
+use crate::billing::when::amount;
 use crate::billing::{Cycle, TimeOfDay, When};
 use crate::command::Command;
 use crate::jobs::orgs::InvalidThresholds;
@@ -15,7 +16,8 @@ use crate::store::usage::limits::Limit;
 
 const NOTES: &str = "\
 A change of zone, cycle or anchor takes effect at the end of the open period, which does not move;
-the answer shows when that is. A change of --tier takes effect at once: the open period is closed
+the answer shows when that is. Where that makes a short period, --at-next has the next period end
+at the boundary after. A change of --tier takes effect at once: the open period is closed
 with the limits of the new tier. With --dry-run the answer shows what that does to the open period.
 T means its local date, also in the columns that applications write: the first boundary on that
 date or later.
@@ -53,6 +55,9 @@ pub(super) struct Set {
     /// Local time of day at which periods end: 14:32 or 14:32:10
     #[arg(long, value_name = "TIME")]
     anchor_time: Option<TimeOfDay>,
+    /// Leave the change of the calendar to the boundary after
+    #[arg(long)]
+    at_next: bool,
     /// Tier, effective now
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
@@ -143,6 +148,7 @@ impl Set {
             anchor_day: self.anchor_day,
             anchor_month: self.anchor_month,
             anchor_time: self.anchor_time,
+            at_next: self.at_next,
             tier: self.tier.clone(),
             next_tier: if self.no_next_tier {
                 Some(None)
@@ -180,6 +186,7 @@ pub(super) async fn run(session: &Session, args: &Set) -> Result<Exit, Failure> 
         dry_run: args.dry_run,
         times,
         ended_tier: session.config.rollover.ended_tier.clone(),
+        warns_of_short: session.config.rollover.short_period_warning,
         back: back.map(|words| Command::periodd(words.iter().map(String::as_str)).to_string()),
         is_all: args.contacts.is_empty() && args.no_contacts.is_empty(),
     };
@@ -214,6 +221,9 @@ pub(in crate::cli) struct Answer {
     times: Local,
     #[serde(skip)]
     ended_tier: String,
+    /// Is a short period worth a warning?
+    #[serde(skip)]
+    warns_of_short: bool,
     /// Was nothing asked for but settings? Contacts are shown anyway.
     #[serde(skip)]
     is_all: bool,
@@ -240,6 +250,14 @@ impl Output for Answer {
             page = page
                 .line(format!("the new calendar applies from the end of the open period, {start}"))
                 .line(format!("the period that starts then ends at {end}"));
+            if self.changed.is_short && self.warns_of_short {
+                let length = amount(period.end.since(period.start).unsigned_abs().as_secs());
+                let line = format!(
+                    "that period is short ({length}) and includes the full quantity; --at-next \
+                     leaves the change to the boundary after"
+                );
+                page = page.line(Cell::text(line).tone(Tone::Warning));
+            }
         }
         page = over(page, &self.changed.over, self.dry_run);
         for address in &self.changed.revived {

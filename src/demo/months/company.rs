@@ -271,6 +271,7 @@ impl Customer {
             anchor_month: self.anchor_month,
             anchor_time: self.anchor_time,
             tier: self.tier.to_owned(),
+            period_end: None,
             period_start: None,
             contacts: Vec::new(),
         }

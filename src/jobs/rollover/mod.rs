@@ -24,7 +24,7 @@ use super::pack_entries;
 use super::parking::{self, Attempt};
 use super::stop::Stop;
 use crate::billing::Instant;
-use crate::billing::timeline::{CatchUp, Policy};
+use crate::billing::timeline::{CatchUp, Early, Policy};
 use crate::command::Command;
 use crate::config;
 use crate::store::orgs::packs::EntryScope;
@@ -88,7 +88,7 @@ impl Request {
             },
             max_periods: config.max_periods_per_pass as usize,
             ended_tier: config.ended_tier.clone(),
-            early: false,
+            early: Early::No,
         };
         Self {
             scope: Scope::All,
@@ -119,7 +119,7 @@ pub async fn run(
 ) -> Result<RolloverReport, StoreError> {
     // An early close comes after the regular ones; and a dry run plans the same org each time
     // that it finds it.
-    let twice = request.policy.early || request.dry_run;
+    let twice = request.policy.early.closes() || request.dry_run;
     let mut report =
         if twice { RolloverReport::telling_apart() } else { RolloverReport::default() };
     report.columns_left_out.clone_from(&request.derived.left_out);
@@ -130,7 +130,7 @@ pub async fn run(
     } else {
         limits::tell_ended_tier(database, &request.policy.ended_tier).await?;
         job.regular_passes().await?;
-        if request.policy.early {
+        if request.policy.early.closes() {
             job.early_passes().await?;
         }
     }
@@ -149,7 +149,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// Closes what has ended, in as many passes as it takes.
     async fn regular_passes(&self) -> Result<(), StoreError> {
-        let policy = Policy { early: false, ..self.request.policy.clone() };
+        let policy = Policy { early: Early::No, ..self.request.policy.clone() };
         let mut fruitless = 0;
         let (mut has_entered, mut has_rechecked) = (false, false);
         let mut wait = LockTimeout::Long;
@@ -238,7 +238,7 @@ impl Job<'_> {
     ) -> Result<usize, StoreError> {
         let before = self.report.lock().await.touched();
         let limit = self.request.batch_size;
-        let mut walk = PageScan::new(scope, policy.early, now, limit);
+        let mut walk = PageScan::new(scope, policy.early.closes(), now, limit);
         let old_rules = old_rules && matches!(scope, Scope::All);
         if old_rules {
             walk.recheck_tz(self.tz.release());
@@ -276,6 +276,9 @@ impl Job<'_> {
         worker.with_derived(&self.request.derived.targets);
         worker.with_cancel(&self.request.stop);
         worker.with_lock_timeout(wait);
+        if policy.early.restarts() && self.request.at.is_none() {
+            worker.restarting_by_clock();
+        }
         let Some(first) = self.next(walk, &mut connection, &mut worker).await? else {
             return Ok(());
         };
@@ -318,7 +321,7 @@ impl Job<'_> {
         let now = self.now().await?;
         let policy = Policy { max_periods: usize::MAX, ..self.request.policy.clone() };
         let mut walk =
-            PageScan::new(&self.request.scope, policy.early, now, self.request.batch_size);
+            PageScan::new(&self.request.scope, policy.early.closes(), now, self.request.batch_size);
         let mut connection = self.database.connection().await?;
         let mut worker = Worker::new(self.tz, &policy, now, self.real(now).await?).dry_run();
         while let Some(ids) = walk.next(&mut connection).await? {

@@ -99,6 +99,12 @@ impl<'a> Worker<'a> {
         self.stop = stop.clone();
     }
 
+    /// Has this worker restart cycles at the instant at which it has the org's rows for itself:
+    /// whoever was allowed something until then is counted in the period that ends.
+    pub(super) fn restarting_by_clock(&mut self) {
+        self.planner.take_instants_under_locks();
+    }
+
     /// A worker for dry runs.
     pub(super) fn dry_run(self) -> Self {
         Self { planner: self.planner.dry_run(), ..self }
@@ -289,6 +295,7 @@ impl<'a> Worker<'a> {
         let mut transaction = begin_within(connection, batch.wait).await?;
         let real = self.stamp.counted_at;
         let read = self.planner.read_locked(&mut transaction, org, real).await?;
+        self.stamp.now = self.planner.now();
         let revision = read.revision();
         let decision = self.planner.plan(read).await?;
         self.carry_out_locked(transaction, (org, revision), decision, tally).await

@@ -33,6 +33,8 @@ pub(super) struct Planner<'a> {
     now: Instant,
     /// What is read for: a dry run reads everything together, and locks nothing.
     is_dry: bool,
+    /// Is business time read again once an org is locked?
+    by_clock: bool,
     zones: HashMap<String, Result<Zone, Reason>>,
     features: Features,
 }
@@ -83,7 +85,17 @@ impl<'a> Planner<'a> {
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant) -> Self {
         let ended_tier = policy.ended_tier.as_str().into();
         let (zones, features) = (HashMap::new(), Features::default());
-        Self { tz, policy, ended_tier, now, is_dry: false, zones, features }
+        Self { tz, policy, ended_tier, now, is_dry: false, by_clock: false, zones, features }
+    }
+
+    /// Business time.
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Has business time read again from the clock once an org is locked.
+    pub(super) fn take_instants_under_locks(&mut self) {
+        self.by_clock = true;
     }
 
     /// A planner for dry runs, which lock nothing and enter no packs in the ledger, and still have
@@ -160,6 +172,14 @@ impl<'a> Planner<'a> {
                 claim::hold_counters(reader.connection, org, since, true, real).await?;
             }
         }
+        if self.by_clock && read.recounts() {
+            // Uses under way have been waited for: they lie before this instant, all others wait.
+            self.now = self.now.max(claim::clock(connection).await?);
+            read = self.rows(connection, &[org]).await?;
+            read.is_locked = true;
+            self.reader(connection, Room::ALL).mind_moved_bounds(&mut read.drafts).await?;
+        }
+        let mut reader = self.reader(connection, Room::ALL);
         if let Some(facts) = reader.read(&read.drafts).await? {
             read.facts = facts;
         }
@@ -176,7 +196,7 @@ impl<'a> Planner<'a> {
         for mut row in rows {
             match self.timeline(&mut row.state) {
                 Ok(timeline) => {
-                    if self.policy.early && timeline.is_too_young(self.now) {
+                    if self.policy.early.closes() && timeline.is_too_young(self.now) {
                         let slug = row.state.slug.clone();
                         let since = timeline.open.period.start;
                         read.refused.push(Refused { org: row.state.id, slug, since });

@@ -172,6 +172,7 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 8] = [
             "periodd_enter_packs",
             "periodd_hold_packs",
             "periodd_left",
+            "restart_billing_cycle",
             "periodd_is_key",
             "periodd_refuse_key",
             "periodd_keyed",

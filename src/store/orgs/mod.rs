@@ -42,8 +42,9 @@ pub struct NewOrg {
     pub end_date: LocalDate,
     /// The ends that follow it.
     pub next_ends: Vec<Instant>,
-    /// The tz database release that the ends come from.
-    pub tzdb: String,
+    /// The tz database release that the end of the period comes from; `None` for an end that was
+    /// chosen, which no release moves.
+    pub tzdb: Option<String>,
 }
 
 /// Adds an org and returns its id.
@@ -64,9 +65,9 @@ pub async fn add(connection: &mut PgConnection, org: &NewOrg) -> Result<Uuid, St
              (id, slug, name, time_zone, cycle, anchor_day, anchor_month, subscription_tier,
               current_period_start, current_period_end, current_period_end_date,
               next_period_ends, ends_time_zone, ends_cycle, ends_anchor_day, ends_anchor_month,
-              ends_tzdb_version, anchor_time, ends_anchor_time)
+              ends_tzdb_version, anchor_time, ends_anchor_time, period_tier)
          values (coalesce($1, periodd_new_id()), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $4,
-                 $5, $6, $7, $13, $14, $14)
+                 $5, $6, $7, $13, $14, $14, $8)
          on conflict do nothing
          returning id",
         org.id,
@@ -81,7 +82,7 @@ pub async fn add(connection: &mut PgConnection, org: &NewOrg) -> Result<Uuid, St
         org.period.end,
         org.end_date,
         &org.next_ends,
-        org.tzdb,
+        org.tzdb.as_deref(),
         org.anchor_time
     );
     let added = added.fetch_optional(connection).await?;

@@ -36,6 +36,8 @@ pub struct Settings {
     pub locale: Option<String>,
     /// Alert thresholds of the org's own, in percent; `None`: as the configuration says.
     pub thresholds: Option<Vec<i16>>,
+    /// The nominal date that the end after the open period's passes over.
+    pub skipped_end_date: Option<LocalDate>,
     /// End of the open period; not written.
     pub period_end: Option<Instant>,
     /// The nominal date of that end; not written.
@@ -68,7 +70,7 @@ pub async fn read(connection: &mut PgConnection, org: Uuid) -> Result<Settings, 
                 nullif(subscription_ends_at, 'infinity') as ends_at, locale,
                 (select s.thresholds from org_alert_settings s
                  where s.org_id = $1 and s.feature = '*') as thresholds,
-                current_period_end as period_end, current_period_end_date as period_end_date
+                skipped_end_date, current_period_end as period_end, current_period_end_date as period_end_date
          from organizations where id = $1",
         org
     );
@@ -94,6 +96,7 @@ pub async fn write(
              subscription_tier = $8, next_subscription_tier = $9,
              next_subscription_tier_at = $10, subscription_status = $11,
              subscription_ends_at = $12, locale = $13, anchor_time = $14,
+             skipped_end_date = $15,
              revision = revision + 1
          where id = $1 and revision = $2",
         org,
@@ -109,7 +112,8 @@ pub async fn write(
         settings.status.as_deref(),
         settings.ends_at,
         settings.locale.as_deref(),
-        settings.anchor_time
+        settings.anchor_time,
+        settings.skipped_end_date
     );
     match moved.execute(connection).await?.rows_affected() {
         0 => Err(StoreError::Conflict("the org's row does not stand as it was read".to_owned())),

@@ -16,7 +16,7 @@ use super::snapshot::{OrgUsage, Window};
 use crate::billing::org::SubscriptionChange;
 use crate::billing::parking::ParkedCode;
 use crate::billing::rollover::{ClosedUsage, Plan};
-use crate::billing::{Instant, Quantity, TimeOfDay};
+use crate::billing::{Anchor, Instant, Quantity, TimeOfDay};
 use crate::store::db::error::StoreError;
 use crate::store::usage;
 
@@ -63,6 +63,7 @@ pub async fn apply(
     close_periods(connection, &page, stamp).await?;
     move_packs(connection, &page).await?;
     write_entries(connection, &page).await?;
+    restart_cycles(connection, &page).await?;
     reset_users(connection, &page).await?;
     guards::drop_unused(connection, &page, stamp.counted_at).await?;
     // Last, for what comes after it is late usage.
@@ -106,6 +107,8 @@ async fn move_orgs(
                overage_minutes = p.overage_minutes,
                overage_minutes_written = p.overage_written,
                overage_minutes_granted = 0,
+               period_tier = case when o.current_period_start = p.opens and o.period_tier <> ''
+                   then o.period_tier else o.subscription_tier end,
                revision = o.revision + $20
            -- In the order of their ids, as everybody locks the rows of several orgs.
            from (select * from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::timestamptz[],
@@ -473,7 +476,7 @@ async fn change_subscription(
             "update organizations o set
                  subscription_tier = $2, next_subscription_tier = $3,
                  next_subscription_tier_at = $4, subscription_status = $5,
-                 subscription_ends_at = $6
+                 subscription_ends_at = $6, period_tier = $2
              where o.id = $1
                and o.subscription_tier = $7
                and o.next_subscription_tier is not distinct from $8
@@ -497,6 +500,31 @@ async fn change_subscription(
         if moved.rows_affected() != 1 {
             return Err(StoreError::Conflict("a subscription changed meanwhile".to_owned()));
         }
+    }
+    Ok(())
+}
+
+/// Calendars that begin again; rare, so a statement per org. The row has been moved on before.
+async fn restart_cycles(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+) -> Result<(), StoreError> {
+    for plan in page.iter().map(|planned| &planned.plan) {
+        let Some(Anchor { day, month, time }) = plan.anchored else { continue };
+        sqlx::query!(
+            "update organizations o set
+                 anchor_day = $3, anchor_month = $4, anchor_time = $5,
+                 ends_anchor_day = $3, ends_anchor_month = $4, ends_anchor_time = $5,
+                 restarted_at = null, restarted_from = null, restarted_tier = null
+             where o.id = $1 and o.current_period_start = $2",
+            plan.org,
+            plan.open.start,
+            day,
+            month,
+            time
+        )
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }

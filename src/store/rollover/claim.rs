@@ -265,6 +265,12 @@ pub async fn lock(connection: &mut PgConnection, org: Uuid) -> Result<(), StoreE
     Ok(())
 }
 
+/// The database's clock, whenever the transaction began.
+pub async fn clock(connection: &mut PgConnection) -> Result<Instant, StoreError> {
+    let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#);
+    Ok(now.fetch_one(connection).await?)
+}
+
 /// Locks the rows of orgs until the transaction ends, in the order of their ids.
 ///
 /// # Errors

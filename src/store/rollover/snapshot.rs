@@ -11,6 +11,7 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::billing::org::restart::Restart;
 use crate::billing::org::{OrgState, StoredPeriod, Subscription};
 use crate::billing::quota::{Draw, Feature, Included, Kept, Pack};
 use crate::billing::rollover::{Cut, TierLimits, Usage};
@@ -41,6 +42,8 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
                   o.next_subscription_tier, o.next_subscription_tier_at,
                   o.subscription_status,
                   nullif(o.subscription_ends_at, 'infinity') as subscription_ends_at,
+                  o.period_tier, o.restarted_at, o.restarted_from, o.restarted_tier,
+                  o.skipped_end_date,
                   -- Where the open period begins, if a period ends there and none begins: both are
                   -- looked up where this close is about to write. History is asked otherwise.
                   case when (select true from billing_periods b
@@ -87,6 +90,11 @@ struct Row {
     next_subscription_tier_at: Option<Instant>,
     subscription_status: Option<String>,
     subscription_ends_at: Option<Instant>,
+    period_tier: Option<String>,
+    restarted_at: Option<Instant>,
+    restarted_from: Option<String>,
+    restarted_tier: Option<String>,
+    skipped_end_date: Option<LocalDate>,
     last_closed_end: Option<Instant>,
     has_stale_ends: bool,
     has_draws: bool,
@@ -107,6 +115,11 @@ impl From<Row> for OrgRow {
             status: row.subscription_status,
             ends_at: row.subscription_ends_at,
         };
+        let restart = row.restarted_at.map(|at| Restart {
+            at,
+            from: row.restarted_from.unwrap_or_else(|| subscription.tier.clone()),
+            tier: row.restarted_tier,
+        });
         Self {
             state: OrgState {
                 id: row.id,
@@ -124,6 +137,9 @@ impl From<Row> for OrgRow {
                 ends_tzdb: row.ends_tzdb_version,
                 last_closed_end: row.last_closed_end,
                 subscription,
+                period_tier: row.period_tier,
+                restart,
+                skipped_end_date: row.skipped_end_date,
                 overage_minutes: row.overage_minutes,
                 overage_minutes_written: row.overage_minutes_written,
                 overage_minutes_granted: row.overage_minutes_granted,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use periodd::billing::check::check;
 use periodd::billing::org::OrgState;
 use periodd::billing::rollover::{self, OrgSnapshot, Usage};
-use periodd::billing::timeline::{CatchUp, Policy, Timeline};
+use periodd::billing::timeline::{CatchUp, Early, Policy, Timeline};
 use periodd::billing::{Calendar, Cycle, Instant};
 use periodd::store::rollover::apply::{self, Stamp};
 use periodd::store::rollover::planned::{EndsSource, Planned};
@@ -100,7 +100,7 @@ pub(crate) async fn plan(connection: &mut Connection) -> Planned {
 
 fn policy() -> Policy {
     let ended_tier = "free".to_owned();
-    Policy { catch_up: CatchUp::Replay, max_periods: 12, ended_tier, early: false }
+    Policy { catch_up: CatchUp::Replay, max_periods: 12, ended_tier, early: Early::No }
 }
 
 fn calendar(org: &OrgState) -> Calendar {

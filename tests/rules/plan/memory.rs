@@ -10,7 +10,7 @@ use periodd::billing::quota::{Draw, Entry, EntryKind, Feature, Included, Kept, P
 use periodd::billing::rollover::{
     self, Close, Cut, KeptLimit, OrgSnapshot, Plan, TierLimits, Usage,
 };
-use periodd::billing::timeline::{CatchUp, Policy, Timeline};
+use periodd::billing::timeline::{CatchUp, Early, Policy, Timeline};
 use periodd::billing::{Calendar, Instant, Period, Quantity};
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ pub(crate) struct Held {
 /// The policy of a replay.
 pub(crate) fn replay(max_periods: usize) -> Policy {
     let ended_tier = TIERS[2].to_owned();
-    Policy { catch_up: CatchUp::Replay, max_periods, ended_tier, early: false }
+    Policy { catch_up: CatchUp::Replay, max_periods, ended_tier, early: Early::No }
 }
 
 impl Memory {
@@ -269,6 +269,9 @@ fn org(scenario: &Scenario) -> OrgState {
         ends_tzdb: None,
         last_closed_end: None,
         subscription: scenario.subscription.clone(),
+        period_tier: None,
+        restart: None,
+        skipped_end_date: None,
         overage_minutes: Quantity::ZERO,
         overage_minutes_written: None,
         overage_minutes_granted: Quantity::ZERO,

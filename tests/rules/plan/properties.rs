@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use periodd::billing::org::Reason;
+use periodd::billing::org::restart::Restart;
 use periodd::billing::quota::{EntryKind, Included, Pack};
-use periodd::billing::rollover::MINUTES;
-use periodd::billing::timeline::{CatchUp, Policy};
+use periodd::billing::rollover::{MINUTES, Plan};
+use periodd::billing::timeline::{CatchUp, Early, Policy};
 use periodd::billing::{Instant, Period, Quantity};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -110,7 +111,7 @@ proptest! {
         if open.start < now && age < periodd::billing::timeline::SHORTEST_EARLY {
             return Ok(());
         }
-        let plan = memory.pass(&Policy { early: true, ..replay(12) }, now).expect("an org");
+        let plan = memory.pass(&Policy { early: Early::KeepEnd, ..replay(12) }, now).expect("an org");
         let splits = open.start < now && now < open.end;
         prop_assert_eq!(plan.closes.len(), usize::from(splits));
         let split = periods(&scenario).flat_map(|Period { start, end }| {
@@ -120,6 +121,46 @@ proptest! {
         });
         let expected = model::live(&scenario, split, now);
         prop_assert_eq!(told(&scenario, &memory), told_by(&scenario, &expected));
+    }
+
+    #[test]
+    fn a_restart_opens_a_full_period_and_the_function_agrees_with_the_command(
+        recipe in recipes()
+    ) {
+        let scenario = Scenario::of(&recipe);
+        let now = scenario.last_look.now;
+        let mut memory = Memory::of(&scenario);
+        memory.catch_up(scenario.last_look);
+        let open = memory.org.period.expect("a period").period;
+        let is_young = now.since(open.start) < periodd::billing::timeline::SHORTEST_EARLY;
+        if is_young || now >= open.end {
+            return Ok(());
+        }
+        // As the function leaves it: the instant is an end among the stored ones.
+        let mut called = memory.clone();
+        let from = called.org.subscription.tier.clone();
+        called.org.restart = Some(Restart { at: now, from, tier: None });
+        let called = called.pass(&replay(12), now).expect("an org");
+
+        let policy = Policy { early: Early::Restart { tier: None }, ..replay(12) };
+        let plan = memory.pass(&policy, now).expect("an org");
+        prop_assert_eq!(plan.closes.len(), 1);
+        prop_assert_eq!(plan.closes[0].period, Period { start: open.start, end: now });
+        prop_assert_eq!(plan.open.start, now);
+        // As long as the one that follows it, but for the days of months and a change of the clocks.
+        let length = |period: Period| period.end.since(period.start).as_secs();
+        let next = Period { start: plan.open.end, end: plan.next_ends[0] };
+        let difference = (length(plan.open) - length(next)).abs();
+        prop_assert!(difference <= 4 * 86_400, "{:?}, then {next:?}", plan.open);
+        let told = |plan: &Plan| {
+            let closes = plan.closes.iter().map(|close| (close.period, close.features.clone()));
+            let closes: Vec<_> = closes.collect();
+            (closes, plan.open, plan.next_ends.clone(), plan.anchored, plan.subscription.clone())
+        };
+        prop_assert_eq!(told(&plan), told(&called));
+        prop_assert!(plan.anchored.is_some());
+        conserved(&memory);
+        drawn_as_written(&memory);
     }
 
     #[test]

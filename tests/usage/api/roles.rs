@@ -151,6 +151,7 @@ async fn holds_out(house: &House, role: &str) {
             format!("increment_feature_usage('{}', 'scrapes')", acme.user),
             format!("get_current_usage_stats('{}')", acme.user),
             format!("increment_org_usage('{}', 'scrapes')", acme.org),
+            format!("restart_billing_cycle('{}')", acme.org),
             format!("increment_org_usage('{}', 'scrapes')", other.org),
             "increment_usage_if_allowed(null)".to_owned(),
             format!("record_usage('{}', 'scrapes', 1)", acme.org),

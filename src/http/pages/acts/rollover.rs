@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Act, Plan};
 use crate::billing::rollover::{Close, ClosedUsage};
+use crate::billing::timeline::Early;
 use crate::billing::{self, Instant, Quantity, Zone};
 use crate::command::Command;
 use crate::http::call::{Call, Kind, Parameter};
@@ -99,7 +100,7 @@ impl RollOver {
         let config = (shared.around.config)();
         let derived = targets_besides_defaults(&shared.around.database, &config.sync).await;
         let mut request = Request::standing(&config.rollover);
-        request.policy.early = self.early;
+        request.policy.early = if self.early { Early::KeepEnd } else { Early::No };
         Ok(Request { scope, connections: 1, derived: derived.map_err(of_sync)?, ..request })
     }
 

@@ -1,0 +1,19 @@
+//! A restart of the billing cycle: the open period ends at an instant, and full periods follow from
+//! there on, anchored on its local date and time of day.
+
+use crate::billing::instant::Instant;
+
+/// A restart of the billing cycle.
+///
+/// Whoever restarts a cycle changes the tier most of the time, and may do so before or with it. What
+/// the restart ends is booked on the tier that held in it either way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// Where the period ends and the next one begins.
+    pub at: Instant,
+    /// The tier that is booked for what ends there.
+    pub from: String,
+    /// The tier from there on, where it was named together with the restart; `None`: that of the
+    /// org's row.
+    pub tier: Option<String>,
+}
