@@ -41,12 +41,15 @@ declare
     -- Before a restart that no rollover has closed yet: the period is booked on the tier that held
     -- in it, and covers what another one allowed that was set before.
     v_restarts boolean;
+    v_is_level boolean;
 begin
     select o.current_period_start, o.current_period_end, o.next_period_ends, o.subscription_tier,
            o.subscription_status, o.next_subscription_tier, o.next_subscription_tier_at,
            o.subscription_ends_at, o.period_day_ends, o.restarted_at, o.restarted_from,
-           o.restarted_tier
+           o.restarted_tier, o.paused_from, o.paused_until
       into v_org from organizations o where o.id = p_org_id;
+    -- Packs raise the limit of a level, and never pay for it.
+    v_is_level := exists (select from features f where f.feature = p_feature and f.kind = 'level');
     tier := v_org.subscription_tier;
     v_restarts := v_org.restarted_at <= p_at and v_org.restarted_at > v_org.current_period_start
                   and v_org.restarted_from <> tier;
@@ -117,7 +120,9 @@ begin
             end if;
             v_settled := v_moment;
             v_due := coalesce(greatest(0, v_used - included) - drawn, 0);
-            if included is null or v_moment <= v_start then
+            if included is null or v_moment <= v_start or v_is_level
+               or v_org.paused_from <= v_start
+                  and (v_org.paused_until is null or v_org.paused_until >= v_end) then
                 v_due := 0;
             end if;
             for v_k in 1 .. pg_catalog.cardinality(v_left) loop

@@ -10,6 +10,8 @@ language sql immutable parallel safe
 begin atomic
     select mod(floor(extract(epoch from p_end)), 900) = 899
            and mod(floor(extract(epoch from p_start)), 900) is distinct from 899
-           and mod(extract(epoch from p_anchor_time), 900) <> 899;
+           and mod(extract(epoch from p_anchor_time), 900) <> 899
+           -- The end of a period that never ends.
+           and p_end < '9999-12-31 23:59:59.999999+00';
 end;
 comment on function periodd_is_inclusive is 'Whether the end of a period looks like its last moment, such as 23:59:59.999.';

@@ -19,7 +19,8 @@ returns table (
     drawn numeric, usable numeric, owed numeric,
     -- Included, drawn and usable. Null: unlimited, and so is what remains of it.
     allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric,
-    -- Why one more unit would be refused: no_period, beyond_ends, not_granted, used_up.
+    -- Why one more unit would be refused: no_period, beyond_ends, paused,
+    -- not_granted, used_up.
     why_not text,
     tier text, subscription_status text,
     -- The org's row as it was read.
@@ -32,6 +33,7 @@ declare
     v_features text[] := array[p_feature];
     v_next_ends timestamptz[];
     v_is_all boolean;
+    v_is_paused boolean;
 begin
     if p_feature is null then
         select pg_catalog.array_agg(n.feature order by n.feature) into v_features
@@ -67,6 +69,10 @@ begin
         if not found then
             return;
         end if;
+        if not v_is_all then
+            select periodd_is_paused(o.paused_from, o.paused_until, periodd_allowances.at)
+              into v_is_paused from organizations o where o.id = p_org_id;
+        end if;
         if not v_is_all and at < open_end then
             select k.usable, k.drawn, not k.holds_expired into usable, drawn, v_is_all
             from periodd_held(p_org_id, feature, at, open_start) k;
@@ -94,16 +100,27 @@ begin
         select u.used, u.included, l.allowance, l.remaining, l.purchased_remaining, l.percent,
                l.why_not
           into used, included, allowance, remaining, purchased_remaining, percent, why_not
-        from (select coalesce(max(c.used), 0) as used,
-                     periodd_kept(periodd_allowances.included, max(c.used),
-                                  max(c.included_at_least), max(c.included_seen)) as included
-              from usage_counters c
-              where c.org_id = p_org_id and c.feature = periodd_allowances.feature
-                and c.period_start = coalesce(periodd_allowances.period_start, open_start)) u
+        from (select coalesce(w.counted, 0) + w.carried as used,
+                     periodd_kept(periodd_allowances.included, w.counted + w.carried, w.at_least,
+                                  w.seen) as included
+              from (select max(c.used) as counted, max(c.included_at_least) as at_least,
+                           max(c.included_seen) as seen,
+                           case when periodd_allowances.period_start > open_start
+                                then coalesce(periodd_carried(p_org_id, periodd_allowances.feature,
+                                                              periodd_allowances.period_start), 0)
+                                else 0 end as carried
+                    from usage_counters c
+                    where c.org_id = p_org_id and c.feature = periodd_allowances.feature
+                      and c.period_start
+                          = coalesce(periodd_allowances.period_start, open_start)) w) u
         cross join lateral periodd_left(
             u.used, u.included, periodd_allowances.drawn,
             periodd_allowances.usable, periodd_allowances.is_granted,
             periodd_allowances.period_start, open_start, open_end) l;
+        if v_is_paused and period_start is not null then
+            remaining := 0;
+            why_not := 'paused';
+        end if;
         return next;
     end loop;
 end

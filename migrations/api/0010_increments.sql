@@ -48,6 +48,9 @@ declare
     v_is_same boolean;
     v_count numeric;
     v_tries int;
+    v_is_paused boolean;
+    -- A level that is not in the period's counter yet.
+    v_carried numeric;
 begin
     loop
         -- Without what is used: the counter says that when it is moved. The owner itself needs no
@@ -55,12 +58,14 @@ begin
         select u.organization_id, s.at, s.open_start, s.open_end, s.revision, s.is_all,
                s.included + s.usable, coalesce(s.included, 9999999999999999999999.999999),
                coalesce(u.plan, s.tier),
-               coalesce(u.subscription_status, s.subscription_status), now(), periodd_folded(p_feature),
+               coalesce(u.subscription_status, s.subscription_status), false, 0::numeric, now(),
+               periodd_folded(p_feature),
                periodd_new_id(),
                p_amount > 0.0 and p_amount < 1e22 and p_amount = round(p_amount, 6)
                and session_user = current_user and current_setting('role') = 'none'
           into v_org, v_at, v_start, v_end, v_revision, v_is_known, v_limit, v_granted,
-               plan, subscription_status, v_now, v_feature, v_metric, v_is_proper
+               plan, subscription_status, v_is_paused, v_carried, v_now, v_feature, v_metric,
+               v_is_proper
         from users u
         cross join lateral periodd_standing(u.organization_id, periodd_folded(p_feature), now()) s
         where u.id = p_user_id;
@@ -81,11 +86,16 @@ begin
             if not v_is_known then
                 select a.at, a.period_start, a.period_end, a.open_start, a.open_end, a.revision,
                        g.included + a.drawn + a.usable,
-                       coalesce(g.included, 9999999999999999999999.999999),
+                       coalesce(g.included, 9999999999999999999999.999999), a.allowance,
                        coalesce(u.plan, a.tier),
-                       coalesce(u.subscription_status, a.subscription_status)
+                       coalesce(u.subscription_status, a.subscription_status),
+                       a.used, a.why_not is not distinct from 'paused',
+                       case when a.period_start > a.open_start
+                            then coalesce(periodd_carried(v_org, v_feature, a.period_start), 0)
+                            else 0 end
                   into v_at, v_start, v_end, v_open_start, v_open_end, v_revision,
-                       v_limit, v_granted, plan, subscription_status
+                       v_limit, v_granted, effective_limit, plan, subscription_status, new_usage,
+                       v_is_paused, v_carried
                 from users u cross join periodd_allowances(v_org, v_now, v_feature) a
                 cross join lateral periodd_included(v_org, v_feature, a.tier) g
                 where u.id = p_user_id;
@@ -116,10 +126,10 @@ begin
                     if v_is_same is not true then
                         perform periodd_refuse_reuse(v_org, p_idempotency_key, p_user_id);
                     end if;
-                    select true, coalesce(max(c.used), 0),
+                    select true, coalesce(max(c.used), 0) + v_carried,
                            v_limit - v_granted
-                           + periodd_kept(v_granted, max(c.used), max(c.included_at_least),
-                                          max(c.included_seen))
+                           + periodd_kept(v_granted, max(c.used) + v_carried,
+                                          max(c.included_at_least), max(c.included_seen))
                       into allowed, new_usage, effective_limit
                     from usage_counters c
                     where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature;
@@ -127,24 +137,34 @@ begin
                     return;
                 end if;
             end if;
+            if v_is_paused then
+                perform from features f where f.feature = v_feature;
+                if not found then
+                    raise exception 'unknown feature %', p_feature using errcode = 'PB002';
+                end if;
+                allowed := false;
+                return next;
+                return;
+            end if;
         end if;
 
         update usage_counters c
         set used = c.used + p_amount, sync_status = 'pending', updated_at = v_now,
-            included_at_least = periodd_at_least(v_granted, c.used, c.included_at_least,
-                                                 c.included_seen),
+            included_at_least = periodd_at_least(v_granted, c.used + v_carried,
+                                                 c.included_at_least, c.included_seen),
             included_seen = v_granted
         where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature
           -- Unlimited is what a counter can hold.
-          and c.used + p_amount <= least(
+          and c.used + p_amount + v_carried <= least(
               v_limit - v_granted
-              + periodd_kept(v_granted, c.used, c.included_at_least, c.included_seen),
+              + periodd_kept(v_granted, c.used + v_carried, c.included_at_least, c.included_seen),
               9999999999999999999999.999999)
           and c.revision <= v_revision
           -- A period that was closed before its end has been made shorter. Where a counter's end is
           -- just not the org's, the org is believed after a second look.
           and (c.period_end > v_at or v_tries is not null)
-        returning true, c.used, v_limit - v_granted + greatest(v_granted, c.included_at_least)
+        returning true, c.used + v_carried,
+                  v_limit - v_granted + greatest(v_granted, c.included_at_least)
           into allowed, new_usage, effective_limit;
         if found then
             if p_idempotency_key is null then
@@ -200,7 +220,9 @@ begin
             end if;
             if v_start > v_open_start then
                 perform from periodd_allowances(v_org, v_now, v_feature) a
-                where a.period_start = v_start and (new_usage <= a.allowance) is not false;
+                where a.period_start = v_start
+                  and (new_usage - v_carried + coalesce(periodd_carried(v_org, v_feature, v_start), 0)
+                       <= a.allowance) is not false;
             else
                 perform from organizations o
                 where o.id = v_org and o.current_period_start <= v_start;
@@ -222,9 +244,10 @@ begin
             delete from usage_metrics m where m.organization_id = v_org and m.id = v_metric;
         else
             -- Used up; or the first use of a period; or packs or the period are others than was read.
-            select c.used, c.used is not null, o.revision = v_revision,
+            select c.used + v_carried, c.used is not null, o.revision = v_revision,
                    v_limit - v_granted
-                   + periodd_kept(v_granted, c.used, c.included_at_least, c.included_seen)
+                   + periodd_kept(v_granted, c.used + v_carried, c.included_at_least,
+                                  c.included_seen)
               into new_usage, v_exists, v_is_current, effective_limit
             from organizations o
             left join usage_counters c
@@ -235,18 +258,18 @@ begin
                 values (v_org, v_feature, v_start, v_end, v_now)
                 on conflict (org_id, period_start, feature) do nothing;
             end if;
-            new_usage := coalesce(new_usage, 0);
+            new_usage := coalesce(new_usage, v_carried);
             v_is_current := v_is_current
                 and new_usage + p_amount > least(effective_limit, 9999999999999999999999.999999);
             if v_is_current and p_idempotency_key is not null then
                 -- The first call with this key may be under way, and have taken what was left:
                 -- whoever moves the counter is waited for.
-                select c.used into v_count from usage_counters c
+                select c.used + v_carried into v_count from usage_counters c
                 where c.org_id = v_org and c.period_start = v_start and c.feature = v_feature
                 for no key update;
                 perform from usage_metrics m
                 where m.organization_id = v_org and m.idempotency_key = p_idempotency_key;
-                v_is_current := not found and coalesce(v_count, 0) = new_usage;
+                v_is_current := not found and coalesce(v_count, v_carried) = new_usage;
             end if;
             if v_is_current then
                 perform from features f where f.feature = v_feature;

@@ -20,6 +20,7 @@ begin atomic
            o.current_period_start, o.current_period_end, o.next_period_ends, o.revision,
            coalesce(i.at < o.current_period_end, false) and o.current_period_start is not null
                and k.are_all is not false
+               and not periodd_is_paused(o.paused_from, o.paused_until, i.at)
     from organizations o
     cross join lateral periodd_included(o.id, p_feature, o.subscription_tier) g
     cross join lateral (select greatest(p_at, o.current_period_start, o.restarted_at) as at) i
@@ -36,4 +37,4 @@ begin atomic
         where p.org_id = o.id and p.feature = p_feature) k
     where o.id = p_org_id;
 end;
-comment on function periodd_standing is 'Usage and packs of an org in its open period; is_all: the period has not ended, and no pack that expires did so in it or is empty.';
+comment on function periodd_standing is 'Usage and packs of an org in its open period; is_all: the period has not ended, no pack that expires did so in it or is empty, and the org is not paused.';

@@ -9,7 +9,8 @@ revoke execute on function
     periodd_is_inclusive, periodd_first_month, periodd_opened, periodd_unsubscribe,
     periodd_is_key, periodd_refuse_key, periodd_keyed, periodd_refuse_reuse, periodd_named,
     periodd_left, periodd_limit_used, periodd_adds_up, periodd_at_least, periodd_kept,
-    periodd_kept_in, periodd_seen, refund_overage_pack, periodd_enter_packs, periodd_hold_packs
+    periodd_kept_in, periodd_seen, refund_overage_pack, periodd_enter_packs, periodd_hold_packs,
+    periodd_is_paused, periodd_carried, set_usage_level
 from public;
 
 do $$
@@ -38,7 +39,9 @@ begin
                      ('periodd_percent', 'periodd_folded'), ('periodd_percent', 'periodd_left'),
                      ('periodd_percent', 'periodd_at_least'), ('periodd_percent', 'periodd_kept'),
                      ('periodd_percent', 'periodd_kept_in'),
-                     ('periodd_percent', 'periodd_ended_tier')) as n (caller, called)
+                     ('periodd_percent', 'periodd_ended_tier'),
+                     ('periodd_percent', 'periodd_is_paused'),
+                     ('periodd_percent', 'periodd_carried')) as n (caller, called)
         join pg_proc caller on caller.proname = n.caller
                            and caller.pronamespace = quote_ident(current_schema())::regnamespace
         join pg_proc needed on needed.proname = n.called

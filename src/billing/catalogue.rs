@@ -4,14 +4,34 @@ use std::collections::BTreeMap;
 
 use super::quantity::Quantity;
 use super::quota::Included;
+use super::quota::level::FeatureKind;
 
 /// Features, tiers and packs on sale, by name or code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
-    /// What is metered, with the unit where one is named.
-    pub features: BTreeMap<String, Option<String>>,
+    pub features: BTreeMap<String, Feature>,
     pub tiers: BTreeMap<String, Tier>,
     pub offers: BTreeMap<String, Offer>,
+}
+
+/// What is metered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Feature {
+    /// What one of it is called, where that is named.
+    pub unit: Option<String>,
+    /// How it is counted; `None`: as it is.
+    pub kind: Option<FeatureKind>,
+}
+
+impl Feature {
+    /// In words: the unit, and the kind where it is not the usual one.
+    fn said(&self) -> String {
+        let unit = self.unit.clone().unwrap_or_else(|| "units".to_owned());
+        match self.kind {
+            Some(FeatureKind::Level) => format!("{unit}, a level"),
+            Some(FeatureKind::Metered) | None => unit,
+        }
+    }
 }
 
 /// A tier.
@@ -119,10 +139,13 @@ pub enum Deed {
 pub fn plan(stored: &Catalogue, wanted: &Catalogue, prune: bool, in_use: &[String]) -> Vec<Step> {
     let removed = |used: bool| if prune && !used { Deed::Remove } else { Deed::Keep };
     let mut steps = Vec::new();
-    for (name, unit) in &wanted.features {
-        let before = stored.features.get(name).map(|unit| unit.clone().unwrap_or_default());
-        let after = unit.clone().or_else(|| before.clone()).unwrap_or_else(|| "units".to_owned());
-        steps.extend(step(Kind::Feature, name.clone(), before, after));
+    for (name, feature) in &wanted.features {
+        let before = stored.features.get(name);
+        let after = Feature {
+            unit: feature.unit.clone().or_else(|| before?.unit.clone()),
+            kind: feature.kind.or_else(|| before?.kind),
+        };
+        steps.extend(step(Kind::Feature, name.clone(), before.map(Feature::said), after.said()));
     }
     for (code, tier) in &wanted.tiers {
         let before = stored.tiers.get(code);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::period::Period;
 use super::quantity::Quantity;
 use super::quota::EntryKind;
+use super::quota::level::Carried;
 use super::rollover::{ClosedUsage, Plan};
 
 /// A rule that a plan breaks.
@@ -28,6 +29,8 @@ pub enum Fault {
     UncoveredBesidePack(Period, Box<ClosedUsage>),
     /// The same feature twice in one period.
     Repeated(Period, Box<ClosedUsage>),
+    /// A level is not carried over as it was at the close.
+    NotCarried(Period, Box<ClosedUsage>),
     /// A pack's entries do not add up to what it holds, or it would hold less than nothing.
     PackDoesNotAddUp(Uuid),
 }
@@ -55,6 +58,11 @@ impl fmt::Display for Fault {
                 usage.feature, usage.uncovered, usage.left_in_packs
             ),
             Self::Repeated(period, usage) => write!(f, "{} twice in {period}", usage.feature),
+            Self::NotCarried(period, usage) => write!(
+                f,
+                "the level of {} at the end of {period}, {}, is not carried over",
+                usage.feature, usage.used
+            ),
             Self::PackDoesNotAddUp(pack) => write!(f, "the entries of pack {pack} do not add up"),
         }
     }
@@ -69,7 +77,26 @@ pub fn check(plan: &Plan) -> Vec<Fault> {
             faults.extend(usage_fault(close.period, usage, repeats));
         }
     }
+    faults.extend(levels(plan));
     faults.extend(packs(plan));
+    faults
+}
+
+/// Each level is carried over as it closed, into the period that follows.
+fn levels(plan: &Plan) -> Vec<Fault> {
+    let following = plan.closes.iter().skip(1).map(|close| close.period).chain([plan.open]);
+    let mut faults = Vec::new();
+    for (close, next) in plan.closes.iter().zip(following) {
+        for usage in close.features.iter().filter(|usage| usage.is_level) {
+            let is_it = |carried: &&Carried| {
+                carried.feature == usage.feature && carried.period_start == next.start
+            };
+            let carried = plan.carried.iter().find(is_it).map(|carried| carried.level);
+            if carried.unwrap_or_default() != usage.used {
+                faults.push(Fault::NotCarried(close.period, Box::new(usage.clone())));
+            }
+        }
+    }
     faults
 }
 

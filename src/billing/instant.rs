@@ -18,6 +18,8 @@ pub struct Instant(i64);
 impl Instant {
     /// Before every instant that a row can hold; the database reads it as `-infinity`.
     pub const MIN: Self = Self(-210_866_803_200_000_000);
+    /// 9999-12-31T23:59:59.999999Z, the last instant that there is: the end of what never ends.
+    pub const NEVER: Self = Self(Self::LAST);
     /// 0001-01-01T00:00:00Z, the first instant that a row may hold.
     const FIRST: i64 = -62_135_596_800_000_000;
     /// 9999-12-31T23:59:59.999999Z, the last instant that a row may hold.

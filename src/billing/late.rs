@@ -4,6 +4,9 @@
 //! the grace it is paid for as at the close, from what is left now in packs that were usable then;
 //! a negative one first lowers what is uncovered, and the rest goes back to the packs that paid,
 //! last drawn first. After the grace it is set aside, and nobody pays.
+//!
+//! What changes the level of a closed period changes the level now: a metric of that size is
+//! recorded in the open period, whenever it comes.
 
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -37,6 +40,10 @@ pub struct Closed {
     /// When it closed, in business time.
     pub closed_at: Instant,
     pub included: Included,
+    /// The feature is a level.
+    pub is_level: bool,
+    /// The org was paused in it.
+    pub is_paused: bool,
     /// What was charged for: used at the close, and late within the grace.
     pub charged: Quantity,
     pub set_aside: Quantity,
@@ -117,10 +124,15 @@ pub fn decide(
         return Ok(None);
     }
     let seq = closed.adjustments + 1;
+    let packs = if closed.is_level || closed.is_paused { &[] } else { packs };
     let (drawn, uncovered, entries) = (Quantity::ZERO, Quantity::ZERO, Vec::new());
     if now > closed.closed_at.plus(rules.grace)? {
-        let in_open_period = rules.after == AfterGrace::OpenPeriod;
-        let charged = if in_open_period { "; charged to the open period" } else { "" };
+        let in_open_period = closed.is_level || rules.after == AfterGrace::OpenPeriod;
+        let charged = match (closed.is_level, in_open_period) {
+            (true, _) => "; carried over to the open period",
+            (false, true) => "; charged to the open period",
+            (false, false) => "",
+        };
         return Ok(Some(Adjustment {
             seq,
             kind: Kind::SetAside,
@@ -142,7 +154,7 @@ pub fn decide(
         reason: "counted after the close, within the grace period".to_owned(),
         entries,
         packs_before: Vec::new(),
-        in_open_period: false,
+        in_open_period: closed.is_level,
     };
     let before = closed.drawn.plus(closed.uncovered)?;
     let due = closed.included.overage(closed.charged.plus(used)?)?.minus(before)?;
@@ -183,6 +195,8 @@ mod tests {
             period: Period { start, end },
             closed_at: end,
             included: Included::Quantity(units(500)),
+            is_level: false,
+            is_paused: false,
             charged: units(used),
             set_aside: Quantity::ZERO,
             drawn: units(drawn),
@@ -272,6 +286,22 @@ mod tests {
         let now = at("2026-06-20T00:00:00Z");
         let charged = decide(&may(600, 0, 100, 650), &[], vec![], open, now).unwrap().unwrap();
         assert!(charged.in_open_period && !aside.in_open_period);
+    }
+
+    #[test]
+    fn packs_pay_neither_for_levels_nor_in_a_pause() {
+        let packs = [pack(1, 20, "2026-05-10T00:00:00Z", None)];
+        let level = Closed { is_level: true, ..may(480, 0, 0, 530) };
+        let level = decided(&level, &packs, vec![], SOON);
+        assert_eq!((level.used, level.drawn, level.uncovered), (units(50), units(0), units(30)));
+        assert!(level.in_open_period && level.entries.is_empty());
+        let long_after = Closed { is_level: true, ..may(480, 0, 0, 470) };
+        let long_after = decided(&long_after, &packs, vec![], "2026-06-20T00:00:00Z");
+        assert!(long_after.in_open_period, "the level now is another one");
+        let paused = Closed { is_paused: true, included: Included::NONE, ..may(0, 0, 0, 7) };
+        let paused = decided(&paused, &packs, vec![], SOON);
+        assert_eq!((paused.drawn, paused.uncovered), (units(0), units(7)));
+        assert!(!paused.in_open_period);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! An org as its row has it, what it subscribes to, and why it cannot be processed.
 
+pub mod pause;
 pub mod restart;
 
 use uuid::Uuid;
 
+use self::pause::Pause;
 use self::restart::Restart;
 use super::instant::time_of_day::TimeOfDay;
 use super::instant::{Instant, LocalDate, OutOfRange};
 use super::parking::ParkedCode;
-use super::period::{Boundary, Calendar, InvalidCycle, Period, Zone};
+use super::period::{Boundary, Calendar, Cycle, InvalidCycle, Period, Zone};
 use super::quantity::{Overflow, Quantity};
 use super::when::shown_in_utc;
 
@@ -48,6 +50,8 @@ pub struct OrgState {
     pub restart: Option<Restart>,
     /// The nominal date that the end after the open period's passes over.
     pub skipped_end_date: Option<LocalDate>,
+    /// Its last pause, past or present.
+    pub pause: Option<Pause>,
     pub overage_minutes: Quantity,
     /// What periodd wrote to `overage_minutes` last, without what others had added.
     pub overage_minutes_written: Option<Quantity>,
@@ -75,11 +79,29 @@ impl StoredPeriod {
     pub fn under(self, zone: &Zone, time: TimeOfDay, now: Instant) -> Result<Self, OutOfRange> {
         let Some(date) = self.end_date else { return Ok(self) };
         let Period { start, end: stored } = self.period;
+        if stored == Instant::NEVER {
+            return Ok(self);
+        }
         let end = zone.first_at(date, time)?;
         if end == stored || end <= now || stored <= now || end <= start {
             return Ok(self);
         }
         Ok(Self { period: Period { start, end }, moved_from: Some(stored), ..self })
+    }
+
+    /// This period in a calendar that has ends again: one that would never end does so at the first
+    /// boundary after `now`.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn ended_by(self, calendar: &Calendar, now: Instant) -> Result<Self, OutOfRange> {
+        let Period { start, end } = self.period;
+        if end != Instant::NEVER || calendar.cycle == Cycle::None {
+            return Ok(self);
+        }
+        let (containing, date) = calendar.period_at(now.max(start))?;
+        let period = Period { start, end: containing.end };
+        Ok(Self { period, end_date: Some(date), moved_from: Some(end) })
     }
 
     /// The end as stored.

@@ -12,6 +12,9 @@
 //!    first instant of the next date that exists.
 //! 3. The *period* at `t` runs from the greatest boundary ≤ `t` to the least boundary > `t`.
 //!
+//! Without a cycle there are no boundaries: the period at `t` runs from the start of that month to
+//! [`Instant::NEVER`], whose nominal date is the last one there is.
+//!
 //! This is the only file that turns local dates into instants.
 
 use std::fmt;
@@ -86,6 +89,9 @@ impl Zone {
 
     /// The instant written as local time with its offset: `2026-05-01T00:00:00+02:00`.
     pub fn local(&self, at: Instant) -> String {
+        if at == Instant::NEVER {
+            return at.to_string();
+        }
         self.local_as(at, "%Y-%m-%dT%H:%M:%S%.f%:z")
     }
 
@@ -303,12 +309,14 @@ pub enum Cycle {
         /// Day of the month, 1 to 31; a short month uses its last day.
         day: i8,
     },
+    /// Never: one period without an end.
+    None,
 }
 
 impl Cycle {
     /// The names of all cycles, as the schema and the command line spell them.
-    pub const NAMES: [&str; 6] =
-        ["monthly", "quarterly", "semiannual", "yearly", "weekly", "daily"];
+    pub const NAMES: [&str; 7] =
+        ["monthly", "quarterly", "semiannual", "yearly", "weekly", "daily", "none"];
 
     /// A cycle from the words and numbers that the schema and the command line use.
     ///
@@ -323,6 +331,7 @@ impl Cycle {
         };
         match name {
             "daily" => Ok(Self::Daily),
+            "none" => Ok(Self::None),
             "weekly" => {
                 let day = within(anchor_day, 7, "weekday")?;
                 let day = Weekday::from_monday_one_offset(day).map_err(|_| {
@@ -353,6 +362,7 @@ impl Cycle {
             Self::Quarterly { .. } => "quarterly",
             Self::Semiannual { .. } => "semiannual",
             Self::Yearly { .. } => "yearly",
+            Self::None => "none",
         }
     }
 
@@ -371,6 +381,7 @@ impl Cycle {
             Self::Quarterly { month, day } => in_every(3, month, day, from),
             Self::Semiannual { month, day } => in_every(6, month, day, from),
             Self::Yearly { month, day } => in_every(12, month, day, from),
+            Self::None => Ok(LAST_DATE),
         }
     }
 
@@ -401,6 +412,7 @@ impl Cycle {
             Self::Quarterly { .. } => 186,
             Self::Semiannual { .. } => 370,
             Self::Yearly { .. } => 734,
+            Self::None => 0,
         };
         date.checked_sub(days.days()).map_err(|_| OutOfRange)
     }
@@ -412,6 +424,8 @@ impl Cycle {
 pub fn cycle_words(name: &str, anchor_day: i16, anchor_month: i16, time: TimeOfDay) -> String {
     let anchored = match name {
         "daily" => name.to_owned(),
+        // What never ends has no time of day.
+        "none" => return name.to_owned(),
         "quarterly" | "semiannual" | "yearly" => format!("{name} {anchor_month}-{anchor_day}"),
         other => format!("{other} {anchor_day}"),
     };
@@ -446,7 +460,10 @@ fn clamp(first_of_month: Date, day: i8) -> Date {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCycle {
     /// No such cycle.
-    #[error("unknown cycle `{name}`; use monthly, quarterly, semiannual, yearly, weekly or daily")]
+    #[error(
+        "unknown cycle `{name}`; use monthly, quarterly, semiannual, yearly, weekly, \
+             daily or none"
+    )]
     Name {
         /// What was written.
         name: String,
@@ -462,6 +479,9 @@ pub enum InvalidCycle {
         limit: i8,
     },
 }
+
+/// The last date that there is, for which [`Instant::NEVER`] stands.
+const LAST_DATE: Date = Date::MAX;
 
 /// A boundary: the instant, and the nominal date that it stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -479,6 +499,11 @@ pub struct Anchor {
     pub month: i16,
     /// Local time of day.
     pub time: TimeOfDay,
+}
+
+impl Boundary {
+    /// The end of a period that never ends.
+    pub const NEVER: Self = Self { at: Instant::NEVER, date: LocalDate(LAST_DATE) };
 }
 
 /// Everything that decides an org's boundaries: the zone, the cycle, and the time of day.
@@ -514,6 +539,11 @@ impl Calendar {
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn period_at(&self, at: Instant) -> Result<(Period, LocalDate), OutOfRange> {
+        if self.cycle == Cycle::None {
+            let (month, _) = Self::months(self.zone.clone()).period_at(at)?;
+            let Boundary { at: end, date } = Boundary::NEVER;
+            return Ok((Period { start: month.start, end }, date));
+        }
         let near = self.zone.date(at).0;
         // Two days of margin: a boundary can lie behind its own time of day, and a date be skipped
         // altogether.
@@ -536,6 +566,11 @@ impl Calendar {
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn following(&self, end: Boundary) -> Result<Boundary, OutOfRange> {
+        match self.cycle {
+            _ if end == Boundary::NEVER => return Err(OutOfRange),
+            Cycle::None => return Ok(Boundary::NEVER),
+            _ => {}
+        }
         let mut date = end.date.0;
         loop {
             date = self.cycle.after(date)?;
@@ -579,6 +614,9 @@ impl Calendar {
         skipped: Option<LocalDate>,
     ) -> Result<Boundary, OutOfRange> {
         let Some(date) = date.filter(|date| *date > end.date) else { return Ok(end) };
+        if self.cycle == Cycle::None {
+            return Ok(Boundary::NEVER);
+        }
         // Years may lie between: the walk begins shortly before the date.
         let near = self.boundary(self.cycle.on_or_after(self.cycle.well_before(date.0)?)?)?;
         let is_later = near.date > end.date && near.at > end.at;
@@ -598,6 +636,11 @@ impl Calendar {
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn nearest(&self, end: Instant) -> Result<LocalDate, OutOfRange> {
+        match self.cycle {
+            _ if end == Instant::NEVER => return Ok(Boundary::NEVER.date),
+            Cycle::None => return Ok(self.zone.date(end)),
+            _ => {}
+        }
         let start = self.cycle.on_or_after(self.cycle.well_before(self.zone.date(end).0)?)?;
         let mut nearest = self.boundary(start)?;
         loop {
@@ -611,8 +654,16 @@ impl Calendar {
         }
     }
 
+    /// The end of the local day on which a period ends.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] at the very ends of the calendar.
+    pub fn day_end(&self, end: Boundary) -> Result<Instant, OutOfRange> {
+        if end == Boundary::NEVER { Ok(end.at) } else { self.zone.end_of(end.date) }
+    }
+
     /// The ends that follow `end`, as an org stores them: at least [`FOLLOWING_ENDS`], and at
-    /// least [`FOLLOWING_SPAN`]'s worth.
+    /// least [`FOLLOWING_SPAN`]'s worth; as many as there are where the last one never comes.
     ///
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
@@ -625,6 +676,12 @@ impl Calendar {
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn following_boundaries(&self, end: Boundary) -> Result<Vec<Boundary>, OutOfRange> {
+        // Nothing follows what never ends.
+        match self.cycle {
+            _ if end == Boundary::NEVER => return Ok(Vec::new()),
+            Cycle::None => return Ok(vec![Boundary::NEVER]),
+            _ => {}
+        }
         let until = end.at.plus(FOLLOWING_SPAN)?;
         let mut ends = Vec::with_capacity(FOLLOWING_ENDS);
         let mut last = end;
@@ -640,6 +697,9 @@ impl Calendar {
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn boundary_of(&self, date: LocalDate) -> Result<Boundary, OutOfRange> {
+        if date == Boundary::NEVER.date {
+            return Ok(Boundary::NEVER);
+        }
         Ok(Boundary { at: self.zone.first_at(date, self.time)?, date })
     }
 

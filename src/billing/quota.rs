@@ -5,6 +5,8 @@
 //! draws `max(0, usage so far − included) − already drawn in this period`; a negative difference
 //! gives back, last drawn first.
 
+pub mod level;
+
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -47,6 +49,17 @@ impl Included {
         match self {
             Self::Unlimited => Self::Unlimited,
             Self::Quantity(included) => Self::Quantity(included.max(within)),
+        }
+    }
+
+    /// The limit of a level: what is included, and what packs hold that raise it.
+    ///
+    /// # Errors
+    /// [`Overflow`] from 10^22 units on.
+    pub fn raised_by(self, packs: Quantity) -> Result<Self, Overflow> {
+        match self {
+            Self::Unlimited => Ok(self),
+            Self::Quantity(included) => Ok(Self::Quantity(included.plus(packs)?)),
         }
     }
 

@@ -3,7 +3,7 @@
 //! [`plan`] takes everything that is known about an org and returns a [`Plan`] that leaves
 //! nothing to decide. Applying it is the store's work; printing it is a dry run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use super::instant::{Instant, LocalDate};
 use super::org::{OrgState, Reason, StoredPeriod, Subscription, SubscriptionChange};
 use super::period::{Anchor, Period};
 use super::quantity::Quantity;
+use super::quota::level::Carried;
 use super::quota::{self, Account, Draw, Entry, Feature, Included, Kept, Moment, Pack};
 use super::timeline::{OpenPeriod, Timeline};
 
@@ -68,6 +69,8 @@ pub struct OrgSnapshot {
     /// What the open period has drawn already.
     pub draws: Vec<Draw>,
     pub limits: Arc<TierLimits>,
+    /// The features that do not reset.
+    pub levels: Arc<HashSet<Feature>>,
     pub overrides: Vec<(Feature, Included)>,
     /// The tier of ended subscriptions.
     pub ended_tier: Arc<str>,
@@ -76,12 +79,12 @@ pub struct OrgSnapshot {
 impl OrgSnapshot {
     /// What is included of a feature in a period, by what `tier` grants and the period's counter
     /// keeps.
-    fn included_in(&self, tier: &str, feature: &str, period: Period) -> Included {
+    fn included_in(&self, tier: &str, feature: &str, used: Quantity, period: Period) -> Included {
         let granted = self.included(tier, feature);
         let of_it =
             |limit: &&KeptLimit| limit.period_start == period.start && &*limit.feature == feature;
         match self.kept.iter().find(of_it) {
-            Some(limit) => limit.kept.included(granted, self.used(feature, period)),
+            Some(limit) => limit.kept.included(granted, used),
             None => granted,
         }
     }
@@ -100,6 +103,10 @@ impl OrgSnapshot {
             .iter()
             .find(|usage| usage.period_start == period.start && &*usage.feature == feature)
             .map_or(Quantity::ZERO, |usage| usage.used)
+    }
+
+    fn is_level(&self, feature: &str) -> bool {
+        self.levels.contains(feature)
     }
 }
 
@@ -156,6 +163,9 @@ pub struct Plan {
     /// The end of the open period before newer zone rules moved it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved_from: Option<Instant>,
+    /// The levels that the closes carry over, in their order.
+    #[serde(skip)]
+    pub carried: Vec<Carried>,
     /// From here on usage is counted again, by these boundaries.
     #[serde(skip)]
     pub recount_from: Option<Instant>,
@@ -205,6 +215,9 @@ pub struct Close {
     /// How many missed periods it stands for, closed as one with one included quantity.
     #[serde(skip_serializing_if = "is_one")]
     pub merged: usize,
+    /// A pause covered all of it: nothing was included, and no pack pays.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_paused: bool,
     /// It has not ended: what it included is granted once more by the period that it opens.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_early: bool,
@@ -222,6 +235,10 @@ fn is_one(merged: &usize) -> bool {
 pub struct ClosedUsage {
     /// The feature.
     pub feature: Feature,
+    /// It does not reset: what was used is the level at the close, what was included its limit, with
+    /// the packs that raised it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_level: bool,
     /// What was used.
     pub used: Quantity,
     /// What was included.
@@ -260,11 +277,14 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
     let mut books = Books::open(snapshot);
     let before = books.purchased_minutes(now)?;
     let mut closes = Vec::with_capacity(timeline.due.len());
-    for (&period, &date) in timeline.due.iter().zip(&timeline.due_dates) {
+    let OpenPeriod { period: open, end } = timeline.open;
+    let following = timeline.due.iter().skip(1).chain([&open]);
+    let due = timeline.due.iter().zip(&timeline.due_dates).zip(following);
+    for ((&period, &date), &next) in due {
         let follows = if closes.is_empty() { org.last_closed_end } else { Some(period.start) };
         closes.push(books.close(period, date, follows)?);
+        books.carry_over(period, next)?;
     }
-    let OpenPeriod { period: open, end } = timeline.open;
     books.settle_expiries(open, now)?;
     let derived = books.derived(open, before, now)?;
     let subscription = (books.subscription != org.subscription).then(|| SubscriptionChange {
@@ -293,13 +313,14 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
         subscription,
         derived,
         moved_from: org.period.and_then(|stored| stored.moved_from),
+        carried: books.carried,
         recount_from: timeline.recount.map(|recount| recount.from),
         holds: holds(snapshot),
     })
 }
 
-/// Every feature with a pack that could pay in a period that closes. A use that was allowed on such
-/// a pack and is under way when the period closes has to be in its books.
+/// Every feature with a pack that could pay in a period that closes, and every level. A use that was
+/// allowed on such a pack and is under way when the period closes has to be in its books.
 fn holds(snapshot: &OrgSnapshot) -> Vec<Hold> {
     let mut holds = Vec::new();
     for &period in &snapshot.timeline.due {
@@ -308,8 +329,11 @@ fn holds(snapshot: &OrgSnapshot) -> Vec<Hold> {
                 && pack.purchased_at < period.end
                 && pack.expires_at.is_none_or(|expires_at| expires_at > period.start)
         };
-        let mut features: Vec<&Feature> =
-            snapshot.packs.iter().filter(pays).map(|pack| &pack.feature).collect();
+        // What is used of a level at the very end has to be carried over, too.
+        let levels = snapshot.usage.iter().map(|usage| &usage.feature);
+        let levels = levels.filter(|feature| snapshot.is_level(feature));
+        let bought = snapshot.packs.iter().filter(pays).map(|pack| &pack.feature);
+        let mut features: Vec<&Feature> = bought.chain(levels).collect();
         features.sort_unstable();
         features.dedup();
         holds.extend(features.into_iter().map(|feature| Hold { feature: feature.clone(), period }));
@@ -327,7 +351,7 @@ struct Terms<'a> {
 impl Terms<'_> {
     /// What is included of a feature: what uses were allowed by until the restart stays covered.
     fn included(&self, feature: &str, used: Quantity, period: Period) -> Included {
-        let included = self.snapshot.included_in(self.tier, feature, period);
+        let included = self.snapshot.included_in(self.tier, feature, used, period);
         match self.allowing_tier {
             None => included,
             Some(tier) => included.covering(self.snapshot.included(tier, feature), used),
@@ -343,6 +367,7 @@ struct Books<'a> {
     allowing_tier: Option<&'a str>,
     accounts: Vec<(Feature, Account)>,
     ledger: Vec<Entry>,
+    carried: Vec<Carried>,
 }
 
 impl<'a> Books<'a> {
@@ -367,7 +392,32 @@ impl<'a> Books<'a> {
         if let Some(booked) = booked {
             subscription.tier.clone_from(&booked.from);
         }
-        Self { snapshot, subscription, allowing_tier, accounts, ledger: Vec::new() }
+        let (ledger, carried) = (Vec::new(), Vec::new());
+        Self { snapshot, subscription, allowing_tier, accounts, ledger, carried }
+    }
+
+    /// What was used of a feature in a period, with the level that the close before carries over.
+    fn used(&self, feature: &str, period: Period) -> Result<Quantity, Reason> {
+        let used = self.snapshot.used(feature, period);
+        let carried = self
+            .carried
+            .iter()
+            .rfind(|carried| &*carried.feature == feature && carried.period_start == period.start);
+        Ok(carried.map_or(Ok(used), |carried| used.plus(carried.level))?)
+    }
+
+    /// Carries the levels of a closed period over to the one that follows it.
+    fn carry_over(&mut self, closed: Period, next: Period) -> Result<(), Reason> {
+        let features = self.accounts.iter().map(|(feature, _)| feature);
+        let levels = features.filter(|feature| self.snapshot.is_level(feature));
+        for feature in levels.cloned().collect::<Vec<_>>() {
+            let level = self.used(&feature, closed)?;
+            if !level.is_zero() {
+                let (period_start, period_end) = (next.start, next.end);
+                self.carried.push(Carried { feature, period_start, period_end, level });
+            }
+        }
+        Ok(())
     }
 
     /// Closes one period: expiries inside it first, in their order, then the period itself; the
@@ -382,25 +432,40 @@ impl<'a> Books<'a> {
         self.settle_expiries(period, period.end)?;
         let moment = Moment::Close(period);
         let (snapshot, allowing_tier) = (self.snapshot, self.allowing_tier);
-        let terms = Terms { snapshot, tier: &self.subscription.tier, allowing_tier };
+        let is_paused = snapshot.org.pause.is_some_and(|pause| pause.covers(period));
         let mut features = Vec::with_capacity(self.accounts.len());
-        for (feature, account) in &mut self.accounts {
-            let used = self.snapshot.used(feature, period);
-            let included = terms.included(feature, used, period);
+        let mut accounts = std::mem::take(&mut self.accounts);
+        for (feature, account) in &mut accounts {
+            let used = self.used(feature, period)?;
+            let is_level = snapshot.is_level(feature);
+            let terms = Terms { snapshot, tier: &self.subscription.tier, allowing_tier };
+            let mut included = terms.included(feature, used, period);
+            if is_level {
+                // Packs that last beyond the period; the others have been written off.
+                included = included.raised_by(account.usable(moment)?)?;
+            } else if is_paused {
+                included = Included::NONE;
+            }
             let overage = included.overage(used)?;
-            let settled = account.settle(moment, overage, &mut self.ledger)?;
+            let packs_pay = !is_level && !is_paused;
+            let charged = if packs_pay { overage } else { Quantity::ZERO };
+            let settled = account.settle(moment, charged, &mut self.ledger)?;
             if !used.is_zero() || !settled.drawn.is_zero() {
+                let left_in_packs =
+                    if packs_pay { account.usable(moment)? } else { Quantity::ZERO };
                 features.push(ClosedUsage {
                     feature: feature.clone(),
+                    is_level,
                     used,
                     included,
                     drawn: settled.drawn,
-                    uncovered: settled.uncovered,
-                    left_in_packs: account.usable(moment)?,
+                    uncovered: overage.minus(settled.drawn)?.or_zero(),
+                    left_in_packs,
                 });
             }
             account.next_period();
         }
+        self.accounts = accounts;
         let tier = self.subscription.tier.clone();
         let (dates, ended_tier) = (timeline.dates, &*self.snapshot.ended_tier);
         match &timeline.restart {
@@ -413,7 +478,7 @@ impl<'a> Books<'a> {
         }
         let merged = if timeline.due.get(1) == Some(&period) { timeline.merged } else { 1 };
         let is_early = timeline.early == Some(period);
-        Ok(Close { period, follows, tier, merged, is_early, features })
+        Ok(Close { period, follows, tier, merged, is_paused, is_early, features })
     }
 
     /// Settles every pack that expires inside the period, up to and including `until`: at the
@@ -422,7 +487,9 @@ impl<'a> Books<'a> {
     fn settle_expiries(&mut self, period: Period, until: Instant) -> Result<(), Reason> {
         let (snapshot, allowing_tier) = (self.snapshot, self.allowing_tier);
         let terms = Terms { snapshot, tier: &self.subscription.tier, allowing_tier };
+        let is_paused = snapshot.org.pause.is_some_and(|pause| pause.covers(period));
         for (feature, account) in &mut self.accounts {
+            let packs_pay = !is_paused && !self.snapshot.is_level(feature);
             let mut settled = Instant::MIN;
             while let Some(at) = account.next_expiry(settled, until.min(period.end)) {
                 settled = at;
@@ -436,7 +503,8 @@ impl<'a> Books<'a> {
                     let cut = Cut { feature: feature.clone(), from: period.start, until: at };
                     self.snapshot.used_before.get(&cut).copied().unwrap_or_default()
                 };
-                let overage = terms.included(feature, used, period).overage(used)?;
+                let included = terms.included(feature, used, period);
+                let overage = if packs_pay { included.overage(used)? } else { Quantity::ZERO };
                 account.settle(Moment::Expiry(at, period), overage, &mut self.ledger)?;
             }
         }
@@ -450,7 +518,7 @@ impl<'a> Books<'a> {
             return Ok(Quantity::ZERO);
         };
         let usable = account.usable_at(now)?;
-        let used = self.snapshot.used(MINUTES, period);
+        let used = self.used(MINUTES, period)?;
         let (snapshot, allowing_tier) = (self.snapshot, self.allowing_tier);
         let terms = Terms { snapshot, tier: &self.subscription.tier, allowing_tier };
         let included = terms.included(MINUTES, used, period);
@@ -475,7 +543,7 @@ impl<'a> Books<'a> {
         let added_by_others = column.added_by_others(before)?;
         let left = self.purchased_minutes_in(open, now)?;
         Ok(Derived {
-            used_minutes: self.snapshot.used(MINUTES, open),
+            used_minutes: self.used(MINUTES, open)?,
             overage_minutes: left.plus(added_by_others)?,
             overage_minutes_written: left,
         })

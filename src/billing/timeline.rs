@@ -138,7 +138,7 @@ impl Timeline {
         let day_ends = if dates.is_empty() {
             Vec::new()
         } else {
-            ends.map(|end| calendar.zone.end_of(end.date)).collect::<Result<_, _>>()?
+            ends.map(|end| calendar.day_end(end)).collect::<Result<_, _>>()?
         };
         let due: Vec<Period> = closing.iter().map(|close| close.period).collect();
         let mut timeline = Self {

@@ -122,6 +122,9 @@ fn span(words: &str) -> Option<Span> {
 /// An instant on a zone's wall clock, with the zone's abbreviation: `2026-12-01 00:00 CET`. To the
 /// minute, or to the second where it is not a full one.
 pub fn shown(zone: &Zone, at: Instant) -> String {
+    if at == Instant::NEVER {
+        return "never".to_owned();
+    }
     let is_full = at.microseconds().rem_euclid(60_000_000) < 1_000_000;
     zone.local_as(at, if is_full { "%Y-%m-%d %H:%M %Z" } else { "%Y-%m-%d %H:%M:%S %Z" })
 }
@@ -131,7 +134,12 @@ pub fn shown_in_utc(at: Instant) -> String {
     shown(&Zone::utc(), at)
 }
 
-/// A time relative to another, in its two largest units: `in 3 d 4 h`, `12 min ago`.
+/// A time relative to now, in its two largest units: `in 3 d 4 h`, `12 min ago`.
+pub fn relative_to(now: Instant, at: Instant) -> String {
+    if at == Instant::NEVER { "never".to_owned() } else { relative(at.since(now)) }
+}
+
+/// A span in its two largest units: `in 3 d 4 h`, `12 min ago`.
 pub fn relative(span: SignedDuration) -> String {
     let length = match span.unsigned_abs().as_secs() {
         0 => return "now".to_owned(),

@@ -20,6 +20,7 @@ use crate::store::usage::ranges::Scope;
 use crate::store::{Readable, StoreError};
 
 pub(crate) mod park;
+pub(crate) mod pause;
 pub(crate) mod set;
 
 /// Closed periods that `orgs show` shows.
@@ -57,6 +58,10 @@ enum Command {
     Park(park::Park),
     /// Include a parked org again
     Unpark(park::Unpark),
+    /// Pause an org: nothing is used, included or drawn until it resumes
+    Pause(pause::PauseArgs),
+    /// End the pause of an org
+    Resume(pause::ResumeArgs),
 }
 
 const LIST_NOTES: &str = "\
@@ -162,6 +167,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             Command::Set(args) => return set::run(session, args).await,
             Command::Park(args) => return park::park(session, args).await,
             Command::Unpark(args) => return park::unpark(session, args).await,
+            Command::Pause(args) => return pause::pause(session, args).await,
+            Command::Resume(args) => return pause::resume(session, args).await,
         }
         Ok(Exit::Done)
     })
@@ -333,7 +340,8 @@ impl Output for List {
                 (None, Some(None)) => Cell::text("?").tone(Tone::Bad),
                 (None, None) => Cell::text("not open yet").tone(Tone::Warning),
             };
-            let relative = end.flatten().filter(|_| org.parked_at.is_none());
+            let is_due_once = |end: &Instant| org.parked_at.is_none() && *end != Instant::NEVER;
+            let relative = end.flatten().filter(is_due_once);
             let relative = relative.map_or_else(String::new, |end| times.relative(end));
             table.row([
                 Cell::whole(&org.slug),
@@ -401,6 +409,9 @@ impl Output for Shown {
         }
         let instant = |at: Option<Readable<Instant>>| at.and_then(Readable::value);
         page = match (instant(org.current_period_start), instant(org.current_period_end)) {
+            (Some(start), Some(end)) if end == Instant::NEVER => {
+                page.line(format!("period  {}, without an end", self.times.at(start)))
+            }
             (Some(start), Some(end)) => {
                 let (start, end) = (self.times.at(start), self.times.beside(end));
                 page.line(format!("period  {start} to {end}"))
@@ -416,6 +427,12 @@ impl Output for Shown {
             }
             _ => page.line("period  not open yet; the next rollover opens it"),
         };
+        if let Some(from) = instant(org.paused_from) {
+            let until = instant(org.paused_until).map(|until| self.times.beside(until));
+            let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+            let reason = org.pause_reason.as_deref().unwrap_or("no reason was given");
+            page = page.line(format!("paused  from {}{until}: {reason}", self.times.at(from)));
+        }
         page = set::outlook(page, org, &self.outlook, &self.times, &self.ended_tier);
         if let Some(levels) = &self.outlook.thresholds {
             let levels = levels.iter().map(|level| format!("{level} %")).collect::<Vec<_>>();

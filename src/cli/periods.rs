@@ -101,6 +101,9 @@ impl Schedule {
         let mut rows = vec![Row::new(zone, first)];
         let mut last = Boundary { at: first.end, date };
         for _ in 1..self.count {
+            if last == Boundary::NEVER {
+                break;
+            }
             let next = self.calendar.following(last)?;
             rows.push(Row::new(zone, Period { start: last.at, end: next.at }));
             last = next;
@@ -143,11 +146,13 @@ impl Output for List {
     fn page(&self) -> Page {
         let mut table = Table::new(["start", "end", "start (UTC)", "end (UTC)"]);
         for row in &self.0 {
-            let utc = |at: Instant| Cell::text(readable(&at.to_string()));
-            let local = |text: &str| Cell::text(readable(text));
+            let cell = |at: Instant, text: &str| {
+                Cell::text(if at == Instant::NEVER { "never".to_owned() } else { readable(text) })
+            };
+            let utc = |at: Instant| cell(at, &at.to_string());
             table.row([
-                local(&row.start_local),
-                local(&row.end_local),
+                cell(row.start, &row.start_local),
+                cell(row.end, &row.end_local),
                 utc(row.start),
                 utc(row.end),
             ]);

@@ -290,7 +290,20 @@ fn plan_page(page: Page, plan: &Plan, times: &Local) -> Page {
         if close.is_early {
             page = page.line("  early: the new period grants a full included quantity");
         }
+        if close.is_paused {
+            page = page.line("  paused: nothing is included, and no pack pays");
+        }
         for usage in &close.features {
+            if usage.is_level {
+                page = page.line(format!(
+                    "  {}: level {} of {}, carried over, {} uncovered",
+                    usage.feature,
+                    usage.used,
+                    or_unlimited(usage.included.column()),
+                    usage.uncovered
+                ));
+                continue;
+            }
             page = page.line(format!(
                 "  {}: {} used of {}, {} drawn from packs, {} uncovered",
                 usage.feature,

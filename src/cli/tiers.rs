@@ -7,6 +7,7 @@ use super::session::{Schema, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::Quantity;
 use crate::billing::catalogue::{Catalogue, Deed, price};
+use crate::billing::quota::level::FeatureKind;
 use crate::jobs::tiers::{self, Applied};
 
 mod export;
@@ -100,6 +101,8 @@ pub(super) struct List {
 struct Feature {
     name: String,
     unit: Option<String>,
+    /// How it is counted.
+    kind: FeatureKind,
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -148,7 +151,12 @@ impl From<Catalogue> for List {
             currency: offer.currency,
         });
         Self {
-            features: features.map(|(name, unit)| Feature { name, unit }).collect(),
+            features: features
+                .map(|(name, feature)| {
+                    let kind = feature.kind.unwrap_or_default();
+                    Feature { name, unit: feature.unit, kind }
+                })
+                .collect(),
             tiers,
             packs: packs.collect(),
         }

@@ -4,7 +4,7 @@
 //! What belongs to no org, and everything with `--utc`, is in UTC. Seconds are shown where there
 //! are any.
 
-use crate::billing::when::{relative, shown};
+use crate::billing::when::{relative_to, shown};
 use crate::billing::{Instant, Zone};
 use crate::tz::TzData;
 
@@ -49,12 +49,15 @@ impl Local {
 
     /// The same with the time relative to now beside it: `2026-12-01 00:00 CET (in 3 d)`.
     pub(crate) fn beside(&self, at: Instant) -> String {
+        if at == Instant::NEVER {
+            return self.at(at);
+        }
         format!("{} ({})", self.at(at), self.relative(at))
     }
 
     /// The time relative to now: `in 3 d 4 h`, `12 min ago`.
     pub(crate) fn relative(&self, at: Instant) -> String {
-        relative(at.since(self.now))
+        relative_to(self.now, at)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::store::usage::{self, NewUsage};
 
 pub(super) mod import;
 pub(super) mod limits;
+pub(super) mod set;
 
 const NOTES: &str = "Examples:
   periodd usage record --org acme --feature minutes_transcribed --quantity 12.5
@@ -32,6 +33,8 @@ pub struct Args {
 enum Command {
     /// Record usage unconditionally: adds a metric and updates its counters
     Record(Record),
+    /// Set the level of a feature that does not reset, such as storage or seats
+    Set(set::Set),
     /// Show the limits of an org per feature: used, included, purchased, left
     Limits(limits::Limits),
     /// Check whether an org may use a quantity of a feature now; exits 3 when it may not
@@ -86,6 +89,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| match &args.command {
         Command::Record(args) => {
             record(session, args).await?;
+            Ok(Exit::Done)
+        }
+        Command::Set(args) => {
+            set::set(session, args).await?;
             Ok(Exit::Done)
         }
         Command::Limits(args) => {

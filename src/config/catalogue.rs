@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::sections::Basis;
 use super::values::{Amount, Currency, Limit, Thresholds};
+use crate::billing::quota::level::FeatureKind;
 
 /// Something that is metered.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
@@ -16,6 +17,9 @@ pub struct Feature {
     pub name: String,
     /// Unit, as shown in emails: `minutes`.
     pub unit: Option<String>,
+    /// `metered`, which resets every period, or `level`, which carries over. Not set: as it is in the
+    /// database, where a new feature is `metered`.
+    pub kind: Option<FeatureKind>,
     /// Name in emails: `Transcription`. Not set: the name in words.
     pub label: Option<String>,
     /// Thresholds for this feature, instead of those of `[alerts]`.

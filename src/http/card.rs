@@ -13,7 +13,7 @@ use super::answer::{Answer, of};
 use super::call::{Access, Call, Kind, Parameter, Route};
 use super::limits::{included_left, unknown_feature};
 use super::problem::{Code, Problem};
-use crate::billing::{Quantity, Zone};
+use crate::billing::{Instant, Quantity, Zone};
 use crate::jobs::usage::history::{self, Forecast};
 use crate::locale::{Locale, is_known_locale};
 use crate::store::orgs::settings;
@@ -223,7 +223,8 @@ impl Card {
             (words.included.clone(), number(included_left(limit))),
             (words.purchased.clone(), locale.number(limit.purchased_remaining)),
         ];
-        if let Some(end) = limit.period_end {
+        if let Some(end) = limit.period_end.filter(|end| !limit.is_level && *end != Instant::NEVER)
+        {
             let (day, clock) = (locale.date(zone.date(end)), zone.local_as(end, "%H:%M %Z"));
             rows.push((words.resets.clone(), format!("{day}, {clock}")));
         }

@@ -102,7 +102,7 @@ pub(super) struct FeatureStanding {
     /// How much more than that would be needed; null: nothing.
     short_by: Option<Quantity>,
     period_start: Option<Instant>,
-    /// When usage resets.
+    /// When usage resets; null: never, as of a level, or where the period never ends.
     pub(super) resets_at: Option<Instant>,
     /// The same on the organization's own clock.
     resets_at_local: Option<String>,
@@ -126,6 +126,8 @@ pub(super) enum Reason {
     NoOpenPeriod,
     /// The calendar of the organization is not calculated that far.
     NotCalculated,
+    /// The organization is paused.
+    Paused,
 }
 
 /// A pack on sale.
@@ -226,6 +228,7 @@ impl Verdict {
         let reason = match (limit.why_not, short_by) {
             (Some(WhyNot::NoPeriod), _) => Some(Reason::NoOpenPeriod),
             (Some(WhyNot::BeyondEnds), _) => Some(Reason::NotCalculated),
+            (Some(WhyNot::Paused), _) => Some(Reason::Paused),
             (_, None) => None,
             (_, Some(_)) if !limit.is_granted => Some(Reason::NotIncluded),
             (_, Some(_)) if limit.drawn.is_zero() && limit.usable.is_zero() => {
@@ -239,13 +242,15 @@ impl Verdict {
 
     /// What packs would have to cover.
     pub(super) fn needs(self) -> Option<Quantity> {
-        self.short_by.filter(|_| !self.is_allowed)
+        let is_paused = self.reason == Some(Reason::Paused);
+        self.short_by.filter(|_| !self.is_allowed && !is_paused)
     }
 
     /// The same as people can be told.
     pub(super) fn said(self, whose: &Whose, limit: Limit, offers: Vec<(u32, Offer)>) -> Checked {
         let Self { amount, is_allowed, reason, short_by } = self;
-        let resets_at = limit.period_end;
+        let ends = limit.period_end.filter(|end| *end != Instant::NEVER);
+        let resets_at = ends.filter(|_| !limit.is_level);
         let offers = offers.into_iter().map(|(count, offer)| Offered {
             code: offer.code,
             count,
@@ -323,5 +328,6 @@ pub(super) fn message(org: &str, standing: &FeatureStanding, reset: &str) -> Str
         Some(Reason::NotCalculated) => {
             format!("The next billing periods of {org} are not calculated yet; try again soon.")
         }
+        Some(Reason::Paused) => format!("{org} is paused: nothing can be used until it resumes."),
     }
 }

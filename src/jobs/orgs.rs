@@ -1,5 +1,7 @@
 //! Adding orgs: the first period is opened at once.
 
+pub mod pause;
+
 use uuid::Uuid;
 
 use crate::billing::address::{self, InvalidAddress, trimmed};

@@ -242,7 +242,7 @@ async fn once(
     let before = settings::read(&mut transaction, org).await?;
     let tiers = settings::tiers(&mut transaction).await?;
     let after = decide(&before, tz, change, &tiers)?;
-    let (calendar_holds_for, is_short) = match holds_for(&before, &after, tz)? {
+    let (calendar_holds_for, is_short) = match holds_for(&before, &after, tz, now)? {
         Some((period, is_short)) => (Some(period), is_short),
         None => (None, false),
     };
@@ -415,14 +415,19 @@ fn changes_the_calendar(before: &Settings, after: &Settings) -> bool {
 }
 
 /// The first period of a changed calendar: from the open period's end to the first later nominal
-/// date of the new calendar that is not passed over. Says whether it is short.
+/// date of the new calendar that is not passed over. Says whether it is short. `None` where neither
+/// calendar ends.
 fn holds_for(
     before: &Settings,
     after: &Settings,
     tz: &TzData,
+    now: Instant,
 ) -> Result<Option<(Period, bool)>, Error> {
     if !changes_the_calendar(before, after) {
         return Ok(None);
+    }
+    if before.period_end == Some(Instant::NEVER) {
+        return holds_instead_of_never(after, tz, now);
     }
     let Some((calendar, start)) = next_calendar(before, after, tz)? else { return Ok(None) };
     let end = calendar.following_but(start, after.skipped_end_date)?;
@@ -430,15 +435,35 @@ fn holds_for(
     Ok(Some((period, calendar.is_short(start.at, end)?)))
 }
 
-/// The calendar that holds after a change, and the end of the open period as a boundary.
+/// A period without an end ends at the first boundary of the new calendar; the period after that.
+fn holds_instead_of_never(
+    after: &Settings,
+    tz: &TzData,
+    now: Instant,
+) -> Result<Option<(Period, bool)>, Error> {
+    let calendar = calendar_after(after, tz)?;
+    if calendar.cycle == Cycle::None {
+        return Ok(None);
+    }
+    let (open, date) = calendar.period_at(now)?;
+    let end = calendar.following(Boundary { at: open.end, date })?.at;
+    Ok(Some((Period { start: open.end, end }, false)))
+}
+
+fn calendar_after(after: &Settings, tz: &TzData) -> Result<Calendar, Error> {
+    let (zone, cycle) = (tz.zone(&after.time_zone)?, cycle_of(after)?);
+    Ok(Calendar { zone, cycle, time: after.anchor_time })
+}
+
+/// The calendar that holds after a change, and the end of the open period as a boundary; `None`
+/// where it has none.
 fn next_calendar(
     before: &Settings,
     after: &Settings,
     tz: &TzData,
 ) -> Result<Option<(Calendar, Boundary)>, Error> {
-    let Some(at) = before.period_end else { return Ok(None) };
-    let (zone, cycle) = (tz.zone(&after.time_zone)?, cycle_of(after)?);
-    let calendar = Calendar { zone, cycle, time: after.anchor_time };
+    let Some(at) = before.period_end.filter(|at| *at != Instant::NEVER) else { return Ok(None) };
+    let calendar = calendar_after(after, tz)?;
     let date = match before.period_end_date {
         Some(date) => date,
         // An end that others wrote stands for the date that is nearest in the calendar it is read

@@ -15,7 +15,8 @@ use crate::store::{Database, StoreError};
 pub fn wanted(config: &Config) -> Catalogue {
     let mut wanted = Catalogue::default();
     for feature in &config.features {
-        wanted.features.insert(feature.name.to_lowercase(), feature.unit.clone());
+        let (unit, kind) = (feature.unit.clone(), feature.kind);
+        wanted.features.insert(feature.name.to_lowercase(), catalogue::Feature { unit, kind });
     }
     for tier in &config.tiers {
         let limits = tier.limits.iter().map(|(feature, limit)| {

@@ -47,6 +47,9 @@ pub struct Letter {
     pub period_start: LocalTime,
     /// When it ends and the included quantity is there again, on the org's wall clock.
     pub period_end: LocalTime,
+    /// Does usage go on beyond that end? So it is with a level, and where the period never ends.
+    #[serde(default)]
+    pub never_renews: bool,
     /// The org's zone, such as `Europe/Berlin`.
     pub time_zone: String,
     /// Language and region for numbers and dates, such as `en`, `en-GB` or `de`. It also names

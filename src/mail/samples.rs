@@ -57,10 +57,17 @@ pub fn letters() -> Vec<(Letter, bool)> {
             false,
         ),
         (
-            Letter { used: units(3), included: Quantity::ZERO, allowance: Quantity::ZERO, ..full },
+            Letter {
+                used: units(3),
+                included: Quantity::ZERO,
+                allowance: Quantity::ZERO,
+                ..full.clone()
+            },
             false,
         ),
-        (warning, true),
+        (warning.clone(), true),
+        (Letter { never_renews: true, ..full }, false),
+        (Letter { never_renews: true, forecast: None, offer: Vec::new(), ..warning }, true),
     ]
 }
 
@@ -109,6 +116,7 @@ pub fn warning() -> Letter {
         allowance: units(600),
         period_start: at("2026-05-01T00:00:00+02:00"),
         period_end: at("2026-06-01T00:00:00+02:00"),
+        never_renews: false,
         time_zone: "Europe/Berlin".to_owned(),
         locale: "en".to_owned(),
         forecast: Some(Forecast {

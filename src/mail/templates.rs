@@ -304,7 +304,7 @@ fn unknown_name(error: &minijinja::Error) -> Option<&str> {
 
 /// The most similar name that templates have.
 fn suggestion(name: &str) -> String {
-    let (letter, _) = samples::letters().pop().unwrap_or_else(|| (samples::warning(), true));
+    let letter = samples::warning();
     let url = Some(String::new());
     let view = View::of(&letter, &samples::sender(), ENGLISH, url).ok();
     let view = view.and_then(|view| serde_json::to_value(view).ok()).unwrap_or_default();

@@ -55,6 +55,8 @@ pub(super) struct View {
     bar: Bar,
     starts: Moment,
     resets: Moment,
+    /// Is the included quantity there again then?
+    renews: bool,
     as_of: Moment,
     time_zone: String,
     language: String,
@@ -200,6 +202,7 @@ impl View {
             bar: Bar::of(letter.used.or_zero(), left_included, letter.purchased_remaining),
             starts: Moment::of(letter.period_start, locale),
             resets: Moment::of(letter.period_end, locale),
+            renews: !letter.never_renews,
             as_of: Moment::of(letter.composed_at, locale),
             time_zone: name(&letter.time_zone),
             language: language.to_owned(),

@@ -15,6 +15,10 @@ unit = "messages"
 [[features]]
 name = "scrapes"
 
+[[features]]
+name = "seats"
+kind = "level"
+
 [[tiers]]
 code = "pro"
 name = "Professional"
@@ -32,7 +36,7 @@ const NOW: &str = "2026-05-16T12:00:00Z";
 
 /// Every command with an answer, once at least, in an order in which each has something to say;
 /// with its exit code.
-const STORY: [(&str, i32); 72] = [
+const STORY: [(&str, i32); 77] = [
     ("config check", 3),
     ("config show", 0),
     ("db status", 0),
@@ -60,6 +64,11 @@ const STORY: [(&str, i32); 72] = [
     ("status", 3),
     ("orgs unpark bolt", 0),
     ("orgs unpark --all", 0),
+    ("orgs pause idle --reason winter --until 2026-09-01", 0),
+    ("orgs show idle", 0),
+    ("orgs resume idle", 0),
+    ("usage set --org bolt --feature seats --level 4.5", 0),
+    ("usage limits --org bolt", 0),
     (
         "packs grant --org acme --feature sms_sent --quantity 20 \
          --purchased-at 2026-04-02T00:00:00Z --reference r-1",

@@ -33,6 +33,34 @@ async fn an_org_uses_what_it_may_and_a_refusal_says_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_paused_org_is_refused_with_that_reason_and_no_offer() {
+    let served = served().await;
+    let pause = "update organizations set paused_from = now() - interval '1 hour'";
+    served.test.sql(pause).await;
+    let refused = served.post(PATH, json!({ "feature": "scrapes" })).await.is(200).json();
+    assert_eq!((&refused["allowed"], &refused["new_usage"]), (&json!(false), &json!(0)));
+    let refusal = &refused["refusal"];
+    assert_eq!((&refusal["reason"], &refusal["remaining"]), (&json!("paused"), &json!(0)));
+    assert_eq!(refusal["offers"], json!([]));
+    assert!(refusal["message"].as_str().is_some_and(|text| text.starts_with("acme is paused")));
+    let resume = "update organizations set paused_until = now() - interval '1 minute'";
+    served.test.sql(resume).await;
+    let used = served.post(PATH, json!({ "feature": "scrapes" })).await.is(200).json();
+    assert_eq!(used["allowed"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_level_never_resets() {
+    let served = served().await;
+    served.test.sql("update features set kind = 'level' where feature = 'scrapes'").await;
+    let path = "/api/v1/usage/acme/check/scrapes";
+    let standing = served.get(path).await.is(200).json();
+    assert_eq!((&standing["allowed"], &standing["resets_at"]), (&json!(true), &Value::Null));
+    let limits = served.get("/api/v1/usage/acme/limits?feature=scrapes").await.is(200).json();
+    assert_eq!(limits["limits"][0]["is_level"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_uses_what_the_org_may() {
     let served = served().await;
     let user = served.test.rows("select id from users").await.concat();

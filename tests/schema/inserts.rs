@@ -105,6 +105,11 @@ fn rows_of_periodd() -> Vec<Row> {
             format!("'{ORG}', 'k', '{PACK}', 'steps', 1, {START}, {START}"),
         ),
         (
+            "periodd_level_keys",
+            "org_id, idempotency_key, feature, level",
+            format!("'{ORG}', 'k', 'steps', 5"),
+        ),
+        (
             "periodd_refund_keys",
             "org_id, idempotency_key, pack_id, seq",
             format!("'{ORG}', 'k', '{PACK}', 1"),

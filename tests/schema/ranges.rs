@@ -7,7 +7,11 @@ use crate::inserts::insert_smallest_rows;
 use crate::support::TestDatabase;
 
 /// Columns in which null means never, and 'infinity' the same.
-const NEVER: [&str; 2] = ["organizations.subscription_ends_at", "overage_packs.expires_at"];
+const NEVER: [&str; 3] = [
+    "organizations.paused_until",
+    "organizations.subscription_ends_at",
+    "overage_packs.expires_at",
+];
 
 /// A column, and its type as PostgreSQL writes it.
 struct Column {

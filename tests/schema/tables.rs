@@ -27,6 +27,7 @@ pub(crate) const ORG_TABLES: [(&str, &str); 24] = [
     ("periodd_derived", "org_id"),
     ("periodd_removed", "org_id"),
     ("periodd_usage_keys", "org_id"),
+    ("periodd_level_keys", "org_id"),
     ("periodd_refund_keys", "org_id"),
     ("periodd_restarts", "org_id"),
 ];

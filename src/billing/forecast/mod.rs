@@ -89,7 +89,7 @@ pub struct Expected {
 }
 
 /// Goes on at the current pace from `used` at the window's end to `until`. `None` with less than
-/// a week of history, or beyond the range of quantities.
+/// a week of history, beyond the range of quantities, or in a period that never ends.
 pub fn forecast(
     window: &Window,
     history: &History,
@@ -97,6 +97,9 @@ pub fn forecast(
     allowance: Quantity,
     until: Instant,
 ) -> Option<Forecast> {
+    if until == Instant::NEVER {
+        return None;
+    }
     let rates = rates(window, history)?;
     ahead(window, &rates, used, allowance, until).ok().flatten()
 }
@@ -109,6 +112,9 @@ pub fn course(
     used: Quantity,
     until: Instant,
 ) -> Option<Vec<Expected>> {
+    if until == Instant::NEVER {
+        return None;
+    }
     let rates = rates(window, history)?;
     let (slowest, quickest) = weeks(history, &rates)?;
     let week = rates.iter().sum::<i128>();

@@ -167,6 +167,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         currency: about.currency,
         feature: counter.feature,
         unit: about.unit,
+        is_level: about.is_level,
         period: Period { start, end },
         is_closed: false,
         threshold: i16::from(threshold),

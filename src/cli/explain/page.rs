@@ -5,7 +5,7 @@ use super::super::output::{Cell, Output, Page, Table, Tone, or_unlimited};
 use super::super::times::Local;
 use crate::billing::{Instant, Period, Quantity};
 use crate::charts::picture::{Picture, Usage};
-use crate::jobs::explain::{Explanation, FeatureView};
+use crate::jobs::explain::{self, Explanation, FeatureView};
 
 /// Columns of the picture where there is no terminal, and the most there are.
 const PICTURE_COLUMNS: usize = 64;
@@ -73,6 +73,12 @@ impl Answer<'_> {
             tier = format!("{tier}, ends {}", self.local(at));
         }
         page = page.fact("tier", tier);
+        if let Some(pause) = org.pause(*now) {
+            let until = pause.until.map(|until| format!(" until {}", self.local(until)));
+            let reason = org.pause_reason.as_deref().unwrap_or("no reason was given");
+            let (from, until) = (self.local(pause.from), until.unwrap_or_default());
+            page = page.fact("paused", format!("from {from}{until}: {reason}"));
+        }
         for change in &self.found.tiers_ahead {
             page = page.fact("ahead", change.sentence(&self.local(change.takes_effect)));
         }
@@ -81,7 +87,14 @@ impl Answer<'_> {
                 let (start, end) = (self.local(period.start), self.local(period.end));
                 let left = self.times.relative(period.end);
                 let passed = period.passed_percent;
-                page.fact("period", format!("{start} to {end} ({left}), {passed} % passed"))
+                page.fact(
+                    "period",
+                    if period.end == Instant::NEVER {
+                        format!("{start}, without an end")
+                    } else {
+                        format!("{start} to {end} ({left}), {passed} % passed")
+                    },
+                )
             }
             None => page.fact("period", Cell::text("none is open now").tone(Tone::Bad)),
         };
@@ -112,8 +125,9 @@ impl Answer<'_> {
             } else {
                 Cell::text("refused").tone(Tone::Bad)
             };
+            let kind = if feature.is_level { " (level)" } else { "" };
             table.row([
-                Cell::text(&feature.feature),
+                Cell::text(format!("{}{kind}", feature.feature)),
                 Cell::number(feature.used),
                 Cell::number(or_unlimited(feature.included)),
                 Cell::number(feature.drawn),
@@ -129,13 +143,14 @@ impl Answer<'_> {
     fn pictures(&self, mut page: Page) -> Page {
         let Some(period) = &self.found.period else { return page };
         let within = Period { start: period.start, end: period.end };
+        let within = explain::shown(within, self.found.now);
         for feature in &self.found.features {
             if feature.used.is_zero() && feature.uncounted.is_zero() {
                 continue;
             }
             let Some(picture) = picture(feature, within) else { continue };
             page = self.picture(page, feature, &picture);
-            let (start, end) = (self.local(period.start), self.local(period.end));
+            let (start, end) = (self.local(within.start), self.local(within.end));
             let between = (self.width + SCALE_COLUMNS)
                 .saturating_sub(SCALE_COLUMNS + start.chars().count() + end.chars().count());
             let margin = " ".repeat(SCALE_COLUMNS);

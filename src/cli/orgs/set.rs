@@ -7,7 +7,7 @@ use super::super::session::Session;
 use super::super::times::Local;
 use super::super::{Exit, Failure};
 use crate::billing::when::amount;
-use crate::billing::{Cycle, TimeOfDay, When};
+use crate::billing::{Cycle, Instant, TimeOfDay, When};
 use crate::command::Command;
 use crate::jobs::orgs::InvalidThresholds;
 use crate::jobs::settings::{self, Change, Changed, Outlook};
@@ -249,7 +249,11 @@ impl Output for Answer {
             let (start, end) = (self.times.beside(period.start), self.times.at(period.end));
             page = page
                 .line(format!("the new calendar applies from the end of the open period, {start}"))
-                .line(format!("the period that starts then ends at {end}"));
+                .line(if period.end == Instant::NEVER {
+                    "the period that starts then never ends".to_owned()
+                } else {
+                    format!("the period that starts then ends at {end}")
+                });
             if self.changed.is_short && self.warns_of_short {
                 let length = amount(period.end.since(period.start).unsigned_abs().as_secs());
                 let line = format!(

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::billing::catalogue::Catalogue;
 use crate::billing::quota::Included;
+use crate::billing::quota::level::FeatureKind;
 
 /// The catalogue as configuration.
 pub(super) fn toml(catalogue: &Catalogue) -> String {
@@ -14,10 +15,13 @@ pub(super) fn toml(catalogue: &Catalogue) -> String {
 }
 
 fn written(text: &mut String, catalogue: &Catalogue) -> std::fmt::Result {
-    for (name, unit) in &catalogue.features {
+    for (name, feature) in &catalogue.features {
         writeln!(text, "[[features]]\nname = {}", quoted(name))?;
-        if let Some(unit) = unit {
+        if let Some(unit) = &feature.unit {
             writeln!(text, "unit = {}", quoted(unit))?;
+        }
+        if let Some(FeatureKind::Level) = feature.kind {
+            writeln!(text, "kind = {}", quoted(FeatureKind::Level.name()))?;
         }
         writeln!(text)?;
     }

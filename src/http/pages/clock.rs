@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::billing::when::{relative, shown};
+use crate::billing::when::{relative_to, shown};
 use crate::billing::{Instant, Zone};
 use crate::charts::When;
 
@@ -51,12 +51,12 @@ impl Clock {
     /// An instant on this clock.
     pub(super) fn moment(&self, at: Instant) -> Moment {
         let text = shown(&self.zone, at);
-        Moment { at: at.to_string(), text, relative: relative(at.since(self.now)) }
+        Moment { at: at.to_string(), text, relative: relative_to(self.now, at) }
     }
 
     /// How long ago, or until then, in words.
     pub(super) fn relative(&self, at: Instant) -> String {
-        relative(at.since(self.now))
+        relative_to(self.now, at)
     }
 
     /// An instant so long before now.

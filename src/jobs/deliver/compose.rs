@@ -149,6 +149,7 @@ impl Composer<'_> {
             allowance,
             period_start: zone.wall_clock(facts.period.start),
             period_end: zone.wall_clock(facts.period.end),
+            never_renews: facts.is_level || facts.period.end == Instant::NEVER,
             time_zone: zone.name().to_owned(),
             locale: facts.locale.clone().unwrap_or_else(|| "en".to_owned()),
             forecast: ahead.map(|ahead| Forecast {

@@ -77,7 +77,8 @@ fn points<'a>(
     let by_part: BTreeMap<usize, &Stretch> = metrics
         .filter_map(|stretch| Some((usize::try_from(stretch.number).ok()?, stretch)))
         .collect();
-    let (mut counted, mut uncounted) = (Quantity::ZERO, Quantity::ZERO);
+    let carried = by_part.get(&0).map_or(Quantity::ZERO, |stretch| stretch.counted);
+    let (mut counted, mut uncounted) = (carried, Quantity::ZERO);
     let mut points = vec![Used { at: period.start, counted, uncounted }];
     for (number, start) in (1..).zip(parts) {
         if *start >= now {

@@ -27,6 +27,8 @@ pub(super) struct Books<'a> {
 pub struct FeatureView {
     /// The feature.
     pub feature: String,
+    /// Does it not reset, as storage or seats?
+    pub is_level: bool,
     /// What one unit is called.
     pub unit: String,
     /// The counter, which limits are checked against.
@@ -127,6 +129,7 @@ pub(super) fn view(row: FeatureRow, books: &Books<'_>, org: &OrgRow) -> FeatureV
         forecast: ahead(&row.feature, books, used, row.allowance),
         curve: curve(&row.feature, books),
         feature: row.feature,
+        is_level: row.is_level,
         unit: row.unit,
         used,
         used_by_metrics: counted,
@@ -157,6 +160,7 @@ fn increment(row: &FeatureRow, org: &OrgRow) -> Increment {
         Some(WhyNot::BeyondEnds) => {
             "now is after the last stored period end: periodd has not run for too long".to_owned()
         }
+        Some(WhyNot::Paused) => "the org is paused".to_owned(),
         Some(why) => {
             let granted = match (why, row.included.unwrap_or_default()) {
                 (WhyNot::NotGranted, _) => {
@@ -190,17 +194,19 @@ fn ahead(
 /// The cumulative curve up to now, metrics that are not counted yet among them.
 fn curve(feature: &str, books: &Books<'_>) -> Vec<Point> {
     let Some(period) = books.period else { return Vec::new() };
-    let mut sum = Quantity::ZERO;
+    let of_it = |number: usize| {
+        books.metrics.iter().find(move |stretch| {
+            stretch.feature == feature && usize::try_from(stretch.number) == Ok(number)
+        })
+    };
+    let mut sum = of_it(0).map_or(Quantity::ZERO, |carried| carried.counted);
     let mut points = vec![Point { at: period.start, used: sum }];
     for (number, start) in (1..).zip(books.bounds) {
         let end = books.bounds.get(number).copied().unwrap_or(period.end);
-        let of_it = books.metrics.iter().find(|stretch| {
-            stretch.feature == feature && usize::try_from(stretch.number) == Ok(number)
-        });
         if *start > books.now {
             break;
         }
-        if let Some(stretch) = of_it {
+        if let Some(stretch) = of_it(number) {
             let more = stretch.counted.plus(stretch.uncounted).unwrap_or_default();
             sum = sum.plus(more).unwrap_or(sum);
         }

@@ -7,7 +7,7 @@ use crate::billing::offers::Offer;
 use crate::billing::parking::ParkedCode;
 use crate::billing::rollover::MINUTES;
 use crate::billing::when::shown;
-use crate::billing::{Calendar, Instant, Quantity, Zone};
+use crate::billing::{Calendar, Cycle, Instant, Quantity, Zone};
 use crate::command::Command;
 use crate::jobs::finding::{Check, Finding, Mend};
 use crate::jobs::mail_findings::{self, Audience};
@@ -152,7 +152,7 @@ fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
         );
         findings.push(Finding::note(Check::IrregularEnd, what));
     }
-    if org.next_period_ends.is_empty() {
+    if org.next_period_ends.is_empty() && end != Instant::NEVER {
         let what = "the following period ends are not stored: usage after the end is not counted";
         findings.push(Finding::warning(Check::FollowingEnds, what).mend(roll_over()));
     }
@@ -161,6 +161,9 @@ fn period(explanation: &Explanation, tz: &TzData) -> Vec<Finding> {
 
 /// The nearest boundary of the calendar, where the end is none.
 fn misplaced(calendar: &Calendar, end: Instant) -> Option<Instant> {
+    if calendar.cycle == Cycle::None {
+        return None;
+    }
     let boundary = calendar.boundary_of(calendar.nearest(end).ok()?).ok()?.at;
     (boundary != end).then_some(boundary)
 }

@@ -196,10 +196,10 @@ async fn read_by(
     let start = period.map(|period| period.start);
     let features = rows::features(reading, org.id, now).await;
     let features = left.unless_unreadable("usage and limits", features)?;
-    let parts = period.map(|period| cut(period, zone.as_ref())).unwrap_or_default();
+    let parts = period.map(|period| cut(shown(period, now), zone.as_ref())).unwrap_or_default();
     let metrics = match period {
         Some(period) => {
-            let metrics = rows::metrics(reading, org.id, None, period, &parts).await;
+            let metrics = rows::metrics(reading, org.id, None, period, &parts, true).await;
             left.unless_unreadable("usage over time", metrics)?
         }
         None => Vec::new(),
@@ -323,6 +323,13 @@ fn stored_period(org: &OrgRow) -> Option<Period> {
 }
 
 /// The starts of the stretches that a period is cut into.
+/// The part of a period that can be drawn: one that never ends, up to tomorrow.
+pub fn shown(period: Period, now: Instant) -> Period {
+    let Period { start, end } = period;
+    let tomorrow = now.max(start).plus(jiff::SignedDuration::from_hours(24));
+    if end == Instant::NEVER { Period { start, end: tomorrow.unwrap_or(end) } } else { period }
+}
+
 fn stretches(period: Period) -> Vec<Instant> {
     let start = period.start.microseconds();
     let length = period.end.microseconds() - start;

@@ -259,6 +259,9 @@ impl<'a> Planner<'a> {
         let (day, month) = (i64::from(org.anchor_day), i64::from(org.anchor_month));
         let cycle = Cycle::new(&org.cycle, day, month)?;
         let calendar = Calendar { zone: self.zone(&org.time_zone)?, cycle, time: org.anchor_time };
+        if let Some(period) = &mut org.period {
+            *period = period.ended_by(&calendar, self.now)?;
+        }
         Timeline::of(org, &calendar, self.policy, self.now)
     }
 

@@ -3,7 +3,7 @@
 //! How much that is differs from org to org: a page is as many orgs as its rows have room for, see
 //! [`Room`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -66,6 +66,7 @@ pub(super) struct Reader<'a> {
 #[derive(Default)]
 pub(super) struct Facts {
     limits: Arc<TierLimits>,
+    levels: Arc<HashSet<Feature>>,
     tier_faults: TierFaults,
     by_org: HashMap<Uuid, OrgFacts>,
     /// How many rows that took.
@@ -110,6 +111,7 @@ impl Reader<'_> {
         }
         let (limits, tier_faults) = snapshot::tier_limits(self.connection).await?;
         (facts.limits, facts.tier_faults) = (Arc::new(limits), tier_faults);
+        facts.levels = Arc::new(snapshot::levels(self.connection).await?);
         // Before the counters: a metric that is counted in between is then seen twice, which the
         // apply notices, and never missed.
         if !self.uncounted(drafts, &mut facts).await? {
@@ -353,6 +355,7 @@ impl Facts {
             packs: facts.packs,
             draws: facts.draws,
             limits: self.limits.clone(),
+            levels: self.levels.clone(),
             overrides: facts.overrides,
             ended_tier,
         };

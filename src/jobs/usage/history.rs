@@ -178,7 +178,7 @@ async fn by_day(
     };
     let only = only(asked, standing);
     let whole = Period { start: *starts.first().unwrap_or(until), end: *until };
-    let found = rows::metrics(connection, standing.org, only, whole, starts).await?;
+    let found = rows::metrics(connection, standing.org, only, whole, starts, false).await?;
     let named = found.iter().map(|stretch| stretch.feature.as_str());
     let mut used: BTreeMap<&str, Vec<Quantity>> = features(standing, named)
         .map(|feature| (feature, vec![Quantity::ZERO; starts.len()]))

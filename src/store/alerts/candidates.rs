@@ -172,6 +172,11 @@ macro_rules! candidates {
                    where c.period_start <= $1 and c.period_end > $1
                      and c.period_start >= o.current_period_start
                      and o.parked_at is null
+                     and not periodd_is_paused(o.paused_from, o.paused_until, $1)
+                     -- A level that is yet to be carried over waits for that.
+                     and case when c.period_start > o.current_period_start
+                              then periodd_carried(c.org_id, c.feature, c.period_start) is null
+                              else true end
                      and (o.current_period_end <= $1 or l.org_id is not null
                           or t.tier is not null)),
                over as materialized (

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::billing::late::{Adjustment, Closed};
 use crate::billing::quota::Feature;
+use crate::billing::quota::level::CARRIED_KEY;
 use crate::billing::{Instant, Period, Quantity};
 use crate::store::db::error::StoreError;
 use crate::store::orgs::packs;
@@ -43,7 +44,10 @@ pub async fn closed(
                   b.period_end, b.closed_at, c.used as counter,
                   coalesce(u.used, 0) as "used!", coalesce(u.drawn, 0) as "drawn!",
                   coalesce(u.uncovered, 0) as "uncovered!",
-                  case when u.feature is not null then u.included else i.included end as included,
+                  case when u.feature is not null then u.included
+                       when b.is_paused and f.kind is distinct from 'level' then 0
+                       else i.included end as included,
+                  b.is_paused, coalesce(f.kind = 'level', false) as "is_level!",
                   a.late as "late!", a.set_aside as "set_aside!", a.drawn as "late_drawn!",
                   a.uncovered as "late_uncovered!", a.adjustments as "adjustments!",
                   (r.before is null or b.period_start >= r.before) as "has_its_metrics!",
@@ -58,6 +62,7 @@ pub async fn closed(
                                     b.uncovered_each)
                 as u (feature, used, included, drawn, uncovered) on u.feature = p.feature
            cross join lateral periodd_included(p.org_id, p.feature, b.tier) i
+           left join features f on f.feature = p.feature
            left join periodd_removed r on r.org_id = p.org_id
            cross join lateral (
                select coalesce(sum(x.used) filter (where x.kind = 'late'), 0) as late,
@@ -94,6 +99,8 @@ pub async fn closed(
                 period: Period { start: row.period_start, end: row.period_end },
                 closed_at: row.closed_at,
                 included: row.included.into(),
+                is_level: row.is_level,
+                is_paused: row.is_paused,
                 charged,
                 set_aside: row.set_aside,
                 drawn: sum(row.drawn, row.late_drawn)?,
@@ -202,14 +209,16 @@ pub async fn write(
     }
     if adjustment.in_open_period {
         // Once, because the adjustment above is written once: without a key, for any key could be
-        // somebody else's already.
+        // somebody else's already. What a level carries over is known by the start of its key.
         sqlx::query!(
-            "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
-             values ($1, $2, $3, $4)",
+            "insert into usage_metrics (organization_id, metric_type, metric_value, created_at,
+                                        idempotency_key)
+             values ($1, $2, $3, $4, $5 || gen_random_uuid()::text)",
             late.org,
             &*late.feature,
             adjustment.used,
-            now
+            now,
+            late.closed.is_level.then_some(CARRIED_KEY)
         )
         .execute(connection)
         .await?;

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::billing::Instant;
+use crate::billing::quota::level::CARRIED_KEY;
 use crate::store::db::error::StoreError;
 
 /// How far an org's metrics and counters may go.
@@ -95,13 +96,16 @@ pub async fn remove(
                                                feature, quantity, used_at, recorded_at)
                select organization_id, idempotency_key, id, user_id, periodd_folded(metric_type),
                       metric_value, created_at, recorded_at
-               from gone where idempotency_key is not null
+               from gone
+               -- Nobody repeats the keys of levels that were carried over.
+               where idempotency_key is not null and not starts_with(idempotency_key, $5)
                on conflict (org_id, idempotency_key) do nothing)
            select count(*) as "gone!" from gone"#,
         cut.org,
         cut.from,
         cut.until,
-        limit
+        limit,
+        CARRIED_KEY
     );
     Ok(gone.fetch_one(connection).await?.unsigned_abs())
 }

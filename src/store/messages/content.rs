@@ -24,6 +24,8 @@ pub struct Facts {
     pub feature: String,
     /// What one unit of it is called.
     pub unit: Option<String>,
+    /// Does it not reset?
+    pub is_level: bool,
     pub period: Period,
     /// Has that period been closed already?
     pub is_closed: bool,
@@ -49,6 +51,7 @@ struct Row {
     currency: String,
     feature: String,
     unit: Option<String>,
+    is_level: bool,
     period_start: Instant,
     period_end: Instant,
     is_closed: bool,
@@ -73,6 +76,7 @@ impl From<Row> for Facts {
             currency: row.currency,
             feature: row.feature,
             unit: row.unit,
+            is_level: row.is_level,
             period: Period { start: row.period_start, end: row.period_end },
             is_closed: row.is_closed,
             threshold: row.threshold,
@@ -95,7 +99,7 @@ pub async fn facts(
     let rows = sqlx::query_as!(
         Row,
         r#"select m.org_id, m.id, o.slug, o.name, o.time_zone, o.locale, t.currency, m.feature,
-                  f.unit as "unit?", m.period_start, m.period_end,
+                  f.unit as "unit?", coalesce(f.kind = 'level', false) as "is_level!", m.period_start, m.period_end,
                   exists (select from billing_periods b
                           where b.org_id = m.org_id and b.period_start = m.period_start)
                       as "is_closed!",
@@ -128,6 +132,8 @@ pub struct About {
     pub currency: String,
     /// What one unit of the feature is called.
     pub unit: Option<String>,
+    /// Does the feature not reset?
+    pub is_level: bool,
     /// Start of the open period.
     pub period_start: Option<Instant>,
     /// End of the open period.
@@ -148,6 +154,8 @@ pub async fn about(
         About,
         r#"select o.slug, o.name, o.time_zone, o.locale, t.currency,
                   (select f.unit from features f where f.feature = $2),
+                  exists (select from features f where f.feature = $2 and f.kind = 'level')
+                      as "is_level!",
                   o.current_period_start as period_start, o.current_period_end as period_end,
                   coalesce(s.thresholds, a.thresholds) as thresholds,
                   coalesce(s.basis, a.basis) as basis
@@ -180,7 +188,8 @@ pub struct Used {
     pub is_older: bool,
 }
 
-/// Sums usage by day, in one walk over the metrics of each org. The days are the caller's: here
+/// Sums usage by day, in one walk over the metrics of each org; nothing of levels, which have no
+/// pace. The days are the caller's: here
 /// metrics are only sorted in between the instants that are given.
 pub async fn used_by_day(
     connection: &mut PgConnection,
@@ -205,7 +214,10 @@ pub async fn used_by_day(
            select a.place as "place!",
                   exists (select from usage_counters c
                           where c.org_id = a.org_id and c.feature = a.feature
-                            and c.period_end <= a.days[1] and c.used > 0) as "is_older!",
+                            and c.period_end <= a.days[1] and c.used > 0)
+                  and not exists (select from features f
+                                  where f.feature = a.feature and f.kind = 'level')
+                      as "is_older!",
                   d.day as "day?", d.used as "used?"
            from asked a
            left join lateral (
@@ -214,6 +226,8 @@ pub async fn used_by_day(
                where m.organization_id = a.org_id
                  and m.created_at >= a.days[1] and m.created_at < a.days[cardinality(a.days)]
                  and periodd_folded(m.metric_type) = a.feature
+                 and not exists (select from features f
+                                 where f.feature = a.feature and f.kind = 'level')
                group by 1) d on true"#,
         &orgs,
         &features as &[&str],

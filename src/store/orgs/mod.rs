@@ -6,6 +6,7 @@ pub mod complete;
 pub mod contacts;
 pub mod overrides;
 pub mod packs;
+pub mod pausing;
 pub mod refund;
 pub mod settings;
 pub mod tiers;
@@ -139,6 +140,12 @@ pub struct OrgView {
     pub parked_code: Option<String>,
     /// Why.
     pub parked_reason: Option<String>,
+    /// Start of the last pause; null: never paused.
+    pub paused_from: Option<Readable<Instant>>,
+    /// Its end; null: until the org is resumed.
+    pub paused_until: Option<Readable<Instant>>,
+    /// Its reason.
+    pub pause_reason: Option<String>,
     /// Language and region of its emails; null: English.
     pub locale: Option<String>,
     /// The columns whose values cannot be read; they are null here.
@@ -154,6 +161,8 @@ impl OrgView {
             ("current_period_start", &self.current_period_start),
             ("current_period_end", &self.current_period_end),
             ("parked_at", &self.parked_at),
+            ("paused_from", &self.paused_from),
+            ("paused_until", &self.paused_until),
         ];
         let instants = instants
             .map(|(column, value)| (column, value.as_ref().is_none_or(Readable::is_readable)));
@@ -220,7 +229,9 @@ pub async fn list(
                   (select count(*) from billing_periods b where b.org_id = o.id)
                       as "periods_closed!",
                   o.parked_at as "parked_at: Readable<Instant>", o.parked_code,
-                  o.parked_reason, o.locale, '{}'::text[] as "unreadable!"
+                  o.parked_reason, o.paused_from as "paused_from: Readable<Instant>",
+                  nullif(o.paused_until, 'infinity') as "paused_until: Readable<Instant>",
+                  o.pause_reason, o.locale, '{}'::text[] as "unreadable!"
            from organizations o
            where ($1::uuid is null or o.id = $1)
              and ($2::text is null or o.subscription_tier = $2)

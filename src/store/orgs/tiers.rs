@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use crate::billing::catalogue::{Catalogue, Deed, Kind, Offer, Step, Tier};
+use crate::billing::catalogue::{Catalogue, Deed, Feature, Kind, Offer, Step, Tier};
 use crate::billing::quota::Included;
+use crate::billing::quota::level::FeatureKind;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
 
 /// What the tables say.
 pub async fn read(connection: &mut PgConnection) -> Result<Catalogue, StoreError> {
-    let features = sqlx::query!("select feature, unit from features order by feature");
+    let features = sqlx::query!("select feature, unit, kind from features order by feature");
     let features = features.fetch_all(&mut *connection).await?;
     let tiers = sqlx::query!(
         r#"select code, coalesce(name, code) as "name!", monthly_price_cents, currency
@@ -45,7 +46,13 @@ pub async fn read(connection: &mut PgConnection) -> Result<Catalogue, StoreError
         )
     });
     Ok(Catalogue {
-        features: features.into_iter().map(|row| (row.feature, Some(row.unit))).collect(),
+        features: features
+            .into_iter()
+            .map(|row| {
+                let kind = Some(FeatureKind::named(&row.kind));
+                (row.feature, Feature { unit: Some(row.unit), kind })
+            })
+            .collect(),
         tiers,
         offers: offers.collect(),
     })
@@ -142,16 +149,20 @@ async fn write_features(
     wanted: &Catalogue,
 ) -> Result<(), StoreError> {
     let names: Vec<String> = wanted.features.keys().cloned().collect();
-    let units: Vec<Option<String>> = wanted.features.values().cloned().collect();
+    let units: Vec<Option<String>> =
+        wanted.features.values().map(|feature| feature.unit.clone()).collect();
+    let kinds: Vec<Option<&str>> =
+        wanted.features.values().map(|feature| feature.kind.map(FeatureKind::name)).collect();
     sqlx::query!(
-        "insert into features as f (feature, unit)
-         select w.feature, coalesce(w.unit, 'units')
-         from unnest($1::text[], $2::text[]) as w (feature, unit)
-         where w.unit is not null
-            or not exists (select from features k where k.feature = w.feature)
-         on conflict (feature) do update set unit = excluded.unit where f.unit <> excluded.unit",
+        "insert into features as f (feature, unit, kind)
+         select w.feature, coalesce(w.unit, k.unit, 'units'), coalesce(w.kind, k.kind, 'metered')
+         from unnest($1::text[], $2::text[], $3::text[]) as w (feature, unit, kind)
+         left join features k on k.feature = w.feature
+         on conflict (feature) do update set unit = excluded.unit, kind = excluded.kind
+             where (f.unit, f.kind) <> (excluded.unit, excluded.kind)",
         &names,
-        &units as &[Option<String>]
+        &units as &[Option<String>],
+        &kinds as &[Option<&str>]
     )
     .execute(connection)
     .await?;

@@ -130,7 +130,10 @@ pub async fn take(connection: &mut PgConnection, now: Instant) -> Result<Taken, 
                    select c.*, row_number() over (
                               partition by c.feature order by c.lasts, c.org_id) as place
                    from counters c
-                   where c.lasts <= 1.5 * extract(epoch from c.period_end - $1)) n
+                   where c.lasts <= 1.5 * extract(epoch from c.period_end - $1)
+                     -- A level has no pace.
+                     and not exists (select from features f
+                                     where f.feature = c.feature and f.kind = 'level')) n
                where n.place <= $3)
            select 'sum' as "kind!", feature as "feature!", tier as "tier?", tenth as "tenth?",
                   orgs as "orgs?", used as "used!", included as "included?",

@@ -3,6 +3,8 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::billing::org::pause::Pause;
+use crate::billing::quota::level::CARRIED_KEY;
 use crate::billing::{Instant, LocalDate, Period, Quantity, TimeOfDay};
 use crate::store::db::error::StoreError;
 use crate::store::db::types::Readable;
@@ -71,8 +73,22 @@ pub struct OrgRow {
     pub parked_code: Option<String>,
     /// Why.
     pub parked_reason: Option<String>,
+    /// Start of the last pause; null: never paused.
+    pub paused_from: Option<Instant>,
+    /// Its end; null: until the org is resumed.
+    pub paused_until: Option<Instant>,
+    /// Its reason.
+    pub pause_reason: Option<String>,
     /// When the row was written; null: it cannot be read.
     pub created_at: Option<Instant>,
+}
+
+impl OrgRow {
+    /// Its pause, where it has not ended by `now`.
+    pub fn pause(&self, now: Instant) -> Option<Pause> {
+        let pause = Pause { from: self.paused_from?, until: self.paused_until };
+        pause.until.is_none_or(|until| now < until).then_some(pause)
+    }
 }
 
 /// Reads the org's row; what cannot be read in it is left out.
@@ -101,7 +117,9 @@ pub async fn org(connection: &mut PgConnection, id: Uuid) -> Result<OrgRow, Stor
                   overage_minutes_granted as "overage_minutes_granted: Readable<Quantity>",
                   parked_at is not null as "is_parked!",
                   parked_at as "parked_at: Readable<Instant>", parked_code,
-                  parked_reason, created_at as "created_at: Readable<Instant>"
+                  parked_reason, paused_from as "paused_from: Readable<Instant>",
+                  nullif(paused_until, 'infinity') as "paused_until: Readable<Instant>",
+                  pause_reason, created_at as "created_at: Readable<Instant>"
            from organizations where id = $1"#,
         id
     );
@@ -135,6 +153,9 @@ pub async fn org(connection: &mut PgConnection, id: Uuid) -> Result<OrgRow, Stor
         parked_at: at(row.parked_at),
         parked_code: row.parked_code,
         parked_reason: row.parked_reason,
+        paused_from: at(row.paused_from),
+        paused_until: at(row.paused_until),
+        pause_reason: row.pause_reason,
         created_at: row.created_at.value(),
     })
 }
@@ -191,6 +212,8 @@ pub async fn period(
 #[derive(Debug, Clone)]
 pub struct FeatureRow {
     pub feature: String,
+    /// Does it not reset?
+    pub is_level: bool,
     /// What one unit is called.
     pub unit: String,
     pub used: Quantity,
@@ -227,7 +250,8 @@ pub async fn features(
 ) -> Result<Vec<FeatureRow>, StoreError> {
     let rows = sqlx::query_as!(
         FeatureRow,
-        r#"select a.feature as "feature!", coalesce(f.unit, 'units') as "unit!",
+        r#"select a.feature as "feature!", coalesce(f.kind = 'level', false) as "is_level!",
+                  coalesce(f.unit, 'units') as "unit!",
                   a.used as "used!", c.sync_status as "sync_status?", c.last_synced_at,
                   a.is_granted as "is_granted!", l.feature is not null as "is_own!",
                   a.included, a.drawn as "drawn!", a.usable as "usable!", a.owed as "owed!",
@@ -249,7 +273,7 @@ pub async fn features(
 #[derive(Debug, Clone)]
 pub struct Stretch {
     pub feature: String,
-    /// Which stretch, from 1 on.
+    /// Which stretch, from 1 on; 0: what was carried over at the start.
     pub number: i32,
     /// The sum of those that are counted.
     pub counted: Quantity,
@@ -258,18 +282,21 @@ pub struct Stretch {
 }
 
 /// What the metrics of a stretch of time add up to, per feature and part of it; `bounds` are the
-/// parts' starts and rise. With `only`, of that feature.
+/// parts' starts and rise. With `only`, of that feature; what levels carried over is left out unless
+/// it is asked for.
 pub async fn metrics(
     connection: &mut PgConnection,
     org: Uuid,
     only: Option<&str>,
     period: Period,
     bounds: &[Instant],
+    with_carried: bool,
 ) -> Result<Vec<Stretch>, StoreError> {
     let rows = sqlx::query_as!(
         Stretch,
         r#"select periodd_folded(m.metric_type) as "feature!",
-                  width_bucket(m.created_at, $4::timestamptz[]) as "number!",
+                  case when m.created_at = $2 and starts_with(m.idempotency_key, $7) then 0
+                       else width_bucket(m.created_at, $4::timestamptz[]) end as "number!",
                   coalesce(sum(m.metric_value) filter (where m.counted_at is not null), 0)
                       as "counted!",
                   coalesce(sum(m.metric_value) filter (where m.counted_at is null), 0)
@@ -277,12 +304,15 @@ pub async fn metrics(
            from usage_metrics m
            where m.organization_id = $1 and m.created_at >= $2 and m.created_at < $3
              and ($5::text is null or periodd_folded(m.metric_type) = $5)
+             and ($6 or m.idempotency_key is null or not starts_with(m.idempotency_key, $7))
            group by 1, 2 order by 1, 2"#,
         org,
         period.start,
         period.end,
         &bounds.to_vec(),
-        only
+        only,
+        with_carried,
+        CARRIED_KEY
     );
     Ok(rows.fetch_all(connection).await?)
 }

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::overview::MOST;
+use crate::billing::quota::level::CARRIED_KEY;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
 
@@ -34,10 +35,12 @@ pub async fn by_day(
                where u.organization_id = s.id
                  and u.created_at >= ($1::timestamptz[])[1]
                  and u.created_at < ($1::timestamptz[])[cardinality($1::timestamptz[])]
+                 and (u.idempotency_key is null or not starts_with(u.idempotency_key, $3))
                offset 0) as m
            group by 1, 2 having abs(sum(m.metric_value)) < 1e22"#,
         days as &[Instant],
-        MOST
+        MOST,
+        CARRIED_KEY
     );
     let rows = rows.fetch_all(connection).await?.into_iter().map(|row| OnDay {
         feature: row.feature,

@@ -370,7 +370,8 @@ pub async fn next_boundaries(
     boundaries(connection, Ends { after: now, until: None, instants, orgs: MANY_ENDING }).await
 }
 
-/// The instants at which periods end, with the zones that they end in.
+/// The instants at which periods end, with the zones that they end in; those that never end are left
+/// out.
 ///
 /// Each end's orgs are counted in the order of the index: without one, the planner expects as many
 /// of each end, and reads the whole table for an end that few share.
@@ -384,13 +385,13 @@ pub async fn boundaries(
                (select current_period_end from organizations
                 where parked_at is null and current_period_end > $1
                   and current_period_end
-                      <= coalesce($2::timestamptz, '9999-12-31 23:59:59.999999+00')
+                      <= coalesce($2::timestamptz, '9999-12-31 23:59:59.999998+00')
                 order by current_period_end, id limit 1)
                union all
                select (select o.current_period_end from organizations o
                        where o.parked_at is null and o.current_period_end > e.at
                          and o.current_period_end
-                             <= coalesce($2::timestamptz, '9999-12-31 23:59:59.999999+00')
+                             <= coalesce($2::timestamptz, '9999-12-31 23:59:59.999998+00')
                        order by o.current_period_end, o.id limit 1)
                from ends e where e.at is not null)
            select e.at as "at!", z.time_zone as "time_zone!", z.orgs as "orgs!"

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
+use super::carry;
 use super::guards;
 use super::planned::{EndsSource, Planned, closes};
 use super::snapshot::{OrgUsage, Window};
@@ -60,6 +61,7 @@ pub async fn apply(
     guards::hold(connection, &page, stamp.counted_at).await?;
     move_ends(connection, &page, stamp).await?;
     count(connection, &page, stamp).await?;
+    carry::over(connection, &page, stamp).await?;
     close_periods(connection, &page, stamp).await?;
     move_packs(connection, &page).await?;
     write_entries(connection, &page).await?;
@@ -300,6 +302,7 @@ async fn close_periods(
 ) -> Result<(), StoreError> {
     let (mut orgs, mut starts, mut ends, mut follows) = (vec![], vec![], vec![], vec![]);
     let (mut zones, mut tiers) = (Vec::<&str>::new(), Vec::<&str>::new());
+    let mut are_paused = Vec::new();
     let mut usage = UsageColumns::default();
     for (planned, close) in closes(page) {
         orgs.push(planned.plan.org);
@@ -308,6 +311,7 @@ async fn close_periods(
         follows.push(close.follows);
         zones.push(&planned.source.time_zone);
         tiers.push(&close.tier);
+        are_paused.push(close.is_paused);
         usage.push(&close.features);
     }
     if orgs.is_empty() {
@@ -316,15 +320,15 @@ async fn close_periods(
     sqlx::query!(
         "insert into billing_periods (org_id, period_start, period_end, follows, time_zone, tier,
                                       features, used_each, included_each, drawn_each,
-                                      uncovered_each, tzdb_version, closed_at)
+                                      uncovered_each, tzdb_version, closed_at, is_paused)
          select u.org_id, u.period_start, u.period_end, u.follows, u.time_zone, u.tier,
                 u.features::text[], u.used::numeric[], u.included::numeric[],
-                u.drawn::numeric[], u.uncovered::numeric[], $12, $13
+                u.drawn::numeric[], u.uncovered::numeric[], $12, $13, u.is_paused
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[],
                      $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-                     $11::text[])
+                     $11::text[], $14::bool[])
                   as u (org_id, period_start, period_end, follows, time_zone, tier,
-                        features, used, included, drawn, uncovered)",
+                        features, used, included, drawn, uncovered, is_paused)",
         &orgs,
         &starts,
         &ends,
@@ -337,7 +341,8 @@ async fn close_periods(
         &usage.drawn,
         &usage.uncovered,
         stamp.tzdb,
-        stamp.now
+        stamp.now,
+        &are_paused
     )
     .execute(connection)
     .await?;

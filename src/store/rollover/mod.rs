@@ -8,6 +8,7 @@
 //! Never: a decision; a write for an org whose row did not move.
 
 pub mod apply;
+mod carry;
 pub mod claim;
 pub(in crate::store) mod guards;
 pub mod planned;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::billing::org::pause::Pause;
 use crate::billing::org::restart::Restart;
 use crate::billing::org::{OrgState, StoredPeriod, Subscription};
 use crate::billing::quota::{Draw, Feature, Included, Kept, Pack};
@@ -44,6 +45,7 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
                   nullif(o.subscription_ends_at, 'infinity') as subscription_ends_at,
                   o.period_tier, o.restarted_at, o.restarted_from, o.restarted_tier,
                   o.skipped_end_date,
+                  o.paused_from, nullif(o.paused_until, 'infinity') as paused_until,
                   -- Where the open period begins, if a period ends there and none begins: both are
                   -- looked up where this close is about to write. History is asked otherwise.
                   case when (select true from billing_periods b
@@ -95,6 +97,8 @@ struct Row {
     restarted_from: Option<String>,
     restarted_tier: Option<String>,
     skipped_end_date: Option<LocalDate>,
+    paused_from: Option<Instant>,
+    paused_until: Option<Instant>,
     last_closed_end: Option<Instant>,
     has_stale_ends: bool,
     has_draws: bool,
@@ -140,6 +144,7 @@ impl From<Row> for OrgRow {
                 period_tier: row.period_tier,
                 restart,
                 skipped_end_date: row.skipped_end_date,
+                pause: row.paused_from.map(|from| Pause { from, until: row.paused_until }),
                 overage_minutes: row.overage_minutes,
                 overage_minutes_written: row.overage_minutes_written,
                 overage_minutes_granted: row.overage_minutes_granted,
@@ -183,6 +188,12 @@ pub async fn tier_limits(
         tier.insert(feature.into(), Included::from(included));
     }
     Ok((limits, faults))
+}
+
+/// The features that do not reset.
+pub async fn levels(connection: &mut PgConnection) -> Result<HashSet<Feature>, StoreError> {
+    let levels = sqlx::query_scalar!("select feature from features where kind = 'level'");
+    Ok(levels.fetch_all(connection).await?.into_iter().map(Feature::from).collect())
 }
 
 /// A stretch of time of one org.

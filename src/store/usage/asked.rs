@@ -47,7 +47,10 @@ pub async fn standings(
                   (q.feature is null or exists (
                       select from features f where f.feature = periodd_folded(q.feature)))
                       as "is_known_feature!",
-                  a.feature as "feature?", a.used as "used?", a.included,
+                  a.feature as "feature?",
+                  exists (select from features f where f.feature = a.feature and f.kind = 'level')
+                      as "is_level!",
+                  a.used as "used?", a.included,
                   a.is_granted as "is_granted?", a.drawn as "drawn?", a.usable as "usable?",
                   a.owed as "owed?", a.purchased_remaining as "purchased_remaining?",
                   a.allowance as effective_limit, a.remaining, a.percent,
@@ -90,6 +93,7 @@ pub async fn standings(
         let Some(feature) = row.feature else { continue };
         standing.limits.push(Limit {
             feature,
+            is_level: row.is_level,
             used: row.used.unwrap_or_default(),
             included: row.included,
             is_granted: row.is_granted.unwrap_or_default(),

@@ -20,6 +20,8 @@ pub enum WhyNot {
     NoPeriod,
     /// The stored ends do not reach that far: increments fail with PB003.
     BeyondEnds,
+    /// The org is paused.
+    Paused,
     /// Neither the tier nor an override grants any, and packs do not reach.
     NotGranted,
     /// All of the allowance is used.
@@ -30,6 +32,8 @@ pub enum WhyNot {
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Limit {
     pub feature: String,
+    /// Does it not reset, as storage or seats?
+    pub is_level: bool,
     pub used: Quantity,
     /// `None` is unlimited.
     pub included: Option<Quantity>,
@@ -72,7 +76,10 @@ pub async fn of(
 ) -> Result<Vec<Limit>, StoreError> {
     let limits = sqlx::query_as!(
         Limit,
-        r#"select a.feature as "feature!", a.used as "used!", a.included,
+        r#"select a.feature as "feature!",
+                  exists (select from features f where f.feature = a.feature and f.kind = 'level')
+                      as "is_level!",
+                  a.used as "used!", a.included,
                   a.is_granted as "is_granted!", a.drawn as "drawn!", a.usable as "usable!",
                   a.owed as "owed!", a.purchased_remaining as "purchased_remaining!",
                   a.allowance as effective_limit, a.remaining, a.percent,

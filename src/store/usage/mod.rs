@@ -6,6 +6,7 @@ pub mod asked;
 pub mod batch;
 pub mod counting;
 pub mod kept;
+pub mod level;
 pub mod limits;
 pub mod pending;
 pub mod ranges;

@@ -80,6 +80,7 @@ pub(crate) async fn plan(connection: &mut Connection) -> Planned {
         packs: packs.into_iter().map(|(_, pack)| pack).collect(),
         draws: draws.into_iter().map(|(_, draw)| draw).collect(),
         limits: Arc::new(snapshot::tier_limits(connection).await.expect("limits").0),
+        levels: Arc::default(),
         overrides: Vec::new(),
         ended_tier: policy.ended_tier.as_str().into(),
         org: row.state,

@@ -9,7 +9,7 @@ use periodd::mail::{Email, Letter, render as try_render, samples};
 use super::support::{TEMPLATES, envelope, render};
 
 /// What the samples are about, in their order.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "80 and enough",
     "90 by a limit change",
     "90 of included",
@@ -19,6 +19,8 @@ const NAMES: [&str; 9] = [
     "100 with an offer",
     "100 of nothing",
     "90",
+    "100 of a level",
+    "90 of a level",
 ];
 
 /// Subject and text of every kind of letter, as they are kept beside this file. After a change
@@ -47,12 +49,12 @@ fn is_as_kept(name: &str, email: &Email) {
 /// The languages that periodd comes with, beside English.
 const LANGUAGES: [&str; 5] = ["de", "fr", "es", "pt", "ja"];
 
-/// Three letters of each language, which between them have most of its sentences, as they are kept.
+/// Four letters of each language, which between them have most of its sentences, as they are kept.
 #[test]
 fn every_language_says_it_as_it_did() {
     let letters = samples::letters();
     for language in LANGUAGES {
-        for (place, name) in [(3, "packs"), (5, "over"), (8, "90")] {
+        for (place, name) in [(3, "packs"), (5, "over"), (8, "90"), (10, "level")] {
             let letter = Letter { locale: language.to_owned(), ..letters[place].0.clone() };
             is_as_kept(&format!("{language}-{name}"), &render(&TEMPLATES, &letter));
         }

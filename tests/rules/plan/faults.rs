@@ -129,6 +129,14 @@ fn following_ends_that_stand_still_or_fall() {
 }
 
 #[test]
+fn a_level_that_is_not_carried_over() {
+    finds(
+        |plan| plan.closes[0].features[0].is_level = true,
+        |plan| vec![fault(plan, 0, Fault::NotCarried)],
+    );
+}
+
+#[test]
 fn overage_that_is_neither_drawn_nor_uncovered() {
     finds(
         |plan| plan.closes[1].features[0].uncovered = Quantity::units(2),

@@ -2,6 +2,7 @@
 //! it is what they say after it.
 
 use fastrand::Rng;
+use std::fmt::Write as _;
 
 use crate::support::TestDatabase;
 
@@ -130,6 +131,19 @@ pub(super) fn situation(rng: &mut Rng, slug: &str) -> String {
         };
         sql.push_str(&used);
     }
+    if rng.u32(0..4) == 0 {
+        let (from, days) = (month(rng), rng.u32(1..90));
+        let until = match rng.bool() {
+            true => "null".to_owned(),
+            false => format!("p.at + interval '{days} days'"),
+        };
+        write!(
+            sql,
+            "update organizations o set paused_from = p.at, paused_until = {until}
+             from (select ({from})::timestamptz as at from months) p where slug = '{slug}' and p.at is not null;"
+        )
+        .expect("a string takes it");
+    }
     sql
 }
 
@@ -143,6 +157,15 @@ pub(super) const FALLS: &str = "
 
 #[tokio::test]
 async fn what_is_told_before_a_late_rollover_is_what_it_does() {
+    is_told_beforehand("metered").await;
+}
+
+#[tokio::test]
+async fn a_level_is_told_before_a_late_rollover_carries_it_over() {
+    is_told_beforehand("level").await;
+}
+
+async fn is_told_beforehand(kind: &str) {
     let test = TestDatabase::new().await;
     let seed = fastrand::u64(..);
     let mut rng = Rng::with_seed(seed);
@@ -164,13 +187,18 @@ async fn what_is_told_before_a_late_rollover_is_what_it_does() {
     let told = "select o.slug, a.period_start, a.used, a.included, a.is_granted, a.drawn, a.usable,
                        a.tier, a.subscription_status
                 from organizations o, periodd_allowances(o.id, now(), 'scrapes') a order by 1";
+    test.sql(&format!("update features set kind = '{kind}' where feature = 'scrapes'")).await;
     let before = test.rows(told).await;
     test.periodd(&["rollover"]).exits(0);
     let closed = test.rows("select count(*) > 50 from billing_periods").await;
     assert_eq!(closed, ["true"], "something was late");
-    let drawn =
-        test.rows("select count(*) > 20 from overage_entries where kind <> 'granted'").await;
-    assert_eq!(drawn, ["true"], "something was drawn");
+    let paid = if kind == "level" { "expired" } else { "drawn" };
+    let moved = format!("select count(*) > 20 from overage_entries where kind = '{paid}'");
+    assert_eq!(test.rows(&moved).await, ["true"], "packs moved");
+    let drawn = "select count(*) > 0 from overage_entries where kind = 'drawn'";
+    assert_eq!(test.rows(drawn).await, [(kind != "level").to_string()]);
+    let paused = test.rows("select count(*) > 0 from billing_periods where is_paused").await;
+    assert_eq!(paused, ["true"], "something was paused");
     let after = test.rows(told).await;
     for (before, after) in before.iter().zip(&after) {
         // Metrics of the open period that nobody has counted are not in its counter before.

@@ -293,16 +293,15 @@ impl Field {
                 "p_feature" => "Scrapes".to_owned(),
                 "p_tier" => "pro".to_owned(),
                 "p_amount" | "p_quantity" | "p_used" | "p_allowance" | "p_included" | "p_drawn"
-                | "p_usable" | "p_granted" | "p_at_least" | "p_seen" => "1".to_owned(),
+                | "p_usable" | "p_granted" | "p_at_least" | "p_seen" | "p_value" => "1".to_owned(),
                 "p_pack_or_reference" => "b".to_owned(),
                 "p_is_granted" | "p_is_partial" | "p_is_internal" => "true".to_owned(),
                 "p_idempotency_key" | "p_reference" | "p_key" => Uuid::new_v4().to_string(),
                 "p_timezone" => "Europe/Berlin".to_owned(),
-                "p_at" | "p_used_at" | "p_since" | "p_purchased_at" | "p_period_start" => {
-                    "now".to_owned()
-                }
-                "p_start" | "p_open_start" => "yesterday".to_owned(),
-                "p_end" | "p_open_end" | "p_expires_at" => "tomorrow".to_owned(),
+                "p_at" | "p_used_at" | "p_since" | "p_purchased_at" | "p_period_start"
+                | "p_set_at" => "now".to_owned(),
+                "p_start" | "p_open_start" | "p_from" => "yesterday".to_owned(),
+                "p_end" | "p_open_end" | "p_expires_at" | "p_until" => "tomorrow".to_owned(),
                 "p_next_ends" => "{}".to_owned(),
                 "p_features" if function == "periodd_adds_up" => "{scrapes}".to_owned(),
                 "p_used_each" | "p_included_each" | "p_drawn_each" | "p_uncovered_each" => {

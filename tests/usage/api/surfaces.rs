@@ -13,11 +13,14 @@ use crate::support::TestDatabase;
 fn expected(feature: &str, at: &str) -> String {
     format!(
         "select o.slug, u.id as user, o.parked_at is not null as is_parked,
-                o.current_period_end <= now() as is_late, a.used, a.included,
+                o.current_period_end <= now() as is_late,
+                f.kind = 'level' and o.current_period_end <= now() as is_uncarried,
+                a.used, a.included,
                 a.is_granted, a.drawn, a.usable, a.owed, a.allowance, a.percent, a.why_not,
                 a.period_start
          from organizations o join users u on u.email = o.slug || '@example.com'
          cross join lateral periodd_allowances(o.id, {at}, '{feature}') a
+         join features f on f.feature = '{feature}'
          order by o.slug"
     )
 }
@@ -58,15 +61,24 @@ impl Comparison {
         self.org[name].as_f64().unwrap_or_default()
     }
 
+    fn is_paused(&self) -> bool {
+        self.org["why_not"] == "paused"
+    }
+
     /// What may still be used; null: without limit.
     fn left(&self) -> Value {
+        if self.is_paused() {
+            return json!(0);
+        }
         let left = |allowance: f64| (allowance - self.number("used")).max(0.0);
         json!(self.org["allowance"].as_f64().map(left))
     }
 
     fn purchased_remaining(&self) -> Value {
         let usable = self.number("usable");
-        json!(self.left().as_f64().map_or(usable, |left| left.min(usable)))
+        let left = |allowance: f64| (allowance - self.number("used")).max(0.0);
+        let left = json!(self.org["allowance"].as_f64().map(left));
+        json!(left.as_f64().map_or(usable, |left| left.min(usable)))
     }
 
     fn percent(&self) -> Value {
@@ -193,9 +205,12 @@ impl Comparison {
     fn view(&mut self, rows: &[Value]) {
         let org = self.org.clone();
         let row = rows.iter().find(|row| row["slug"] == org["slug"]);
+        // A level is shown once it has been carried over.
+        let is_left_out = self.is_paused() || org["is_uncarried"] == true;
         let used = self.number("used");
         let is_near = |allowance: f64| used > 0.0 && used * 100.0 >= allowance * 80.0;
         let should = org["is_granted"] == true
+            && !is_left_out
             && !org["period_start"].is_null()
             && org["allowance"].as_f64().is_some_and(is_near);
         let shown = json!(row.is_some());
@@ -210,10 +225,12 @@ impl Comparison {
     fn alerts(&mut self, judged: &[Value], told: &[Value]) {
         let org = self.org.clone();
         let of_it = |row: &&Value| row["slug"] == org["slug"];
+        let is_left_out = self.is_paused() || org["is_uncarried"] == true;
         let used = self.number("used");
         let is_over = |allowance: f64| used > 0.0 && used * 100.0 >= allowance * 80.0;
         let should = org["is_granted"] == true
             && org["is_parked"] == false
+            && !is_left_out
             && !org["period_start"].is_null()
             && org["allowance"].as_f64().is_some_and(is_over);
         let judged = judged.iter().find(of_it);
@@ -330,6 +347,15 @@ async fn refund(test: &TestDatabase, rng: &mut Rng) -> usize {
 
 #[tokio::test]
 async fn every_surface_gives_the_same_answer() {
+    is_said_everywhere("metered").await;
+}
+
+#[tokio::test]
+async fn every_surface_gives_the_same_answer_of_a_level() {
+    is_said_everywhere("level").await;
+}
+
+async fn is_said_everywhere(kind: &str) {
     let test = world().await;
     let seed = fastrand::u64(..);
     let mut rng = Rng::with_seed(seed);
@@ -359,6 +385,7 @@ async fn every_surface_gives_the_same_answer() {
     )
     .await;
     test.sql(FALLS).await;
+    test.sql(&format!("update features set kind = '{kind}' where feature = 'scrapes'")).await;
     refund(&test, &mut rng).await;
     let found = differences(&test).await;
     assert!(found.is_empty(), "seed {seed}: {} differences: {found:#?}", found.len());

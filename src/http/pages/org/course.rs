@@ -9,7 +9,7 @@ use crate::billing::{Instant, Period, Quantity};
 use crate::charts::period::{self, Expected, Forecast, Pack, Point, Threshold};
 use crate::http::pages::parts::said;
 use crate::jobs::alerts::Watched;
-use crate::jobs::explain::{Course, FeatureView, PeriodView};
+use crate::jobs::explain::{self, Course, FeatureView, PeriodView};
 use crate::store::messages::outbox::Progress;
 use crate::store::reports::explain::PackRow;
 
@@ -94,7 +94,7 @@ pub(super) fn chart(
     });
     period::Course {
         feature: said(&view.feature),
-        period: Period { start: period.start, end: period.end },
+        period: explain::shown(Period { start: period.start, end: period.end }, known.found.now),
         now: known.found.now,
         points: course.points.iter().map(point).collect(),
         included: Included::from(view.included),

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::course::{self, Shown};
 use super::reading::{Known, one};
+use crate::billing::Instant;
 use crate::billing::offers::Offer;
 use crate::billing::when::shown_in_utc;
 use crate::charts;
@@ -210,6 +211,9 @@ fn feature(
             facts.push((name, Cell::number(quantity)));
         }
     }
+    if view.is_level {
+        facts.push(("Kind", Cell::text("level, carries over")));
+    }
     let percent = view.percent;
     let tone = match percent {
         Some(100..) => Tone::Bad,
@@ -240,7 +244,9 @@ fn feature(
         resets_utc,
         percent,
         filled: percent.unwrap_or_default().clamp(0, 100),
-        passed_percent: period.map(|period| period.passed_percent),
+        passed_percent: period
+            .filter(|period| !view.is_level && period.end != Instant::NEVER)
+            .map(|period| period.passed_percent),
         tone,
         facts,
         forecast,

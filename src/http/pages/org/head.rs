@@ -27,6 +27,7 @@ struct Period {
     end: Moment,
     passed_percent: i64,
     is_open: bool,
+    never_ends: bool,
 }
 
 pub(super) fn head(found: &Explanation, clock: &Clock) -> Head {
@@ -36,6 +37,10 @@ pub(super) fn head(found: &Explanation, clock: &Clock) -> Head {
     beside.push(row.time_zone.clone());
     let (day, month) = (row.anchor_day, row.anchor_month);
     beside.push(cycle_words(&row.cycle, day, month, row.anchor_time));
+    if let Some(pause) = row.pause(found.now) {
+        let word = if pause.contains(found.now) { "paused" } else { "pause planned" };
+        beside.push(word.to_owned());
+    }
     let reason = row.parked_reason.as_deref().unwrap_or("no reason was given");
     Head {
         beside: beside.iter().map(|text| said(text)).collect(),
@@ -49,6 +54,7 @@ pub(super) fn head(found: &Explanation, clock: &Clock) -> Head {
             end: clock.moment(period.end),
             passed_percent: period.passed_percent,
             is_open: period.is_open,
+            never_ends: period.end == Instant::NEVER,
         }),
         changes: changes(found, clock),
     }

@@ -152,7 +152,7 @@ async fn by_day(
         std::iter::once(period.start).chain(starts.into_iter().filter(inside)).collect();
     let dates = first.0.series(1.day()).take(starts.len()).map(LocalDate).collect();
     let whole = Period { start: period.start, end: period.end };
-    let metrics = explain::metrics(look, org, None, whole, &starts).await?;
+    let metrics = explain::metrics(look, org, None, whole, &starts, true).await?;
     Ok(ByDay { dates, metrics })
 }
 
@@ -172,9 +172,11 @@ impl ByDay {
         used.into_iter()
     }
 
+    /// With what a level carried over at the start, which is of no day.
     fn sum(&self, feature: &str) -> Quantity {
-        let of_it = self.used().filter(|(_, name, _)| *name == feature);
-        Quantity::sum(of_it.map(|(_, _, used)| used)).unwrap_or_default()
+        let of_it = self.metrics.iter().filter(|stretch| stretch.feature == feature);
+        let used = of_it.flat_map(|stretch| [stretch.counted, stretch.uncounted]);
+        Quantity::sum(used).unwrap_or_default()
     }
 
     /// The days of a feature, for a picture.
