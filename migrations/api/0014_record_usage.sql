@@ -20,6 +20,7 @@ declare
     v_metric uuid := periodd_new_id();
     v_known record;
     v_counts boolean := false;
+    v_user_id uuid := p_user_id;
 begin
     if p_amount is null or not (abs(p_amount) < 1e22) or p_amount = 0.0 or p_amount <> round(p_amount, 6) then
         raise exception 'invalid amount %: it must not be zero, with at most 6 decimals', p_amount
@@ -37,14 +38,18 @@ begin
         raise exception 'unknown feature %', p_feature using errcode = 'PB002';
     end if;
     select o.current_period_start, o.current_period_end, o.next_period_ends, o.revision
-      into v_org from organizations o where o.id = p_org_id;
+      into v_org from organizations o where o.id = p_org_id and o.removed_at is null;
     if not found then
         raise exception 'unknown org %', p_org_id using errcode = 'PB002';
     end if;
     if p_user_id is not null and not exists (
         select from users u where u.organization_id = p_org_id and u.id = p_user_id
     ) then
-        raise exception 'unknown user % in org %', p_user_id, p_org_id using errcode = 'PB002';
+        if not periodd_is_deleted(p_org_id, p_user_id) then
+            raise exception 'unknown user % in org %', p_user_id, p_org_id using errcode = 'PB002';
+        end if;
+        -- What somebody used who is deleted is the org's.
+        v_user_id := null;
     end if;
 
     if v_org.current_period_start is not null and v_org.current_period_end is not null then
@@ -69,19 +74,20 @@ begin
         if p_idempotency_key is not null then
             select k.metric_id,
                    k.feature = v_feature and k.quantity = p_amount
-                       and k.user_id is not distinct from p_user_id as is_same
+                       and (k.user_id is not distinct from v_user_id or (k.user_id = p_user_id) is true)
+                       as is_same
               into v_known
             from periodd_keyed(p_org_id, p_idempotency_key) k;
             if found then
                 if not v_known.is_same then
-                    perform periodd_refuse_reuse(p_org_id, p_idempotency_key, p_user_id);
+                    perform periodd_refuse_reuse(p_org_id, p_idempotency_key, v_user_id);
                 end if;
                 return v_known.metric_id;
             end if;
         end if;
         insert into usage_metrics (id, organization_id, user_id, metric_type, metric_value,
                                    created_at, recorded_at, counted_at, idempotency_key)
-        values (v_metric, p_org_id, p_user_id, v_feature, p_amount,
+        values (v_metric, p_org_id, v_user_id, v_feature, p_amount,
                 v_used_at, v_now, case when v_counts then v_now end, p_idempotency_key)
         on conflict (organization_id, idempotency_key) do nothing;
         exit when found;
@@ -112,16 +118,16 @@ begin
         raise exception 'the amount % cannot be recorded: the usage of org % of % in the period from % would leave the range of 1e22', p_amount, p_org_id, v_feature, v_start
             using errcode = '22003';
     end if;
-    if p_user_id is not null then
+    if v_user_id is not null then
         insert into feature_usage as c
             (organization_id, user_id, feature, period_start, period_end, usage_count, updated_at)
-        values (p_org_id, p_user_id, v_feature, v_start, v_end, p_amount, v_now)
+        values (p_org_id, v_user_id, v_feature, v_start, v_end, p_amount, v_now)
         on conflict (organization_id, user_id, period_start, feature) do update
             set usage_count = c.usage_count + excluded.usage_count,
                 sync_status = 'pending', updated_at = excluded.updated_at
             where abs(c.usage_count + excluded.usage_count) < 1e22;
         if not found then
-            raise exception 'the amount % cannot be recorded: the usage of user % of % in the period from % would leave the range of 1e22', p_amount, p_user_id, v_feature, v_start
+            raise exception 'the amount % cannot be recorded: the usage of user % of % in the period from % would leave the range of 1e22', p_amount, v_user_id, v_feature, v_start
                 using errcode = '22003';
         end if;
     end if;
@@ -131,6 +137,15 @@ begin
     perform from organizations o where o.id = p_org_id and o.revision = v_org.revision;
     if found then
         return v_metric;
+    end if;
+    -- The org or the user may be gone since, too.
+    perform from organizations o
+    where o.id = p_org_id and o.removed_at is null
+      and (v_user_id is null
+           or exists (select from users u where u.organization_id = p_org_id and u.id = v_user_id));
+    if not found then
+        raise exception 'org % or its user was removed while usage was recorded: try again', p_org_id
+            using errcode = '40001';
     end if;
     perform from organizations o
     cross join lateral (
@@ -145,7 +160,7 @@ begin
         update usage_counters c set used = c.used - p_amount
         where c.org_id = p_org_id and c.period_start = v_start and c.feature = v_feature;
         update feature_usage c set usage_count = c.usage_count - p_amount
-        where c.organization_id = p_org_id and c.user_id = p_user_id
+        where c.organization_id = p_org_id and c.user_id = v_user_id
           and c.period_start = v_start and c.feature = v_feature;
         update usage_metrics m set counted_at = null
         where m.organization_id = p_org_id and m.id = v_metric;

@@ -42,9 +42,22 @@ begin
     end if;
 
     -- The org's row first: whoever plans a rollover right now has to plan again.
-    update organizations o set revision = o.revision + 1 where o.id = p_org_id;
+    update organizations o set revision = o.revision + 1
+    where o.id = p_org_id and o.removed_at is null;
     if not found then
         raise exception 'unknown org %', p_org_id using errcode = 'PB002';
+    end if;
+    -- A purchase that came along with another org is granted already.
+    select coalesce(m.pack_id, m.from_pack) as id, m.feature, m.granted as quantity into v_known
+    from periodd_moved_packs m
+    where m.org_id = p_org_id and m.reference = p_reference
+    order by m.recorded_at limit 1;
+    if found then
+        if v_known.feature <> v_feature or v_known.quantity <> p_quantity then
+            raise exception 'reference % was granted before as % %', p_reference, v_known.quantity, v_known.feature
+                using errcode = 'PB004';
+        end if;
+        return v_known.id;
     end if;
     insert into overage_packs (id, org_id, feature, quantity, remaining, purchased_at, expires_at, reference, entries)
     values (v_pack, p_org_id, v_feature, p_quantity, p_quantity, v_purchased_at, v_expires_at, p_reference, 1)

@@ -35,6 +35,7 @@ begin atomic
         from overage_packs p
         cross join lateral (select coalesce(p.remaining, p.quantity) as held) h
         where p.org_id = o.id and p.feature = p_feature) k
-    where o.id = p_org_id;
+    -- A removed org is known to nobody.
+    where o.id = p_org_id and o.removed_at is null;
 end;
 comment on function periodd_standing is 'Usage and packs of an org in its open period; is_all: the period has not ended, no pack that expires did so in it or is empty, and the org is not paused.';

@@ -46,23 +46,29 @@ begin
                 from unnest(p_org_ids, p_features, p_amounts, p_user_ids, p_used_ats, p_keys)
                          with ordinality as e (org_id, feature, amount, user_id, used_at, key, place)),
             known as materialized (
-                select s.*, o.current_period_start, o.current_period_end, o.next_period_ends, o.revision,
+                -- What somebody used who is deleted is the org's.
+                select s.place, s.org_id, s.feature, s.amount, u.id as user_id, s.used_at, s.key, s.id,
+                       o.current_period_start, o.current_period_end, o.next_period_ends, o.revision,
                        k.metric_id as known_id,
                        -- A key of periodd's own is made of what it stands for.
                        not periodd_is_key(s.key) as is_own,
                        (k.feature = s.feature and k.quantity = s.amount
-                        and k.user_id is not distinct from s.user_id) as is_same,
+                        and (k.user_id is not distinct from u.id or (k.user_id = s.user_id) is true))
+                           as is_same,
                        (abs(s.amount) < 1e22 and s.amount <> 0.0 and s.amount = round(s.amount, 6)
                         and s.used_at >= '0001-01-01 00:00:00+00' and s.used_at < '10000-01-01 00:00:00+00'
                         and (s.key is null or periodd_is_key(s.key) or p_is_internal)
                         and f.feature is not null and o.id is not null
-                        and (s.user_id is null or u.id is not null)
+                        and (s.user_id is null or u.id is not null or d.is_deleted)
                         and s.place <> all (v_excess)) is true as is_good
                 from said s
                 left join features f on f.feature = s.feature
-                left join lateral (select x.* from organizations x where x.id = s.org_id offset 0) o on true
+                left join lateral (select x.* from organizations x
+                                   where x.id = s.org_id and x.removed_at is null offset 0) o on true
                 left join lateral (select x.id from users x
                                    where x.organization_id = s.org_id and x.id = s.user_id offset 0) u on true
+                left join lateral (select periodd_is_deleted(s.org_id, s.user_id) as is_deleted
+                                   where s.user_id is not null and u.id is null offset 0) d on true
                 left join lateral (select y.* from periodd_keyed(s.org_id, s.key) y limit 1) k on true),
             -- Of a key that is new, the first good event claims it.
             ranked as materialized (

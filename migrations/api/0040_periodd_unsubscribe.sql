@@ -16,11 +16,11 @@ begin
     v_org := left(p_token, 32)::uuid;
     v_token := right(p_token, 32)::uuid;
     select coalesce((select c.email from org_contacts c
-                     where c.org_id = t.org_id
+                     where c.org_id = coalesce(o.merged_into, t.org_id)
                        and lower(btrim(c.email, E' \t\r\n')) = t.email
-                     order by c.email limit 1), t.email)
-      into v_email
-    from periodd_unsubscribe_tokens t
+                     order by c.email limit 1), t.email), coalesce(o.merged_into, t.org_id)
+      into v_email, v_org
+    from periodd_unsubscribe_tokens t join organizations o on o.id = t.org_id
     where t.org_id = v_org and t.token = v_token;
     if v_email is null then
         return false;

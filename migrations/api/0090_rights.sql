@@ -10,7 +10,11 @@ revoke execute on function
     periodd_is_key, periodd_refuse_key, periodd_keyed, periodd_refuse_reuse, periodd_named,
     periodd_left, periodd_limit_used, periodd_adds_up, periodd_at_least, periodd_kept,
     periodd_kept_in, periodd_seen, refund_overage_pack, periodd_enter_packs, periodd_hold_packs,
-    periodd_is_paused, periodd_carried, set_usage_level
+    periodd_is_paused, periodd_carried, set_usage_level,
+    periodd_hold, periodd_let_go, periodd_forget_held, periodd_is_deleted, periodd_removal,
+    remove_org, periodd_traces, periodd_erasure, erase_user, periodd_merge, periodd_carry_pack,
+    periodd_shift_minutes,
+    merge_orgs, periodd_pack_move, move_overage_pack
 from public;
 
 do $$
@@ -28,6 +32,7 @@ begin
                      ('record_usage', 'record_usage_batch'), ('record_usage', 'periodd_record_batch'),
                      ('record_usage', 'periodd_events'), ('record_usage', 'periodd_seen'),
                      ('record_usage', 'periodd_included'), ('record_usage', 'periodd_at_least'),
+                     ('record_usage', 'periodd_is_deleted'),
                      ('grant_overage_pack', 'periodd_folded'),
                      ('get_current_usage_period', 'periodd_folded'),
                      ('get_current_usage_period', 'periodd_period_at'),
@@ -54,13 +59,14 @@ begin
         execute v_text;
     end loop;
     for v_text in
-        select distinct format('grant select on periodd_usage_keys to %I', pg_get_userbyid(a.grantee))
-        from pg_proc caller
+        select distinct format('grant select on %s to %I', n.called, pg_get_userbyid(a.grantee))
+        from (values ('record_usage', 'periodd_usage_keys'),
+                     ('grant_overage_pack', 'periodd_moved_packs')) as n (caller, called)
+        join pg_proc caller on caller.proname = n.caller
+                           and caller.pronamespace = quote_ident(current_schema())::regnamespace
         cross join lateral aclexplode(caller.proacl) a
-        where caller.proname = 'record_usage'
-          and caller.pronamespace = quote_ident(current_schema())::regnamespace
-          and a.privilege_type = 'EXECUTE' and a.grantee not in (0, caller.proowner)
-          and not has_table_privilege(a.grantee, 'periodd_usage_keys', 'select')
+        where a.privilege_type = 'EXECUTE' and a.grantee not in (0, caller.proowner)
+          and not has_table_privilege(a.grantee, n.called, 'select')
     loop
         execute v_text;
     end loop;

@@ -24,6 +24,8 @@ pub enum ParkedCode {
     PlanFault,
     /// The database refused what was to be written.
     RefusedByDatabase,
+    /// It was removed: only its books are kept.
+    Removed,
     /// Its time zone is unknown.
     UnknownZone,
     /// What its rows come to could not be processed, for another reason than these.
@@ -34,7 +36,7 @@ pub enum ParkedCode {
 
 impl ParkedCode {
     /// All codes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ByHand,
         Self::Gap,
         Self::Halted,
@@ -44,6 +46,7 @@ impl ParkedCode {
         Self::OutOfRange,
         Self::PlanFault,
         Self::RefusedByDatabase,
+        Self::Removed,
         Self::UnknownZone,
         Self::Unprocessable,
         Self::UnreadableRow,
@@ -61,6 +64,7 @@ impl ParkedCode {
             Self::OutOfRange => "out_of_range",
             Self::PlanFault => "plan_fault",
             Self::RefusedByDatabase => "refused_by_database",
+            Self::Removed => "removed",
             Self::UnknownZone => "unknown_zone",
             Self::Unprocessable => "unprocessable",
             Self::UnreadableRow => "unreadable_row",

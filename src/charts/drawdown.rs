@@ -62,6 +62,8 @@ pub enum Kind {
     Returned,
     Expired,
     Refunded,
+    /// It went on to another org.
+    Moved,
 }
 
 impl Kind {
@@ -72,6 +74,7 @@ impl Kind {
             Self::Returned => "returned",
             Self::Expired => "expired",
             Self::Refunded => "refunded",
+            Self::Moved => "moved",
         }
     }
 }
@@ -174,6 +177,7 @@ impl Drawdown {
             (Kind::Drawn, Sign::Tick),
             (Kind::Returned, Sign::Circle),
             (Kind::Refunded, Sign::Diamond),
+            (Kind::Moved, Sign::Diamond),
             (Kind::Expired, Sign::Cross),
         ] {
             if has(kind) {
@@ -260,7 +264,9 @@ impl Drawdown {
                     canvas.line("mark", at, [at[0], y(step.remaining)]);
                 }
                 Kind::Returned => canvas.circle("mark", at, 4.0),
-                Kind::Refunded => canvas.diamond("mark", [at[0], y(step.remaining)], 5.0),
+                Kind::Refunded | Kind::Moved => {
+                    canvas.diamond("mark", [at[0], y(step.remaining)], 5.0);
+                }
                 Kind::Expired => canvas.cross("mark", [at[0], bottom - 5.0], 4.0),
             }
             before = step.remaining;

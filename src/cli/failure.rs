@@ -218,6 +218,18 @@ impl From<jobs::refund::Error> for Failure {
     }
 }
 
+impl From<jobs::departures::Error> for Failure {
+    fn from(error: jobs::departures::Error) -> Self {
+        match error {
+            jobs::departures::Error::Store(error) => error.into(),
+            jobs::departures::Error::SameOrg | jobs::departures::Error::Nobody => {
+                Self::usage(error)
+            }
+            jobs::departures::Error::Open(_) => Self::refused(error),
+        }
+    }
+}
+
 impl From<jobs::usage::file::Error> for Failure {
     fn from(error: jobs::usage::file::Error) -> Self {
         match error {

@@ -7,6 +7,7 @@ use super::output::{Cell, Format, Output, Page, Table, Tone, or_unlimited};
 use super::session::{Schema, Session, with_session};
 use super::times::{Local, Times};
 use super::{Exit, Failure, Global};
+use crate::billing::parking::ParkedCode;
 use crate::billing::period::cycle_words;
 use crate::billing::{Cycle, Instant, Quantity, TimeOfDay, When};
 use crate::command::Command as Proposed;
@@ -21,6 +22,7 @@ use crate::store::{Readable, StoreError};
 
 pub(crate) mod park;
 pub(crate) mod pause;
+pub(in crate::cli) mod remove;
 pub(crate) mod set;
 
 /// Closed periods that `orgs show` shows.
@@ -62,6 +64,10 @@ enum Command {
     Pause(pause::PauseArgs),
     /// End the pause of an org
     Resume(pause::ResumeArgs),
+    /// Merge an org into another
+    Merge(remove::Merge),
+    /// Remove an org
+    Remove(remove::Remove),
 }
 
 const LIST_NOTES: &str = "\
@@ -169,6 +175,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
             Command::Unpark(args) => return park::unpark(session, args).await,
             Command::Pause(args) => return pause::pause(session, args).await,
             Command::Resume(args) => return pause::resume(session, args).await,
+            Command::Merge(args) => return remove::merge(session, args).await,
+            Command::Remove(args) => return remove::remove(session, args).await,
         }
         Ok(Exit::Done)
     })
@@ -335,6 +343,9 @@ impl Output for List {
             let times = self.times.local(&org.time_zone);
             let end = org.current_period_end.map(Readable::value);
             let ends = match (org.parked_at, end) {
+                (Some(_), _) if org.parked_code.as_deref() == Some(ParkedCode::Removed.name()) => {
+                    Cell::text("removed").tone(Tone::Faint)
+                }
                 (Some(_), _) => Cell::text("parked").tone(Tone::Bad),
                 (None, Some(Some(end))) => Cell::whole(times.at(end)),
                 (None, Some(None)) => Cell::text("?").tone(Tone::Bad),

@@ -8,6 +8,7 @@ use crate::billing::{Instant, Quantity, When};
 use crate::store::orgs::packs::{self, Grant, PackRow};
 use crate::store::{Readable, orgs};
 
+pub(super) mod moving;
 pub(super) mod refund;
 
 const NOTES: &str = "Examples:
@@ -41,6 +42,8 @@ enum Command {
     },
     /// Refund the rest of a pack
     Refund(refund::Args),
+    /// Move the rest of a pack to another org
+    Move(moving::Args),
 }
 
 const GRANT_NOTES: &str = "Examples:
@@ -103,6 +106,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 session.screen.show(&List { packs: list, times })?;
             }
             Command::Refund(args) => return refund::run(session, args).await,
+            Command::Move(args) => return moving::run(session, args).await,
         }
         Ok(Exit::Done)
     })
@@ -234,6 +238,13 @@ fn packs_page(packs: &[&PackRow], times: &Times) -> Page {
         ]);
     }
     let mut page = Page::from(table);
+    for pack in packs {
+        if let Some(moved) = pack.moved.value().filter(|moved| moved.is_positive()) {
+            let id = pack.id.to_string();
+            let id = id.get(..length).unwrap_or(&id);
+            page = page.line(format!("{moved} of pack {id} of {} moved to another org", pack.org));
+        }
+    }
     for pack in packs.iter().filter(|pack| !pack.unreadable.is_empty()) {
         let row = format!("pack {} of {}", pack.id, pack.org);
         page = page.line(super::orgs::unreadable(&row, &pack.unreadable));

@@ -18,9 +18,10 @@ use crate::config::Config;
 use crate::jobs::Entry;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
+use crate::jobs::departures::Asked;
 use crate::jobs::instance::{Server, leave, replica, require_current, this_machine};
 use crate::jobs::stop::Stop;
-use crate::store::runs::Asked;
+use crate::store::runs;
 use crate::store::{Address, Bounds, Database, StoreError, orgs, sample};
 use crate::telemetry::{self, Verbosity};
 use crate::text;
@@ -234,6 +235,35 @@ impl Session {
         }
     }
 
+    /// Asks for a name before it goes for good. Nobody is asked with `--yes`.
+    ///
+    /// # Errors
+    /// Exit 5 when another name is typed, or when there is nobody to ask.
+    pub(crate) async fn confirm_name(&self, name: &str, act: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::refused(format!(
+                "this would {act} {name} for good; not a terminal, so confirm with --yes"
+            )));
+        }
+        let question = format!("This will {act} {name} for good. Type {name} to continue: ");
+        let answer = blocking(move || ask(&question)).await?;
+        let answer = answer.map_err(|error| Failure::failed(format!("cannot ask: {error}")))?;
+        if answer.trim() == name {
+            Ok(())
+        } else {
+            Err(Failure::refused("not confirmed; nothing was changed"))
+        }
+    }
+
+    /// How an act of [`departures`](crate::jobs::departures) is asked for.
+    pub(crate) async fn asked(&self, dry_run: bool) -> Result<Asked, Failure> {
+        let at = if dry_run { self.now().await? } else { self.believed_now().await? };
+        Ok(Asked { at, dry_run })
+    }
+
     /// Does a command's work, its answer included, and enters it in the ledger as a run of its own:
     /// it takes no lease and waits for nobody. `org` is the only one that it is about. The work
     /// returns what it counted. A dry run is none,
@@ -256,7 +286,8 @@ impl Session {
         }
         // What is refused for the clock is not recorded: by that clock it would lie elsewhere.
         self.database.believed_now().await?;
-        let begun = Entry::begin(&self.database, job, &replica(), Asked { by: None, org }).await;
+        let begun =
+            Entry::begin(&self.database, job, &replica(), runs::Asked { by: None, org }).await;
         self.recording.set(begun.as_ref().ok().copied());
         let result = work(begun.as_ref().ok().map(|entry| entry.id())).await;
         let (counts, error) = match &result {

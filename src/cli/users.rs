@@ -9,6 +9,8 @@ use crate::billing::address;
 use crate::store::orgs;
 use crate::store::orgs::users::{self, UserRow};
 
+pub(super) mod erase;
+
 const NOTES: &str = "Examples:
   periodd users add --org acme ann@acme.example
   periodd users list --org acme";
@@ -46,6 +48,8 @@ enum Command {
         #[arg(long, value_name = "UUID")]
         id: Option<Uuid>,
     },
+    /// Erase a person: account, contacts and emails
+    Erase(erase::Args),
 }
 
 impl Args {
@@ -62,6 +66,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| match &args.command {
         Command::List { org, limit } => list(session, org.as_deref(), *limit).await,
         Command::Add { org, email, id } => add(session, org, email, *id).await,
+        Command::Erase(args) => erase::run(session, args).await,
     })
 }
 

@@ -152,6 +152,8 @@ checks! {
     Features "features";
     /// Usage before an org's first period.
     BeforeFirstPeriod "before_first_period";
+    /// Orgs or users that went by half.
+    Departures "departures";
     /// Following ends that do not reach far enough.
     FollowingEnds "following_ends";
     /// Closed periods that do not agree with their metrics.

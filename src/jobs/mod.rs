@@ -12,6 +12,7 @@ mod checks;
 pub mod columns;
 pub mod counts;
 pub mod deliver;
+pub mod departures;
 pub mod doctor;
 pub mod explain;
 pub mod finding;

@@ -10,6 +10,7 @@ mod config;
 mod connections;
 mod dashboard;
 mod demo;
+mod departures;
 mod doctor;
 mod explain;
 mod foreign_settings;

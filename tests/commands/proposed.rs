@@ -508,6 +508,15 @@ fn fixture(check: Check) -> Fixture {
                  (organization_id, metric_type, metric_value, created_at, counted_at)
              select id, 'sms_sent', 1, '2026-01-01Z', now() from organizations",
         ),
+        Check::Departures => found_by(
+            Doctor,
+            Proposed::Command,
+            "insert into feature_usage
+                 (organization_id, user_id, feature, period_start, period_end, usage_count)
+             select id, '6f0c3a52-4d0e-4a4e-9c51-0c5a5c1a2b3d', 'sms_sent',
+                    current_period_start, current_period_end, 0.5
+             from organizations",
+        ),
         Check::FollowingEnds => {
             found_by(Explain, Proposed::Command, "update organizations set next_period_ends = null")
         }

@@ -344,3 +344,27 @@ async fn a_client_that_does_not_read_is_let_go() {
     }
     panic!("it is never let go");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_org_that_was_removed_is_unknown_and_its_stream_ends() {
+    let served = served_with("").await;
+    let acme = token(&served.test, "acme", &["read"], &["--org", "acme"]);
+    let mut listener = Listener::open(&served, Request::get(PATH)).await;
+    listener.until_used("sms_sent", "0").await;
+    // With a closed period its books are kept, and it is unknown even so.
+    served
+        .test
+        .sql(
+            "insert into billing_periods (org_id, period_start, period_end)
+             select id, current_period_start - interval '1 month', current_period_start
+             from organizations",
+        )
+        .await;
+    served.test.periodd(&["orgs", "remove", "acme", "--yes"]).exits(0);
+    assert_eq!(listener.until("bye").await.data["reason"], "removed");
+    served.get("/api/v1/usage/acme/limits").await.is(404).is_problem("unknown_org");
+    served.with_token(&acme, Request::get(PATH)).await.is(401);
+    let kept = "select slug from organizations where removed_at is not null";
+    let kept = served.test.rows(kept).await.concat();
+    served.get(&format!("/api/v1/usage/{kept}/limits")).await.is(404).is_problem("unknown_org");
+}

@@ -116,6 +116,12 @@ fn rows_of_periodd() -> Vec<Row> {
         ),
         ("periodd_restarts", "org_id, reference, at", format!("'{ORG}', 'r', {START}")),
         (
+            "periodd_moved_packs",
+            "org_id, from_org, from_pack, from_seq, feature",
+            format!("'{ORG}', '{PACK}', '{PACK}', 1, 'steps'"),
+        ),
+        ("periodd_departures", "org_id, kind", format!("'{ORG}', 'org_removed'")),
+        (
             "periodd_audited",
             "audit, first_org, last_org, orgs, starts, ends, metrics",
             format!("'{PACK}', '{ORG}', '{ORG}', '{{}}', '{{}}', '{{}}', '{{}}'"),

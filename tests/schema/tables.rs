@@ -4,7 +4,7 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 24] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 26] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
@@ -30,6 +30,8 @@ pub(crate) const ORG_TABLES: [(&str, &str); 24] = [
     ("periodd_level_keys", "org_id"),
     ("periodd_refund_keys", "org_id"),
     ("periodd_restarts", "org_id"),
+    ("periodd_moved_packs", "org_id"),
+    ("periodd_departures", "org_id"),
 ];
 
 /// Small tables that every shard reads: copied everywhere.

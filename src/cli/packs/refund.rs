@@ -12,8 +12,8 @@ use crate::billing::when::shown_in_utc;
 use crate::billing::{Instant, Quantity};
 use crate::command::Command;
 use crate::jobs::refund::{self, Asked};
-use crate::store::orgs;
 use crate::store::orgs::packs;
+use crate::store::{Database, orgs};
 
 const NOTES: &str = "\
 At most the unclaimed rest of the pack can be refunded: usage above the included quantity claims its
@@ -29,17 +29,12 @@ Examples:
 /// What is asked.
 #[derive(clap::Args, Debug)]
 #[command(after_help = NOTES)]
-#[command(group(clap::ArgGroup::new("which").required(true)))]
 pub(super) struct Args {
     /// Slug or id; may be repeated, for packs with one reference in several orgs
     #[arg(long = "org", value_name = "ORG", required = true)]
     orgs: Vec<String>,
-    /// Reference of the pack
-    #[arg(long, value_name = "R", group = "which")]
-    reference: Option<String>,
-    /// Id of the pack, or its beginning
-    #[arg(long, value_name = "ID", group = "which")]
-    pack: Option<IdPrefix>,
+    #[command(flatten)]
+    which: Which,
     /// Quantity to refund [default: all that can be refunded]
     #[arg(long, value_name = "Q", allow_negative_numbers = true)]
     quantity: Option<Quantity>,
@@ -49,6 +44,45 @@ pub(super) struct Args {
     /// Show what would be refunded and write nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// Which pack of an org.
+#[derive(clap::Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(super) struct Which {
+    /// Reference of the pack
+    #[arg(long, value_name = "R")]
+    reference: Option<String>,
+    /// Id of the pack, or its beginning
+    #[arg(long, value_name = "ID")]
+    pack: Option<IdPrefix>,
+}
+
+impl Which {
+    /// What names it: a reference, or an id as text.
+    async fn pack(&self, database: &Database, org: Uuid) -> Result<String, Failure> {
+        match (&self.reference, &self.pack) {
+            (Some(reference), _) => Ok(reference.clone()),
+            (None, Some(id)) => Ok(packs::find(database, org, &id.0).await?.to_string()),
+            (None, None) => Err(Failure::usage("name the pack with --reference or --pack")),
+        }
+    }
+
+    /// The id of the pack.
+    pub(super) async fn id(&self, database: &Database, org: Uuid) -> Result<Uuid, Failure> {
+        match (&self.reference, &self.pack) {
+            (Some(reference), _) => {
+                let known = packs::list(database, Some(org)).await?;
+                let of = |pack: &packs::PackRow| pack.reference.as_ref() == Some(reference);
+                let found = known.into_iter().find(of).map(|pack| pack.id);
+                found.ok_or_else(|| {
+                    Failure::usage(format!("the org has no pack with the reference `{reference}`"))
+                })
+            }
+            (None, Some(id)) => Ok(packs::find(database, org, &id.0).await?),
+            (None, None) => Err(Failure::usage("name the pack with --reference or --pack")),
+        }
+    }
 }
 
 /// An id, or as much of its beginning as tables show.
@@ -85,11 +119,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         if requests.iter().any(|(known, _)| known.org == org) {
             continue;
         }
-        let pack = match (&args.reference, &args.pack) {
-            (Some(reference), _) => reference.clone(),
-            (None, Some(id)) => packs::find(&session.database, org, &id.0).await?.to_string(),
-            (None, None) => return Err(Failure::usage("name the pack with --reference or --pack")),
-        };
+        let pack = args.which.pack(&session.database, org).await?;
         let (quantity, key) = (args.quantity, args.key.clone());
         requests.push((Asked { org, pack, quantity, key, at: now }, name));
     }

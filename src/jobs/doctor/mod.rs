@@ -6,6 +6,7 @@
 
 mod addresses;
 mod books;
+mod departures;
 mod features;
 mod files;
 mod http;
@@ -127,6 +128,7 @@ pub async fn examine(
     ask!("time zones", "copies of the tz data agree on the zones in use", zones::check(context));
     ask!("periods", "open periods are in order", periods::check(context));
     ask!("features", "all used features are configured", features::check(context));
+    ask!("departures", "orgs and users that went left nothing", departures::check(context));
     ask!("runs", "runs end in time", runs::check(context));
     ask!("the books", "the books are consistent", books::check(context));
     observer("the daemon and pending work");

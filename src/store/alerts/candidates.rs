@@ -197,7 +197,7 @@ macro_rules! candidates {
                            from overage_entries e
                            join overage_packs p on p.org_id = e.org_id and p.id = e.pack_id
                            where e.org_id = v.org_id and p.feature = v.feature
-                             and (e.kind = 'refunded' and e.recorded_at >= $3
+                             and (e.kind in ('refunded', 'moved') and e.recorded_at >= $3
                                   or e.kind = 'expired' and e.at > $2 and e.at <= $1))
                           -- Packs that have expired and are not settled yet, without what they will
                           -- have paid for by then.

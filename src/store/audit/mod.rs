@@ -499,27 +499,7 @@ pub async fn forget(connection: &mut PgConnection, audit: Uuid) -> Result<(), St
 
 /// Forgets how many metrics the periods of one org held: what it lost was meant to go.
 pub async fn forget_org(connection: &mut PgConnection, org: Uuid) -> Result<(), StoreError> {
-    sqlx::query!(
-        "update periodd_audited a
-         set orgs = n.orgs, starts = n.starts, ends = n.ends, metrics = n.metrics
-         from (select p.audit, p.first_org,
-                      coalesce(array_agg(u.org order by u.place) filter (where u.org <> $1), '{}')
-                          as orgs,
-                      coalesce(array_agg(u.start_at order by u.place)
-                                   filter (where u.org <> $1), '{}') as starts,
-                      coalesce(array_agg(u.end_at order by u.place)
-                                   filter (where u.org <> $1), '{}') as ends,
-                      coalesce(array_agg(u.held order by u.place)
-                                   filter (where u.org <> $1), '{}') as metrics
-               from periodd_audited p
-               cross join lateral unnest(p.orgs, p.starts, p.ends, p.metrics)
-                                  with ordinality as u (org, start_at, end_at, held, place)
-               where p.first_org <= $1 and p.last_org >= $1
-               group by 1, 2) n
-         where a.audit = n.audit and a.first_org = n.first_org",
-        org
-    )
-    .execute(connection)
-    .await?;
+    let forgotten = sqlx::query!(r#"select periodd_forget_held($1)::text as "done!""#, org);
+    forgotten.fetch_one(connection).await?;
     Ok(())
 }

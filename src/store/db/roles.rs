@@ -46,7 +46,7 @@ const HIDDEN: &str = "select c.relname::text,
     from pg_class c
     where c.relnamespace = quote_ident(current_schema())::regnamespace
       and c.relkind in ('r', 'p') and c.relrowsecurity
-      and (c.relname not like 'periodd\\_%' or c.relname = 'periodd_usage_keys')
+      and (c.relname not like 'periodd\\_%' or c.relname in ('periodd_usage_keys', 'periodd_moved_packs'))
       and exists (select from pg_policy p where p.polrelid = c.oid)
     order by 1";
 
@@ -159,7 +159,7 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 8] = [
             "periodd_unsubscribe",
         ],
     ),
-    (APP, &["select"], &["periodd_usage_keys"]),
+    (APP, &["select"], &["periodd_usage_keys", "periodd_moved_packs"]),
     (APP, &["select", "insert"], &["periodd_refund_keys"]),
     (
         APP,
@@ -176,6 +176,11 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 8] = [
             "periodd_left",
             "restart_billing_cycle",
             "set_usage_level",
+            "remove_org",
+            "merge_orgs",
+            "move_overage_pack",
+            "erase_user",
+            "periodd_is_deleted",
             "periodd_is_key",
             "periodd_refuse_key",
             "periodd_keyed",

@@ -4,6 +4,7 @@
 
 pub mod complete;
 pub mod contacts;
+pub mod departures;
 pub mod overrides;
 pub mod packs;
 pub mod pausing;
@@ -335,7 +336,7 @@ pub async fn all_named(
         r#"select q.named as "named!", o.id, o.time_zone, o.current_period_start as open_since
            from unnest($1::text[], $2::uuid[]) as q (named, id)
            cross join lateral periodd_named(q.named, q.id) n
-           join organizations o on o.id = n.id"#,
+           join organizations o on o.id = n.id and o.removed_at is null"#,
         named as &[&str],
         &ids as &[Option<Uuid>]
     );

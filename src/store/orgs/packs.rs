@@ -130,6 +130,8 @@ pub struct PackRow {
     pub expired: Readable<Quantity>,
     /// What was refunded.
     pub refunded: Readable<Quantity>,
+    /// What moved to another org.
+    pub moved: Readable<Quantity>,
     /// From when it is usable.
     pub purchased_at: Readable<Instant>,
     /// Until when.
@@ -143,7 +145,7 @@ pub struct PackRow {
 impl PackRow {
     /// The row, with the columns that cannot be read named.
     fn named(self) -> Self {
-        let ledger = [self.drawn, self.expired, self.refunded];
+        let ledger = [self.drawn, self.expired, self.refunded, self.moved];
         let columns = [
             ("overage_packs.quantity", self.quantity.is_readable()),
             ("overage_packs.remaining", self.remaining.is_readable()),
@@ -170,6 +172,8 @@ pub async fn list(database: &Database, org: Option<Uuid>) -> Result<Vec<PackRow>
                       as "expired!: Readable<Quantity>",
                   coalesce(sum(e.quantity) filter (where e.kind = 'refunded'), 0)
                       as "refunded!: Readable<Quantity>",
+                  coalesce(sum(e.quantity) filter (where e.kind = 'moved'), 0)
+                      as "moved!: Readable<Quantity>",
                   p.purchased_at as "purchased_at: Readable<Instant>",
                   nullif(p.expires_at, 'infinity') as "expires_at: Readable<Instant>",
                   p.reference, '{}'::text[] as "unreadable!"

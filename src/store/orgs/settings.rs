@@ -284,7 +284,7 @@ pub async fn parked(
                   parked_code as "code: Readable<ParkedCode>",
                   coalesce(parked_reason, 'no reason was given') as "reason!"
            from organizations
-           where parked_at is not null and ($1::uuid is null or id = $1)
+           where parked_at is not null and removed_at is null and ($1::uuid is null or id = $1)
              and ($2::text is null or parked_code = $2)
            order by slug"#,
         org,

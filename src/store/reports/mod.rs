@@ -5,6 +5,7 @@
 //! Never: a lock, a write.
 
 pub mod closed;
+pub mod departures;
 pub mod doctor;
 pub mod drift;
 pub mod emails;

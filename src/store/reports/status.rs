@@ -307,6 +307,7 @@ pub async fn parked(connection: &mut PgConnection) -> Result<Parked, StoreError>
                   parked_code as "code: Readable<ParkedCode>", time_zone
            from organizations
            where parked_at is not null and parked_code is distinct from 'by_hand'
+             and removed_at is null
            order by id limit $1"#,
         NAMED
     );
@@ -325,6 +326,7 @@ pub async fn parked(connection: &mut PgConnection) -> Result<Parked, StoreError>
         r#"select (select count(*) from (
                        select from organizations
                        where parked_at is not null and parked_code is distinct from 'by_hand'
+                         and removed_at is null
                        limit $1) as p) as "by_periodd!",
                   (select count(*) from (
                        select from organizations

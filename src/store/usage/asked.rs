@@ -59,7 +59,8 @@ pub async fn standings(
                 as q (named, id, feature, place)
            cross join lateral periodd_named(q.named, q.id) n
            -- By its key, also where reading a small table as a whole seems cheaper.
-           cross join lateral (select s.* from organizations s where s.id = n.id offset 0) o
+           cross join lateral (select s.* from organizations s
+                               where s.id = n.id and s.removed_at is null offset 0) o
            left join lateral (
                -- One feature: a join, for many orgs at once.
                select l.* from periodd_limit_used(o.id, periodd_folded(q.feature), now()) l

@@ -32,7 +32,8 @@ pub async fn marks(connection: &mut PgConnection, orgs: &[Uuid]) -> Result<Vec<M
                         order by c.period_start, c.feature) as "used!: Vec<Quantity>",
                   array(select l.included from limit_overrides l where l.org_id = o.id
                         order by l.feature) as "overrides!: Vec<Option<Quantity>>"
-           from unnest($1::uuid[]) as w (id) join organizations o on o.id = w.id"#,
+           from unnest($1::uuid[]) as w (id)
+           join organizations o on o.id = w.id and o.removed_at is null"#,
         orgs
     );
     Ok(rows.fetch_all(connection).await?)

@@ -2,6 +2,7 @@
 
 mod batches;
 mod crowd;
+mod departures;
 mod fallen;
 mod first_minute;
 mod foresight;

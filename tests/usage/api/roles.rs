@@ -168,6 +168,18 @@ async fn holds_out(house: &House, role: &str) {
             format!("grant_overage_pack('{}', 'scrapes', 1, 'mine')", other.org),
             format!("refund_overage_pack('{}', 'theirs')", acme.org),
             format!("refund_overage_pack('{}', 'theirs')", other.org),
+            format!("remove_org('{}', true)", acme.org),
+            format!("remove_org('{}', true)", other.org),
+            format!("erase_user('{}')", acme.user),
+            format!("erase_user('{}')", other.user),
+            "erase_user(p_email => 'b@example.com')".to_owned(),
+            format!("merge_orgs('{}', '{}')", acme.org, other.org),
+            format!("move_overage_pack('{}', 'r', '{}')", acme.org, other.org),
+            format!("periodd_hold('{}', now())", acme.org),
+            format!("periodd_let_go('{}', now())", acme.org),
+            format!("periodd_forget_held('{}')", acme.org),
+            format!("periodd_shift_minutes('{}', 1, now())", acme.org),
+            format!("periodd_carry_pack('{0}', '{0}', 1, '{1}', now())", acme.org, other.org),
         ] {
             let done = run(&mut connection, &format!("select * from {call}")).await;
             let code = done.expect_err("a refusal");
@@ -205,6 +217,12 @@ async fn holds_out(house: &House, role: &str) {
             (format!("periodd_first_month('{}', now())", acme.org), "period_start is not null"),
             (format!("periodd_unsubscribe('{0}{0}')", acme.org.simple()), "f"),
             (format!("periodd_keyed('{}', 'theirs')", acme.org), "quantity > 0"),
+            (format!("periodd_removal('{}', false, now())", acme.org), "quantity > 0"),
+            (format!("periodd_erasure('{}', null, null)", acme.user), "quantity > 0"),
+            (format!("periodd_traces('{}', null, null)", acme.user), "org_id is not null"),
+            (format!("periodd_merge('{}', '{}', now())", acme.org, other.org), "quantity > 0"),
+            (format!("periodd_pack_move('{0}', '{0}', now())", acme.org), "quantity > 1"),
+            (format!("periodd_is_deleted('{}', '{}')", acme.org, acme.user), "f"),
             (format!("periodd_named('', '{}')", acme.org), "id is not null"),
             (
                 format!("periodd_closed_since('{0}', '{0}', '-infinity')", acme.org),

@@ -101,6 +101,7 @@ fn steps(all: &[picture::Step], pack: &PackRow) -> Vec<Step> {
                 "granted" => Kind::Granted,
                 "expired" => Kind::Expired,
                 "refunded" => Kind::Refunded,
+                "moved" => Kind::Moved,
                 _ if step.quantity < Quantity::ZERO => Kind::Returned,
                 _ => Kind::Drawn,
             },
