@@ -15,6 +15,7 @@
 mod alerts;
 mod boundaries;
 mod disk;
+mod export;
 mod http;
 mod idle;
 mod import;

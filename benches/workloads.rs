@@ -1,9 +1,11 @@
 //! All workloads, by name, in the order of the page.
 
 use crate::support::Run;
-use crate::{alerts, boundaries, disk, http, idle, import, mail, pages, rollover, sync, usage};
+use crate::{
+    alerts, boundaries, disk, export, http, idle, import, mail, pages, rollover, sync, usage,
+};
 
-pub(crate) const WORKLOADS: [(&str, Run); 32] = [
+pub(crate) const WORKLOADS: [(&str, Run); 33] = [
     ("rollover", |bench| Box::pin(rollover::speed::run(bench))),
     ("history", |bench| Box::pin(rollover::growth::history(bench))),
     ("orgs", |bench| Box::pin(rollover::growth::orgs(bench))),
@@ -23,6 +25,7 @@ pub(crate) const WORKLOADS: [(&str, Run); 32] = [
     ("alerts", |bench| Box::pin(alerts::run(bench))),
     ("mail", |bench| Box::pin(mail::run(bench))),
     ("pages", |bench| Box::pin(pages::run(bench))),
+    ("export", |bench| Box::pin(export::run(bench))),
     ("idle", |bench| Box::pin(idle::run(bench))),
     ("import", |bench| Box::pin(import::run(bench))),
     ("http-check", |bench| Box::pin(http::check(bench))),

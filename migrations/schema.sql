@@ -4,6 +4,7 @@
 create table billing_adjustments (
     decided_at timestamp with time zone not null default now(),
     drawn numeric not null default 0,
+    export_position bigint not null,
     feature text not null,
     kind text not null,
     org_id uuid not null,
@@ -24,12 +25,15 @@ alter table billing_adjustments add constraint billing_adjustments_recorded_at_r
 alter table billing_adjustments add constraint billing_adjustments_seq_check CHECK ((seq > 0));
 alter table billing_adjustments add constraint billing_adjustments_uncovered_range CHECK (((abs(uncovered) < '10000000000000000000000'::numeric) AND (uncovered = round(uncovered, 6))));
 alter table billing_adjustments add constraint billing_adjustments_used_range CHECK (((abs(used) < '10000000000000000000000'::numeric) AND (used = round(used, 6))));
+CREATE INDEX billing_adjustments_position ON billing_adjustments USING btree (export_position);
 alter table billing_adjustments enable row level security;
 create policy of_the_callers_org on billing_adjustments for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 
 create table billing_periods (
     closed_at timestamp with time zone not null default now(),
+    currency text,
     drawn_each numeric[] not null default '{}'::numeric[],
+    export_position bigint not null,
     features text[] not null default '{}'::text[],
     follows timestamp with time zone,
     included_each numeric[] not null default '{}'::numeric[],
@@ -41,12 +45,14 @@ create table billing_periods (
     time_zone text,
     tzdb_version text,
     uncovered_each numeric[] not null default '{}'::numeric[],
+    uncovered_prices numeric[],
     used_each numeric[] not null default '{}'::numeric[]
 );
 alter table billing_periods add constraint billing_periods_adds_up CHECK (periodd_adds_up(features, used_each, included_each, drawn_each, uncovered_each));
 alter table billing_periods add constraint billing_periods_check CHECK ((period_end > period_start));
 alter table billing_periods add constraint billing_periods_check1 CHECK ((follows = period_start));
 alter table billing_periods add constraint billing_periods_closed_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> closed_at));
+alter table billing_periods add constraint billing_periods_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text));
 alter table billing_periods add constraint billing_periods_drawn_each_check CHECK (((0)::numeric <= ALL (drawn_each)));
 alter table billing_periods add constraint billing_periods_drawn_each_range CHECK (
 CASE
@@ -69,6 +75,7 @@ alter table billing_periods add constraint billing_periods_period_end_org_id_key
 alter table billing_periods add constraint billing_periods_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
 alter table billing_periods add constraint billing_periods_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
 alter table billing_periods add constraint billing_periods_pkey PRIMARY KEY (period_start, org_id);
+alter table billing_periods add constraint billing_periods_prices_check CHECK ((((uncovered_prices IS NULL) = (currency IS NULL)) AND (cardinality(uncovered_prices) = cardinality(features))));
 alter table billing_periods add constraint billing_periods_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
 alter table billing_periods add constraint billing_periods_uncovered_each_check CHECK (((0)::numeric <= ALL (uncovered_each)));
 alter table billing_periods add constraint billing_periods_uncovered_each_range CHECK (
@@ -77,6 +84,13 @@ CASE
     WHEN (array_ndims(uncovered_each) > 1) THEN false
     ELSE ((array_position(uncovered_each, NULL::numeric) IS NULL) AND ('10000000000000000000000'::numeric > ALL (uncovered_each)) AND ('-10000000000000000000000'::numeric < ALL (uncovered_each)) AND ((uncovered_each)::text !~ '\.\d{6}\d*[1-9]'::text))
 END);
+alter table billing_periods add constraint billing_periods_uncovered_prices_check CHECK (((0)::numeric <= ALL (uncovered_prices)));
+alter table billing_periods add constraint billing_periods_uncovered_prices_range CHECK (
+CASE
+    WHEN (cardinality(uncovered_prices) = 0) THEN true
+    WHEN (array_ndims(uncovered_prices) > 1) THEN false
+    ELSE (('10000000000000000000000'::numeric > ALL (uncovered_prices)) AND ('-10000000000000000000000'::numeric < ALL (uncovered_prices)) AND ((uncovered_prices)::text !~ '\.\d{6}\d*[1-9]'::text))
+END);
 alter table billing_periods add constraint billing_periods_used_each_range CHECK (
 CASE
     WHEN (cardinality(used_each) = 0) THEN true
@@ -84,6 +98,7 @@ CASE
     ELSE ((array_position(used_each, NULL::numeric) IS NULL) AND ('10000000000000000000000'::numeric > ALL (used_each)) AND ('-10000000000000000000000'::numeric < ALL (used_each)) AND ((used_each)::text !~ '\.\d{6}\d*[1-9]'::text))
 END);
 CREATE INDEX billing_periods_org ON billing_periods USING btree (org_id, period_start);
+CREATE INDEX billing_periods_position ON billing_periods USING btree (export_position);
 alter table billing_periods enable row level security;
 create policy of_the_callers_org on billing_periods for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 
@@ -268,6 +283,7 @@ create policy of_the_callers_org on organizations for select using ((id = ( SELE
 
 create table overage_entries (
     at timestamp with time zone not null default now(),
+    export_position bigint not null,
     kind text not null,
     org_id uuid not null,
     pack_id uuid not null,
@@ -288,28 +304,35 @@ alter table overage_entries add constraint overage_entries_remaining_check CHECK
 alter table overage_entries add constraint overage_entries_remaining_range CHECK (((abs(remaining) < '10000000000000000000000'::numeric) AND (remaining = round(remaining, 6))));
 alter table overage_entries add constraint overage_entries_seq_check CHECK ((seq > 0));
 CREATE INDEX overage_entries_drawn ON overage_entries USING btree (org_id, period_start) WHERE (kind = 'drawn'::text);
+CREATE INDEX overage_entries_position ON overage_entries USING btree (export_position);
 CREATE INDEX overage_entries_refunded ON overage_entries USING btree (recorded_at, org_id) WHERE (kind = 'refunded'::text);
 alter table overage_entries enable row level security;
 create policy of_the_callers_org on overage_entries for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 
 create table overage_packs (
+    currency text,
     entries integer not null default 0,
     expires_at timestamp with time zone,
+    export_position bigint not null,
     feature text not null,
     id uuid not null default gen_random_uuid(),
     org_id uuid not null,
+    price_cents bigint,
     purchased_at timestamp with time zone not null default now(),
     quantity numeric not null default 0,
     reference text,
     remaining numeric
 );
 alter table overage_packs add constraint overage_packs_check CHECK ((expires_at > purchased_at));
+alter table overage_packs add constraint overage_packs_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text));
 alter table overage_packs add constraint overage_packs_entries_check CHECK ((entries >= 0));
 alter table overage_packs add constraint overage_packs_expires_at_range CHECK ((('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> expires_at) OR (expires_at = 'infinity'::timestamp with time zone)));
 alter table overage_packs add constraint overage_packs_feature_fkey FOREIGN KEY (feature) REFERENCES features(feature);
 alter table overage_packs add constraint overage_packs_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table overage_packs add constraint overage_packs_org_id_reference_key UNIQUE (org_id, reference);
 alter table overage_packs add constraint overage_packs_pkey PRIMARY KEY (org_id, id);
+alter table overage_packs add constraint overage_packs_price_cents_check CHECK ((price_cents >= 0));
+alter table overage_packs add constraint overage_packs_price_check CHECK (((price_cents IS NULL) = (currency IS NULL)));
 alter table overage_packs add constraint overage_packs_purchased_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> purchased_at));
 alter table overage_packs add constraint overage_packs_quantity_check CHECK ((quantity >= (0)::numeric));
 alter table overage_packs add constraint overage_packs_quantity_range CHECK (((abs(quantity) < '10000000000000000000000'::numeric) AND (quantity = round(quantity, 6))));
@@ -317,6 +340,7 @@ alter table overage_packs add constraint overage_packs_remaining_range CHECK (((
 CREATE INDEX overage_packs_ending ON overage_packs USING btree (expires_at, org_id) WHERE (expires_at IS NOT NULL);
 CREATE INDEX overage_packs_expiring ON overage_packs USING btree (expires_at, org_id) WHERE ((remaining > (0)::numeric) AND (expires_at IS NOT NULL));
 CREATE INDEX overage_packs_holding ON overage_packs USING btree (org_id) WHERE (remaining <> (0)::numeric);
+CREATE INDEX overage_packs_position ON overage_packs USING btree (export_position);
 CREATE INDEX overage_packs_unseen ON overage_packs USING btree (org_id) WHERE (entries = 0);
 alter table overage_packs enable row level security;
 create policy of_the_callers_org on overage_packs for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
@@ -509,6 +533,25 @@ create table periodd_facts (
 );
 alter table periodd_facts add constraint periodd_facts_pkey PRIMARY KEY (name);
 alter table periodd_facts enable row level security;
+
+create table periodd_hand_overs (
+    follows bigint,
+    handed_over_at timestamp with time zone not null default now(),
+    kind text not null,
+    name text not null,
+    recorded_at timestamp with time zone not null default now(),
+    up_to bigint not null
+);
+alter table periodd_hand_overs add constraint periodd_hand_overs_check CHECK ((up_to > COALESCE(follows, (0)::bigint)));
+alter table periodd_hand_overs add constraint periodd_hand_overs_first UNIQUE NULLS NOT DISTINCT (kind, follows);
+alter table periodd_hand_overs add constraint periodd_hand_overs_handed_over_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> handed_over_at));
+alter table periodd_hand_overs add constraint periodd_hand_overs_kind_check CHECK ((kind = ANY (ARRAY['closes'::text, 'packs'::text, 'ledger'::text, 'adjustments'::text])));
+alter table periodd_hand_overs add constraint periodd_hand_overs_kind_follows_fkey FOREIGN KEY (kind, follows) REFERENCES periodd_hand_overs(kind, up_to);
+alter table periodd_hand_overs add constraint periodd_hand_overs_kind_up_to_key UNIQUE (kind, up_to);
+alter table periodd_hand_overs add constraint periodd_hand_overs_name_check CHECK ((name <> ''::text));
+alter table periodd_hand_overs add constraint periodd_hand_overs_pkey PRIMARY KEY (kind, name);
+alter table periodd_hand_overs add constraint periodd_hand_overs_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_hand_overs enable row level security;
 
 create table periodd_import_ids (
     former_id text not null,
@@ -850,7 +893,8 @@ create table tier_limits (
     included numeric,
     judged boolean not null default false,
     judged_included numeric,
-    tier text not null
+    tier text not null,
+    uncovered_price_cents numeric
 );
 alter table tier_limits add constraint tier_limits_feature_fkey FOREIGN KEY (feature) REFERENCES features(feature);
 alter table tier_limits add constraint tier_limits_included_check CHECK ((included >= (0)::numeric));
@@ -859,6 +903,8 @@ alter table tier_limits add constraint tier_limits_judged_included_check CHECK (
 alter table tier_limits add constraint tier_limits_judged_included_range CHECK (((abs(judged_included) < '10000000000000000000000'::numeric) AND (judged_included = round(judged_included, 6))));
 alter table tier_limits add constraint tier_limits_pkey PRIMARY KEY (tier, feature);
 alter table tier_limits add constraint tier_limits_tier_fkey FOREIGN KEY (tier) REFERENCES subscription_tiers(code);
+alter table tier_limits add constraint tier_limits_uncovered_price_cents_check CHECK ((uncovered_price_cents >= (0)::numeric));
+alter table tier_limits add constraint tier_limits_uncovered_price_cents_range CHECK (((abs(uncovered_price_cents) < '10000000000000000000000'::numeric) AND (uncovered_price_cents = round(uncovered_price_cents, 6))));
 alter table tier_limits enable row level security;
 create policy of_everybody on tier_limits for select using (true);
 

@@ -3,6 +3,7 @@
 //! Quantities and times are what the JSON says, exact and in UTC; what is a list or an object there
 //! is JSON in its cell. Names that a spreadsheet would take for a formula begin with an apostrophe.
 
+use std::borrow::Cow;
 use std::io;
 
 use schemars::JsonSchema;
@@ -45,10 +46,17 @@ pub(crate) fn document<T: Serialize + JsonSchema>(answer: &T) -> io::Result<Vec<
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) if text.starts_with(FORMULA) => format!("'{}", text::visible(text)),
-        Value::String(text) => text::visible(text).into_owned(),
+        Value::String(text) => text_cell(text).into_owned(),
         other => text::visible(&other.to_string()).into_owned(),
     }
+}
+
+/// A text as a cell: no formula, and one line.
+pub(crate) fn text_cell(text: &str) -> Cow<'_, str> {
+    if text.starts_with(FORMULA) {
+        return format!("'{}", text::visible(text)).into();
+    }
+    text::visible(text)
 }
 
 /// The fields of the first row, and those that only others have; of an empty list, what its schema

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::price::said as said_amount;
 use super::quantity::Quantity;
 use super::quota::Included;
 use super::quota::level::FeatureKind;
@@ -43,6 +44,8 @@ pub struct Tier {
     pub currency: String,
     /// What it includes per period.
     pub limits: BTreeMap<String, Included>,
+    /// What an uncovered unit costs, in hundredths of the currency.
+    pub prices: BTreeMap<String, Quantity>,
 }
 
 /// A pack on sale.
@@ -82,6 +85,8 @@ pub enum Kind {
     Tier,
     /// What a tier includes of a feature.
     Limit,
+    /// What an uncovered unit of a feature costs on a tier.
+    Price,
     /// A pack on sale.
     Offer,
 }
@@ -93,6 +98,7 @@ impl Kind {
             Self::Feature => "feature",
             Self::Tier => "tier",
             Self::Limit => "limit",
+            Self::Price => "price",
             Self::Offer => "pack",
         }
     }
@@ -155,11 +161,27 @@ pub fn plan(stored: &Catalogue, wanted: &Catalogue, prune: bool, in_use: &[Strin
             let name = format!("{code} {feature}");
             steps.extend(step(Kind::Limit, name, before, quantity(*included)));
         }
+        for (feature, price) in &tier.prices {
+            let before =
+                before.and_then(|tier| tier.prices.get(feature)).map(|price| cents(*price));
+            let name = format!("{code} {feature}");
+            steps.extend(step(Kind::Price, name, before, cents(*price)));
+        }
         for (feature, included) in before.map(|tier| &tier.limits).into_iter().flatten() {
             if !tier.limits.contains_key(feature) {
                 let before = quantity(*included);
                 let name = format!("{code} {feature}");
                 steps.push(unnamed(Kind::Limit, name, before, removed(false)));
+            }
+        }
+    }
+    for (code, tier) in &wanted.tiers {
+        for (feature, price) in
+            stored.tiers.get(code).map(|tier| &tier.prices).into_iter().flatten()
+        {
+            if tier.limits.contains_key(feature) && !tier.prices.contains_key(feature) {
+                let name = format!("{code} {feature}");
+                steps.push(unnamed(Kind::Price, name, cents(*price), removed(false)));
             }
         }
     }
@@ -216,9 +238,14 @@ fn quantity(included: Included) -> String {
     included.column().map_or_else(|| "unlimited".to_owned(), |quantity| quantity.to_string())
 }
 
+/// What an uncovered unit costs, in words.
+fn cents(price: Quantity) -> String {
+    format!("{price} cents")
+}
+
 /// A price as people read it: `29.00 USD`.
 pub fn price(cents: i64, currency: &str) -> String {
-    format!("{}.{:02} {currency}", cents / 100, cents % 100)
+    said_amount(Quantity::units(cents), currency)
 }
 
 #[cfg(test)]
@@ -230,7 +257,8 @@ mod tests {
             ((*feature).to_owned(), Included::Quantity(Quantity::units(*units)))
         });
         let (name, currency) = ("Pro".to_owned(), "USD".to_owned());
-        Tier { name, price_cents, currency, limits: limits.collect() }
+        let prices = BTreeMap::new();
+        Tier { name, price_cents, currency, limits: limits.collect(), prices }
     }
 
     fn catalogue(tiers: &[(&str, Tier)]) -> Catalogue {

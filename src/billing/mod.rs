@@ -20,6 +20,7 @@ pub mod offers;
 pub mod org;
 pub mod parking;
 pub mod period;
+pub mod price;
 pub mod quantity;
 pub mod quota;
 pub mod recipients;

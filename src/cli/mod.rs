@@ -20,6 +20,7 @@ mod db;
 mod doctor;
 mod drift;
 mod explain;
+mod export;
 mod failure;
 mod findings;
 mod forecast;
@@ -39,6 +40,7 @@ mod said;
 mod schedule;
 mod schemas;
 pub(crate) mod session;
+mod statements;
 mod status;
 pub(crate) mod sync;
 mod tiers;
@@ -47,6 +49,7 @@ mod tokens;
 mod usage;
 mod users;
 mod watch;
+mod whole_file;
 
 pub use complete::command;
 pub use failure::{Exit, Failure};
@@ -122,6 +125,10 @@ pub enum Command {
     Schedule(schedule::Args),
     /// Find crossed thresholds, send due emails, list emails
     Alerts(alerts::Args),
+    /// Show closed periods as finance reads them, with amounts that add up
+    Statements(statements::Args),
+    /// Export closes, packs, the ledger and adjustments, each row once
+    Export(export::Args),
     /// Manage the database schema
     Db(db::Args),
     /// Print the period boundaries of any calendar; needs no database
@@ -160,11 +167,7 @@ impl Cli {
     /// A [`Failure`]: the exit code to leave with, and the sentence for stderr.
     pub fn run(self) -> Result<Exit, Failure> {
         let Self { global, command } = self;
-        if global.format == Format::Csv && !command.answers_with_a_list() {
-            return Err(Failure::usage(
-                "--format csv is for lists, such as `orgs list`; use --format json",
-            ));
-        }
+        command.requires_a_format_of_its_own(global.format)?;
         match command {
             Command::Run(args) => run::run(&args, &global),
             Command::Rollover(args) => rollover::run(&args, &global),
@@ -185,6 +188,8 @@ impl Cli {
             Command::Runs(args) => runs::run(&args, &global),
             Command::Schedule(args) => schedule::run(&args, &global),
             Command::Alerts(args) => alerts::run(&args, &global),
+            Command::Statements(args) => statements::run(&args, &global),
+            Command::Export(args) => export::run(args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),
@@ -195,6 +200,22 @@ impl Cli {
 }
 
 impl Command {
+    /// Refuses a format that the command does not write.
+    fn requires_a_format_of_its_own(&self, format: Format) -> Result<(), Failure> {
+        let why_not = match format {
+            Format::Table | Format::Json => return Ok(()),
+            Format::Csv if self.answers_with_a_list() => return Ok(()),
+            Format::Csv => "--format csv is for lists, such as `orgs list`; use --format json",
+            Format::Jsonl | Format::Parquet if matches!(self, Self::Export(_)) => return Ok(()),
+            Format::Jsonl | Format::Parquet => {
+                "--format jsonl and parquet are for `export`; use --format json"
+            }
+            Format::Html | Format::Pdf if matches!(self, Self::Statements(_)) => return Ok(()),
+            Format::Html | Format::Pdf => "--format html and pdf are for `statements`",
+        };
+        Err(Failure::usage(why_not))
+    }
+
     /// Can the answer be written as CSV? It is then a list of rows.
     fn answers_with_a_list(&self) -> bool {
         match self {
@@ -204,7 +225,7 @@ impl Command {
             Self::Runs(args) => args.answers_with_a_list(),
             Self::Schedule(args) => args.answers_with_a_list(),
             Self::Alerts(args) => args.answers_with_a_list(),
-            Self::Drift(_) | Self::Periods(_) => true,
+            Self::Drift(_) | Self::Periods(_) | Self::Export(_) | Self::Statements(_) => true,
             Self::Users(args) => args.answers_with_a_list(),
             Self::Tokens(args) => args.answers_with_a_list(),
             Self::Run(_)

@@ -31,6 +31,18 @@ pub enum Format {
     Json,
     /// Lists as CSV, with the fields of the JSON as columns
     Csv,
+    /// Exports as JSON lines: an object on each line
+    #[value(hide = true)]
+    Jsonl,
+    /// Exports as Apache Parquet
+    #[value(hide = true)]
+    Parquet,
+    /// Statements as one HTML document that prints well
+    #[value(hide = true)]
+    Html,
+    /// Statements as PDF
+    #[value(hide = true)]
+    Pdf,
 }
 
 /// An answer: serialised for programs, laid out for people. What has no schema cannot be shown.
@@ -104,6 +116,9 @@ impl Screen {
                 writeln!(stdout)
             }
             Format::Csv => stdout.write_all(&csv::document(output)?),
+            Format::Jsonl | Format::Parquet | Format::Html | Format::Pdf => {
+                Err(io::Error::other("this answer has no such format"))
+            }
         })
     }
 
@@ -166,7 +181,7 @@ impl Screen {
 
 /// Writes JSON with everything escaped that a terminal would obey: within strings, where alone it
 /// can stand, `\u009b` means the same as the character itself.
-struct Escaping<'a>(&'a mut dyn Write);
+pub(super) struct Escaping<'a>(pub(super) &'a mut dyn Write);
 
 impl Write for Escaping<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -5,7 +5,8 @@ use super::session::{Schema, Session, with_session};
 use super::times::Times;
 use super::{Exit, Failure, Global};
 use crate::billing::{Instant, Quantity, When};
-use crate::store::orgs::packs::{self, Grant, PackRow};
+use crate::config::values::Currency;
+use crate::store::orgs::packs::{self, Grant, PackRow, Price};
 use crate::store::{Readable, orgs};
 
 pub(super) mod moving;
@@ -74,6 +75,12 @@ struct GrantArgs {
     /// End of validity [default: never]
     #[arg(long, value_name = "T")]
     expires_at: Option<When>,
+    /// Price of the pack in hundredths of the currency [default: the offer's, else unknown]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    price_cents: Option<i64>,
+    /// Currency of --price-cents [default: USD]
+    #[arg(long, value_name = "CODE", requires = "price_cents")]
+    currency: Option<Currency>,
     /// Your reference, such as an invoice number; each is granted once
     #[arg(long, value_name = "R")]
     reference: Option<String>,
@@ -117,11 +124,16 @@ async fn grant_pack(session: &Session, args: &GrantArgs) -> Result<(), Failure> 
         return Err(Failure::usage("--reference is empty; leave it out for a pack without one"));
     }
     let org = orgs::find(&session.database, &args.org).await?;
-    let (feature, quantity) = match (&args.offer, &args.feature, args.quantity) {
-        (Some(code), ..) => packs::offer(&session.database, code).await?,
-        (None, Some(feature), Some(quantity)) => (feature.clone(), quantity),
+    let (feature, quantity, price) = match (&args.offer, &args.feature, args.quantity) {
+        (Some(code), ..) => {
+            let offer = packs::offer(&session.database, code).await?;
+            (offer.feature, offer.quantity, Some(offer.price))
+        }
+        (None, Some(feature), Some(quantity)) => (feature.clone(), quantity, None),
         (None, ..) => return Err(Failure::usage("name --offer, or --feature and --quantity")),
     };
+    let currency = args.currency.clone().unwrap_or_default();
+    let asked = args.price_cents.map(|cents| Price { cents, currency: currency.as_str().into() });
     let now = session.believed_now().await?;
     let instant = async |when: Option<When>| match when {
         Some(when) => session.instant(when, org).await.map(Some),
@@ -134,6 +146,7 @@ async fn grant_pack(session: &Session, args: &GrantArgs) -> Result<(), Failure> 
         reference: args.reference.clone(),
         purchased_at: instant(args.purchased_at).await?.unwrap_or(now),
         expires_at: instant(args.expires_at).await?,
+        price: asked.or(price),
     };
     let granted = packs::grant(&session.database, &grant).await?;
     let packs = packs::list(&session.database, Some(org)).await?;

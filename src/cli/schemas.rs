@@ -11,7 +11,9 @@ use super::said::Document;
 use super::{
     adoption, alerts, config, db, doctor, explain, forecast, orgs, packs, periods, rollover,
 };
-use super::{dashboard, drift, limits, runs, schedule, status, sync, tiers, tokens, usage, users};
+use super::{
+    dashboard, drift, limits, runs, schedule, statements, status, sync, tiers, tokens, usage, users,
+};
 use crate::demo;
 
 /// A command, as it is typed, and the schema of its answer.
@@ -55,6 +57,7 @@ pub(super) fn all() -> Vec<Described> {
         of::<tiers::List>("tiers list"),
         of::<tiers::Steps>("tiers apply"),
         of::<tiers::List>("tiers export"),
+        of::<statements::Answer>("statements"),
         of::<status::Answer>("status"),
         of::<doctor::Answer>("doctor"),
         of::<config::init::Written>("config init"),

@@ -118,6 +118,8 @@ struct Tier {
 struct Limit {
     feature: String,
     included: Option<Quantity>,
+    /// Price of an uncovered unit, in hundredths of the currency.
+    uncovered_price_cents: Option<Quantity>,
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -138,7 +140,10 @@ impl From<Catalogue> for List {
             monthly_price_cents: tier.price_cents,
             currency: tier.currency,
             limits: (tier.limits.into_iter())
-                .map(|(feature, included)| Limit { feature, included: included.column() })
+                .map(|(feature, included)| {
+                    let uncovered_price_cents = tier.prices.get(&feature).copied();
+                    Limit { feature, included: included.column(), uncovered_price_cents }
+                })
                 .collect(),
         });
         let mut tiers: Vec<Tier> = tiers.collect();

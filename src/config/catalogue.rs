@@ -48,6 +48,10 @@ pub struct Tier {
     /// What it includes per period, by feature: a quantity or `"unlimited"`.
     #[serde(default)]
     pub limits: BTreeMap<String, Limit>,
+    /// What an uncovered unit costs, by feature, in hundredths of the currency. Each close keeps
+    /// the prices of its day.
+    #[serde(default)]
+    pub uncovered_price_cents: BTreeMap<String, Amount>,
 }
 
 /// A pack on sale.

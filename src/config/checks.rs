@@ -1,6 +1,6 @@
 //! What only several keys together can have wrong. Each key by itself has passed already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -158,6 +158,15 @@ impl Checks<'_> {
                 if let Some(first) = seen.insert(name.to_lowercase(), name) {
                     let path = format!("tiers[{i}].limits.{name}");
                     self.blame(&[&path], format!("`{name}` and `{first}` are the same feature"));
+                }
+            }
+            let mut priced = BTreeSet::new();
+            for name in tier.uncovered_price_cents.keys() {
+                let path = format!("tiers[{i}].uncovered_price_cents.{name}");
+                if !seen.contains_key(&name.to_lowercase()) {
+                    self.blame(&[&path], format!("`{name}` has a price and needs a limit, too"));
+                } else if !priced.insert(name.to_lowercase()) {
+                    self.blame(&[&path], format!("`{name}` has a price already"));
                 }
             }
         }

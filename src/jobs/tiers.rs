@@ -26,11 +26,14 @@ pub fn wanted(config: &Config) -> Catalogue {
             };
             (feature.to_lowercase(), included)
         });
+        let prices = tier.uncovered_price_cents.iter();
+        let prices = prices.map(|(feature, price)| (feature.to_lowercase(), price.0));
         let tier_row = Tier {
             name: tier.name.clone(),
             price_cents: tier.monthly_price_cents,
             currency: tier.currency.as_str().to_owned(),
             limits: limits.collect(),
+            prices: prices.collect(),
         };
         wanted.tiers.insert(tier.code.clone(), tier_row);
     }

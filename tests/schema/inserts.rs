@@ -148,6 +148,7 @@ fn rows_of_periodd() -> Vec<Row> {
             format!("'web-1:7', '1', {START}, {START}"),
         ),
         ("periodd_facts", "name, value", "'colour', 'blue'".into()),
+        ("periodd_hand_overs", "kind, name, up_to", "'closes', 'invoices', 7".into()),
         (
             "periodd_tokens",
             "name, digest, scopes",

@@ -7,7 +7,8 @@ use crate::statements::{Statement, of_the_store};
 use crate::support::TestDatabase;
 
 /// Tables that grow with the number of orgs, or faster.
-const LARGE: [&str; 12] = [
+const LARGE: [&str; 13] = [
+    "billing_adjustments",
     "billing_periods",
     "feature_usage",
     "limit_overrides",
@@ -61,7 +62,7 @@ const WHERE_NOTHING_IS_SCANNED: [&str; 4] = [
     "as moved order by moved.org_id",
 ];
 /// What has to go through an index, by a piece of its text.
-const BY_INDEX: [(&str, &str); 29] = [
+const BY_INDEX: [(&str, &str); 34] = [
     ("from organizations where judged_tier is null", "organizations_tier_unjudged"),
     ("where m.counted_at is null and m.organization_id > $1", "usage_metrics_uncounted"),
     ("with pending as", "usage_counters_pending"),
@@ -86,6 +87,11 @@ const BY_INDEX: [(&str, &str); 29] = [
     ("as \"oldest!\"", "organizations_due"),
     ("select c.used from usage_counters c", "usage_counters_pkey"),
     ("and a.period_start = o.current_period_start", "periodd_alerts_pkey"),
+    ("from (select * from billing_periods\n", "billing_periods_position"),
+    ("from (select * from overage_packs\n", "overage_packs_position"),
+    ("from (select * from overage_entries\n", "overage_entries_position"),
+    ("from (select * from billing_adjustments\n", "billing_adjustments_position"),
+    ("order by period_start, org_id limit $4", "billing_periods_pkey"),
     // A close looks where it writes; whoever asks about one org finds its periods by org.
     ("as last_closed_end", "billing_periods_period_end_org_id_key"),
     ("as last_closed_end", "billing_periods_org"),

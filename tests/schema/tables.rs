@@ -39,12 +39,13 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 15] = [
+pub(crate) const CONTROL_TABLES: [&str; 16] = [
     "periodd_api",
     "periodd_audited",
     "periodd_clocks",
     "periodd_daemons",
     "periodd_facts",
+    "periodd_hand_overs",
     "periodd_import_ids",
     "periodd_import_sums",
     "periodd_imports",

@@ -199,6 +199,7 @@ impl TestDatabase {
             format!(
                 "select '{name}' as name,
                         to_jsonb(t) - '{{recorded_at,updated_at,counted_at}}'::text[]
+                            - 'export_position'
                             || jsonb_build_object('counted', to_jsonb(t) ->> 'counted_at' <> '')
                             as row
                  from {name} t"

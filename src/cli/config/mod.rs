@@ -73,14 +73,13 @@ fn load(global: &Global) -> Result<Config, config::ConfigError> {
 
 fn show(global: &Global, screen: &Screen) -> Result<Exit, Failure> {
     let config = load(global).map_err(Failure::configuration)?;
-    let text = match screen.format() {
-        Format::Json => config.show(config::Format::Json),
-        Format::Table | Format::Csv => {
-            let file = config.file().map(|file| file.display().to_string());
-            let file = file.unwrap_or_else(|| "defaults, no file".to_owned());
-            let text = config.show(config::Format::Toml);
-            format!("# {file}\n{}{text}", if text.starts_with('\n') { "" } else { "\n" })
-        }
+    let text = if screen.format() == Format::Json {
+        config.show(config::Format::Json)
+    } else {
+        let file = config.file().map(|file| file.display().to_string());
+        let file = file.unwrap_or_else(|| "defaults, no file".to_owned());
+        let text = config.show(config::Format::Toml);
+        format!("# {file}\n{}{text}", if text.starts_with('\n') { "" } else { "\n" })
     };
     screen.write(|stdout| stdout.write_all(text.as_bytes()))?;
     Ok(Exit::Done)

@@ -39,6 +39,10 @@ fn written(text: &mut String, catalogue: &Catalogue) -> std::fmt::Result {
             };
             writeln!(text, "limits.{} = {included}", quoted(feature))?;
         }
+        for (feature, price) in &tier.prices {
+            let price = quoted(&price.to_string());
+            writeln!(text, "uncovered_price_cents.{} = {price}", quoted(feature))?;
+        }
         writeln!(text)?;
     }
     for (code, offer) in &catalogue.offers {

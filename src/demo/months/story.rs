@@ -246,6 +246,7 @@ impl Event {
                     reference: Some(reference.to_owned()),
                     purchased_at: self.at,
                     expires_at,
+                    price: None,
                 };
                 packs::grant(database, &grant).await?;
             }

@@ -22,6 +22,16 @@ pub struct Grant {
     /// From when it is usable.
     pub purchased_at: Instant,
     pub expires_at: Option<Instant>,
+    /// What it was sold for; `None`: unknown.
+    pub price: Option<Price>,
+}
+
+/// What a pack is sold for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Price {
+    /// In hundredths of the currency.
+    pub cents: i64,
+    pub currency: String,
 }
 
 /// A granted pack.
@@ -60,6 +70,18 @@ pub async fn grant(database: &Database, grant: &Grant) -> Result<Granted, StoreE
         pack
     );
     let before = before.fetch_optional(&mut *transaction).await?;
+    if let Some(Price { cents, currency }) = grant.price.as_ref().filter(|_| before.is_none()) {
+        sqlx::query!(
+            "update overage_packs set price_cents = $3, currency = $4
+             where org_id = $1 and id = $2",
+            grant.org,
+            pack,
+            cents,
+            currency
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
     transaction.commit().await?;
     Ok(Granted { pack, before })
 }
@@ -86,15 +108,28 @@ pub async fn find(database: &Database, org: Uuid, id: &str) -> Result<Uuid, Stor
     }
 }
 
-/// What an offer sells: the feature, and how much of it.
+/// What an offer sells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    pub feature: String,
+    pub quantity: Quantity,
+    pub price: Price,
+}
+
+/// What is on sale under a code.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] when nothing is on sale under that code.
-pub async fn offer(database: &Database, code: &str) -> Result<(String, Quantity), StoreError> {
+pub async fn offer(database: &Database, code: &str) -> Result<Offered, StoreError> {
     let mut connection = database.connection().await?;
-    let offer = sqlx::query!("select feature, quantity from pack_offers where code = $1", code);
+    let offer = sqlx::query!(
+        r#"select feature, quantity as "quantity: Quantity", price_cents, currency
+           from pack_offers where code = $1"#,
+        code
+    );
     if let Some(offer) = offer.fetch_optional(&mut *connection).await? {
-        return Ok((offer.feature, offer.quantity));
+        let price = Price { cents: offer.price_cents, currency: offer.currency };
+        return Ok(Offered { feature: offer.feature, quantity: offer.quantity, price });
     }
     let codes = sqlx::query_scalar!("select code from pack_offers order by code limit 20");
     let codes = codes.fetch_all(&mut *connection).await?;
@@ -138,6 +173,10 @@ pub struct PackRow {
     pub expires_at: Option<Readable<Instant>>,
     /// The buyer's reference.
     pub reference: Option<String>,
+    /// What it was sold for, in hundredths of the currency; null: unknown.
+    pub price_cents: Option<i64>,
+    /// The currency of the price.
+    pub currency: Option<String>,
     /// The columns whose values cannot be read; they are null here.
     pub unreadable: Vec<String>,
 }
@@ -176,7 +215,7 @@ pub async fn list(database: &Database, org: Option<Uuid>) -> Result<Vec<PackRow>
                       as "moved!: Readable<Quantity>",
                   p.purchased_at as "purchased_at: Readable<Instant>",
                   nullif(p.expires_at, 'infinity') as "expires_at: Readable<Instant>",
-                  p.reference, '{}'::text[] as "unreadable!"
+                  p.reference, p.price_cents, p.currency, '{}'::text[] as "unreadable!"
            from overage_packs p
            join organizations o on o.id = p.org_id
            left join overage_entries e on e.org_id = p.org_id and e.pack_id = p.id

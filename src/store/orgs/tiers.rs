@@ -23,14 +23,26 @@ pub async fn read(connection: &mut PgConnection) -> Result<Catalogue, StoreError
         .await?
         .into_iter()
         .map(|row| {
-            let (price_cents, limits) = (row.monthly_price_cents, BTreeMap::new());
-            (row.code, Tier { name: row.name, price_cents, currency: row.currency, limits })
+            let tier = Tier {
+                name: row.name,
+                price_cents: row.monthly_price_cents,
+                currency: row.currency,
+                limits: BTreeMap::new(),
+                prices: BTreeMap::new(),
+            };
+            (row.code, tier)
         })
         .collect();
-    let limits =
-        sqlx::query!(r#"select tier, feature, included as "included: Quantity" from tier_limits"#);
+    let limits = sqlx::query!(
+        r#"select tier, feature, included as "included: Quantity",
+                  uncovered_price_cents as "price: Quantity"
+           from tier_limits"#
+    );
     for row in limits.fetch_all(&mut *connection).await? {
         if let Some(tier) = tiers.get_mut(&row.tier) {
+            if let Some(price) = row.price {
+                tier.prices.insert(row.feature.clone(), price);
+            }
             tier.limits.insert(row.feature, Included::from(row.included));
         }
     }
@@ -135,6 +147,13 @@ pub async fn apply(
     )
     .execute(&mut *connection)
     .await?;
+    sqlx::query!(
+        "update tier_limits l set uncovered_price_cents = null
+         where l.tier || ' ' || l.feature = any($1)",
+        &removed(Kind::Price)
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!("delete from subscription_tiers where code = any($1)", &removed(Kind::Tier))
         .execute(&mut *connection)
         .await?;
@@ -189,21 +208,31 @@ async fn write_tiers(connection: &mut PgConnection, wanted: &Catalogue) -> Resul
     .await?;
     let limits = wanted.tiers.iter().flat_map(|(code, tier)| {
         let limits = tier.limits.iter();
-        limits.map(move |(feature, included)| (code.clone(), feature.clone(), included.column()))
+        limits.map(move |(feature, included)| {
+            let price = tier.prices.get(feature).copied();
+            (code.clone(), feature.clone(), included.column(), price)
+        })
     });
-    let mut columns: (Vec<String>, Vec<String>, Vec<Option<Quantity>>) = Default::default();
-    for (code, feature, included) in limits {
-        columns.0.push(code);
-        columns.1.push(feature);
-        columns.2.push(included);
+    let (mut tiers, mut features) = (Vec::<String>::new(), Vec::<String>::new());
+    let (mut included, mut prices) = (Vec::<Option<Quantity>>::new(), Vec::new());
+    for (code, feature, quantity, price) in limits {
+        tiers.push(code);
+        features.push(feature);
+        included.push(quantity);
+        prices.push(price);
     }
+    // A price that the configuration does not name is kept: to remove it is a step of its own.
     sqlx::query!(
-        "insert into tier_limits (tier, feature, included)
-         select * from unnest($1::text[], $2::text[], $3::numeric[])
-         on conflict (tier, feature) do update set included = excluded.included",
-        &columns.0,
-        &columns.1,
-        &columns.2 as &[Option<Quantity>]
+        "insert into tier_limits as l (tier, feature, included, uncovered_price_cents)
+         select * from unnest($1::text[], $2::text[], $3::numeric[], $4::numeric[])
+         on conflict (tier, feature) do update
+             set included = excluded.included,
+                 uncovered_price_cents =
+                     coalesce(excluded.uncovered_price_cents, l.uncovered_price_cents)",
+        &tiers,
+        &features,
+        &included as &[Option<Quantity>],
+        &prices as &[Option<Quantity>]
     )
     .execute(connection)
     .await?;

@@ -1,5 +1,5 @@
-//! The statement of a closed period: what was used, and who paid for it. All of it begins with the
-//! org, and ends at a bound that is said.
+//! Statements of closed periods: what was used, who paid for it and what it cost. Everything is
+//! read for many periods at once, by their keys, and ends at a bound that is said.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -8,45 +8,145 @@ use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
 use crate::store::reports::overview::Entry;
 
-/// Rows of each kind that are read at most.
+/// Rows of each kind that are read of a period at most.
 pub const MOST: usize = 500;
+
+/// Which periods are read: an org's by their starts, a place for each.
+#[derive(Debug, Default, Clone)]
+pub struct Keys {
+    orgs: Vec<Uuid>,
+    starts: Vec<Instant>,
+}
+
+impl Keys {
+    /// One period.
+    pub fn one(org: Uuid, start: Instant) -> Self {
+        Self { orgs: vec![org], starts: vec![start] }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.orgs.len()
+    }
+
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.orgs.is_empty()
+    }
+
+    /// Some of them.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Self> {
+        let both = self.orgs.chunks(size).zip(self.starts.chunks(size));
+        both.map(|(orgs, starts)| Self { orgs: orgs.to_vec(), starts: starts.to_vec() })
+    }
+}
+
+impl FromIterator<(Uuid, Instant)> for Keys {
+    fn from_iter<I: IntoIterator<Item = (Uuid, Instant)>>(keys: I) -> Self {
+        let (orgs, starts) = keys.into_iter().unzip();
+        Self { orgs, starts }
+    }
+}
+
+/// Which closed periods statements are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope {
+    /// Those of one org; `None`: everybody's.
+    pub org: Option<Uuid>,
+    /// Those that begin from here …
+    pub from: Instant,
+    /// … and before this.
+    pub before: Instant,
+    /// Those that were closed from here.
+    pub closed_since: Instant,
+}
+
+/// The first periods of a scope, by their starts.
+pub async fn keys(
+    connection: &mut PgConnection,
+    scope: Scope,
+    limit: i64,
+) -> Result<Keys, StoreError> {
+    let Scope { org, from, before, closed_since } = scope;
+    if let Some(org) = org {
+        let keys = sqlx::query!(
+            "select org_id, period_start from billing_periods
+             where org_id = $1 and period_start >= $2 and period_start < $3 and closed_at >= $4
+             order by period_start limit $5",
+            org,
+            from,
+            before,
+            closed_since,
+            limit
+        );
+        let keys = keys.fetch_all(connection).await?;
+        return Ok(keys.into_iter().map(|row| (row.org_id, row.period_start)).collect());
+    }
+    let keys = sqlx::query!(
+        "select org_id, period_start from billing_periods
+         where period_start >= $1 and period_start < $2 and closed_at >= $3
+         order by period_start, org_id limit $4",
+        from,
+        before,
+        closed_since,
+        limit
+    );
+    let keys = keys.fetch_all(connection).await?;
+    Ok(keys.into_iter().map(|row| (row.org_id, row.period_start)).collect())
+}
 
 /// A closed period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClosedPeriod {
+    /// Its place among the keys, from 1.
+    pub place: i64,
+    pub org: Uuid,
+    pub slug: String,
+    pub name: String,
     pub start: Instant,
     pub end: Instant,
     /// The tier that granted in it.
     pub tier: String,
-    /// The org's zone at the close; `None`: unknown.
-    pub time_zone: Option<String>,
+    /// The org's zone at the close, or the one that it has where that is unknown.
+    pub time_zone: String,
     /// Business time of the close.
     pub closed_at: Instant,
+    /// Currency of the prices that the close kept.
+    pub currency: Option<String>,
     /// May some of its metrics have been removed since?
     pub is_thinned: bool,
 }
 
-/// The closed period of an org that begins at an instant; `None`: none does.
-pub async fn period(
+/// The periods with these keys, as far as they are closed.
+pub async fn periods(
     connection: &mut PgConnection,
-    org: Uuid,
-    start: Instant,
-) -> Result<Option<ClosedPeriod>, StoreError> {
-    let period = sqlx::query_as!(
+    keys: &Keys,
+) -> Result<Vec<ClosedPeriod>, StoreError> {
+    let periods = sqlx::query_as!(
         ClosedPeriod,
-        r#"select b.period_start as start, b.period_end as "end", b.tier, b.time_zone, b.closed_at,
+        r#"select k.place as "place!", b.org_id as org, o.slug, o.name, b.period_start as start,
+                  b.period_end as "end", b.tier, coalesce(b.time_zone, o.time_zone) as "time_zone!",
+                  b.closed_at, b.currency,
                   exists (select from periodd_removed r
-                          where r.org_id = $1 and r.before > b.period_start) as "is_thinned!"
-           from billing_periods b where b.org_id = $1 and b.period_start = $2"#,
-        org,
-        start
+                          where r.org_id = b.org_id and r.before > b.period_start) as "is_thinned!"
+           from unnest($1::uuid[], $2::timestamptz[]) with ordinality as k (org, start, place)
+           cross join lateral (
+               select * from billing_periods
+               where org_id = k.org and period_start = k.start offset 0) b
+           cross join lateral (
+               select slug, name, time_zone from organizations where id = k.org offset 0) o
+           order by k.place"#,
+        &keys.orgs,
+        &keys.starts
     );
-    Ok(period.fetch_optional(connection).await?)
+    Ok(periods.fetch_all(connection).await?)
 }
 
 /// What was used of a feature, and how that was paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageRow {
+    /// The place of its period.
+    pub place: i64,
     pub feature: String,
     /// What one unit is called.
     pub unit: String,
@@ -55,23 +155,35 @@ pub struct UsageRow {
     pub included: Option<Quantity>,
     pub drawn: Quantity,
     pub uncovered: Quantity,
+    /// Hundredths of the currency for an uncovered unit.
+    pub price: Option<Quantity>,
 }
 
-/// Usage of a closed period, by feature.
+/// Usage of closed periods, by feature.
 pub async fn usage(
     connection: &mut PgConnection,
-    org: Uuid,
-    start: Instant,
+    keys: &Keys,
 ) -> Result<Vec<UsageRow>, StoreError> {
     let rows = sqlx::query_as!(
         UsageRow,
-        r#"select u.feature as "feature!", coalesce(f.unit, 'units') as "unit!",
-                  u.used as "used!", u.included, u.drawn as "drawn!", u.uncovered as "uncovered!"
-           from billing_period_usage u left join features f on f.feature = u.feature
-           where u.org_id = $1 and u.period_start = $2
-           order by u.feature limit $3"#,
-        org,
-        start,
+        r#"select k.place as "place!", u.feature as "feature!",
+                  coalesce(f.unit, 'units') as "unit!", u.used as "used!: Quantity",
+                  u.included as "included: Quantity",
+                  u.drawn as "drawn!: Quantity", u.uncovered as "uncovered!: Quantity",
+                  u.price as "price: Quantity"
+           from unnest($1::uuid[], $2::timestamptz[]) with ordinality as k (org, start, place)
+           cross join lateral (
+               select u.* from billing_periods b
+               cross join lateral unnest(
+                   b.features, b.used_each, b.included_each, b.drawn_each, b.uncovered_each,
+                   coalesce(b.uncovered_prices, '{}'))
+                   as u (feature, used, included, drawn, uncovered, price)
+               where b.org_id = k.org and b.period_start = k.start
+               order by u.feature limit $3) u
+           left join features f on f.feature = u.feature
+           order by k.place, u.feature"#,
+        &keys.orgs,
+        &keys.starts,
         most()
     );
     Ok(rows.fetch_all(connection).await?)
@@ -80,29 +192,114 @@ pub async fn usage(
 /// Late usage of a closed period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adjustment {
+    /// The place of its period.
+    pub place: i64,
     pub feature: String,
     /// late, or `set_aside`.
     pub kind: String,
     pub used: Quantity,
     pub drawn: Quantity,
     pub uncovered: Quantity,
+    /// Hundredths of the currency for an uncovered unit, as the close kept it.
+    pub price: Option<Quantity>,
     pub reason: Option<String>,
     pub decided_at: Instant,
 }
 
-/// The adjustments of a closed period, by feature, the first decided first.
+/// The adjustments of closed periods, by feature, the first decided first.
 pub async fn adjustments(
     connection: &mut PgConnection,
-    org: Uuid,
-    start: Instant,
+    keys: &Keys,
 ) -> Result<Vec<Adjustment>, StoreError> {
     let rows = sqlx::query_as!(
         Adjustment,
-        "select feature, kind, used, drawn, uncovered, reason, decided_at
-         from billing_adjustments where org_id = $1 and period_start = $2
-         order by feature, seq limit $3",
-        org,
-        start,
+        r#"select k.place as "place!", a.feature, a.kind, a.used, a.drawn, a.uncovered,
+                  b.price as "price: Quantity", a.reason, a.decided_at
+           from unnest($1::uuid[], $2::timestamptz[]) with ordinality as k (org, start, place)
+           cross join lateral (
+               select * from billing_adjustments
+               where org_id = k.org and period_start = k.start
+               order by feature, seq limit $3) a
+           cross join lateral (
+               select uncovered_prices[array_position(features, a.feature)] as price
+               from billing_periods where org_id = k.org and period_start = k.start offset 0) b
+           order by k.place, a.feature, a.seq"#,
+        &keys.orgs,
+        &keys.starts,
+        most()
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// A pack that was bought within a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bought {
+    /// The place of the period.
+    pub place: i64,
+    pub pack: Uuid,
+    pub reference: Option<String>,
+    pub feature: String,
+    pub quantity: Quantity,
+    /// What it was sold for, in hundredths of the currency.
+    pub price_cents: Option<i64>,
+    pub currency: Option<String>,
+    pub purchased_at: Instant,
+}
+
+/// The packs that were bought within closed periods, the first first.
+pub async fn bought(connection: &mut PgConnection, keys: &Keys) -> Result<Vec<Bought>, StoreError> {
+    let rows = sqlx::query_as!(
+        Bought,
+        r#"select k.place as "place!", p.id as pack, p.reference, p.feature, p.quantity,
+                  p.price_cents, p.currency, p.purchased_at
+           from unnest($1::uuid[], $2::timestamptz[]) with ordinality as k (org, start, place)
+           cross join lateral (
+               select period_end as "end" from billing_periods
+               where org_id = k.org and period_start = k.start offset 0) b
+           cross join lateral (
+               select * from overage_packs
+               where org_id = k.org and purchased_at >= k.start and purchased_at < b.end
+               order by purchased_at, id limit $3) p
+           order by k.place, p.purchased_at, p.id"#,
+        &keys.orgs,
+        &keys.starts,
+        most()
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// What a pack paid for a period, over all its draws and what was given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paid {
+    /// The place of the period.
+    pub place: i64,
+    pub pack: Uuid,
+    pub reference: Option<String>,
+    pub feature: String,
+    pub quantity: Quantity,
+    /// What the pack held after the last of them.
+    pub remaining: Quantity,
+}
+
+/// What packs paid for closed periods, in the order in which they were drawn first.
+pub async fn paid(connection: &mut PgConnection, keys: &Keys) -> Result<Vec<Paid>, StoreError> {
+    let rows = sqlx::query_as!(
+        Paid,
+        r#"select k.place as "place!", e.pack_id as pack, p.reference, p.feature,
+                  e.quantity as "quantity!: Quantity", e.remaining as "remaining!: Quantity"
+           from unnest($1::uuid[], $2::timestamptz[]) with ordinality as k (org, start, place)
+           cross join lateral (
+               select pack_id, sum(quantity) as quantity, min(at) as at,
+                      (array_agg(remaining order by seq desc))[1] as remaining
+               from overage_entries
+               where org_id = k.org and period_start = k.start and kind = 'drawn'
+               group by pack_id order by min(at), pack_id limit $3) e
+           cross join lateral (
+               select reference, feature from overage_packs
+               where org_id = k.org and id = e.pack_id offset 0) p
+           order by k.place, e.at, e.pack_id"#,
+        &keys.orgs,
+        &keys.starts,
         most()
     );
     Ok(rows.fetch_all(connection).await?)
@@ -112,7 +309,6 @@ pub async fn adjustments(
 /// granted, expired or refunded within it.
 pub async fn entries(
     connection: &mut PgConnection,
-    org: Uuid,
     period: &ClosedPeriod,
 ) -> Result<Vec<Entry>, StoreError> {
     let entries = sqlx::query_as!(
@@ -124,7 +320,7 @@ pub async fn entries(
            where e.org_id = $1
              and (e.period_start = $2 or e.period_start is null and e.at >= $2 and e.at < $3)
            order by e.at, e.pack_id, e.seq limit $4"#,
-        org,
+        period.org,
         period.start,
         period.end,
         most()

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::carry;
 use super::guards;
 use super::planned::{EndsSource, Planned, closes};
+use super::prices;
 use super::snapshot::{OrgUsage, Window};
 use crate::billing::org::SubscriptionChange;
 use crate::billing::parking::ParkedCode;
@@ -304,6 +305,11 @@ async fn close_periods(
     let (mut zones, mut tiers) = (Vec::<&str>::new(), Vec::<&str>::new());
     let mut are_paused = Vec::new();
     let mut usage = UsageColumns::default();
+    let (mut priced, mut currencies) = (Vec::<Option<String>>::new(), Vec::<Option<&str>>::new());
+    if closes(page).next().is_none() {
+        return Ok(());
+    }
+    let prices = prices::of_tiers(connection).await?;
     for (planned, close) in closes(page) {
         orgs.push(planned.plan.org);
         starts.push(close.period.start);
@@ -313,22 +319,24 @@ async fn close_periods(
         tiers.push(&close.tier);
         are_paused.push(close.is_paused);
         usage.push(&close.features);
-    }
-    if orgs.is_empty() {
-        return Ok(());
+        let kept = prices.of(&close.tier, &close.features);
+        currencies.push(kept.as_ref().map(|(_, currency)| *currency));
+        priced.push(kept.map(|(cents, _)| array(&cents, |price| or_null(*price))));
     }
     sqlx::query!(
         "insert into billing_periods (org_id, period_start, period_end, follows, time_zone, tier,
                                       features, used_each, included_each, drawn_each,
-                                      uncovered_each, tzdb_version, closed_at, is_paused)
+                                      uncovered_each, uncovered_prices, currency, tzdb_version,
+                                      closed_at, is_paused)
          select u.org_id, u.period_start, u.period_end, u.follows, u.time_zone, u.tier,
                 u.features::text[], u.used::numeric[], u.included::numeric[],
-                u.drawn::numeric[], u.uncovered::numeric[], $12, $13, u.is_paused
+                 u.drawn::numeric[], u.uncovered::numeric[], u.prices::numeric[], u.currency,
+                 $12, $13, u.is_paused
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[],
                      $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-                     $11::text[], $14::bool[])
+                      $11::text[], $14::text[], $15::text[], $16::bool[])
                   as u (org_id, period_start, period_end, follows, time_zone, tier,
-                        features, used, included, drawn, uncovered, is_paused)",
+                         features, used, included, drawn, uncovered, prices, currency, is_paused)",
         &orgs,
         &starts,
         &ends,
@@ -342,6 +350,8 @@ async fn close_periods(
         &usage.uncovered,
         stamp.tzdb,
         stamp.now,
+        &priced as &[Option<String>],
+        &currencies as &[Option<&str>],
         &are_paused
     )
     .execute(connection)
@@ -366,19 +376,21 @@ impl UsageColumns {
         let numbers = |of: fn(&ClosedUsage) -> Quantity| array(usage, |one| of(one).to_string());
         self.features.push(array(usage, |one| element(&one.feature)));
         self.used.push(numbers(|one| one.used));
-        self.included.push(array(usage, |one| match one.included.column() {
-            Some(included) => included.to_string(),
-            None => "null".to_owned(),
-        }));
+        self.included.push(array(usage, |one| or_null(one.included.column())));
         self.drawn.push(numbers(|one| one.drawn));
         self.uncovered.push(numbers(|one| one.uncovered));
     }
 }
 
 /// The text of an array.
-fn array(usage: &[ClosedUsage], element: impl Fn(&ClosedUsage) -> String) -> String {
-    let elements: Vec<String> = usage.iter().map(element).collect();
+fn array<T>(list: &[T], element: impl Fn(&T) -> String) -> String {
+    let elements: Vec<String> = list.iter().map(element).collect();
     format!("{{{}}}", elements.join(","))
+}
+
+/// A quantity as an element of an array.
+fn or_null(quantity: Option<Quantity>) -> String {
+    quantity.map_or_else(|| "null".to_owned(), |quantity| quantity.to_string())
 }
 
 /// A text as an element of an array.

@@ -12,5 +12,6 @@ mod carry;
 pub mod claim;
 pub(in crate::store) mod guards;
 pub mod planned;
+mod prices;
 pub mod snapshot;
 pub mod unsettled;

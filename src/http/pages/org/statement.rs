@@ -22,9 +22,10 @@ use crate::http::pages::parts::{Block, Cell, Table, Tone, Unread, said};
 use crate::http::pages::picture::Picture;
 use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
-use crate::store::reports::explain::{self, OrgRow, Stretch};
+use crate::jobs::statements::{self, Statement};
+use crate::store::reports::explain::{self, Stretch};
 use crate::store::reports::overview::Entry;
-use crate::store::reports::statement::{self, Adjustment, ClosedPeriod, UsageRow};
+use crate::store::reports::statement::{self, ClosedPeriod, Keys, UsageRow};
 use crate::store::{Connection, StoreError};
 use crate::text::{url_part, visible};
 use crate::tz::TzData;
@@ -41,12 +42,9 @@ const DAY_ROWS: usize = 100;
 const DRAWN: usize = 2;
 const DRAWN_DAYS: usize = 62;
 
-/// The period and its figures.
+/// The statement, and the zone that the org had at the close: days are those of it.
 struct Figures {
-    org: OrgRow,
-    period: ClosedPeriod,
-    usage: Vec<UsageRow>,
-    adjustments: Vec<Adjustment>,
+    statement: Statement,
     zone: Zone,
 }
 
@@ -108,9 +106,8 @@ pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
     };
     let (ledger, days) = match &figures {
         Ok(found) => {
-            let period = &found.period;
-            let ledger =
-                block(turns, async |look| statement::entries(look, org, period).await).await;
+            let period = &found.statement.period;
+            let ledger = block(turns, async |look| statement::entries(look, period).await).await;
             let zone = &found.zone;
             let days = block(turns, async |look| by_day(look, org, period, zone).await).await;
             (ledger, days)
@@ -129,14 +126,11 @@ async fn figures(
     org: Uuid,
     start: Instant,
 ) -> Result<Option<Figures>, StoreError> {
-    let Some(period) = statement::period(look, org, start).await? else { return Ok(None) };
-    let org = explain::org(look, org).await?;
-    let usage = statement::usage(look, org.id, start).await?;
-    let adjustments = statement::adjustments(look, org.id, start).await?;
-    // Days are those of the zone that the org had at the close.
-    let named = period.time_zone.as_deref().unwrap_or(&org.time_zone);
-    let zone = tz.zone(named).unwrap_or_else(|_| Zone::utc());
-    Ok(Some(Figures { org, period, usage, adjustments, zone }))
+    let Some(statement) = statements::read(look, &Keys::one(org, start)).await?.pop() else {
+        return Ok(None);
+    };
+    let zone = tz.zone(&statement.period.time_zone).unwrap_or_else(|_| Zone::utc());
+    Ok(Some(Figures { statement, zone }))
 }
 
 async fn by_day(
@@ -205,8 +199,8 @@ fn page(
 ) -> Result<Answer, Problem> {
     let zone = figures.as_ref().map_or_else(|_| Zone::utc(), |found| found.zone.clone());
     let clock = times::clock(call, zone, now);
-    let slug = figures.as_ref().map_or(call.part("org"), |found| &found.org.slug);
-    let name = figures.as_ref().map_or(call.part("org"), |found| &found.org.name);
+    let slug = figures.as_ref().map_or(call.part("org"), |found| &found.statement.period.slug);
+    let name = figures.as_ref().map_or(call.part("org"), |found| &found.statement.period.name);
     let href = format!("/orgs/{}", url_part(slug));
     let title = format!("Statement of {}", said(name));
     let start = url_part(call.part("start"));
@@ -215,7 +209,7 @@ fn page(
         csv: format!("{href}/periods/{start}?format=csv"),
         org: (href, said(name)),
         figures: Block::of(figures, |found| shown(found, &clock)),
-        drawn: Block::of(ledger, |entries| drawn(entries)),
+        drawn: Block::of(figures, |found| drawn(&found.statement)),
         ledger: Block::of(ledger, |entries| packs::table(entries, &clock).first(ROWS)),
         days: Block::of(days, by_day_table),
         pictures: Block::of(days, |days| pictures(figures, days)),
@@ -228,7 +222,7 @@ fn page(
 fn shown(found: &Figures, clock: &Clock) -> Shown {
     let head = ["Feature", "Unit", "Used#", "Included#", "From packs#", "Uncovered#"];
     let mut usage = Table::new("Usage, and who paid for it", &head);
-    for row in &found.usage {
+    for row in &found.statement.usage {
         let uncovered = Cell::number(row.uncovered);
         usage.row([
             Cell::text(&row.feature),
@@ -241,7 +235,7 @@ fn shown(found: &Figures, clock: &Clock) -> Shown {
     }
     let head = ["Feature", "Kind", "Used#", "From packs#", "Uncovered#", "Decided", "Reason"];
     let mut adjustments = Table::new("Adjustments: usage that came after the close", &head);
-    for row in &found.adjustments {
+    for row in &found.statement.adjustments {
         adjustments.row([
             Cell::text(&row.feature),
             Cell::text(row.kind.replace('_', " ")),
@@ -253,10 +247,10 @@ fn shown(found: &Figures, clock: &Clock) -> Shown {
         ]);
     }
     Shown {
-        start: clock.moment(found.period.start),
-        end: clock.moment(found.period.end),
-        closed: clock.moment(found.period.closed_at),
-        tier: said(&found.period.tier),
+        start: clock.moment(found.statement.period.start),
+        end: clock.moment(found.statement.period.end),
+        closed: clock.moment(found.statement.period.closed_at),
+        tier: said(&found.statement.period.tier),
         time_zone: found.zone.name().to_owned(),
         usage: usage.first(FEATURES),
         adjustments: adjustments.first(ROWS),
@@ -264,24 +258,14 @@ fn shown(found: &Figures, clock: &Clock) -> Shown {
 }
 
 /// What each pack paid for the period.
-fn drawn(entries: &[Entry]) -> Table {
+fn drawn(statement: &Statement) -> Table {
     let mut table = Table::new("Packs drawn", &["Pack", "Feature", "Paid#", "Left afterwards#"]);
-    let mut packs: Vec<(&Entry, Quantity, Quantity)> = Vec::new();
-    for entry in entries.iter().filter(|entry| entry.kind == "drawn") {
-        match packs.iter_mut().find(|(first, ..)| first.pack == entry.pack) {
-            Some((_, paid, left)) => {
-                *paid = paid.plus(entry.quantity).unwrap_or(*paid);
-                *left = entry.remaining;
-            }
-            None => packs.push((entry, entry.quantity, entry.remaining)),
-        }
-    }
-    for (entry, paid, left) in packs {
+    for paid in &statement.paid {
         table.row([
-            Cell::text(named(entry.reference.as_deref(), entry.pack)),
-            Cell::text(&entry.feature),
-            Cell::number(paid),
-            Cell::number(left),
+            Cell::text(named(paid.reference.as_deref(), paid.pack)),
+            Cell::text(&paid.feature),
+            Cell::number(paid.quantity),
+            Cell::number(paid.remaining),
         ]);
     }
     table.first(ROWS)
@@ -298,7 +282,7 @@ fn by_day_table(days: &ByDay) -> Table {
 fn pictures(figures: &Result<Figures, Unread>, days: &ByDay) -> Vec<Picture> {
     let is_drawn = (2..=DRAWN_DAYS).contains(&days.dates.len());
     let Some(found) = figures.as_ref().ok().filter(|_| is_drawn) else { return Vec::new() };
-    let used = found.usage.iter().filter(|row| !days.sum(&row.feature).is_zero());
+    let used = found.statement.usage.iter().filter(|row| !days.sum(&row.feature).is_zero());
     let picture = |row: &UsageRow| {
         let days = days.days(&row.feature);
         Picture::of(|width| days.chart(width))
@@ -309,15 +293,15 @@ fn pictures(figures: &Result<Figures, Unread>, days: &ByDay) -> Vec<Picture> {
 /// Why the days do not add up to the figures; `None`: they do.
 fn incomplete((found, days): (&Figures, &ByDay)) -> Option<&'static str> {
     let late = |feature: &str| {
-        let of_it = found.adjustments.iter().filter(|row| row.feature == feature);
+        let of_it = found.statement.adjustments.iter().filter(|row| row.feature == feature);
         Quantity::sum(of_it.map(|row| row.used)).unwrap_or_default()
     };
     let is_sum = |row: &UsageRow| {
         row.used.plus(late(&row.feature)).is_ok_and(|used| used == days.sum(&row.feature))
     };
-    if found.usage.iter().all(is_sum) {
+    if found.statement.usage.iter().all(is_sum) {
         None
-    } else if found.period.is_thinned {
+    } else if found.statement.period.is_thinned {
         Some("The days are not all of it: usage is kept by day for a limited time.")
     } else {
         Some(
@@ -359,6 +343,7 @@ fn file(
     let read = figures.and_then(|figures| Ok((figures, ledger?, days?)));
     let unread = |_| Problem::new(Code::Unavailable, "the database did not answer in time");
     let (found, ledger, days) = read.map_err(unread)?;
+    let found = found.statement;
     let mut lines = vec![Line {
         kind: "period",
         at: Some(found.period.start.to_string()),
