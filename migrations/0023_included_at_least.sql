@@ -1,6 +1,6 @@
 -- What an org was granted while it used something: a limit that falls within a period does not reach
 -- back. A counter remembers what was included when somebody last looked, for an application lowers
--- a tier with a plain update, and nobody is told.
+-- a tier with a plain update, and nobody else hears of it.
 
 alter table usage_counters
     add column included_at_least numeric not null default 0,

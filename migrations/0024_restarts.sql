@@ -6,7 +6,8 @@ comment on column organizations.period_tier is 'Tier that the open period began 
 -- A restart ends the open period: its instant is an end among the stored ones from then on, and the
 -- next rollover closes what it ends and computes the ends that follow.
 alter table organizations add column restarted_at timestamptz;
-alter table organizations add constraint organizations_restarted_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> restarted_at);
+alter table organizations
+    add constraint organizations_restarted_at_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> restarted_at) not valid;
 comment on column organizations.restarted_at is 'Time at which restart_billing_cycle ended a period that no rollover has closed yet; null: none.';
 alter table organizations add column restarted_from text;
 comment on column organizations.restarted_from is 'Tier on which the period is booked that ended at restarted_at.';
@@ -14,7 +15,8 @@ alter table organizations add column restarted_tier text;
 comment on column organizations.restarted_tier is 'Tier that was named with that restart, which the row is on since; null: none.';
 
 alter table organizations add column skipped_end_date date;
-alter table organizations add constraint organizations_skipped_end_date_range check (skipped_end_date between '0001-01-01' and '9999-12-31');
+alter table organizations
+    add constraint organizations_skipped_end_date_range check (skipped_end_date between '0001-01-01' and '9999-12-31') not valid;
 comment on column organizations.skipped_end_date is 'Local date that the end after the open period''s passes over, where a change of calendar was left to the boundary after; null: none.';
 
 create table periodd_restarts (

@@ -37,6 +37,7 @@ create table billing_periods (
     features text[] not null default '{}'::text[],
     follows timestamp with time zone,
     included_each numeric[] not null default '{}'::numeric[],
+    is_paused boolean not null default false,
     org_id uuid not null,
     period_end timestamp with time zone not null,
     period_start timestamp with time zone not null,
@@ -130,9 +131,11 @@ create policy of_the_caller on feature_usage for select using (((organization_id
 
 create table features (
     feature text not null,
+    kind text not null default 'metered'::text,
     unit text not null default 'units'::text
 );
 alter table features add constraint features_feature_check CHECK (((feature = lower(feature)) AND (feature <> ''::text)));
+alter table features add constraint features_kind_check CHECK ((kind = ANY (ARRAY['metered'::text, 'level'::text])));
 alter table features add constraint features_pkey PRIMARY KEY (feature);
 alter table features enable row level security;
 create policy of_everybody on features for select using (true);
@@ -206,6 +209,7 @@ create table organizations (
     id uuid not null default periodd_new_id(),
     judged_tier text,
     locale text,
+    merged_into uuid,
     name text not null,
     next_period_ends timestamp with time zone[],
     next_subscription_tier text,
@@ -216,8 +220,12 @@ create table organizations (
     parked_at timestamp with time zone,
     parked_code text,
     parked_reason text,
+    pause_reason text,
+    paused_from timestamp with time zone,
+    paused_until timestamp with time zone,
     period_day_ends timestamp with time zone[],
     period_tier text,
+    removed_at timestamp with time zone,
     restarted_at timestamp with time zone,
     restarted_from text,
     restarted_tier text,
@@ -237,7 +245,7 @@ alter table organizations add constraint organizations_created_at_range CHECK ((
 alter table organizations add constraint organizations_current_period_end_date_range CHECK (((current_period_end_date >= '0001-01-01'::date) AND (current_period_end_date <= '9999-12-31'::date)));
 alter table organizations add constraint organizations_current_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> current_period_end));
 alter table organizations add constraint organizations_current_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> current_period_start));
-alter table organizations add constraint organizations_cycle_check CHECK ((cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semiannual'::text, 'yearly'::text, 'weekly'::text, 'daily'::text])));
+alter table organizations add constraint organizations_cycle_check CHECK ((cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semiannual'::text, 'yearly'::text, 'weekly'::text, 'daily'::text, 'none'::text])));
 alter table organizations add constraint organizations_ends_anchor_time_range CHECK (((ends_anchor_time < '24:00:00'::time without time zone) AND (mod(EXTRACT(microsecond FROM ends_anchor_time), (1000000)::numeric) = (0)::numeric)));
 alter table organizations add constraint organizations_locale_check CHECK ((locale ~ '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$'::text));
 alter table organizations add constraint organizations_next_period_ends_range CHECK (
@@ -255,7 +263,10 @@ alter table organizations add constraint organizations_overage_minutes_range CHE
 alter table organizations add constraint organizations_overage_minutes_written_check CHECK ((overage_minutes_written >= (0)::numeric));
 alter table organizations add constraint organizations_overage_minutes_written_range CHECK (((abs(overage_minutes_written) < '10000000000000000000000'::numeric) AND (overage_minutes_written = round(overage_minutes_written, 6))));
 alter table organizations add constraint organizations_parked_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> parked_at));
-alter table organizations add constraint organizations_parked_code_check CHECK ((parked_code = ANY (ARRAY['by_hand'::text, 'gap'::text, 'halted'::text, 'invalid_cycle'::text, 'inverted_period'::text, 'negative_pack'::text, 'out_of_range'::text, 'plan_fault'::text, 'refused_by_database'::text, 'unknown_zone'::text, 'unprocessable'::text, 'unreadable_row'::text])));
+alter table organizations add constraint organizations_parked_code_check CHECK ((parked_code = ANY (ARRAY['by_hand'::text, 'gap'::text, 'halted'::text, 'invalid_cycle'::text, 'inverted_period'::text, 'negative_pack'::text, 'out_of_range'::text, 'plan_fault'::text, 'refused_by_database'::text, 'removed'::text, 'unknown_zone'::text, 'unprocessable'::text, 'unreadable_row'::text])));
+alter table organizations add constraint organizations_paused_check CHECK ((paused_until >= paused_from));
+alter table organizations add constraint organizations_paused_from_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> paused_from));
+alter table organizations add constraint organizations_paused_until_range CHECK ((('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> paused_until) OR (paused_until = 'infinity'::timestamp with time zone)));
 alter table organizations add constraint organizations_period_day_ends_range CHECK (
 CASE
     WHEN (cardinality(period_day_ends) = 0) THEN true
@@ -263,6 +274,8 @@ CASE
     ELSE ((array_position(period_day_ends, NULL::timestamp with time zone) IS NULL) AND ('0001-01-01 00:00:00+00'::timestamp with time zone <= ALL (period_day_ends)) AND ('9999-12-31 23:59:59.999999+00'::timestamp with time zone >= ALL (period_day_ends)))
 END);
 alter table organizations add constraint organizations_pkey PRIMARY KEY (id);
+alter table organizations add constraint organizations_removed_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> removed_at));
+alter table organizations add constraint organizations_removed_check CHECK (((removed_at IS NULL) OR ((parked_at IS NOT NULL) AND (COALESCE(parked_code, ''::text) = 'removed'::text))));
 alter table organizations add constraint organizations_restarted_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> restarted_at));
 alter table organizations add constraint organizations_skipped_end_date_range CHECK (((skipped_end_date >= '0001-01-01'::date) AND (skipped_end_date <= '9999-12-31'::date)));
 alter table organizations add constraint organizations_slug_check CHECK ((slug <> ''::text));
@@ -271,9 +284,11 @@ alter table organizations add constraint organizations_subscription_ends_at_rang
 alter table organizations add constraint organizations_subscription_tier_fkey FOREIGN KEY (subscription_tier) REFERENCES subscription_tiers(code);
 alter table organizations add constraint organizations_used_minutes_range CHECK (((abs(used_minutes) < '10000000000000000000000'::numeric) AND (used_minutes = round(used_minutes, 6))));
 CREATE INDEX organizations_due ON organizations USING btree (current_period_end, id) WHERE (parked_at IS NULL);
+CREATE INDEX organizations_merged ON organizations USING btree (merged_into) WHERE (merged_into IS NOT NULL);
 CREATE INDEX organizations_parked ON organizations USING btree (id) WHERE (parked_at IS NOT NULL);
 CREATE INDEX organizations_parked_by_hand ON organizations USING btree (id) WHERE ((parked_at IS NOT NULL) AND (parked_code = 'by_hand'::text));
-CREATE INDEX organizations_parked_by_periodd ON organizations USING btree (id) WHERE ((parked_at IS NOT NULL) AND (parked_code IS DISTINCT FROM 'by_hand'::text));
+CREATE INDEX organizations_parked_by_periodd ON organizations USING btree (id) WHERE ((parked_at IS NOT NULL) AND (parked_code IS DISTINCT FROM 'by_hand'::text) AND (removed_at IS NULL));
+CREATE INDEX organizations_removed ON organizations USING btree (id) WHERE (removed_at IS NOT NULL);
 CREATE INDEX organizations_stale_ends ON organizations USING btree (id) WHERE ((parked_at IS NULL) AND has_stale_ends);
 CREATE INDEX organizations_tier_moved ON organizations USING btree (id) INCLUDE (subscription_tier) WHERE (judged_tier <> subscription_tier);
 CREATE INDEX organizations_tier_unjudged ON organizations USING btree (id) WHERE (judged_tier IS NULL);
@@ -294,7 +309,7 @@ create table overage_entries (
     seq integer not null
 );
 alter table overage_entries add constraint overage_entries_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> at));
-alter table overage_entries add constraint overage_entries_kind_check CHECK ((kind = ANY (ARRAY['granted'::text, 'drawn'::text, 'expired'::text, 'refunded'::text])));
+alter table overage_entries add constraint overage_entries_kind_check CHECK ((kind = ANY (ARRAY['granted'::text, 'drawn'::text, 'expired'::text, 'refunded'::text, 'moved'::text])));
 alter table overage_entries add constraint overage_entries_org_id_pack_id_fkey FOREIGN KEY (org_id, pack_id) REFERENCES overage_packs(org_id, id);
 alter table overage_entries add constraint overage_entries_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
 alter table overage_entries add constraint overage_entries_pkey PRIMARY KEY (org_id, pack_id, seq);
@@ -487,6 +502,24 @@ alter table periodd_daemons add constraint periodd_daemons_started_at_range CHEC
 alter table periodd_daemons add constraint periodd_daemons_stopped_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> stopped_at));
 alter table periodd_daemons enable row level security;
 
+create table periodd_departures (
+    at timestamp with time zone not null default now(),
+    counts jsonb not null default '{}'::jsonb,
+    id uuid not null default gen_random_uuid(),
+    into_org uuid,
+    kind text not null,
+    org_id uuid not null,
+    recorded_at timestamp with time zone not null default now(),
+    subject uuid,
+    with_history boolean not null default false
+);
+alter table periodd_departures add constraint periodd_departures_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> at));
+alter table periodd_departures add constraint periodd_departures_kind_check CHECK ((kind = ANY (ARRAY['org_removed'::text, 'org_merged'::text, 'user_erased'::text, 'pack_moved'::text])));
+alter table periodd_departures add constraint periodd_departures_pkey PRIMARY KEY (org_id, id);
+alter table periodd_departures add constraint periodd_departures_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+CREATE INDEX periodd_departures_erased ON periodd_departures USING btree (org_id, subject) WHERE (kind = 'user_erased'::text);
+alter table periodd_departures enable row level security;
+
 create table periodd_derived (
     granted numeric not null default 0,
     key uuid not null,
@@ -590,6 +623,21 @@ alter table periodd_imports add constraint periodd_imports_legacy_dropped_at_ran
 alter table periodd_imports add constraint periodd_imports_pkey PRIMARY KEY (id);
 alter table periodd_imports enable row level security;
 
+create table periodd_level_keys (
+    feature text not null,
+    idempotency_key text not null,
+    level numeric not null,
+    org_id uuid not null,
+    set_at timestamp with time zone not null default now()
+);
+alter table periodd_level_keys add constraint periodd_level_keys_idempotency_key_check CHECK ((idempotency_key <> ''::text));
+alter table periodd_level_keys add constraint periodd_level_keys_level_check CHECK ((level >= (0)::numeric));
+alter table periodd_level_keys add constraint periodd_level_keys_level_range CHECK (((abs(level) < '10000000000000000000000'::numeric) AND (level = round(level, 6))));
+alter table periodd_level_keys add constraint periodd_level_keys_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_level_keys add constraint periodd_level_keys_pkey PRIMARY KEY (org_id, idempotency_key);
+alter table periodd_level_keys add constraint periodd_level_keys_set_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> set_at));
+alter table periodd_level_keys enable row level security;
+
 create table periodd_migrations (
     applied_at timestamp with time zone not null default now(),
     checksum bytea not null,
@@ -614,6 +662,32 @@ alter table periodd_moved_ends add constraint periodd_moved_ends_moved_at_range 
 alter table periodd_moved_ends add constraint periodd_moved_ends_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table periodd_moved_ends add constraint periodd_moved_ends_pkey PRIMARY KEY (org_id, moved_at);
 alter table periodd_moved_ends enable row level security;
+
+create table periodd_moved_packs (
+    at timestamp with time zone not null default now(),
+    feature text not null,
+    from_org uuid not null,
+    from_pack uuid not null,
+    from_seq integer not null,
+    granted numeric not null default 0,
+    moved numeric not null default 0,
+    org_id uuid not null,
+    pack_id uuid,
+    recorded_at timestamp with time zone not null default now(),
+    reference text
+);
+alter table periodd_moved_packs add constraint periodd_moved_packs_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> at));
+alter table periodd_moved_packs add constraint periodd_moved_packs_from_seq_check CHECK ((from_seq >= 0));
+alter table periodd_moved_packs add constraint periodd_moved_packs_granted_check CHECK ((granted >= (0)::numeric));
+alter table periodd_moved_packs add constraint periodd_moved_packs_granted_range CHECK (((abs(granted) < '10000000000000000000000'::numeric) AND (granted = round(granted, 6))));
+alter table periodd_moved_packs add constraint periodd_moved_packs_moved_check CHECK ((moved >= (0)::numeric));
+alter table periodd_moved_packs add constraint periodd_moved_packs_moved_range CHECK (((abs(moved) < '10000000000000000000000'::numeric) AND (moved = round(moved, 6))));
+alter table periodd_moved_packs add constraint periodd_moved_packs_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_moved_packs add constraint periodd_moved_packs_pkey PRIMARY KEY (org_id, from_org, from_pack, from_seq);
+alter table periodd_moved_packs add constraint periodd_moved_packs_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+CREATE INDEX periodd_moved_packs_reference ON periodd_moved_packs USING btree (org_id, reference) WHERE (reference IS NOT NULL);
+alter table periodd_moved_packs enable row level security;
+create policy of_the_callers_org on periodd_moved_packs for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 
 create table periodd_outbox (
     answer text,
@@ -657,6 +731,7 @@ alter table periodd_outbox add constraint periodd_outbox_state_check CHECK ((sta
 alter table periodd_outbox add constraint periodd_outbox_threshold_check CHECK (((threshold >= 1) AND (threshold <= 100)));
 CREATE INDEX periodd_outbox_due ON periodd_outbox USING btree (next_attempt_at, org_id, id) WHERE (state = 'due'::text);
 CREATE INDEX periodd_outbox_ending ON periodd_outbox USING btree (period_end) WHERE (state = 'due'::text);
+CREATE INDEX periodd_outbox_recipient ON periodd_outbox USING btree (lower(recipient));
 CREATE INDEX periodd_outbox_settled ON periodd_outbox USING btree (settled_at) WHERE (settled_at IS NOT NULL);
 CREATE INDEX periodd_outbox_waiting ON periodd_outbox USING btree (recorded_at, org_id, id) WHERE (state = 'due'::text);
 alter table periodd_outbox enable row level security;
@@ -805,6 +880,7 @@ alter table periodd_suppressions add constraint periodd_suppressions_email_check
 alter table periodd_suppressions add constraint periodd_suppressions_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table periodd_suppressions add constraint periodd_suppressions_pkey PRIMARY KEY (org_id, email);
 alter table periodd_suppressions add constraint periodd_suppressions_suppressed_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> suppressed_at));
+CREATE INDEX periodd_suppressions_email ON periodd_suppressions USING btree (email);
 alter table periodd_suppressions enable row level security;
 
 create table periodd_tokens (
@@ -839,6 +915,7 @@ alter table periodd_unsubscribe_tokens add constraint periodd_unsubscribe_tokens
 alter table periodd_unsubscribe_tokens add constraint periodd_unsubscribe_tokens_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table periodd_unsubscribe_tokens add constraint periodd_unsubscribe_tokens_pkey PRIMARY KEY (org_id, email);
 alter table periodd_unsubscribe_tokens add constraint periodd_unsubscribe_tokens_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+CREATE INDEX periodd_unsubscribe_tokens_email ON periodd_unsubscribe_tokens USING btree (email);
 alter table periodd_unsubscribe_tokens enable row level security;
 
 create table periodd_usage_keys (
@@ -911,6 +988,8 @@ create policy of_everybody on tier_limits for select using (true);
 create table usage_counters (
     discrepancy_count integer not null default 0,
     feature text not null,
+    included_at_least numeric not null default 0,
+    included_seen numeric,
     last_synced_at timestamp with time zone,
     org_id uuid not null,
     period_end timestamp with time zone not null,
@@ -922,6 +1001,8 @@ create table usage_counters (
 );
 alter table usage_counters add constraint usage_counters_check CHECK ((period_end > period_start));
 alter table usage_counters add constraint usage_counters_discrepancy_count_check CHECK ((discrepancy_count >= 0));
+alter table usage_counters add constraint usage_counters_included_at_least_range CHECK (((included_at_least >= (0)::numeric) AND (included_at_least < '10000000000000000000000'::numeric) AND (included_at_least = round(included_at_least, 6))));
+alter table usage_counters add constraint usage_counters_included_seen_range CHECK (((included_seen >= (0)::numeric) AND (included_seen < '10000000000000000000000'::numeric) AND (included_seen = round(included_seen, 6))));
 alter table usage_counters add constraint usage_counters_last_synced_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> last_synced_at));
 alter table usage_counters add constraint usage_counters_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table usage_counters add constraint usage_counters_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
@@ -983,11 +1064,15 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 
 -- view billing_period_usage (org_id uuid, feature text, period_start timestamp with time zone, used numeric, included numeric, drawn numeric, uncovered numeric)
 
--- view organisations (id uuid, slug text, name text, time_zone text, cycle text, anchor_day smallint, anchor_month smallint, subscription_tier text, next_subscription_tier text, next_subscription_tier_at timestamp with time zone, subscription_status text, subscription_ends_at timestamp with time zone, current_period_start timestamp with time zone, current_period_end timestamp with time zone, current_period_end_date date, next_period_ends timestamp with time zone[], ends_time_zone text, ends_cycle text, ends_anchor_day smallint, ends_anchor_month smallint, ends_tzdb_version text, used_minutes numeric, overage_minutes numeric, overage_minutes_written numeric, parked_at timestamp with time zone, parked_reason text, revision bigint, created_at timestamp with time zone, overage_minutes_granted numeric, judged_tier text, locale text, anchor_time time without time zone, ends_anchor_time time without time zone, period_day_ends timestamp with time zone[], has_stale_ends boolean, parked_code text)
+-- view organisations (id uuid, slug text, name text, time_zone text, cycle text, anchor_day smallint, anchor_month smallint, subscription_tier text, next_subscription_tier text, next_subscription_tier_at timestamp with time zone, subscription_status text, subscription_ends_at timestamp with time zone, current_period_start timestamp with time zone, current_period_end timestamp with time zone, current_period_end_date date, next_period_ends timestamp with time zone[], ends_time_zone text, ends_cycle text, ends_anchor_day smallint, ends_anchor_month smallint, ends_tzdb_version text, used_minutes numeric, overage_minutes numeric, overage_minutes_written numeric, parked_at timestamp with time zone, parked_reason text, revision bigint, created_at timestamp with time zone, overage_minutes_granted numeric, judged_tier text, locale text, anchor_time time without time zone, ends_anchor_time time without time zone, period_day_ends timestamp with time zone[], has_stale_ends boolean, parked_code text, period_tier text, restarted_at timestamp with time zone, restarted_from text, restarted_tier text, skipped_end_date date, paused_from timestamp with time zone, paused_until timestamp with time zone, pause_reason text)
 
 -- view usage_alerts_view (org_id uuid, slug text, name text, feature text, used numeric, allowance numeric, percent numeric, level integer, period_start timestamp with time zone, period_end timestamp with time zone)
 
 -- view usage_events (id uuid, organization_id uuid, user_id uuid, metric_type text, metric_value numeric, created_at timestamp with time zone, recorded_at timestamp with time zone, counted_at timestamp with time zone, idempotency_key text)
+
+-- function erase_user(p_user_id uuid DEFAULT NULL::uuid, p_email text DEFAULT NULL::text, p_org_id uuid DEFAULT NULL::uuid, p_at timestamp with time zone DEFAULT now())
+--     returns TABLE(org_id uuid, what text, quantity numeric)
+--     plpgsql volatile security definer set search_path=public, pg_temp
 
 -- function get_current_usage_period(p_timezone text DEFAULT 'UTC'::text)
 --     returns TABLE(period_start timestamp with time zone, period_end timestamp with time zone)
@@ -1013,6 +1098,14 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns TABLE(allowed boolean, new_usage numeric, effective_limit numeric, plan text, subscription_status text)
 --     plpgsql volatile security definer set search_path=public, pg_temp
 
+-- function merge_orgs(p_from_org_id uuid, p_into_org_id uuid, p_at timestamp with time zone DEFAULT now())
+--     returns TABLE(what text, feature text, quantity numeric)
+--     plpgsql volatile security definer set search_path=public, pg_temp
+
+-- function move_overage_pack(p_org_id uuid, p_pack_or_reference text, p_into_org_id uuid, p_at timestamp with time zone DEFAULT now())
+--     returns TABLE(pack_id uuid, feature text, quantity numeric)
+--     plpgsql volatile security definer set search_path=public, pg_temp
+
 -- function periodd_adds_up(p_features text[], p_used_each numeric[], p_included_each numeric[], p_drawn_each numeric[], p_uncovered_each numeric[])
 --     returns boolean
 --     plpgsql immutable set search_path=pg_catalog, pg_temp
@@ -1020,6 +1113,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_allowances(p_org_id uuid, p_at timestamp with time zone, p_feature text DEFAULT NULL::text)
 --     returns TABLE(feature text, at timestamp with time zone, period_start timestamp with time zone, period_end timestamp with time zone, used numeric, included numeric, is_granted boolean, drawn numeric, usable numeric, owed numeric, allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric, why_not text, tier text, subscription_status text, open_start timestamp with time zone, open_end timestamp with time zone, revision bigint)
 --     plpgsql stable set search_path=public, pg_temp
+
+-- function periodd_at_least(p_granted numeric, p_used numeric, p_at_least numeric, p_seen numeric)
+--     returns numeric
+--     sql immutable
 
 -- function periodd_caller()
 --     returns uuid
@@ -1029,6 +1126,14 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns uuid
 --     plpgsql stable set search_path=public, pg_temp
 
+-- function periodd_carried(p_org_id uuid, p_feature text, p_period_start timestamp with time zone)
+--     returns numeric
+--     plpgsql stable set search_path=public, pg_temp
+
+-- function periodd_carry_pack(p_org_id uuid, p_pack_id uuid, p_quantity numeric, p_into_org_id uuid, p_at timestamp with time zone)
+--     returns uuid
+--     plpgsql volatile set search_path=public, pg_temp
+
 -- function periodd_closed_since(p_first uuid, p_last uuid, p_since timestamp with time zone)
 --     returns TABLE(org_id uuid, period_start timestamp with time zone, period_end timestamp with time zone)
 --     sql stable
@@ -1036,6 +1141,14 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_ended_tier()
 --     returns text
 --     sql stable security definer
+
+-- function periodd_enter_packs(p_org_ids uuid[])
+--     returns bigint
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function periodd_erasure(p_user_id uuid, p_email text, p_org_id uuid)
+--     returns TABLE(org_id uuid, what text, quantity numeric)
+--     plpgsql stable set search_path=public, pg_temp
 
 -- function periodd_events(p_events jsonb)
 --     returns TABLE(org_ids uuid[], features text[], amounts numeric[], user_ids uuid[], used_ats timestamp with time zone[], keys text[])
@@ -1053,13 +1166,29 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns record
 --     plpgsql stable set search_path=public, pg_temp
 
+-- function periodd_forget_held(p_org_id uuid)
+--     returns void
+--     plpgsql volatile set search_path=public, pg_temp
+
 -- function periodd_held(p_org_id uuid, p_feature text, p_at timestamp with time zone, p_period_start timestamp with time zone)
 --     returns TABLE(usable numeric, drawn numeric, holds_expired boolean)
 --     sql stable
 
+-- function periodd_hold(p_org_id uuid, p_now timestamp with time zone)
+--     returns boolean
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function periodd_hold_packs(p_org_id uuid, p_feature text)
+--     returns bigint
+--     plpgsql volatile set search_path=public, pg_temp
+
 -- function periodd_included(p_org_id uuid, p_feature text, p_tier text)
 --     returns TABLE(included numeric, is_granted boolean)
 --     sql stable
+
+-- function periodd_is_deleted(p_org_id uuid, p_user_id uuid)
+--     returns boolean
+--     plpgsql stable security definer set search_path=public, pg_temp
 
 -- function periodd_is_inclusive(p_start timestamp with time zone, p_end timestamp with time zone, p_anchor_time time without time zone)
 --     returns boolean
@@ -1069,6 +1198,18 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns boolean
 --     sql immutable
 
+-- function periodd_is_paused(p_from timestamp with time zone, p_until timestamp with time zone, p_at timestamp with time zone)
+--     returns boolean
+--     sql immutable
+
+-- function periodd_kept(p_granted numeric, p_used numeric, p_at_least numeric, p_seen numeric)
+--     returns numeric
+--     sql immutable
+
+-- function periodd_kept_in(p_org_id uuid, p_feature text, p_period_start timestamp with time zone, p_granted numeric)
+--     returns numeric
+--     sql stable
+
 -- function periodd_keyed(p_org_id uuid, p_key text)
 --     returns TABLE(metric_id uuid, user_id uuid, feature text, quantity numeric, used_at timestamp with time zone, recorded_at timestamp with time zone)
 --     sql stable
@@ -1077,6 +1218,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns TABLE(allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric, why_not text)
 --     sql immutable
 
+-- function periodd_let_go(p_org_id uuid, p_now timestamp with time zone)
+--     returns void
+--     plpgsql volatile set search_path=public, pg_temp
+
 -- function periodd_limit(p_org_id uuid, p_feature text, p_at timestamp with time zone)
 --     returns TABLE(period_start timestamp with time zone, included numeric, is_granted boolean, drawn numeric, usable numeric, allowance numeric)
 --     sql stable
@@ -1084,6 +1229,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_limit_used(p_org_id uuid, p_feature text, p_at timestamp with time zone)
 --     returns TABLE(feature text, period_start timestamp with time zone, period_end timestamp with time zone, used numeric, included numeric, is_granted boolean, drawn numeric, usable numeric, owed numeric, allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric, why_not text)
 --     sql stable
+
+-- function periodd_merge(p_from_org_id uuid, p_into_org_id uuid, p_at timestamp with time zone)
+--     returns TABLE(what text, feature text, quantity numeric, is_obstacle boolean)
+--     plpgsql stable set search_path=public, pg_temp
 
 -- function periodd_named(p_name text, p_id uuid)
 --     returns TABLE(id uuid)
@@ -1096,6 +1245,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_opened(p_org_id uuid, p_at timestamp with time zone)
 --     returns boolean
 --     plpgsql volatile set search_path=public, pg_temp
+
+-- function periodd_pack_move(p_org_id uuid, p_pack_id uuid, p_at timestamp with time zone)
+--     returns TABLE(what text, feature text, quantity numeric, is_obstacle boolean)
+--     plpgsql stable set search_path=public, pg_temp
 
 -- function periodd_percent(p_used numeric, p_allowance numeric)
 --     returns numeric
@@ -1121,6 +1274,18 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns void
 --     plpgsql stable set search_path=public, pg_temp
 
+-- function periodd_removal(p_org_id uuid, p_with_history boolean, p_at timestamp with time zone)
+--     returns TABLE(what text, feature text, quantity numeric, is_obstacle boolean)
+--     plpgsql stable set search_path=public, pg_temp
+
+-- function periodd_seen(p_org_id uuid, p_feature text, p_period_start timestamp with time zone)
+--     returns TABLE(included_seen numeric)
+--     sql stable
+
+-- function periodd_shift_minutes(p_org_id uuid, p_quantity numeric, p_at timestamp with time zone)
+--     returns void
+--     plpgsql volatile set search_path=public, pg_temp
+
 -- function periodd_speaks_for(p_user_id uuid)
 --     returns boolean
 --     sql stable
@@ -1128,6 +1293,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_standing(p_org_id uuid, p_feature text, p_at timestamp with time zone)
 --     returns TABLE(at timestamp with time zone, included numeric, usable numeric, is_granted boolean, tier text, subscription_status text, open_start timestamp with time zone, open_end timestamp with time zone, next_ends timestamp with time zone[], revision bigint, is_all boolean)
 --     sql stable
+
+-- function periodd_traces(p_user_id uuid, p_email text, p_org_id uuid)
+--     returns TABLE(org_id uuid, user_id uuid, email text)
+--     plpgsql stable set search_path=public, pg_temp
 
 -- function periodd_unsubscribe(p_token text, p_at timestamp with time zone DEFAULT now())
 --     returns boolean
@@ -1141,6 +1310,18 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns TABLE(event bigint, outcome text, metric_id uuid, is_counted boolean, code text, detail text)
 --     plpgsql volatile set search_path=public, pg_temp
 
+-- function refund_overage_pack(p_org_id uuid, p_pack_or_reference text, p_quantity numeric DEFAULT NULL::numeric, p_key text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT now())
+--     returns TABLE(pack_id uuid, feature text, expires_at timestamp with time zone, quantity numeric, remaining numeric, seq integer, refunded_at timestamp with time zone, already_refunded_at timestamp with time zone)
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function remove_org(p_org_id uuid, p_with_history boolean DEFAULT false, p_at timestamp with time zone DEFAULT now())
+--     returns TABLE(what text, feature text, quantity numeric)
+--     plpgsql volatile security definer set search_path=public, pg_temp
+
 -- function restart_billing_cycle(p_org_id uuid, p_tier text DEFAULT NULL::text, p_reference text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
 --     returns timestamp with time zone
+--     plpgsql volatile security definer set search_path=public, pg_temp
+
+-- function set_usage_level(p_org_id uuid, p_feature text, p_value numeric, p_idempotency_key text DEFAULT NULL::text, p_set_at timestamp with time zone DEFAULT now())
+--     returns TABLE(level numeric, changed_by numeric, effective_limit numeric)
 --     plpgsql volatile security definer set search_path=public, pg_temp

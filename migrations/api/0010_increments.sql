@@ -253,7 +253,7 @@ begin
             left join usage_counters c
               on c.org_id = o.id and c.period_start = v_start and c.feature = v_feature
             where o.id = v_org;
-            if not v_exists and p_amount > effective_limit is not true then
+            if not v_exists and p_amount + v_carried > effective_limit is not true then
                 insert into usage_counters (org_id, feature, period_start, period_end, updated_at)
                 values (v_org, v_feature, v_start, v_end, v_now)
                 on conflict (org_id, period_start, feature) do nothing;

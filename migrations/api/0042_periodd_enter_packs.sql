@@ -31,9 +31,9 @@ begin
               from adopted x group by 1) a
         where o.id = a.org_id
         returning o.id, o.current_period_start, o.current_period_end),
-    -- Whoever keeps a copy of what is left of the packs is told that it moved. Sorted, so that the
+    -- Whoever keeps a copy of what is left of the packs sees that it moved. Sorted, so that the
     -- orgs' rows are locked before any counter is: everybody's order.
-    told as (
+    marked as (
         insert into usage_counters as c (org_id, feature, period_start, period_end)
         select o.id, a.feature, o.current_period_start, o.current_period_end
         from (select distinct x.org_id, x.feature from adopted x) a

@@ -18,7 +18,8 @@ language plpgsql rows 1
 set search_path from current
 as $$
 declare
-    v_at constant timestamptz := coalesce(p_at, now());
+    v_now constant timestamptz := now();
+    v_at constant timestamptz := coalesce(p_at, v_now);
     v_id uuid;
     v_known record;
     v_org record;
@@ -136,7 +137,7 @@ begin
         insert into periodd_refund_keys (org_id, idempotency_key, pack_id, seq, asked)
         values (p_org_id, p_key, v_pack.id, refund_overage_pack.seq, p_quantity);
     end if;
-    -- Whoever keeps a copy of what is left of the packs is told that it moved.
+    -- Whoever keeps a copy of what is left of the packs sees that it moved.
     update usage_counters c set sync_status = 'pending'
     where c.org_id = p_org_id and c.period_start = v_org.period_start and c.feature = v_pack.feature;
     if v_pack.feature = 'minutes_transcribed' then

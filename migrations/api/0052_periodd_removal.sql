@@ -22,7 +22,8 @@ begin
         select 1 as place, 'ended_period' as what, null::text as feature, count(*) as quantity,
                true as is_obstacle
         from organizations o
-        where o.id = p_org_id and o.current_period_end <= p_at and not v_is_removed
+        where o.id = p_org_id and not v_is_removed
+          and (o.current_period_end <= p_at or o.restarted_at is not null)
         union all
         select 2, 'open_usage', c.feature, sum(c.used), true
         from usage_counters c join organizations o on o.id = c.org_id

@@ -69,6 +69,8 @@ begin
     delete from limit_overrides l where l.org_id = p_org_id;
     delete from periodd_derived d where d.org_id = p_org_id;
     delete from periodd_usage_keys k where k.org_id = p_org_id;
+    delete from periodd_level_keys k where k.org_id = p_org_id;
+    delete from periodd_restarts r where r.org_id = p_org_id;
     if not v_was_removed or not v_keeps or exists (
         select from pg_catalog.unnest(v_what) as u (what) where u.what not like 'kept%') then
         insert into periodd_departures (org_id, kind, with_history, counts, at, recorded_at)

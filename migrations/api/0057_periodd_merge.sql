@@ -16,7 +16,8 @@ begin
         select 1 as place, 'ended_period' as what, null::text as feature, count(*) as quantity,
                true as is_obstacle
         from organizations o
-        where o.id in (p_from_org_id, p_into_org_id) and o.current_period_end <= p_at
+        where o.id in (p_from_org_id, p_into_org_id)
+          and (o.current_period_end <= p_at or o.restarted_at is not null)
         union all
         select 2, 'no_period', null, count(*), true
         from organizations o

@@ -55,7 +55,7 @@ begin
         insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining, recorded_at)
         values (p_org_id, p_pack_id, v_seq, 'moved', p_quantity, p_at,
                 v_pack.remaining - p_quantity, v_now);
-        -- Whoever keeps a copy of what is left of the packs is told that it moved.
+        -- Copies of what is left of the packs are written again by the next sync.
         insert into usage_counters as c (org_id, feature, period_start, period_end, updated_at)
         select o.id, v_pack.feature, o.current_period_start, o.current_period_end, v_now
         from organizations o

@@ -129,6 +129,12 @@ begin
       and not exists (select from periodd_keyed(p_into_org_id, k.idempotency_key))
     on conflict (org_id, idempotency_key) do nothing;
     delete from periodd_usage_keys k where k.org_id = p_from_org_id;
+    insert into periodd_level_keys (org_id, idempotency_key, feature, level, set_at)
+    select p_into_org_id, k.idempotency_key, k.feature, k.level, k.set_at
+    from periodd_level_keys k where k.org_id = p_from_org_id
+    on conflict (org_id, idempotency_key) do nothing;
+    delete from periodd_level_keys k where k.org_id = p_from_org_id;
+    delete from periodd_restarts r where r.org_id = p_from_org_id;
 
     perform periodd_let_go(p_into_org_id, v_now);
     for v_pack in

@@ -181,8 +181,8 @@ impl Subscription {
         }
     }
 
-    /// What applies from a restart on, which stands for `date`: the tier that was named with it, for
-    /// a subscription that goes on; else that of `row`, which was set before it, with what a
+    /// What applies from a restart on, which stands for `date`: the tier that was named with it,
+    /// for a subscription that goes on; else that of `row`, which was set before it, with what a
     /// boundary of this date brings.
     pub(super) fn at_restart(
         &mut self,

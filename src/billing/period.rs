@@ -400,6 +400,7 @@ impl Cycle {
             Self::Quarterly { .. } => Self::Quarterly { month, day },
             Self::Semiannual { .. } => Self::Semiannual { month, day },
             Self::Yearly { .. } => Self::Yearly { month, day },
+            Self::None => Self::None,
         }
     }
 

@@ -87,8 +87,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// What is included where this much is granted now, and that much was used: never less than what
-    /// had been used within a limit that has fallen.
+    /// What is included where this much is granted now, and that much was used: never less than
+    /// what had been used within a limit that has fallen.
     pub fn included(self, granted: Included, used: Quantity) -> Included {
         match granted {
             Included::Unlimited => Included::Unlimited,

@@ -235,8 +235,8 @@ fn is_one(merged: &usize) -> bool {
 pub struct ClosedUsage {
     /// The feature.
     pub feature: Feature,
-    /// It does not reset: what was used is the level at the close, what was included its limit, with
-    /// the packs that raised it.
+    /// It does not reset: what was used is the level at the close, what was included its limit,
+    /// with the packs that raised it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_level: bool,
     /// What was used.
@@ -319,8 +319,8 @@ pub fn plan(snapshot: &OrgSnapshot, now: Instant) -> Result<Plan, Reason> {
     })
 }
 
-/// Every feature with a pack that could pay in a period that closes, and every level. A use that was
-/// allowed on such a pack and is under way when the period closes has to be in its books.
+/// Every feature with a pack that could pay in a period that closes, and every level. A use that
+/// was allowed on such a pack and is under way when the period closes has to be in its books.
 fn holds(snapshot: &OrgSnapshot) -> Vec<Hold> {
     let mut holds = Vec::new();
     for &period in &snapshot.timeline.due {

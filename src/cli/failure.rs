@@ -218,14 +218,14 @@ impl From<jobs::refund::Error> for Failure {
     }
 }
 
-impl From<jobs::departures::Error> for Failure {
-    fn from(error: jobs::departures::Error) -> Self {
+impl From<jobs::orgs::departures::Error> for Failure {
+    fn from(error: jobs::orgs::departures::Error) -> Self {
         match error {
-            jobs::departures::Error::Store(error) => error.into(),
-            jobs::departures::Error::SameOrg | jobs::departures::Error::Nobody => {
+            jobs::orgs::departures::Error::Store(error) => error.into(),
+            jobs::orgs::departures::Error::SameOrg | jobs::orgs::departures::Error::Nobody => {
                 Self::usage(error)
             }
-            jobs::departures::Error::Open(_) => Self::refused(error),
+            jobs::orgs::departures::Error::Open(_) => Self::refused(error),
         }
     }
 }

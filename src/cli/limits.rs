@@ -10,8 +10,9 @@ use crate::jobs::limits::{self, Changed};
 use crate::store::orgs;
 
 const NOTES: &str = "\
-Limits are read when a period closes, so a change applies to the open period, too. `periodd usage
-limits` shows what an org may use.
+Limits are read when a period closes, so a change applies to the open period, too. What had been
+used within a higher limit stays included in that period. `periodd usage limits` shows what an org
+may use.
 
 Examples:
   periodd limits set --org acme --feature sms_sent --included 5000

@@ -27,6 +27,7 @@ const NOTES: &str = "Examples:
   periodd rollover --at yesterday";
 
 /// What `periodd rollover` is asked.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 #[derive(clap::Args, Debug)]
 #[command(after_help = NOTES)]
 pub struct Args {

@@ -18,8 +18,8 @@ use crate::config::Config;
 use crate::jobs::Entry;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
-use crate::jobs::departures::Asked;
 use crate::jobs::instance::{Server, leave, replica, require_current, this_machine};
+use crate::jobs::orgs::departures::Asked;
 use crate::jobs::stop::Stop;
 use crate::store::runs;
 use crate::store::{Address, Bounds, Database, StoreError, orgs, sample};
@@ -258,7 +258,7 @@ impl Session {
         }
     }
 
-    /// How an act of [`departures`](crate::jobs::departures) is asked for.
+    /// How an act of [`departures`](crate::jobs::orgs::departures) is asked for.
     pub(crate) async fn asked(&self, dry_run: bool) -> Result<Asked, Failure> {
         let at = if dry_run { self.now().await? } else { self.believed_now().await? };
         Ok(Asked { at, dry_run })

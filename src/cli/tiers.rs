@@ -21,7 +21,8 @@ const APPLY_NOTES: &str = "\
 Writes [[features]], [[tiers]] and [[packs]] of the configuration to the tables, in one transaction.
 Safe to repeat. Rows that the configuration does not name are kept, unless --prune is given: it
 removes packs on sale, limits of configured tiers, and tiers that no org is on or will move to.
-Limits are read when a period closes, so a change applies to the open period too.
+Limits are read when a period closes, so a change applies to the open period too; what had been used
+within a higher limit stays included in that period.
 
 Examples:
   periodd tiers apply --dry-run

@@ -17,8 +17,8 @@ pub struct Feature {
     pub name: String,
     /// Unit, as shown in emails: `minutes`.
     pub unit: Option<String>,
-    /// `metered`, which resets every period, or `level`, which carries over. Not set: as it is in the
-    /// database, where a new feature is `metered`.
+    /// `metered`, which resets every period, or `level`, which carries over. Not set: as it is in
+    /// the database, where a new feature is `metered`.
     pub kind: Option<FeatureKind>,
     /// Name in emails: `Transcription`. Not set: the name in words.
     pub label: Option<String>,

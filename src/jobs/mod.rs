@@ -12,7 +12,6 @@ mod checks;
 pub mod columns;
 pub mod counts;
 pub mod deliver;
-pub mod departures;
 pub mod doctor;
 pub mod explain;
 pub(crate) mod export;

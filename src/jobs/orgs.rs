@@ -1,5 +1,6 @@
 //! Adding orgs: the first period is opened at once.
 
+pub mod departures;
 pub mod pause;
 
 use uuid::Uuid;

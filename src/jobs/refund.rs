@@ -4,8 +4,8 @@ use crate::store::orgs::refund as store;
 pub use crate::store::orgs::refund::{Asked, Error, Refunded};
 use crate::store::{Attempts, Database, LockTimeout, StoreError, begin_within};
 
-/// Refunds a pack; a repeated key refunds nothing, and returns what it refunded. With `dry_run` says
-/// what it would refund, and writes nothing.
+/// Refunds a pack; a repeated key refunds nothing, and returns what it refunded. With `dry_run`
+/// says what it would refund, and writes nothing.
 ///
 /// # Errors
 /// [`Error`]; then nothing is written.

@@ -108,7 +108,7 @@ async fn a_connection_that_breaks_at_any_message_leaves_nothing_half_done() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_is_whole_wherever_the_connection_breaks() {
     let test = org_with_everything().await;
-    // May has ended, and June does amid itself.
+    // May has ended and is not closed; June is cut short.
     test.sql(
         "select restart_billing_cycle(id, 'pro', 'evt_1', '2026-06-20T10:00:00Z')
          from organizations",

@@ -52,11 +52,12 @@ const KINDS: [&str; 4] = ["closes", "packs", "ledger", "adjustments"];
 async fn sums_are_those_of_the_books_in_every_format() {
     let test = closed().await;
     let kept = "select (select count(*) from billing_periods) as closes,
-                       (select sum(used) from billing_period_usage) as used,
-                       (select sum(uncovered) from billing_period_usage) as uncovered,
-                       (select sum(quantity) from overage_packs) as bought,
-                       (select sum(quantity) from overage_entries where kind = 'drawn') as drawn,
-                       (select sum(used) from billing_adjustments) as late";
+                       (select trim_scale(sum(used)) from billing_period_usage) as used,
+                       (select trim_scale(sum(uncovered)) from billing_period_usage) as uncovered,
+                       (select trim_scale(sum(quantity)) from overage_packs) as bought,
+                       (select trim_scale(sum(quantity)) from overage_entries
+                        where kind = 'drawn') as drawn,
+                       (select trim_scale(sum(used)) from billing_adjustments) as late";
     let kept = test.rows(kept).await.join(" ");
     let folder = tempfile::tempdir().expect("a folder");
     let mut sums = Vec::new();

@@ -94,6 +94,7 @@ const STORY: &[(&str, i32)] = &[
     ("rollover --dry-run", 3),
     ("rollover", 0),
     ("rollover", 0),
+    ("statements --closed-since 2026-01-01", 0),
     ("orgs show acme", 0),
     ("orgs show idle", 0),
     ("packs list", 0),
@@ -170,7 +171,7 @@ async fn every_answer_is_what_its_schema_says() {
 
     let mut answered: BTreeSet<&str> = BTreeSet::new();
     let described = described();
-    for (line, code) in STORY {
+    for &(line, code) in STORY {
         let words = line.split(' ').map(|word| match word {
             "FILE" => usage.to_str().expect("UTF-8"),
             "DIR" => templates.to_str().expect("UTF-8"),
@@ -349,7 +350,8 @@ fn every_command_has_a_schema_but_those_that_answer_in_a_format_of_their_own() {
             pending.push((name, below.clone()));
         }
     }
-    commands.retain(|name| !["run", "completions", "config schema"].contains(&name.as_str()));
+    commands
+        .retain(|name| !["run", "completions", "config schema", "export"].contains(&name.as_str()));
     commands.sort();
     assert_eq!(described(), commands);
 }

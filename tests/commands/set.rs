@@ -84,7 +84,8 @@ async fn a_short_period_is_warned_of_and_left_to_the_boundary_after() {
     assert!(!left.contains("is short"), "{left}");
     // The tier comes with a boundary, and there is not one on March 5.
     assert!(left.contains("tier pro from 2026-04-05 00:00 JST"), "{left}");
-    let following = "select next_period_ends[1], next_period_ends[2] from organizations";
+    let following =
+        "select next_period_ends[1] as one, next_period_ends[2] as two from organizations";
     run(&test, "rollover --at 2026-02-20T00:00:00Z").exits(0);
     assert_eq!(test.rows(following).await, ["2026-04-04T15:00:00Z 2026-05-04T15:00:00Z"]);
     run(&test, "rollover --at 2026-03-20T00:00:00Z").exits(0);

@@ -96,7 +96,10 @@ async fn the_tables_become_what_the_configuration_says_and_nothing_in_use_goes()
     let list = test.periodd(&["tiers", "list", "--format", "json"]).exits(0).json();
     assert_eq!(list["packs"][0]["quantity"], json!(500.5));
     let pro = list["tiers"].as_array().expect("tiers").iter().find(|tier| tier["code"] == "pro");
-    assert_eq!(pro.expect("pro")["limits"][0], json!({"feature": "pages", "included": null}));
+    assert_eq!(
+        pro.expect("pro")["limits"][0],
+        json!({"feature": "pages", "included": null, "uncovered_price_cents": null})
+    );
     let page = test.periodd(&["tiers", "list"]).exits(0);
     assert!(page.stdout.contains("199.00 EUR"), "{}", page.stdout);
 }

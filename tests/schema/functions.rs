@@ -47,8 +47,8 @@ async fn functions_run_with_their_callers_rights_unless_they_are_named_here() {
            and proname not in ('get_current_usage_stats', 'increment_feature_usage',
                                'increment_usage_if_allowed', 'increment_org_usage',
                                'restart_billing_cycle',
-           -- What these delete and move no application may by itself, and whom nobody knows any more
-           -- is asked of tables that none may read.
+           -- What these delete and move no application may otherwise; and whom nobody knows any
+           -- more is asked of tables that none may read.
                                'remove_org', 'erase_user', 'merge_orgs', 'move_overage_pack',
                                'periodd_is_deleted',
            -- Whoever has the token of an address's link acts for that address.

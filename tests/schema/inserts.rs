@@ -17,7 +17,7 @@ type Row = (&'static str, &'static str, String);
 /// A row of every table with what its writer knows and nothing else, in an order in which they
 /// can be inserted.
 pub(crate) fn smallest_rows() -> Vec<Row> {
-    [rows_of_orgs(), rows_of_periodd()].concat()
+    [rows_of_orgs(), rows_of_periodd(), control_rows()].concat()
 }
 
 /// What is sold, and what orgs have of it.
@@ -67,7 +67,7 @@ fn rows_of_orgs() -> Vec<Row> {
     ]
 }
 
-/// What periodd keeps for itself.
+/// What periodd keeps of an org for itself.
 fn rows_of_periodd() -> Vec<Row> {
     vec![
         (
@@ -121,6 +121,12 @@ fn rows_of_periodd() -> Vec<Row> {
             format!("'{ORG}', '{PACK}', '{PACK}', 1, 'steps'"),
         ),
         ("periodd_departures", "org_id, kind", format!("'{ORG}', 'org_removed'")),
+    ]
+}
+
+/// What it keeps of no org.
+fn control_rows() -> Vec<Row> {
+    vec![
         (
             "periodd_audited",
             "audit, first_org, last_org, orgs, starts, ends, metrics",

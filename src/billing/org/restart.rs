@@ -5,8 +5,8 @@ use crate::billing::instant::Instant;
 
 /// A restart of the billing cycle.
 ///
-/// Whoever restarts a cycle changes the tier most of the time, and may do so before or with it. What
-/// the restart ends is booked on the tier that held in it either way.
+/// Whoever restarts a cycle changes the tier most of the time, and may do so before or with it.
+/// What the restart ends is booked on the tier that held in it either way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restart {
     /// Where the period ends and the next one begins.

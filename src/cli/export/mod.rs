@@ -1,4 +1,6 @@
 //! `periodd export`: rows for others, each once for a consumer that keeps the cursor.
+//!
+//! Never: a list that is held; a file under its name before it is whole.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};

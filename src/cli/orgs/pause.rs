@@ -14,8 +14,9 @@ use crate::store::orgs;
 
 const PAUSE_NOTES: &str = "\
 Increments of a paused org are refused, and it gets no alerts. Periods that lie within the pause
-altogether are closed as paused: nothing is included, and packs are kept. Recorded usage is recorded.
-An org that is paused already keeps the beginning of its pause, and gets the new end and reason.
+altogether are closed as paused: nothing is included, and packs are kept. Usage can still be
+recorded. An org that is paused already keeps the beginning of its pause, and gets the new end and
+reason.
 
 Examples:
   periodd orgs pause acme --reason 'closed for the winter' --until 2027-03-01

@@ -6,7 +6,7 @@ use super::super::output::{Cell, Output, Page, Table, Tone};
 use super::super::session::Session;
 use super::super::{Exit, Failure};
 use crate::command::Command;
-use crate::jobs::departures::{self, Asked, Obstacles};
+use crate::jobs::orgs::departures::{self, Asked, Obstacles};
 use crate::store::orgs;
 use crate::store::orgs::departures::{Step, What};
 

@@ -30,6 +30,7 @@ Examples:
   periodd orgs set acme --contact billing@acme.example --no-contact old@acme.example";
 
 /// What is asked.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 #[derive(clap::Args, Debug)]
 #[command(after_help = NOTES)]
 pub(super) struct Set {

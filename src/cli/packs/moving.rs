@@ -8,7 +8,7 @@ use super::super::session::Session;
 use super::super::{Exit, Failure};
 use super::refund::Which;
 use crate::billing::Quantity;
-use crate::jobs::departures;
+use crate::jobs::orgs::departures;
 use crate::store::orgs;
 
 const NOTES: &str = "\

@@ -1,4 +1,6 @@
 //! `periodd statements`: closed periods as finance reads them.
+//!
+//! Never: an amount that is not the sum of its lines; a document that fetches something.
 
 use std::path::PathBuf;
 

@@ -11,8 +11,8 @@ use crate::store::orgs;
 use crate::store::usage::level::{self, NewLevel};
 
 const NOTES: &str = "\
-Only features with `kind = \"level\"` are set, such as storage or seats. The allowance is not checked;
-to add to a level within it, call increment_feature_usage.
+Only features with `kind = \"level\"` are set, such as storage or seats. The allowance is not
+checked; to add to a level within it, call increment_feature_usage.
 
 Examples:
   periodd usage set --org acme --feature seats --level 12

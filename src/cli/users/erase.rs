@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::super::output::{Cell, Output, Page, Table, Tone};
 use super::super::session::Session;
 use super::super::{Exit, Failure};
-use crate::jobs::departures::{self, Asked};
+use crate::jobs::orgs::departures::{self, Asked};
 use crate::store::orgs;
 use crate::store::orgs::departures::{Erased, Person, What};
 

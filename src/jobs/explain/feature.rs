@@ -23,6 +23,7 @@ pub(super) struct Books<'a> {
 }
 
 /// One feature in the period that contains now.
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent facts")]
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct FeatureView {
     /// The feature.

@@ -4,6 +4,8 @@
 //! nothing is held but two pages. Nothing is remembered of a consumer: its cursor says where it
 //! stands. With a hand-over the rows themselves are given to a name, in one row that is there or
 //! not; who repeats the name reads the same rows again.
+//!
+//! Never: a row that may be preceded by another later; a memory of consumers.
 
 pub(crate) mod cursor;
 pub(crate) mod lines;

@@ -46,7 +46,8 @@ const HIDDEN: &str = "select c.relname::text,
     from pg_class c
     where c.relnamespace = quote_ident(current_schema())::regnamespace
       and c.relkind in ('r', 'p') and c.relrowsecurity
-      and (c.relname not like 'periodd\\_%' or c.relname in ('periodd_usage_keys', 'periodd_moved_packs'))
+      and (c.relname not like 'periodd\\_%'
+           or c.relname in ('periodd_usage_keys', 'periodd_moved_packs'))
       and exists (select from pg_policy p where p.polrelid = c.oid)
     order by 1";
 

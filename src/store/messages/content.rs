@@ -99,7 +99,8 @@ pub async fn facts(
     let rows = sqlx::query_as!(
         Row,
         r#"select m.org_id, m.id, o.slug, o.name, o.time_zone, o.locale, t.currency, m.feature,
-                  f.unit as "unit?", coalesce(f.kind = 'level', false) as "is_level!", m.period_start, m.period_end,
+                  f.unit as "unit?", coalesce(f.kind = 'level', false) as "is_level!",
+                  m.period_start, m.period_end,
                   exists (select from billing_periods b
                           where b.org_id = m.org_id and b.period_start = m.period_start)
                       as "is_closed!",

@@ -70,7 +70,8 @@ pub async fn read(connection: &mut PgConnection, org: Uuid) -> Result<Settings, 
                 nullif(subscription_ends_at, 'infinity') as ends_at, locale,
                 (select s.thresholds from org_alert_settings s
                  where s.org_id = $1 and s.feature = '*') as thresholds,
-                skipped_end_date, current_period_end as period_end, current_period_end_date as period_end_date
+                skipped_end_date, current_period_end as period_end,
+                current_period_end_date as period_end_date
          from organizations where id = $1",
         org
     );

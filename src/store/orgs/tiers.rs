@@ -132,25 +132,19 @@ pub async fn apply(
     wanted: &Catalogue,
     steps: &[Step],
 ) -> Result<(), StoreError> {
-    write_features(connection, wanted).await?;
-    write_tiers(connection, wanted).await?;
-    write_offers(connection, wanted).await?;
     let removed = |kind| {
         let steps = steps.iter().filter(move |s| s.kind == kind && s.deed == Deed::Remove);
         steps.map(|step| step.name.clone()).collect::<Vec<_>>()
     };
+    let stored = read(connection).await?;
+    write_features(connection, wanted).await?;
+    write_tiers(connection, wanted, &stored, &removed(Kind::Price)).await?;
+    write_offers(connection, wanted).await?;
     sqlx::query!(
         "delete from tier_limits l
          where l.tier || ' ' || l.feature = any($1) or l.tier = any($2)",
         &removed(Kind::Limit),
         &removed(Kind::Tier)
-    )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query!(
-        "update tier_limits l set uncovered_price_cents = null
-         where l.tier || ' ' || l.feature = any($1)",
-        &removed(Kind::Price)
     )
     .execute(&mut *connection)
     .await?;
@@ -188,7 +182,14 @@ async fn write_features(
     Ok(())
 }
 
-async fn write_tiers(connection: &mut PgConnection, wanted: &Catalogue) -> Result<(), StoreError> {
+/// Writes tiers and limits. A price that the configuration does not name is kept as it is stored,
+/// unless it is to be removed.
+async fn write_tiers(
+    connection: &mut PgConnection,
+    wanted: &Catalogue,
+    stored: &Catalogue,
+    removed_prices: &[String],
+) -> Result<(), StoreError> {
     let codes: Vec<String> = wanted.tiers.keys().cloned().collect();
     let names: Vec<String> = wanted.tiers.values().map(|tier| tier.name.clone()).collect();
     let prices: Vec<i64> = wanted.tiers.values().map(|tier| tier.price_cents).collect();
@@ -209,7 +210,12 @@ async fn write_tiers(connection: &mut PgConnection, wanted: &Catalogue) -> Resul
     let limits = wanted.tiers.iter().flat_map(|(code, tier)| {
         let limits = tier.limits.iter();
         limits.map(move |(feature, included)| {
-            let price = tier.prices.get(feature).copied();
+            let kept = || {
+                let price = stored.tiers.get(code)?.prices.get(feature)?;
+                let is_removed = removed_prices.contains(&format!("{code} {feature}"));
+                (!is_removed).then_some(*price)
+            };
+            let price = tier.prices.get(feature).copied().or_else(kept);
             (code.clone(), feature.clone(), included.column(), price)
         })
     });
@@ -221,14 +227,12 @@ async fn write_tiers(connection: &mut PgConnection, wanted: &Catalogue) -> Resul
         included.push(quantity);
         prices.push(price);
     }
-    // A price that the configuration does not name is kept: to remove it is a step of its own.
     sqlx::query!(
-        "insert into tier_limits as l (tier, feature, included, uncovered_price_cents)
+        "insert into tier_limits (tier, feature, included, uncovered_price_cents)
          select * from unnest($1::text[], $2::text[], $3::numeric[], $4::numeric[])
          on conflict (tier, feature) do update
              set included = excluded.included,
-                 uncovered_price_cents =
-                     coalesce(excluded.uncovered_price_cents, l.uncovered_price_cents)",
+                 uncovered_price_cents = excluded.uncovered_price_cents",
         &tiers,
         &features,
         &included as &[Option<Quantity>],

@@ -282,8 +282,8 @@ pub struct Stretch {
 }
 
 /// What the metrics of a stretch of time add up to, per feature and part of it; `bounds` are the
-/// parts' starts and rise. With `only`, of that feature; what levels carried over is left out unless
-/// it is asked for.
+/// parts' starts and rise. With `only`, of that feature; what levels carried over is left out
+/// unless it is asked for.
 pub async fn metrics(
     connection: &mut PgConnection,
     org: Uuid,

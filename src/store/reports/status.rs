@@ -372,8 +372,8 @@ pub async fn next_boundaries(
     boundaries(connection, Ends { after: now, until: None, instants, orgs: MANY_ENDING }).await
 }
 
-/// The instants at which periods end, with the zones that they end in; those that never end are left
-/// out.
+/// The instants at which periods end, with the zones that they end in; those that never end are
+/// left out.
 ///
 /// Each end's orgs are counted in the order of the index: without one, the planner expects as many
 /// of each end, and reads the whole table for an end that few share.

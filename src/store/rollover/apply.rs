@@ -330,13 +330,13 @@ async fn close_periods(
                                       closed_at, is_paused)
          select u.org_id, u.period_start, u.period_end, u.follows, u.time_zone, u.tier,
                 u.features::text[], u.used::numeric[], u.included::numeric[],
-                 u.drawn::numeric[], u.uncovered::numeric[], u.prices::numeric[], u.currency,
-                 $12, $13, u.is_paused
+                u.drawn::numeric[], u.uncovered::numeric[], u.prices::numeric[], u.currency,
+                $12, $13, u.is_paused
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[],
                      $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-                      $11::text[], $14::text[], $15::text[], $16::bool[])
+                     $11::text[], $14::text[], $15::text[], $16::bool[])
                   as u (org_id, period_start, period_end, follows, time_zone, tier,
-                         features, used, included, drawn, uncovered, prices, currency, is_paused)",
+                        features, used, included, drawn, uncovered, prices, currency, is_paused)",
         &orgs,
         &starts,
         &ends,

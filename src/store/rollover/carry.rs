@@ -10,8 +10,8 @@ use crate::billing::quota::level::CARRIED_KEY;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
 
-/// Carries the levels of a page's closes over, in the order in which counters are locked. A use that
-/// waits for such a counter was allowed by what it held before: orgs and counters get a higher
+/// Carries the levels of a page's closes over, in the order in which counters are locked. A use
+/// that waits for such a counter was allowed by what it held before: orgs and counters get a higher
 /// revision, so that it is decided again.
 pub(in crate::store) async fn over(
     connection: &mut PgConnection,

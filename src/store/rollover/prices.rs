@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use crate::billing::Quantity;
 use crate::billing::rollover::ClosedUsage;
 use crate::store::db::error::StoreError;
+use crate::store::db::types::Readable;
 
 /// What uncovered units cost, by tier.
 #[derive(Debug, Default)]
@@ -22,15 +23,21 @@ struct OfTier {
 /// The prices of all tiers.
 pub(super) async fn of_tiers(connection: &mut PgConnection) -> Result<Prices, StoreError> {
     let rows = sqlx::query!(
-        r#"select l.tier, l.feature, l.uncovered_price_cents as "cents!: Quantity", t.currency
+        r#"select l.tier, l.feature, l.uncovered_price_cents as "cents!: Readable<Quantity>",
+                  t.currency
            from tier_limits l join subscription_tiers t on t.code = l.tier
            where l.uncovered_price_cents is not null"#
     );
     let mut prices = Prices::default();
     for row in rows.fetch_all(connection).await? {
+        // What a row must not hold is nobody's price: doctor names it.
+        let readable = row.cents.value().filter(|cents| !cents.is_negative());
+        let is_currency = row.currency.len() == 3
+            && row.currency.bytes().all(|letter| letter.is_ascii_uppercase());
+        let Some(price) = readable.filter(|_| is_currency) else { continue };
         let (currency, cents) = (row.currency, BTreeMap::new());
         let tier = prices.0.entry(row.tier).or_insert(OfTier { currency, cents });
-        tier.cents.insert(row.feature, row.cents);
+        tier.cents.insert(row.feature, price);
     }
     Ok(prices)
 }

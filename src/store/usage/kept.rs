@@ -1,7 +1,8 @@
 //! Limits that have fallen: what had been used within them stays included in their period.
 //!
-//! Whoever counts something sees what is granted and remembers it in the counter (`periodd_at_least`
-//! says how). Where a limit moves, that is seen here at once, before anything else is counted.
+//! Whoever counts something sees what is granted and remembers it in the counter:
+//! `periodd_at_least` says how. Where a limit moves, that is seen here at once, before anything
+//! else is counted.
 
 use sqlx::PgConnection;
 use uuid::Uuid;

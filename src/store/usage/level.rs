@@ -30,8 +30,8 @@ pub struct Level {
 /// Sets a level, whatever the allowance.
 ///
 /// # Errors
-/// [`StoreError::Invalid`] for an org or feature that does not exist, for a feature that is metered,
-/// for an org without an open period, and for a key that set something else.
+/// [`StoreError::Invalid`] for an org or feature that does not exist, for a feature that is
+/// metered, for an org without an open period, and for a key that set something else.
 pub async fn set(database: &Database, wanted: &NewLevel) -> Result<Level, StoreError> {
     let mut connection = database.connection().await?;
     let level = sqlx::query_as!(

@@ -33,9 +33,9 @@ pub struct Counted {
 /// Counts the uncounted metrics in windows: stamps them and adds them to the counters of orgs
 /// and users, in one statement.
 ///
-/// Whoever reaches a metric first stamps it; nobody else counts it again. Nobody knows when a metric
-/// came: where a limit has fallen since its counter saw it, all that is counted now was used within
-/// the higher one.
+/// Whoever reaches a metric first stamps it; nobody else counts it again. Nobody knows when a
+/// metric came: where a limit has fallen since its counter saw it, all that is counted now was used
+/// within the higher one.
 pub async fn count(
     connection: &mut PgConnection,
     windows: &[Window],

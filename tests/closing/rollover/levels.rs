@@ -27,8 +27,9 @@ async fn taken(test: &TestDatabase, seats: &str, at: &str) {
 
 async fn granted(test: &TestDatabase, seats: i64, purchased: &str, expires: &str) {
     test.sql(&format!(
-        "select grant_overage_pack(id, 'seats', {seats}, 'more', nullif('{expires}', '')::timestamptz,
-                                   '{purchased}') from organizations"
+        "select grant_overage_pack(id, 'seats', {seats}, 'more',
+                                   nullif('{expires}', '')::timestamptz, '{purchased}')
+         from organizations"
     ))
     .await;
 }

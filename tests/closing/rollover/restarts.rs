@@ -166,7 +166,8 @@ async fn uses_after_the_function_are_in_the_new_period_before_any_rollover() {
     assert_eq!(began[0], "2026-05-04T13:00:00Z 2026-05-12T14:32:10Z 100");
     assert!(began[1].starts_with("2026-05-12T14:32:10Z") && began[1].ends_with(" 42"), "{began:?}");
     let allowed = "select used, included, allowance, tier from organizations o
-                   cross join lateral periodd_allowances(o.id, '2026-05-12T15:20:00Z', 'minutes_transcribed')";
+                   cross join lateral periodd_allowances(o.id, '2026-05-12T15:20:00Z',
+                                                         'minutes_transcribed')";
     assert_eq!(test.rows(allowed).await, ["42 1000 1000 pro"]);
     let users = "select period_start, usage_count from feature_usage where usage_count <> 0";
     assert_eq!(test.rows(users).await, ["2026-05-12T14:32:10Z 7"]);
@@ -346,9 +347,9 @@ async fn the_function_beside_uses_and_a_rollover_loses_nothing() {
         called(test, "'pro'").await;
         rollover_now(test);
     };
-    beside_uses(raised, "free").await;
+    Box::pin(beside_uses(raised, "free")).await;
     let lowered = async |test: &TestDatabase| called(test, "'free'").await;
-    beside_uses(lowered, "pro").await;
+    Box::pin(beside_uses(lowered, "pro")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -360,6 +361,6 @@ async fn the_command_beside_uses_loses_nothing() {
             let run = tokio::task::spawn_blocking(move || command.output());
             Answer::from(run.await.expect("a task").expect("the binary runs")).exits(0);
         };
-        beside_uses(restart, tier).await;
+        Box::pin(beside_uses(restart, tier)).await;
     }
 }

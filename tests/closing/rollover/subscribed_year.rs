@@ -1,11 +1,11 @@
 //! A year of a customer whose subscription a payment provider drives, written by plain SQL as the
-//! handler of its webhooks would write it: each event comes twice, and the daemon comes by after it.
+//! handler of its webhooks would write it: each event comes twice, and the daemon comes by after.
 
 use crate::story::{including, rollover, used};
 use crate::support::TestDatabase;
 
-/// What the month of the downgrade closes as: used, included, drawn, uncovered. What was used within
-/// the higher limit is not kept covered after the tier is lowered at once: once it is
+/// What the month of the downgrade closes as: used, included, drawn, uncovered. What was used
+/// within the higher limit is not kept covered after the tier is lowered at once: once it is
 /// (`usage_counters.included_at_least`), this reads `1300 1200 100 0`.
 const DOWNGRADED: &str = "1300 500 300 500";
 

@@ -59,11 +59,14 @@ pub(crate) fn everything_on() -> String {
     lines.join("\n")
 }
 
+/// Tables whose keys are names that the operator chose.
+const MAPS: [&str; 2] = ["limits", "uncovered_price_cents"];
+
 /// The keys of a TOML file by their path, lists without their positions.
 fn keys_of(toml: &str) -> BTreeSet<String> {
     fn collect(path: &str, value: &toml::Value, keys: &mut BTreeSet<String>) {
         match value {
-            toml::Value::Table(table) if !path.ends_with("limits") => {
+            toml::Value::Table(table) if !MAPS.iter().any(|map| path.ends_with(map)) => {
                 for (key, value) in table {
                     collect(format!("{path}.{key}").trim_start_matches('.'), value, keys);
                 }

@@ -38,6 +38,7 @@ fn plan() -> Plan {
         scale: 1_000_000,
         limits: [(("free", MINUTES), Some(10))].into(),
         overrides: [].into(),
+        kept: [].into(),
         subscription: Subscription {
             tier,
             next_tier: None,

@@ -39,6 +39,7 @@ fn may(uses: &[(i64, Day)], packs: &[Bought]) -> Memory {
         scale: 1_000_000,
         limits: [].into(),
         overrides: [].into(),
+        kept: [].into(),
         subscription: Subscription {
             tier,
             next_tier: None,

@@ -184,7 +184,8 @@ async fn a_use_beside_an_erasure_has_no_user_left() {
         let mut theirs = begun(&test, &erase).await;
         assert_eq!(answer_during(&test, &call, &mut theirs, "commit").await, code, "{call}");
         test.sql(&format!(
-            "insert into users (id, organization_id, email) values ('{}', '{}', 'ann@acme.example')",
+            "insert into users (id, organization_id, email)
+             values ('{}', '{}', 'ann@acme.example')",
             acme.user, acme.org
         ))
         .await;

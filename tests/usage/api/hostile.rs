@@ -296,10 +296,13 @@ impl Field {
                 | "p_usable" | "p_granted" | "p_at_least" | "p_seen" | "p_value" => "1".to_owned(),
                 "p_pack_or_reference" => "b".to_owned(),
                 "p_is_granted" | "p_is_partial" | "p_is_internal" => "true".to_owned(),
-                "p_idempotency_key" | "p_reference" | "p_key" => Uuid::new_v4().to_string(),
+                // New keys; and orgs and packs that are not there, so that nobody is lost before
+                // the other calls.
+                "p_idempotency_key" | "p_reference" | "p_key" | "p_from_org_id"
+                | "p_into_org_id" | "p_pack_id" => Uuid::new_v4().to_string(),
                 "p_timezone" => "Europe/Berlin".to_owned(),
-                "p_at" | "p_now" | "p_used_at" | "p_since" | "p_purchased_at" | "p_period_start"
-                | "p_set_at" => "now".to_owned(),
+                "p_at" | "p_now" | "p_used_at" | "p_since" | "p_purchased_at"
+                | "p_period_start" | "p_set_at" => "now".to_owned(),
                 "p_start" | "p_open_start" | "p_from" => "yesterday".to_owned(),
                 "p_end" | "p_open_end" | "p_expires_at" | "p_until" => "tomorrow".to_owned(),
                 "p_next_ends" => "{}".to_owned(),
@@ -323,8 +326,6 @@ impl Field {
                 "p_used_ats" => "{now,now}".to_owned(),
                 "p_keys" => format!("{{{},null}}", Uuid::new_v4()),
                 "p_token" => "f".repeat(64),
-                // Nobody is to be lost before the other calls: what is named here is not there.
-                "p_from_org_id" | "p_into_org_id" | "p_pack_id" => Uuid::new_v4().to_string(),
                 "p_pack_or_reference" => "none".to_owned(),
                 "p_email" => "nobody@example.com".to_owned(),
                 "p_with_history" => "false".to_owned(),

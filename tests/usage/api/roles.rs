@@ -108,6 +108,24 @@ fn identities(house: &House) -> Vec<(String, bool)> {
     ]
 }
 
+/// Calls that would have somebody go, or a pack.
+fn departures(acme: Customer, other: Customer) -> Vec<String> {
+    vec![
+        format!("remove_org('{}', true)", acme.org),
+        format!("remove_org('{}', true)", other.org),
+        format!("erase_user('{}')", acme.user),
+        format!("erase_user('{}')", other.user),
+        "erase_user(p_email => 'b@example.com')".to_owned(),
+        format!("merge_orgs('{}', '{}')", acme.org, other.org),
+        format!("move_overage_pack('{}', 'r', '{}')", acme.org, other.org),
+        format!("periodd_hold('{}', now())", acme.org),
+        format!("periodd_let_go('{}', now())", acme.org),
+        format!("periodd_forget_held('{}')", acme.org),
+        format!("periodd_shift_minutes('{}', 1, now())", acme.org),
+        format!("periodd_carry_pack('{0}', '{0}', 1, '{1}', now())", acme.org, other.org),
+    ]
+}
+
 /// Nothing of acme's can be seen or moved by this role, whoever it says it is.
 async fn holds_out(house: &House, role: &str) {
     let before = house.test.contents().await;
@@ -168,19 +186,10 @@ async fn holds_out(house: &House, role: &str) {
             format!("grant_overage_pack('{}', 'scrapes', 1, 'mine')", other.org),
             format!("refund_overage_pack('{}', 'theirs')", acme.org),
             format!("refund_overage_pack('{}', 'theirs')", other.org),
-            format!("remove_org('{}', true)", acme.org),
-            format!("remove_org('{}', true)", other.org),
-            format!("erase_user('{}')", acme.user),
-            format!("erase_user('{}')", other.user),
-            "erase_user(p_email => 'b@example.com')".to_owned(),
-            format!("merge_orgs('{}', '{}')", acme.org, other.org),
-            format!("move_overage_pack('{}', 'r', '{}')", acme.org, other.org),
-            format!("periodd_hold('{}', now())", acme.org),
-            format!("periodd_let_go('{}', now())", acme.org),
-            format!("periodd_forget_held('{}')", acme.org),
-            format!("periodd_shift_minutes('{}', 1, now())", acme.org),
-            format!("periodd_carry_pack('{0}', '{0}', 1, '{1}', now())", acme.org, other.org),
-        ] {
+        ]
+        .into_iter()
+        .chain(departures(acme, other))
+        {
             let done = run(&mut connection, &format!("select * from {call}")).await;
             let code = done.expect_err("a refusal");
             assert!(["42501", "PB002"].contains(&&*code), "{call} as {identity:?}: {code}");

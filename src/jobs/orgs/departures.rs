@@ -60,8 +60,8 @@ fn sentence(step: &Step) -> String {
             format!("usage above the included quantity has claimed all {quantity} {feature}")
         }
         What::Spent => "the pack is used up".to_owned(),
-        // Nothing else is in the way of anything.
-        other => format!("{other:?}"),
+        // Nothing else is an obstacle.
+        _ => "something comes first".to_owned(),
     }
 }
 
