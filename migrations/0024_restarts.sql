@@ -11,6 +11,8 @@ alter table organizations
 comment on column organizations.restarted_at is 'Time at which restart_billing_cycle ended a period that no rollover has closed yet; null: none.';
 alter table organizations add column restarted_from text;
 comment on column organizations.restarted_from is 'Tier on which the period is booked that ended at restarted_at.';
+alter table organizations add column restarted_on text;
+comment on column organizations.restarted_on is 'Tier that the row was on until restarted_at: what it granted counts for the ended period, too.';
 alter table organizations add column restarted_tier text;
 comment on column organizations.restarted_tier is 'Tier that was named with that restart, which the row is on since; null: none.';
 

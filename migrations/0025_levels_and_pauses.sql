@@ -14,8 +14,10 @@ comment on column organizations.current_period_end is 'End of the open period (e
 alter table organizations add column paused_from timestamptz;
 alter table organizations add column paused_until timestamptz;
 alter table organizations add column pause_reason text;
-alter table organizations add constraint organizations_paused_from_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> paused_from);
-alter table organizations add constraint organizations_paused_until_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> paused_until or paused_until = 'infinity');
+alter table organizations
+    add constraint organizations_paused_from_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> paused_from) not valid;
+alter table organizations
+    add constraint organizations_paused_until_range check ('[0001-01-01 00:00:00+00,9999-12-31 23:59:59.999999+00]'::tstzrange @> paused_until or paused_until = 'infinity') not valid;
 alter table organizations add constraint organizations_paused_check check (paused_until >= paused_from);
 comment on column organizations.paused_from is 'Start of the last pause: increments are refused, and periods within it include nothing; null: never paused.';
 comment on column organizations.paused_until is 'End of that pause (exclusive); null: until it is resumed.';

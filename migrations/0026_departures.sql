@@ -20,6 +20,7 @@ alter table organizations
 drop index organizations_parked_by_periodd;
 create index organizations_parked_by_periodd on organizations (id)
     where parked_at is not null and parked_code is distinct from 'by_hand' and removed_at is null;
+create or replace view organisations with (security_invoker = true) as select * from organizations;
 create index organizations_removed on organizations (id) where removed_at is not null;
 create index organizations_merged on organizations (merged_into) where merged_into is not null;
 

@@ -228,6 +228,7 @@ create table organizations (
     removed_at timestamp with time zone,
     restarted_at timestamp with time zone,
     restarted_from text,
+    restarted_on text,
     restarted_tier text,
     revision bigint not null default 0,
     skipped_end_date date,
@@ -763,6 +764,7 @@ alter table periodd_refund_keys add constraint periodd_refund_keys_idempotency_k
 alter table periodd_refund_keys add constraint periodd_refund_keys_org_id_pack_id_seq_fkey FOREIGN KEY (org_id, pack_id, seq) REFERENCES overage_entries(org_id, pack_id, seq);
 alter table periodd_refund_keys add constraint periodd_refund_keys_pkey PRIMARY KEY (org_id, idempotency_key);
 alter table periodd_refund_keys enable row level security;
+create policy of_the_callers_org on periodd_refund_keys for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 
 create table periodd_removed (
     before timestamp with time zone not null,
@@ -1064,7 +1066,7 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 
 -- view billing_period_usage (org_id uuid, feature text, period_start timestamp with time zone, used numeric, included numeric, drawn numeric, uncovered numeric)
 
--- view organisations (id uuid, slug text, name text, time_zone text, cycle text, anchor_day smallint, anchor_month smallint, subscription_tier text, next_subscription_tier text, next_subscription_tier_at timestamp with time zone, subscription_status text, subscription_ends_at timestamp with time zone, current_period_start timestamp with time zone, current_period_end timestamp with time zone, current_period_end_date date, next_period_ends timestamp with time zone[], ends_time_zone text, ends_cycle text, ends_anchor_day smallint, ends_anchor_month smallint, ends_tzdb_version text, used_minutes numeric, overage_minutes numeric, overage_minutes_written numeric, parked_at timestamp with time zone, parked_reason text, revision bigint, created_at timestamp with time zone, overage_minutes_granted numeric, judged_tier text, locale text, anchor_time time without time zone, ends_anchor_time time without time zone, period_day_ends timestamp with time zone[], has_stale_ends boolean, parked_code text, period_tier text, restarted_at timestamp with time zone, restarted_from text, restarted_tier text, skipped_end_date date, paused_from timestamp with time zone, paused_until timestamp with time zone, pause_reason text)
+-- view organisations (id uuid, slug text, name text, time_zone text, cycle text, anchor_day smallint, anchor_month smallint, subscription_tier text, next_subscription_tier text, next_subscription_tier_at timestamp with time zone, subscription_status text, subscription_ends_at timestamp with time zone, current_period_start timestamp with time zone, current_period_end timestamp with time zone, current_period_end_date date, next_period_ends timestamp with time zone[], ends_time_zone text, ends_cycle text, ends_anchor_day smallint, ends_anchor_month smallint, ends_tzdb_version text, used_minutes numeric, overage_minutes numeric, overage_minutes_written numeric, parked_at timestamp with time zone, parked_reason text, revision bigint, created_at timestamp with time zone, overage_minutes_granted numeric, judged_tier text, locale text, anchor_time time without time zone, ends_anchor_time time without time zone, period_day_ends timestamp with time zone[], has_stale_ends boolean, parked_code text, period_tier text, restarted_at timestamp with time zone, restarted_from text, restarted_on text, restarted_tier text, skipped_end_date date, paused_from timestamp with time zone, paused_until timestamp with time zone, pause_reason text, removed_at timestamp with time zone, merged_into uuid)
 
 -- view usage_alerts_view (org_id uuid, slug text, name text, feature text, used numeric, allowance numeric, percent numeric, level integer, period_start timestamp with time zone, period_end timestamp with time zone)
 

@@ -1,8 +1,9 @@
 //! Orgs whose periods end soon, all at one second, as midnights do.
 
-/// Has the periods of some orgs end so many seconds from now, daily from then on: the second becomes
-/// their time of day, so that every end that is stored is the one that periodd computes. Ends that
-/// are not, and counters with other ones, would have each org locked and its usage counted again.
+/// Has the periods of some orgs end so many seconds from now, daily from then on: the second
+/// becomes their time of day, so that every end that is stored is the one that periodd computes.
+/// Ends that are not, and counters with other ones, would have each org locked and its usage
+/// counted again.
 pub(crate) fn fall_due(seconds: u64, of: &str) -> String {
     format!(
         "with due as (

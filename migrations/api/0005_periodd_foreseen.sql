@@ -41,20 +41,21 @@ declare
     -- Before a restart that no rollover has closed yet: the period is booked on the tier that held
     -- in it, and covers what another one allowed that was set before.
     v_restarts boolean;
+    -- A boundary has changed the tier since, or the end of the subscription.
+    v_is_changed boolean := false;
     v_is_level boolean;
 begin
     select o.current_period_start, o.current_period_end, o.next_period_ends, o.subscription_tier,
            o.subscription_status, o.next_subscription_tier, o.next_subscription_tier_at,
            o.subscription_ends_at, o.period_day_ends, o.restarted_at, o.restarted_from,
-           o.restarted_tier, o.paused_from, o.paused_until
+           o.restarted_on, o.restarted_tier, o.paused_from, o.paused_until
       into v_org from organizations o where o.id = p_org_id;
     -- Packs raise the limit of a level, and never pay for it.
     v_is_level := exists (select from features f where f.feature = p_feature and f.kind = 'level');
     tier := v_org.subscription_tier;
-    v_restarts := v_org.restarted_at <= p_at and v_org.restarted_at > v_org.current_period_start
-                  and v_org.restarted_from <> tier;
+    v_restarts := v_org.restarted_at <= p_at and v_org.restarted_at > v_org.current_period_start;
     if v_restarts then
-        tier := v_org.restarted_from;
+        tier := coalesce(v_org.restarted_from, tier);
     end if;
     subscription_status := v_org.subscription_status;
     v_bounds := array[v_org.current_period_start, v_org.current_period_end]
@@ -112,11 +113,11 @@ begin
                   and m.created_at >= v_start and m.created_at < v_moment
                   and periodd_folded(m.metric_type) = p_feature;
             end if;
-            if v_restarts and v_org.restarted_tier is null then
-                select greatest(g.included, least(v_used, i.included)) into included
-                from periodd_included(p_org_id, p_feature, v_org.subscription_tier) i,
-                     periodd_included(p_org_id, p_feature, tier) g
-                where g.included is not null;
+            if v_restarts and v_org.restarted_on <> v_org.restarted_from and not v_is_changed then
+                select case when periodd_foreseen.included is not null
+                            then greatest(periodd_foreseen.included, least(v_used, i.included)) end
+                  into included
+                from periodd_included(p_org_id, p_feature, v_org.restarted_on) i;
             end if;
             v_settled := v_moment;
             v_due := coalesce(greatest(0, v_used - included) - drawn, 0);
@@ -146,7 +147,9 @@ begin
         end loop;
         exit when v_end > p_at;
         if v_restarts and v_end >= v_org.restarted_at then
-            tier := v_org.subscription_tier;
+            if v_org.restarted_tier is not null or not v_is_changed then
+                tier := v_org.subscription_tier;
+            end if;
             v_restarts := false;
         end if;
         v_day_end := v_org.period_day_ends[v_i];
@@ -155,9 +158,13 @@ begin
         if (v_day_end > v_end - interval '2 days' and v_day_end <= v_end + interval '3 days') is not true then
             v_day_end := v_end + interval '1 microsecond';
         end if;
-        if v_org.subscription_ends_at < v_day_end then
+        -- A restart without a tier on the day of the end is its boundary.
+        if v_org.subscription_ends_at < v_day_end
+           or v_end = v_org.restarted_at and v_org.restarted_tier is null
+              and v_org.subscription_ends_at < v_day_end + interval '1 day' then
             tier := coalesce(periodd_ended_tier(), tier);
             subscription_status := 'canceled';
+            v_is_changed := true;
             v_org.subscription_ends_at := null;
             if v_org.next_subscription_tier_at is null
                or v_org.next_subscription_tier_at < v_day_end then
@@ -167,6 +174,7 @@ begin
               and (v_org.next_subscription_tier_at is null
                    or v_org.next_subscription_tier_at < v_day_end) then
             tier := v_org.next_subscription_tier;
+            v_is_changed := true;
             v_org.next_subscription_tier := null;
         end if;
     end loop;

@@ -19,6 +19,7 @@ declare
     v_limit record;
     v_known record;
     v_used numeric;
+    v_granted numeric;
 begin
     if not periodd_speaks_for(null) then
         raise exception 'only the owner and members of periodd_app may set a level'
@@ -43,7 +44,8 @@ begin
         raise exception 'the feature % is metered: only a feature of kind level is set', v_feature.feature
             using errcode = '22023';
     end if;
-    perform from organizations o where o.id = p_org_id for no key update;
+    perform from organizations o
+    where o.id = p_org_id and o.removed_at is null for no key update;
     if not found then
         raise exception 'unknown org %', p_org_id using errcode = 'PB002';
     end if;
@@ -96,6 +98,16 @@ begin
         raise exception 'the level % cannot be set: % is % away from it', p_value, v_feature.feature, abs(p_value - v_used)
             using errcode = '22003';
     end if;
+    -- A limit that has fallen since the level was set last does not reach back.
+    select s.included_seen into v_granted
+    from periodd_seen(p_org_id, v_feature.feature, v_limit.period_start) s;
+    update usage_counters c
+    set included_at_least = periodd_at_least(v_granted, v_used, c.included_at_least,
+                                             c.included_seen),
+        included_seen = v_granted
+    where c.org_id = p_org_id and c.period_start = v_limit.period_start
+      and c.feature = v_feature.feature and c.included_seen is distinct from v_granted
+      and v_granted is not null;
     if p_value <> v_used then
         update usage_counters c
         set used = c.used + p_value - v_used, sync_status = 'pending', updated_at = v_now

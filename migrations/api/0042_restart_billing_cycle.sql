@@ -34,7 +34,8 @@ begin
         raise exception 'unknown tier %', p_tier using errcode = 'PB002';
     end if;
     -- Whoever restarts at the same time, or plans a rollover, is waited for, and read after that.
-    perform from organizations o where o.id = p_org_id for no key update;
+    perform from organizations o
+    where o.id = p_org_id and o.removed_at is null for no key update;
     if not found then
         raise exception 'unknown org %', p_org_id using errcode = 'PB002';
     end if;
@@ -87,7 +88,7 @@ begin
         raise exception 'the open period began at %, less than a minute ago: a restart would include everything once more', v_start
             using errcode = 'PB005', hint = 'Pass the same reference when a call is repeated.';
     end if;
-    if v_org.restarted_at is not null then
+    if v_org.restarted_at > v_org.current_period_start then
         raise exception 'the restart at % waits for a rollover: run `periodd rollover`', v_org.restarted_at
             using errcode = 'PB003';
     end if;
@@ -158,7 +159,10 @@ begin
             then o.subscription_ends_at end,
         restarted_at = v_at,
         restarted_tier = p_tier,
-        restarted_from = case when p_tier is null then coalesce(o.period_tier, o.subscription_tier)
+        restarted_on = o.subscription_tier,
+        -- One that is named may have been written just before.
+        restarted_from = case when p_tier is null or p_tier = o.subscription_tier
+            then coalesce(o.period_tier, o.subscription_tier)
             else o.subscription_tier end,
         revision = o.revision + 1
     where o.id = p_org_id;

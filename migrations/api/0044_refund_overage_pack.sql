@@ -43,7 +43,8 @@ begin
         v_id := p_pack_or_reference::uuid;
     end if;
 
-    perform from organizations o where o.id = p_org_id for no key update;
+    perform from organizations o
+    where o.id = p_org_id and o.removed_at is null for no key update;
     if not found then
         raise exception 'unknown org %', p_org_id using errcode = 'PB002';
     end if;
@@ -54,7 +55,11 @@ begin
         from periodd_refund_keys k
         join overage_entries e on e.org_id = k.org_id and e.pack_id = k.pack_id and e.seq = k.seq
         join overage_packs p on p.org_id = k.org_id and p.id = k.pack_id
-        where k.org_id = p_org_id and k.idempotency_key = p_key;
+        where k.idempotency_key = p_key
+          and k.org_id = any (array(select p_org_id
+                                    union all
+                                    select o.id from organizations o where o.merged_into = p_org_id))
+        order by k.org_id = p_org_id desc limit 1;
         if found then
             if (v_known.id = v_id or v_known.reference = p_pack_or_reference) is not true
                or v_known.asked is distinct from p_quantity then
@@ -106,8 +111,13 @@ begin
         where m.organization_id = p_org_id and m.counted_at is null
           and m.created_at >= a.period_start and m.created_at < a.period_end
           and periodd_folded(m.metric_type) = v_pack.feature) u
-    cross join lateral periodd_left(a.used + u.uncounted, a.included, a.drawn, a.usable, a.is_granted,
-                                    a.period_start, a.open_start, a.open_end) l;
+    left join usage_counters c on c.org_id = p_org_id and c.period_start = a.period_start
+         and c.feature = v_pack.feature
+    -- All of that was used within a limit that has fallen since.
+    cross join lateral periodd_left(
+        a.used + u.uncounted,
+        periodd_kept(a.included, a.used + u.uncounted, c.included_at_least, c.included_seen),
+        a.drawn, a.usable, a.is_granted, a.period_start, a.open_start, a.open_end) l;
     v_most := greatest(0, least(v_pack.remaining, v_left));
     v_why := case when v_most < v_pack.remaining
                   then 'the rest is claimed by usage above the included quantity'

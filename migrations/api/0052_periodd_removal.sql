@@ -23,11 +23,19 @@ begin
                true as is_obstacle
         from organizations o
         where o.id = p_org_id and not v_is_removed
-          and (o.current_period_end <= p_at or o.restarted_at is not null)
+          and (o.current_period_end <= p_at or o.restarted_at > o.current_period_start)
         union all
+        -- A level that was only carried into the period was billed for before it.
         select 2, 'open_usage', c.feature, sum(c.used), true
         from usage_counters c join organizations o on o.id = c.org_id
+        cross join lateral (
+            select coalesce(sum(m.metric_value), 0) as carried
+            from usage_metrics m
+            where m.organization_id = c.org_id and m.created_at >= c.period_start
+              and m.created_at < c.period_end and periodd_folded(m.metric_type) = c.feature
+              and starts_with(m.idempotency_key, 'periodd:carried:')) k
         where c.org_id = p_org_id and c.period_start >= o.current_period_start and c.used <> 0.0
+          and c.used <> k.carried
         group by c.feature
         union all
         select 3, 'uncounted_usage', null, count(*), true
@@ -50,6 +58,12 @@ begin
         select 5, 'packs_left', p.feature, sum(coalesce(p.remaining, p.quantity)), true
         from overage_packs p
         where p.org_id = p_org_id and coalesce(p.remaining, p.quantity) > 0.0
+        group by p.feature
+        union all
+        select 6, 'open_purchases', p.feature, count(*), true
+        from overage_packs p join organizations o on o.id = p.org_id
+        where p.org_id = p_org_id and p.price_cents is not null and not v_is_removed
+          and p.purchased_at >= o.current_period_start and p.purchased_at < p_at
         group by p.feature
         union all
         select 10, 'users', null, count(*), false from users u where u.organization_id = p_org_id

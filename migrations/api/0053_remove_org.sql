@@ -1,5 +1,6 @@
 -- An org that was billed for something keeps its books, without anybody's name in them: its row stays
 -- and is parked for good. An org without books, or one whose history is to go, leaves nothing.
+-- A sync locks counters before orgs: whoever meets one is refused with 40P01 or 40001, and calls again.
 create or replace function remove_org(
     p_org_id uuid,
     p_with_history boolean default false,
@@ -21,6 +22,8 @@ declare
     v_keeps boolean;
     v_start timestamptz;
     v_slug text;
+    -- The org, and those that were merged into it: their history names its users.
+    v_named uuid[];
 begin
     if not periodd_speaks_for(null::uuid) then
         raise exception 'only the owner and members of periodd_app may remove orgs' using errcode = '42501';
@@ -47,6 +50,9 @@ begin
         raise exception 'org % has something open: %', p_org_id, v_obstacles
             using errcode = 'PB005', hint = 'Close its period and refund its packs, or remove it with its history.';
     end if;
+    v_named := array(select p_org_id
+                     union all
+                     select o.id from organizations o where o.merged_into = p_org_id order by 1);
     v_keeps := not v_all and (exists (select from billing_periods b where b.org_id = p_org_id)
                               or exists (select from overage_packs p where p.org_id = p_org_id));
 
@@ -54,15 +60,15 @@ begin
     update periodd_tokens t set revoked_at = v_now
     where t.only_org = p_org_id and t.revoked_at is null;
     perform periodd_forget_held(p_org_id);
-    delete from feature_usage f where f.organization_id = p_org_id;
+    delete from feature_usage f where f.organization_id = any (v_named);
     delete from periodd_import_ids i
     where i.id = p_org_id
        or i.id in (select u.id from users u where u.organization_id = p_org_id);
     delete from users u where u.organization_id = p_org_id;
     delete from org_contacts c where c.org_id = p_org_id;
-    delete from periodd_outbox x where x.org_id = p_org_id;
+    delete from periodd_outbox x where x.org_id = any (v_named);
     delete from periodd_suppressions s where s.org_id = p_org_id;
-    delete from periodd_unsubscribe_tokens t where t.org_id = p_org_id;
+    delete from periodd_unsubscribe_tokens t where t.org_id = any (v_named);
     delete from periodd_alerts a where a.org_id = p_org_id;
     delete from periodd_alert_limits l where l.org_id = p_org_id;
     delete from org_alert_settings s where s.org_id = p_org_id;
@@ -76,13 +82,19 @@ begin
         insert into periodd_departures (org_id, kind, with_history, counts, at, recorded_at)
         values (p_org_id, 'org_removed', not v_keeps, v_counts, v_at, v_now);
     end if;
+    if v_keeps then
+        -- What was only carried into the open period is a level of nobody from now on.
+        delete from usage_metrics m
+        where m.organization_id = p_org_id and m.created_at >= v_start
+          and starts_with(m.idempotency_key, 'periodd:carried:');
+    end if;
+    update usage_metrics m set user_id = null, idempotency_key = null
+    where m.organization_id = any (v_named) and (v_keeps or m.organization_id <> p_org_id)
+      and (m.user_id is not null or m.idempotency_key is not null);
+    update periodd_drift d set subject = null
+    where d.org_id = any (v_named) and d.subject is not null;
     if v_keeps and not v_was_removed then
         delete from usage_counters c where c.org_id = p_org_id and c.period_start >= v_start;
-        update usage_metrics m set user_id = null, idempotency_key = null
-        where m.organization_id = p_org_id
-          and (m.user_id is not null or m.idempotency_key is not null);
-        update periodd_drift d set subject = null
-        where d.org_id = p_org_id and d.subject is not null;
         update organizations o
         set removed_at = v_at, parked_at = v_at, parked_code = 'removed',
             parked_reason = 'removed; its books are kept', slug = v_slug, locale = null,
@@ -110,4 +122,4 @@ begin
     from unnest(v_what, v_features, v_quantities) as u (what, feature, quantity);
 end
 $$;
-comment on function remove_org is 'Removes an org: everything that names somebody; and with its history, or where it has none, its books as well. What is still open is refused (PB005). A repeated call changes nothing.';
+comment on function remove_org is 'Removes an org: everything that names somebody; and with its history, or where it has none, its books as well. What is still open is refused (PB005). A repeated call changes nothing. What is refused with 40P01 or 40001 is to be repeated.';

@@ -1,5 +1,6 @@
 -- Usage is the org's and stays, without the person. Org by org, each held first, so that a use of the
 -- same moment is either waited for and loses its user as well, or finds no user any more.
+-- A sync locks counters before orgs: whoever meets one is refused with 40P01 or 40001, and calls again.
 create or replace function erase_user(
     p_user_id uuid default null,
     p_email text default null,
@@ -72,4 +73,4 @@ begin
     from unnest(v_plan_orgs, v_plan_what, v_plan_quantities) as u (org_id, what, quantity);
 end
 $$;
-comment on function erase_user is 'Erases a person by id or by address: account, contacts and emails. Usage stays with the org, without the user. Returns what was erased; nothing where nothing was found.';
+comment on function erase_user is 'Erases a person by id or by address: account, contacts and emails. Usage stays with the org, without the user. Returns what was erased; nothing where nothing was found. What is refused with 40P01 or 40001 is to be repeated.';

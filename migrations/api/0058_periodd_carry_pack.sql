@@ -55,13 +55,15 @@ begin
         insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining, recorded_at)
         values (p_org_id, p_pack_id, v_seq, 'moved', p_quantity, p_at,
                 v_pack.remaining - p_quantity, v_now);
-        -- Copies of what is left of the packs are written again by the next sync.
-        insert into usage_counters as c (org_id, feature, period_start, period_end, updated_at)
-        select o.id, v_pack.feature, o.current_period_start, o.current_period_end, v_now
+        -- Copies of what is left of the packs are written again by the next sync, and an increment
+        -- that has read the pack before decides again, by the revision.
+        insert into usage_counters as c (org_id, feature, period_start, period_end, revision, updated_at)
+        select o.id, v_pack.feature, o.current_period_start, o.current_period_end, o.revision, v_now
         from organizations o
         where o.id in (p_org_id, p_into_org_id) and o.current_period_start < o.current_period_end
         order by o.id
-        on conflict (org_id, period_start, feature) do update set sync_status = 'pending';
+        on conflict (org_id, period_start, feature) do update
+            set sync_status = 'pending', revision = excluded.revision;
     end if;
     insert into periodd_moved_packs (org_id, from_org, from_pack, from_seq, pack_id, reference,
                                      feature, granted, moved, at, recorded_at)

@@ -1,6 +1,7 @@
 -- The orgs are locked in the order of their ids, so that two merges that cross each other wait. What
 -- was closed stays with the org that it was closed for: an org's periods touch, so they cannot become
 -- another's. That org keeps its books and nothing else.
+-- A sync locks counters before orgs: whoever meets one is refused with 40P01 or 40001, and calls again.
 create or replace function merge_orgs(
     p_from_org_id uuid, p_into_org_id uuid, p_at timestamptz default now()
 ) returns table (what text, feature text, quantity numeric)
@@ -18,7 +19,6 @@ declare
     v_counts jsonb;
     v_from record;
     v_into record;
-    v_first timestamptz;
     v_pack record;
     v_has_contacts boolean;
     v_slug text;
@@ -61,44 +61,52 @@ begin
             using errcode = 'PB005', hint = 'Close what has ended, and settle packs that have expired.';
     end if;
 
-    -- Usage of the open period counts where its instant lies among the periods of the other org:
-    -- before its first one in no counter, beyond its last stored end later.
-    select coalesce((select min(b.period_start) from billing_periods b where b.org_id = p_into_org_id),
-                    v_into.start) into v_first;
+    -- Usage of the open period counts where its instant lies among the stored periods of the other
+    -- org; what was recorded meanwhile, or lies beyond its last stored end, is counted later. A level
+    -- holds on, and so counts from the start of the other org's open period at the earliest.
     with windows as materialized (
-        select b.period_start, b.period_end from billing_periods b
-        where b.org_id = p_into_org_id and b.period_end > coalesce(v_from.start, '-infinity')
-        union all
-        select e.bounds[i], e.bounds[i + 1]
+        select e.bounds[i] as period_start, e.bounds[i + 1] as period_end
         from (select array[v_into.start, v_into.ends] operator(pg_catalog.||)
                      v_into.next_period_ends as bounds) e
         cross join lateral generate_series(1, pg_catalog.cardinality(e.bounds) - 1) as i),
     moving as materialized (
-        select m.id, w.period_start, w.period_end,
-               w.period_start is not null or m.created_at < v_first as counts,
+        select m.id, x.at, w.period_start, w.period_end,
                -- A repeated key answers with what the org itself used it for.
                exists (select from periodd_keyed(p_into_org_id, m.idempotency_key)) as is_taken
         from usage_metrics m
-        left join windows w on m.created_at >= w.period_start and m.created_at < w.period_end
+        left join features f on f.feature = periodd_folded(m.metric_type)
+        cross join lateral (
+            select case when f.kind = 'level' then greatest(m.created_at, v_into.start)
+                        else m.created_at end as at) x
+        left join windows w on x.at >= w.period_start and x.at < w.period_end
         where m.organization_id = p_from_org_id
           and m.created_at >= coalesce(v_from.start, '-infinity')),
     moved as (
         update usage_metrics m
         set organization_id = p_into_org_id,
-            counted_at = case when n.counts then v_now end,
+            created_at = n.at,
+            counted_at = case when n.period_start is not null then v_now end,
             idempotency_key = case when n.is_taken then null else m.idempotency_key end
         from moving n
         where m.organization_id = p_from_org_id and m.id = n.id
         returning periodd_folded(m.metric_type) as feature, m.metric_value, m.user_id,
                   n.period_start, n.period_end),
     org_counters as (
-        insert into usage_counters as c (org_id, feature, period_start, period_end, used, updated_at)
-        select p_into_org_id, n.feature, n.period_start, max(n.period_end), sum(n.metric_value), v_now
-        from moved n where n.period_start is not null
-        group by n.feature, n.period_start
+        insert into usage_counters as c (org_id, feature, period_start, period_end, used,
+                                         included_seen, updated_at)
+        select p_into_org_id, n.feature, n.period_start, n.period_end, n.used, s.included_seen, v_now
+        from (select n.feature, n.period_start, max(n.period_end) as period_end,
+                     sum(n.metric_value) as used
+              from moved n where n.period_start is not null
+              group by n.feature, n.period_start) n
+        left join lateral periodd_seen(p_into_org_id, n.feature, n.period_start) s on true
         order by n.period_start, n.feature
+        -- What comes along was not used within a limit that has fallen here.
         on conflict (org_id, period_start, feature) do update
-            set used = c.used + excluded.used, sync_status = 'pending',
+            set included_at_least = periodd_at_least(excluded.included_seen, c.used,
+                                                     c.included_at_least, c.included_seen),
+                included_seen = coalesce(excluded.included_seen, c.included_seen),
+                used = c.used + excluded.used, sync_status = 'pending',
                 updated_at = excluded.updated_at
         returning c.org_id)
     insert into feature_usage as c (organization_id, user_id, feature, period_start, period_end,
@@ -134,6 +142,10 @@ begin
     from periodd_level_keys k where k.org_id = p_from_org_id
     on conflict (org_id, idempotency_key) do nothing;
     delete from periodd_level_keys k where k.org_id = p_from_org_id;
+    insert into periodd_restarts (org_id, reference, tier, at, recorded_at)
+    select p_into_org_id, r.reference, r.tier, r.at, r.recorded_at
+    from periodd_restarts r where r.org_id = p_from_org_id
+    on conflict (org_id, reference) do nothing;
     delete from periodd_restarts r where r.org_id = p_from_org_id;
 
     perform periodd_let_go(p_into_org_id, v_now);
@@ -205,4 +217,4 @@ begin
     from unnest(v_what, v_features, v_quantities) as u (what, feature, quantity);
 end
 $$;
-comment on function merge_orgs is 'Merges an org into another: users, contacts, packs, keys and the usage of the open period. Closed periods stay as the books of the first org, which is removed otherwise. A repeated call changes nothing.';
+comment on function merge_orgs is 'Merges an org into another: users, contacts, packs, keys and the usage of the open period. Closed periods stay as the books of the first org, which is removed otherwise. A repeated call changes nothing. What is refused with 40P01 or 40001 is to be repeated.';

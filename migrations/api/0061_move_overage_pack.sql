@@ -1,3 +1,4 @@
+-- A sync locks counters before orgs: whoever meets one is refused with 40P01 or 40001, and calls again.
 create or replace function move_overage_pack(
     p_org_id uuid,
     p_pack_or_reference text,
@@ -43,8 +44,8 @@ begin
       into v_obstacles, feature, quantity
     from periodd_pack_move(p_org_id, v_pack, v_at) r;
     if v_obstacles is not null then
-        if v_obstacles = 'spent' then
-            -- Asked again: all of it is there already.
+        if v_obstacles in ('spent', 'claimed') then
+            -- Asked again: all that could move is there already.
             select m.pack_id, m.moved into pack_id, quantity
             from periodd_moved_packs m
             where m.org_id = p_into_org_id and m.from_org = p_org_id and m.from_pack = v_pack
@@ -68,4 +69,4 @@ begin
     return next;
 end
 $$;
-comment on function move_overage_pack is 'Moves what is left of a pack to another org, with its dates and its reference; what usage has claimed stays. Returns the pack there and the quantity. A repeated call moves nothing.';
+comment on function move_overage_pack is 'Moves what is left of a pack to another org, with its dates and its reference; what usage has claimed stays. Returns the pack there and the quantity. A repeated call moves nothing. What is refused with 40P01 or 40001 is to be repeated.';

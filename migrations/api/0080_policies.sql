@@ -19,6 +19,8 @@ drop policy if exists of_the_callers_org on overage_entries;
 create policy of_the_callers_org on overage_entries for select to public using (org_id = (select periodd_caller_org()));
 drop policy if exists of_the_callers_org on periodd_moved_packs;
 create policy of_the_callers_org on periodd_moved_packs for select to public using (org_id = (select periodd_caller_org()));
+drop policy if exists of_the_callers_org on periodd_refund_keys;
+create policy of_the_callers_org on periodd_refund_keys for select to public using (org_id = (select periodd_caller_org()));
 drop policy if exists of_the_callers_org on billing_periods;
 create policy of_the_callers_org on billing_periods for select to public using (org_id = (select periodd_caller_org()));
 drop policy if exists of_the_callers_org on billing_adjustments;

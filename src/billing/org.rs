@@ -182,8 +182,8 @@ impl Subscription {
     }
 
     /// What applies from a restart on, which stands for `date`: the tier that was named with it,
-    /// for a subscription that goes on; else that of `row`, which was set before it, with what a
-    /// boundary of this date brings.
+    /// for a subscription that goes on; else that of `row`, which was set before it, unless a
+    /// boundary has changed it since, with what a boundary of this date brings.
     pub(super) fn at_restart(
         &mut self,
         restart: &Restart,
@@ -193,7 +193,7 @@ impl Subscription {
         ended_tier: &str,
     ) {
         let Some(tier) = &restart.tier else {
-            if restart.from != row.tier {
+            if *row == (Self { tier: row.tier.clone(), ..self.clone() }) {
                 self.tier.clone_from(&row.tier);
             }
             return self.at_boundary(date, dates, ended_tier);

@@ -576,6 +576,9 @@ impl Calendar {
         loop {
             date = self.cycle.after(date)?;
             let next = self.boundary(date)?;
+            if next == Boundary::NEVER {
+                return Err(OutOfRange);
+            }
             if next.at > end.at {
                 return Ok(next);
             }
@@ -600,6 +603,9 @@ impl Calendar {
     /// # Errors
     /// [`OutOfRange`] at the very ends of the calendar.
     pub fn is_short(&self, start: Instant, end: Boundary) -> Result<bool, OutOfRange> {
+        if end == Boundary::NEVER {
+            return Ok(false);
+        }
         Ok(end.at.since(start).saturating_mul(3) < self.following(end)?.at.since(end.at))
     }
 

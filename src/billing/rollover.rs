@@ -384,13 +384,10 @@ impl<'a> Books<'a> {
         let accounts = features.into_iter().map(account).collect();
         let mut subscription = snapshot.org.subscription.clone();
         let restart = snapshot.timeline.restart.as_ref();
-        let row = &snapshot.org.subscription;
-        let booked = restart.filter(|restart| restart.from != row.tier);
-        // One that was named with the restart allowed nothing before it.
-        let is_set_before = booked.is_some_and(|restart| restart.tier.is_none());
-        let allowing_tier = is_set_before.then_some(row.tier.as_str());
-        if let Some(booked) = booked {
-            subscription.tier.clone_from(&booked.from);
+        let set_before = restart.filter(|restart| restart.on != restart.from);
+        let allowing_tier = set_before.map(|restart| restart.on.as_str());
+        if let Some(restart) = restart {
+            subscription.tier.clone_from(&restart.from);
         }
         let (ledger, carried) = (Vec::new(), Vec::new());
         Self { snapshot, subscription, allowing_tier, accounts, ledger, carried }
@@ -474,7 +471,13 @@ impl<'a> Books<'a> {
                 self.subscription.at_restart(restart, row, date, dates, ended_tier);
                 self.allowing_tier = None;
             }
-            _ => self.subscription.at_boundary(date, dates, ended_tier),
+            _ => {
+                let before = self.subscription.clone();
+                self.subscription.at_boundary(date, dates, ended_tier);
+                if self.subscription != before {
+                    self.allowing_tier = None;
+                }
+            }
         }
         let merged = if timeline.due.get(1) == Some(&period) { timeline.merged } else { 1 };
         let is_early = timeline.early == Some(period);

@@ -289,16 +289,17 @@ fn asked_restart(org: &OrgState) -> Option<&Restart> {
     org.restart.as_ref().filter(|restart| restart.at > start)
 }
 
-/// A restart that a person asks for now. With a tier, what it ends was on the tier until now.
-/// Without one, the tier may have been set just before: the period was on the one that it began
+/// A restart that a person asks for now. With another tier than the org's, what it ends was on that
+/// until now. Else the tier may have been set just before: the period was on the one that it began
 /// with, unless a boundary comes first.
 fn restart_now(org: &OrgState, tier: Option<&str>, is_first: bool, now: Instant) -> Restart {
     let held = &org.subscription.tier;
     let from = match &org.period_tier {
-        Some(began_with) if tier.is_none() && is_first => began_with,
+        Some(began) if is_first && tier.is_none_or(|tier| tier == held) => began,
         _ => held,
     };
-    Restart { at: now, from: from.clone(), tier: tier.map(str::to_owned) }
+    let (from, on) = (from.clone(), held.clone());
+    Restart { at: now, from, on, tier: tier.map(str::to_owned) }
 }
 
 /// The calendar that begins at an instant.
@@ -347,13 +348,21 @@ impl Walk<'_> {
         }
         match policy.catch_up {
             CatchUp::Halt if due.len() > 1 => Err(Reason::Halted { since: due[0].end.at }),
-            CatchUp::Collapse if due.len() > 2 => {
+            // What a restart ends and what follows it are never one.
+            CatchUp::Collapse if due.len() > 2 && !self.restarts_inside(&due) => {
                 self.merged = due.len() - 1;
                 let last = due[due.len() - 1].end;
                 Ok(vec![due[0], OpenPeriod::new(due[1].period.start, last)])
             }
             _ => Ok(due),
         }
+    }
+
+    /// Would the restart fall inside the period that the due ones but the first collapse to?
+    fn restarts_inside(&self, due: &[OpenPeriod]) -> bool {
+        let mut inner = due[1..due.len() - 1].iter();
+        let at = self.restarted.as_ref().map(|begun| begun.at);
+        inner.any(|close| Some(close.end.at) == at)
     }
 
     /// The end after an end: no later than the restart, and by the new calendar from there on.

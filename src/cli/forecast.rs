@@ -4,7 +4,7 @@ use super::output::{Cell, Format, Output, Page, Table, counted};
 use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::forecast::backtest::Method;
-use crate::jobs::backtest::{self, Backtest};
+use crate::jobs::usage::backtest::{self, Backtest};
 
 const NOTES: &str = "\
 Replays closed periods: at a quarter, half and three quarters of each, compares the forecast of that

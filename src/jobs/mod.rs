@@ -3,7 +3,6 @@
 //! Never: a statement, a rule of billing, the layout of an answer.
 
 pub mod alerts;
-pub mod backtest;
 mod batches;
 mod by_hand;
 pub mod catalogue;

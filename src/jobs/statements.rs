@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use crate::billing::Quantity;
 use crate::billing::price::amount;
 use crate::billing::quantity::Overflow;
+use crate::command::Command;
 use crate::store::reports::statement::{
-    self, Adjustment, Bought, ClosedPeriod, Keys, Paid, UsageRow,
+    self, Adjustment, Bought, ClosedPeriod, Keys, MOST, Paid, UsageRow,
 };
 use crate::store::{Connection, StoreError};
 
@@ -43,7 +44,7 @@ pub(crate) struct Amounts {
 /// The statements of these periods, in the order of the keys, as far as they are closed.
 ///
 /// # Errors
-/// The database's.
+/// [`StoreError::Invalid`] for a period with more than [`MOST`] rows of a kind.
 pub(crate) async fn read(
     connection: &mut Connection,
     keys: &Keys,
@@ -56,18 +57,40 @@ pub(crate) async fn read(
             by_place(statement::adjustments(connection, &keys).await?, |row| row.place);
         let mut bought = by_place(statement::bought(connection, &keys).await?, |row| row.place);
         let mut paid = by_place(statement::paid(connection, &keys).await?, |row| row.place);
-        statements.extend(periods.into_iter().map(|period| {
+        for period in periods {
             let place = period.place;
-            Statement {
+            let statement = Statement {
                 usage: usage.remove(&place).unwrap_or_default(),
                 adjustments: adjustments.remove(&place).unwrap_or_default(),
                 bought: bought.remove(&place).unwrap_or_default(),
                 paid: paid.remove(&place).unwrap_or_default(),
                 period,
-            }
-        }));
+            };
+            whole(&statement)?;
+            statements.push(statement);
+        }
     }
     Ok(statements)
+}
+
+/// Refuses a statement that would leave something out.
+fn whole(statement: &Statement) -> Result<(), StoreError> {
+    let rows = [
+        (statement.usage.len(), "features", "closes"),
+        (statement.adjustments.len(), "adjustments", "adjustments"),
+        (statement.bought.len(), "purchases of packs", "packs"),
+        (statement.paid.len(), "packs that paid for it", "ledger"),
+    ];
+    match rows.into_iter().find(|(rows, ..)| *rows > MOST) {
+        None => Ok(()),
+        Some((_, rows, kind)) => {
+            let ClosedPeriod { slug, start, .. } = &statement.period;
+            let export = Command::periodd(["export", kind]);
+            Err(StoreError::Invalid(format!(
+                "{slug}: the period from {start} has more than {MOST} {rows}; use `{export}`"
+            )))
+        }
+    }
 }
 
 fn by_place<T>(rows: Vec<T>, place: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<T>> {
@@ -102,10 +125,14 @@ impl Statement {
                 let cost = cost(row.uncovered, row.price)?.unwrap_or_default();
                 total.usage_cents = total.usage_cents.plus(cost)?;
             }
-            for row in &self.adjustments {
-                let cost = cost(row.uncovered, row.price)?.unwrap_or_default();
-                total.adjustments_cents = total.adjustments_cents.plus(cost)?;
-            }
+        }
+        for row in &self.adjustments {
+            let (Some(cost), Some(currency)) = (cost(row.uncovered, row.price)?, &row.currency)
+            else {
+                continue;
+            };
+            let total = of_currency(&mut totals, currency);
+            total.adjustments_cents = total.adjustments_cents.plus(cost)?;
         }
         for pack in &self.bought {
             let (Some(cents), Some(currency)) = (pack.price_cents, &pack.currency) else {

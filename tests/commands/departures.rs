@@ -485,3 +485,117 @@ async fn doctor_says_what_was_written_to_a_removed_org() {
         "{said:?}"
     );
 }
+
+#[tokio::test]
+async fn usage_from_before_the_other_orgs_period_is_closed_first_and_a_level_comes_along() {
+    let test = two().await;
+    test.sql(
+        "insert into features values ('seats', 'seats', 'level');
+         insert into tier_limits values ('pro', 'seats', 10)",
+    )
+    .await;
+    run(&test, "orgs add cave --name Cave --zone UTC --tier pro --at 2026-06-02T00:00:00Z")
+        .exits(0);
+    let seats = "usage record --org cave --feature seats --quantity 4 --key s";
+    run(&test, &format!("{seats} --used-at 2026-06-04T00:00:00Z --at {NOW}")).exits(0);
+    run(&test, "rollover --early --org bolt --yes").exits(0);
+
+    let before = test.contents().await;
+    let refused = run(&test, "orgs merge acme bolt --yes").exits(5);
+    assert!(refused.stderr.contains("are from before the open period"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("rollover --early --org acme"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("--org bolt"), "{}", refused.stderr);
+    assert_eq!(test.contents().await, before);
+
+    run(&test, "orgs merge cave bolt --yes").exits(0);
+    let level = "select c.used, c.period_start = o.current_period_start from usage_counters c
+                 join organizations o on o.id = c.org_id
+                 where o.slug = 'bolt' and c.feature = 'seats' and c.used <> 0";
+    assert_eq!(test.rows(level).await, ["4 true"]);
+    run(&test, "sync --full").exits(0);
+    assert_eq!(test.rows(level).await, ["4 true"]);
+    test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn what_comes_late_and_what_was_sold_is_settled_before_a_merge() {
+    let test = two().await;
+    test.sql(
+        "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+         select id, 'sms_sent', 3, '2026-05-20Z' from organizations where slug = 'acme'",
+    )
+    .await;
+    let refused = run(&test, "orgs merge acme bolt --yes").exits(5);
+    assert!(refused.stderr.contains("1 metrics are not counted yet"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("sync --org acme"), "{}", refused.stderr);
+    run(&test, "sync").exits(0);
+    let grant = "packs grant --org bolt --feature sms_sent --quantity 5 --reference b";
+    run(&test, &format!("{grant} --price-cents 250 --currency EUR --at 2026-06-05T00:00:00Z"))
+        .exits(0);
+    let refused = run(&test, "orgs merge bolt acme --yes").exits(5);
+    assert!(refused.stderr.contains("are on no statement yet"), "{}", refused.stderr);
+    run(&test, "rollover --early --org bolt --yes").exits(0);
+    run(&test, "orgs merge bolt acme --yes").exits(0);
+    test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn keys_and_references_stay_known_and_an_erasure_reaches_the_history() {
+    let test = two().await;
+    let id = |org: &str| format!("select id from organizations where slug = '{org}'");
+    let (acme, bolt) = (test.rows(&id("acme")).await, test.rows(&id("bolt")).await);
+    let refund = |org: &str| {
+        format!(
+            "select quantity, already_refunded_at is not null
+             from refund_overage_pack('{org}', 'inv-1', 5, 're-1', '{NOW}')"
+        )
+    };
+    assert_eq!(test.rows(&refund(&acme[0])).await, ["5 false"]);
+    test.sql(&format!(
+        "insert into periodd_restarts (org_id, reference, at)
+         values ('{}', 'evt-1', '2026-06-01Z')",
+        acme[0]
+    ))
+    .await;
+    run(&test, "orgs merge acme bolt --yes").exits(0);
+    assert_eq!(test.rows(&refund(&bolt[0])).await, ["5 true"]);
+    let restarts = "select org_id, reference from periodd_restarts";
+    assert_eq!(test.rows(restarts).await, [format!("{} evt-1", bolt[0])]);
+
+    let user = test.rows("select id from users where email = 'ann@acme.example'").await.remove(0);
+    run(&test, &format!("users erase {user} --yes")).exits(0);
+    assert_eq!(found(&test, &user).await, BTreeSet::from(["periodd_departures".to_owned()]));
+    test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn a_removal_reaches_the_history_of_what_was_merged() {
+    let test = two().await;
+    let user = test.rows("select id from users where email = 'ann@acme.example'").await.remove(0);
+    run(&test, "orgs merge acme bolt --yes").exits(0);
+    run(&test, "orgs remove bolt --with-history --yes").exits(0);
+    assert_eq!(found(&test, &user).await, BTreeSet::new());
+    let row = "select removed_at is not null and merged_into is not null from organisations";
+    assert_eq!(test.rows(row).await, ["true"]);
+    let parked = run(&test, "orgs list --parked --format json").exits(0).stdout;
+    assert!(!parked.contains("removed"), "{parked}");
+    test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn a_level_that_was_only_carried_over_is_not_open_usage() {
+    let test = two().await;
+    test.sql(
+        "insert into features values ('seats', 'seats', 'level');
+         insert into tier_limits values ('pro', 'seats', 10)",
+    )
+    .await;
+    let seats = "usage record --org bolt --feature seats --quantity 4 --key s";
+    run(&test, &format!("{seats} --used-at 2026-06-04T00:00:00Z --at {NOW}")).exits(0);
+    let refused = run(&test, "orgs remove bolt --yes").exits(5);
+    assert!(refused.stderr.contains("the open period holds 4 seats"), "{}", refused.stderr);
+    run(&test, "rollover --early --org bolt --yes").exits(0);
+    run(&test, "orgs remove bolt --yes").exits(0);
+    run(&test, "sync --full").exits(0);
+    test.check_invariants().await;
+}

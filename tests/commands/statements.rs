@@ -7,7 +7,8 @@ use crate::support::{Answer, TestDatabase};
 const AT: &str = "2026-03-02T12:00:00Z";
 
 fn run(test: &TestDatabase, line: &str) -> Answer {
-    let words = ["--at", AT].into_iter().chain(line.split_whitespace()).collect::<Vec<_>>();
+    let at: &[&str] = if line.contains("--at ") { &[] } else { &["--at", AT] };
+    let words = at.iter().copied().chain(line.split_whitespace()).collect::<Vec<_>>();
     test.periodd(&words)
 }
 
@@ -164,4 +165,58 @@ async fn a_browser_that_does_not_print_is_named() {
         let answer = run(&test, line).exits(2);
         assert!(answer.stderr.contains(words), "{line}: {}", answer.stderr);
     }
+}
+
+#[tokio::test]
+async fn late_usage_of_a_feature_without_a_line_has_the_price_of_the_tier() {
+    let test = closed().await;
+    test.sql(
+        "insert into tier_limits (tier, feature, included, uncovered_price_cents)
+         values ('pro', 'minutes_transcribed', 0, 10);
+         insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+         select id, 'minutes_transcribed', 5, '2026-01-26Z' from organizations
+         where slug = 'acme'",
+    )
+    .await;
+    run(&test, "sync").exits(0);
+    let acme = run(&test, "statements --org acme --period 2026-01 --format json").exits(0).json();
+    let january = &acme["statements"][0];
+    let late = &january["adjustments"][0];
+    assert_eq!(late["feature"], "minutes_transcribed", "{acme:#}");
+    assert_eq!((&late["amount_cents"], &late["currency"]), (&json!(50), &json!("EUR")));
+    assert_eq!(january["totals"], total([8, 58, 900, 966]));
+    let exported = run(&test, "export adjustments --format csv").exits(0).stdout;
+    assert!(exported.contains(",10,50,EUR,"), "{exported}");
+
+    // Nothing is left out silently.
+    test.sql(
+        "insert into billing_adjustments (org_id, feature, period_start, seq, kind)
+         select b.org_id, 'scrapes', b.period_start, s, 'late'
+         from billing_periods b join organizations o on o.id = b.org_id,
+              generate_series(1, 501) s
+         where o.slug = 'acme' and b.period_start < '2026-02-01Z'",
+    )
+    .await;
+    let refused = run(&test, "statements --org acme --period 2026-01");
+    assert!(refused.stderr.contains("more than 500 adjustments"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_pack_that_moved_is_sold_once() {
+    let test = closed().await;
+    run(&test, "packs grant --org acme --offer sms-20 --reference order-8").exits(0);
+    run(&test, "packs move --org acme --reference order-8 --into bolt").exits(0);
+    run(&test, "rollover --at 2026-04-02T00:00:00Z").exits(0);
+    let march = run(&test, "statements --period 2026-03 --format json --at 2026-04-02T00:00:00Z");
+    let march = march.exits(0).json();
+    let packs = march["statements"].as_array().expect("statements").iter().map(|shown| {
+        (shown["org"].as_str().expect("a slug"), shown["packs_bought"].as_array().expect("packs"))
+    });
+    let sold: Vec<(&str, usize)> = packs.map(|(org, packs)| (org, packs.len())).collect();
+    assert_eq!(sold, [("acme", 1), ("bolt", 0)], "{march:#}");
+    let csv = run(&test, "export packs --format csv").exits(0).stdout;
+    assert!(csv.lines().next().is_some_and(|line| line.contains("moved_from")), "{csv}");
+    let acme = test.rows("select id from organizations where slug = 'acme'").await.remove(0);
+    let moved = csv.lines().filter(|line| line.contains("bolt") && line.contains(&acme));
+    assert_eq!(moved.count(), 1, "{csv}");
 }

@@ -46,7 +46,7 @@ async fn functions_run_with_their_callers_rights_unless_they_are_named_here() {
            -- more than it may read; each asks periodd_speaks_for first.
            and proname not in ('get_current_usage_stats', 'increment_feature_usage',
                                'increment_usage_if_allowed', 'increment_org_usage',
-                               'restart_billing_cycle',
+                               'restart_billing_cycle', 'set_usage_level',
            -- What these delete and move no application may otherwise; and whom nobody knows any
            -- more is asked of tables that none may read.
                                'remove_org', 'erase_user', 'merge_orgs', 'move_overage_pack',

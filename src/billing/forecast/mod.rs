@@ -4,8 +4,10 @@
 //! plain average would have it run out on the wrong day. So each weekday has a rate of its own:
 //! the mean of that weekday over the last four weeks, or over as many of them as there is history.
 //! With less than a week of it there is a weekday that nobody knows, and no forecast. Where each of
-//! four weeks used more than the one before, or each less, that is no chance: the pace is that of the
-//! last of them. docs/forecasts.md compares this with simpler rates.
+//! four weeks used more than the one before, or each less, that is no chance: the pace is that of
+//! the last of them. docs/forecasts.md compares this with simpler rates.
+//!
+//! Never: a forecast from less than a week; a clock.
 
 pub mod backtest;
 

@@ -13,6 +13,8 @@ pub struct Restart {
     pub at: Instant,
     /// The tier that is booked for what ends there.
     pub from: String,
+    /// The tier that the org's row was on until then: what it allowed stays covered.
+    pub on: String,
     /// The tier from there on, where it was named together with the restart; `None`: that of the
     /// org's row.
     pub tier: Option<String>,

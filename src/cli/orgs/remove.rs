@@ -134,8 +134,11 @@ fn to_remove(org: &str, error: departures::Error) -> Failure {
 fn to_merge(from: &str, into: &str, error: departures::Error) -> Failure {
     let hint = match &error {
         departures::Error::Open(open) => {
-            let steps = [from, into].into_iter().filter_map(|org| first(org, open));
-            let steps: Vec<String> = steps.collect();
+            // What else comes first concerns the org that goes.
+            let of_both = |step: &&Step| matches!(step.what, What::EndedPeriod | What::NoPeriod);
+            let of_into = Obstacles(open.0.iter().filter(of_both).cloned().collect());
+            let steps = [first(from, open), first(into, &of_into)];
+            let steps: Vec<String> = steps.into_iter().flatten().collect();
             if steps.is_empty() { String::new() } else { format!("; {}", steps.join(", ")) }
         }
         _ => String::new(),
@@ -151,7 +154,9 @@ pub(in crate::cli) fn first(org: &str, open: &Obstacles) -> Option<String> {
             Some(vec!["rollover", "--org", org])
         }
         What::UncountedUsage | What::LateUsage => Some(vec!["sync", "--org", org]),
-        What::OpenUsage | What::DrawnPacks => Some(vec!["rollover", "--early", "--org", org]),
+        What::OpenUsage | What::DrawnPacks | What::EarlierUsage | What::OpenPurchases => {
+            Some(vec!["rollover", "--early", "--org", org])
+        }
         What::PacksLeft => Some(vec!["packs", "list", "--org", org, "--left"]),
         _ => None,
     });

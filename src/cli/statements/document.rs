@@ -84,7 +84,7 @@ impl Sheet {
                 apart(row.used),
                 apart(row.drawn),
                 apart(row.uncovered),
-                shown.amount(row.amount_cents),
+                row.amount(),
             ]
         });
         let bought = shown.packs_bought.iter().map(|row| {
@@ -107,7 +107,8 @@ impl Sheet {
             adjustments: adjustments.collect(),
             bought: bought.collect(),
             drawn: drawn.collect(),
-            has_amounts: shown.currency.is_some(),
+            has_amounts: shown.currency.is_some()
+                || shown.adjustments.iter().any(|row| row.amount_cents.is_some()),
             agrees: shown.agrees_with_ledger,
             totals: totals(&shown.totals),
         }

@@ -62,7 +62,7 @@ impl Lines {
                 uncovered: Some(row.uncovered),
                 price_cents: row.price_cents,
                 amount_cents: row.amount_cents,
-                currency: row.amount_cents.and(shown.currency.clone()),
+                currency: row.amount_cents.and(row.currency.clone()),
                 reason: row.reason.clone(),
                 ..Line::new(shown, "adjustment")
             }));

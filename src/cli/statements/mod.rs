@@ -214,6 +214,8 @@ struct Later {
     /// Price of an uncovered unit.
     price_cents: Option<Quantity>,
     amount_cents: Option<Quantity>,
+    /// Currency of the price.
+    currency: Option<String>,
     decided_at: Instant,
     reason: Option<String>,
 }
@@ -273,6 +275,7 @@ impl Shown {
                 drawn: row.drawn,
                 uncovered: row.uncovered,
                 price_cents: row.price,
+                currency: row.currency,
                 decided_at: row.decided_at,
                 reason: row.reason,
             })
@@ -322,9 +325,20 @@ impl Shown {
 
     /// An amount in the currency of the close; nothing where there is none.
     fn amount(&self, cents: Option<Quantity>) -> String {
-        let both = cents.zip(self.currency.as_deref());
-        both.map_or_else(String::new, |(cents, currency)| said(cents, currency))
+        said_or_nothing(cents, self.currency.as_deref())
     }
+}
+
+impl Later {
+    /// Its amount; nothing where there is none.
+    fn amount(&self) -> String {
+        said_or_nothing(self.amount_cents, self.currency.as_deref())
+    }
+}
+
+fn said_or_nothing(cents: Option<Quantity>, currency: Option<&str>) -> String {
+    let both = cents.zip(currency);
+    both.map_or_else(String::new, |(cents, currency)| said(cents, currency))
 }
 
 impl Purchase {
@@ -334,8 +348,7 @@ impl Purchase {
     }
 
     fn price(&self) -> String {
-        let both = self.price_cents.zip(self.currency.as_deref());
-        both.map_or_else(String::new, |(cents, currency)| said(Quantity::units(cents), currency))
+        said_or_nothing(self.price_cents.map(Quantity::units), self.currency.as_deref())
     }
 }
 
@@ -420,7 +433,7 @@ impl Shown {
                 String::new(),
                 apart(later.drawn),
                 apart(later.uncovered),
-                self.amount(later.amount_cents),
+                later.amount(),
             ]);
         }
         for pack in &self.packs_bought {

@@ -72,7 +72,7 @@ const CLOSES: [Column; 18] = [
     ("hand_over", Type::Text),
     ("handed_over_at", Type::At),
 ];
-const PACKS: [Column; 13] = [
+const PACKS: [Column; 14] = [
     ("cursor", Type::Text),
     ("org", Type::Text),
     ("org_id", Type::Text),
@@ -84,6 +84,7 @@ const PACKS: [Column; 13] = [
     ("currency", Type::Text),
     ("purchased_at", Type::At),
     ("expires_at", Type::At),
+    ("moved_from", Type::Text),
     ("hand_over", Type::Text),
     ("handed_over_at", Type::At),
 ];
@@ -257,7 +258,7 @@ impl Page {
         Ok(())
     }
 
-    fn pack<'a>(&'a self, row: &'a PackRow) -> [Value<'a>; 13] {
+    fn pack<'a>(&'a self, row: &'a PackRow) -> [Value<'a>; 14] {
         let [hand_over, handed_over_at] = self.handed_over(row.position);
         [
             Value::Cursor(Cursor::row(row.position)),
@@ -271,6 +272,7 @@ impl Page {
             Value::text(row.currency.as_deref()),
             Value::At(row.purchased_at),
             Value::of(row.expires_at, Value::At),
+            Value::of(row.moved_from, Value::Id),
             hand_over,
             handed_over_at,
         ]

@@ -56,6 +56,12 @@ fn sentence(step: &Step) -> String {
         What::DrawnPacks => {
             format!("packs have paid for {quantity} {feature} of the open period")
         }
+        What::OpenPurchases => {
+            format!("packs of {feature} that were sold in the open period are on no statement yet")
+        }
+        What::EarlierUsage => format!(
+            "{quantity} metrics of {feature} are from before the open period of the other org"
+        ),
         What::Claimed => {
             format!("usage above the included quantity has claimed all {quantity} {feature}")
         }

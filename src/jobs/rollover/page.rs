@@ -15,10 +15,10 @@ use crate::jobs::stop::Stop;
 use crate::jobs::{parking, sync};
 use crate::store::audit::derived::Target;
 use crate::store::orgs::packs;
-use crate::store::rollover::apply::{self, Parking, Stamp};
+use crate::store::rollover::apply::{self, Parking};
 use crate::store::{
     Connection, LockTimeout, StoreError, Transaction, answers, begin_within,
-    rollover::{claim, snapshot},
+    rollover::{claim, planned::Stamp, snapshot},
 };
 use crate::tz::TzData;
 

@@ -341,9 +341,11 @@ impl Facts {
         let usage = facts
             .usage(timeline.recount)
             .map_err(|overflow| StoreError::Unprocessable(overflow.to_string()))?;
-        // Counters that go take what they keep with them: by other bounds it is another period.
+        // What counters keep that go is given back to the periods that begin where theirs began.
+        let windows = timeline.windows();
         let stays = |limit: &KeptLimit| {
             timeline.recount.is_none_or(|recount| limit.period_start < recount.from)
+                || windows.iter().any(|window| window.start == limit.period_start)
         };
         facts.kept.retain(stays);
         let snapshot = OrgSnapshot {

@@ -2,6 +2,7 @@
 //!
 //! Never: usage without a key that may be repeated.
 
+pub mod backtest;
 pub mod events;
 pub mod file;
 pub mod history;

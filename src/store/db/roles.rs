@@ -47,7 +47,7 @@ const HIDDEN: &str = "select c.relname::text,
     where c.relnamespace = quote_ident(current_schema())::regnamespace
       and c.relkind in ('r', 'p') and c.relrowsecurity
       and (c.relname not like 'periodd\\_%'
-           or c.relname in ('periodd_usage_keys', 'periodd_moved_packs'))
+           or c.relname in ('periodd_usage_keys', 'periodd_moved_packs', 'periodd_refund_keys'))
       and exists (select from pg_policy p where p.polrelid = c.oid)
     order by 1";
 

@@ -22,6 +22,8 @@ pub struct PackRow {
     pub currency: Option<String>,
     pub purchased_at: Instant,
     pub expires_at: Option<Instant>,
+    /// The org that it came from, and that bought it; `None`: this one.
+    pub moved_from: Option<Uuid>,
 }
 
 /// The next page of a stretch.
@@ -34,11 +36,16 @@ pub async fn page(
         PackRow,
         r#"select p.export_position as position, p.org_id, o.slug as org, p.id as pack_id,
                   p.reference, p.feature, p.quantity, p.price_cents, p.currency, p.purchased_at,
-                  nullif(p.expires_at, 'infinity') as expires_at
+                  nullif(p.expires_at, 'infinity') as expires_at,
+                  m.from_org as "moved_from?"
            from (select * from overage_packs
                  where export_position > $1 and export_position <= $2
                  order by export_position limit $3) p
            cross join lateral (select slug from organizations where id = p.org_id offset 0) o
+           left join lateral (
+               select from_org from periodd_moved_packs
+               where org_id = p.org_id and pack_id = p.id
+               order by recorded_at limit 1) m on true
            order by p.export_position"#,
         stretch.after,
         stretch.up_to,

@@ -30,6 +30,10 @@ pub enum What {
     UnsettledPacks,
     /// Obstacle: what packs have paid for in the open period.
     DrawnPacks,
+    /// Obstacle: metrics from before the open period of the org that they would go to.
+    EarlierUsage,
+    /// Obstacle: packs that were sold in the open period, and are on no statement yet.
+    OpenPurchases,
     /// What usage has claimed of a pack.
     Claimed,
     /// Obstacle: the pack is used up.

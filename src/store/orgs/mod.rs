@@ -237,7 +237,7 @@ pub async fn list(
            where ($1::uuid is null or o.id = $1)
              and ($2::text is null or o.subscription_tier = $2)
              and ($3::text is null or o.time_zone = $3)
-             and (not $4::boolean or o.parked_at is not null)
+             and (not $4::boolean or o.parked_at is not null and o.removed_at is null)
              and ($5::timestamptz is null
                   or o.current_period_end <= $5 and o.parked_at is null)
              and ($6::text is null or o.slug > $6)

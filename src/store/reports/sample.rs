@@ -77,10 +77,12 @@ pub async fn packs(
                   coalesce(sum(e.refunded), 0) as "refunded!", sum(p.held) as "held!"
            from (select id from organizations order by id limit $2) as s
            cross join lateral (
-               select k.org_id, k.id, k.feature, coalesce(k.remaining, k.quantity) as held
+               select k.org_id, k.id, k.feature, coalesce(k.remaining, k.quantity) as held,
+                      exists (select from periodd_moved_packs m
+                              where m.org_id = k.org_id and m.pack_id = k.id) as has_moved
                from overage_packs k where k.org_id = s.id offset 0) as p
            left join lateral (
-               select sum(l.quantity) filter (where l.kind = 'granted') as sold,
+               select sum(l.quantity) filter (where l.kind = 'granted' and not p.has_moved) as sold,
                       sum(l.quantity) filter (where l.kind = 'drawn') as drawn,
                       sum(l.quantity) filter (where l.kind = 'expired') as expired,
                       sum(l.quantity) filter (where l.kind = 'refunded') as refunded

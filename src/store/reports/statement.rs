@@ -8,7 +8,7 @@ use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
 use crate::store::reports::overview::Entry;
 
-/// Rows of each kind that are read of a period at most.
+/// Rows of each kind that a statement has at most. One more is read, and refused by the reader.
 pub const MOST: usize = 500;
 
 /// Which periods are read: an org's by their starts, a place for each.
@@ -184,7 +184,7 @@ pub async fn usage(
            order by k.place, u.feature"#,
         &keys.orgs,
         &keys.starts,
-        most()
+        one_more()
     );
     Ok(rows.fetch_all(connection).await?)
 }
@@ -200,8 +200,10 @@ pub struct Adjustment {
     pub used: Quantity,
     pub drawn: Quantity,
     pub uncovered: Quantity,
-    /// Hundredths of the currency for an uncovered unit, as the close kept it.
+    /// Hundredths of the currency for an uncovered unit: as the close kept it, or as the tier of
+    /// the period has it now for a feature that was not used by the close.
     pub price: Option<Quantity>,
+    pub currency: Option<String>,
     pub reason: Option<String>,
     pub decided_at: Instant,
 }
@@ -214,19 +216,27 @@ pub async fn adjustments(
     let rows = sqlx::query_as!(
         Adjustment,
         r#"select k.place as "place!", a.feature, a.kind, a.used, a.drawn, a.uncovered,
-                  b.price as "price: Quantity", a.reason, a.decided_at
+                  b.price as "price: Quantity", b.currency as "currency?",
+                  a.reason, a.decided_at
            from unnest($1::uuid[], $2::timestamptz[]) with ordinality as k (org, start, place)
            cross join lateral (
                select * from billing_adjustments
                where org_id = k.org and period_start = k.start
                order by feature, seq limit $3) a
            cross join lateral (
-               select uncovered_prices[array_position(features, a.feature)] as price
-               from billing_periods where org_id = k.org and period_start = k.start offset 0) b
+               select coalesce(l.uncovered_price_cents,
+                               p.uncovered_prices[array_position(p.features, a.feature)]) as price,
+                      case when l.uncovered_price_cents is null then p.currency
+                           else t.currency end as currency
+               from billing_periods p
+               left join tier_limits l on l.tier = p.tier and l.feature = a.feature
+                                      and a.feature <> all (p.features)
+               left join subscription_tiers t on t.code = l.tier
+               where p.org_id = k.org and p.period_start = k.start offset 0) b
            order by k.place, a.feature, a.seq"#,
         &keys.orgs,
         &keys.starts,
-        most()
+        one_more()
     );
     Ok(rows.fetch_all(connection).await?)
 }
@@ -246,7 +256,8 @@ pub struct Bought {
     pub purchased_at: Instant,
 }
 
-/// The packs that were bought within closed periods, the first first.
+/// The packs that were bought within closed periods, the first first: those that came from another
+/// org are that org's purchases.
 pub async fn bought(connection: &mut PgConnection, keys: &Keys) -> Result<Vec<Bought>, StoreError> {
     let rows = sqlx::query_as!(
         Bought,
@@ -257,13 +268,15 @@ pub async fn bought(connection: &mut PgConnection, keys: &Keys) -> Result<Vec<Bo
                select period_end as "end" from billing_periods
                where org_id = k.org and period_start = k.start offset 0) b
            cross join lateral (
-               select * from overage_packs
-               where org_id = k.org and purchased_at >= k.start and purchased_at < b.end
+               select * from overage_packs q
+               where q.org_id = k.org and q.purchased_at >= k.start and q.purchased_at < b.end
+                 and not exists (select from periodd_moved_packs m
+                                 where m.org_id = q.org_id and m.pack_id = q.id)
                order by purchased_at, id limit $3) p
            order by k.place, p.purchased_at, p.id"#,
         &keys.orgs,
         &keys.starts,
-        most()
+        one_more()
     );
     Ok(rows.fetch_all(connection).await?)
 }
@@ -300,7 +313,7 @@ pub async fn paid(connection: &mut PgConnection, keys: &Keys) -> Result<Vec<Paid
            order by k.place, e.at, e.pack_id"#,
         &keys.orgs,
         &keys.starts,
-        most()
+        one_more()
     );
     Ok(rows.fetch_all(connection).await?)
 }
@@ -330,4 +343,9 @@ pub async fn entries(
 
 fn most() -> i64 {
     i64::try_from(MOST).unwrap_or(i64::MAX)
+}
+
+/// One more, by which a reader knows that there are too many.
+fn one_more() -> i64 {
+    most().saturating_add(1)
 }

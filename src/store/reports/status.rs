@@ -80,6 +80,7 @@ pub async fn queues(
                order by id limit $3),
            parked as materialized (
                select parked_at as at from organizations where parked_at is not null
+                 and removed_at is null
                order by id limit $3),
            -- Org by org, so that what one has dated ahead does not hide what another has waiting.
            with_metrics as (

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::carry;
 use super::guards;
-use super::planned::{EndsSource, Planned, closes};
+use super::planned::{EndsSource, Planned, Stamp, closes};
 use super::prices;
 use super::snapshot::{OrgUsage, Window};
 use crate::billing::org::SubscriptionChange;
@@ -21,6 +21,7 @@ use crate::billing::rollover::{ClosedUsage, Plan};
 use crate::billing::{Anchor, Instant, Quantity, TimeOfDay};
 use crate::store::db::error::StoreError;
 use crate::store::usage;
+use crate::store::usage::kept::{self, KeptLimits};
 
 /// An org to park, with the revision that was read.
 #[derive(Debug, Clone)]
@@ -30,18 +31,6 @@ pub struct Parking {
     pub revision: Option<i64>,
     pub code: ParkedCode,
     pub reason: String,
-}
-
-/// When plans are applied, and by which rules.
-#[derive(Debug, Clone, Copy)]
-pub struct Stamp<'a> {
-    pub now: Instant,
-    /// Real time: when metrics are counted.
-    pub counted_at: Instant,
-    /// The tz database release that the ends come from.
-    pub tzdb: &'a str,
-    /// By how much the orgs' revisions rise: 1 where they were locked before they were read.
-    pub raises: i64,
 }
 
 /// Applies a page of plans within its transaction, and returns the orgs that moved. An org that
@@ -263,7 +252,9 @@ async fn count(
     let now = stamp.counted_at;
     let recounts: Vec<(Uuid, Instant)> =
         page.iter().filter_map(|p| Some((p.plan.org, p.plan.recount_from?))).collect();
+    let mut limits = KeptLimits::default();
     if !recounts.is_empty() {
+        limits = kept::from(connection, &recounts).await?;
         usage::uncount(connection, &recounts, now).await?;
     }
     let windows: Vec<Window> = page.iter().flat_map(|p| p.counting.iter().copied()).collect();
@@ -279,6 +270,7 @@ async fn count(
     if counted != expected {
         return Err(StoreError::Conflict("metrics were written or counted meanwhile".to_owned()));
     }
+    kept::give_back(connection, &limits).await?;
     // Uses that wait for what was counted again decide anew.
     for planned in page {
         let Some(from) = planned.plan.recount_from else { continue };
@@ -532,7 +524,8 @@ async fn restart_cycles(
             "update organizations o set
                  anchor_day = $3, anchor_month = $4, anchor_time = $5,
                  ends_anchor_day = $3, ends_anchor_month = $4, ends_anchor_time = $5,
-                 restarted_at = null, restarted_from = null, restarted_tier = null
+                 restarted_at = null, restarted_from = null, restarted_on = null,
+                 restarted_tier = null, skipped_end_date = null
              where o.id = $1 and o.current_period_start = $2",
             plan.org,
             plan.open.start,

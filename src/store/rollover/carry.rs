@@ -4,8 +4,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::apply::Stamp;
-use super::planned::Planned;
+use super::planned::{Planned, Stamp};
 use crate::billing::quota::level::CARRIED_KEY;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
@@ -22,7 +21,9 @@ pub(in crate::store) async fn over(
     let (mut starts, mut ends) = (Vec::<Instant>::new(), Vec::<Instant>::new());
     let (mut levels, mut revisions) = (Vec::<Quantity>::new(), Vec::<i64>::new());
     for planned in page {
-        let revision = planned.plan.expected.revision + stamp.raises + 1;
+        // Beyond the range of the column the row's own update has been refused before.
+        let raises = stamp.raises.saturating_add(1);
+        let revision = planned.plan.expected.revision.saturating_add(raises);
         for carried in &planned.plan.carried {
             orgs.push(planned.plan.org);
             features.push(&carried.feature);
@@ -52,12 +53,17 @@ pub(in crate::store) async fn over(
                     $8 || gen_random_uuid()::text
              from carried c)
          insert into usage_counters as k
-             (org_id, feature, period_start, period_end, used, revision, updated_at)
-         select c.org_id, c.feature, c.period_start, c.period_end, c.level, c.revision, $7
+             (org_id, feature, period_start, period_end, used, revision, updated_at, included_seen)
+         select c.org_id, c.feature, c.period_start, c.period_end, c.level, c.revision, $7,
+                (select i.included_seen from periodd_seen(c.org_id, c.feature, c.period_start) i)
          from carried c order by c.org_id, c.period_start, c.feature
          on conflict (org_id, period_start, feature) do update
              set used = k.used + excluded.used, revision = excluded.revision,
-                 sync_status = 'pending', updated_at = excluded.updated_at",
+                 sync_status = 'pending', updated_at = excluded.updated_at,
+                 included_at_least = periodd_at_least(
+                     excluded.included_seen, k.used + excluded.used, k.included_at_least,
+                     k.included_seen),
+                 included_seen = coalesce(excluded.included_seen, k.included_seen)",
         &orgs,
         &features as &[&str],
         &starts,

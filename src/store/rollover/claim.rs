@@ -416,7 +416,7 @@ pub async fn next_due(
         "select least((select min(o.current_period_end) from organizations o
                        where o.parked_at is null and o.current_period_end > $1
                          and o.current_period_end between '0001-01-01 00:00:00+00'
-                             and '9999-12-31 23:59:59.999999+00'),
+                             and '9999-12-31 23:59:59.999998+00'),
                       (select p.expires_at
                        from overage_packs p join organizations o on o.id = p.org_id
                        where p.remaining > 0 and p.expires_at > $1 and o.parked_at is null
@@ -478,7 +478,7 @@ pub async fn zone_boundaries(
                        from organizations o
                        where o.parked_at is null
                          and o.current_period_end between '0001-01-01 00:00:00+00'
-                             and '9999-12-31 23:59:59.999999+00'
+                             and '9999-12-31 23:59:59.999998+00'
                        group by 1, 2) e
                  order by e.time_zone, e.at) z
            order by z.at, z.time_zone"#

@@ -1,8 +1,20 @@
 //! A plan with what applying it needs besides.
 
 use super::snapshot::{OrgUsage, Window};
-use crate::billing::TimeOfDay;
 use crate::billing::rollover::{Close, Plan};
+use crate::billing::{Instant, TimeOfDay};
+
+/// When plans are applied, and by which rules.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp<'a> {
+    pub now: Instant,
+    /// Real time: when metrics are counted.
+    pub counted_at: Instant,
+    /// The tz database release that the ends come from.
+    pub tzdb: &'a str,
+    /// By how much the orgs' revisions rise: 1 where they were locked before they were read.
+    pub raises: i64,
+}
 
 /// What a plan's ends were computed from: written beside them, and part of the guard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

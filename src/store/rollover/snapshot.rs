@@ -43,8 +43,8 @@ pub async fn orgs(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Org
                   o.next_subscription_tier, o.next_subscription_tier_at,
                   o.subscription_status,
                   nullif(o.subscription_ends_at, 'infinity') as subscription_ends_at,
-                  o.period_tier, o.restarted_at, o.restarted_from, o.restarted_tier,
-                  o.skipped_end_date,
+                  o.period_tier, o.restarted_at, o.restarted_from, o.restarted_on,
+                  o.restarted_tier, o.skipped_end_date,
                   o.paused_from, nullif(o.paused_until, 'infinity') as paused_until,
                   -- Where the open period begins, if a period ends there and none begins: both are
                   -- looked up where this close is about to write. History is asked otherwise.
@@ -95,6 +95,7 @@ struct Row {
     period_tier: Option<String>,
     restarted_at: Option<Instant>,
     restarted_from: Option<String>,
+    restarted_on: Option<String>,
     restarted_tier: Option<String>,
     skipped_end_date: Option<LocalDate>,
     paused_from: Option<Instant>,
@@ -122,6 +123,7 @@ impl From<Row> for OrgRow {
         let restart = row.restarted_at.map(|at| Restart {
             at,
             from: row.restarted_from.unwrap_or_else(|| subscription.tier.clone()),
+            on: row.restarted_on.unwrap_or_else(|| subscription.tier.clone()),
             tier: row.restarted_tier,
         });
         Self {

@@ -8,9 +8,73 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::counting;
-use crate::billing::Instant;
+use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
 use crate::store::usage;
+
+/// What counters keep that are about to go, because everything in them is counted again.
+#[derive(Debug, Default)]
+pub struct KeptLimits {
+    orgs: Vec<Uuid>,
+    starts: Vec<Instant>,
+    features: Vec<String>,
+    at_least: Vec<Quantity>,
+    seen: Vec<Option<Quantity>>,
+}
+
+/// What the counters of orgs keep that begin at an instant or later, each org from its own.
+pub async fn from(
+    connection: &mut PgConnection,
+    from: &[(Uuid, Instant)],
+) -> Result<KeptLimits, StoreError> {
+    let (orgs, instants): (Vec<Uuid>, Vec<Instant>) = from.iter().copied().unzip();
+    let rows = sqlx::query!(
+        r#"select c.org_id, c.period_start, c.feature, c.included_at_least, c.included_seen
+           from unnest($1::uuid[], $2::timestamptz[]) as s (org_id, at)
+           cross join lateral (
+               select x.* from usage_counters x
+               where x.org_id = s.org_id and x.period_start >= s.at
+               offset 0) c
+           where c.included_seen is not null or c.included_at_least > 0"#,
+        &orgs,
+        &instants
+    );
+    let mut kept = KeptLimits::default();
+    for row in rows.fetch_all(connection).await? {
+        kept.orgs.push(row.org_id);
+        kept.starts.push(row.period_start);
+        kept.features.push(row.feature);
+        kept.at_least.push(row.included_at_least);
+        kept.seen.push(row.included_seen);
+    }
+    Ok(kept)
+}
+
+/// Gives it back to the counters of periods that begin where theirs began.
+pub async fn give_back(connection: &mut PgConnection, kept: &KeptLimits) -> Result<(), StoreError> {
+    if kept.orgs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update usage_counters c
+         set included_at_least = periodd_at_least(c.included_seen, c.used, u.at_least, u.seen),
+             included_seen = coalesce(c.included_seen, u.seen)
+         from (select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::numeric[],
+                                    $5::numeric[])
+                                 as u (org_id, period_start, feature, at_least, seen)
+               order by org_id, period_start, feature) u
+         where c.org_id = u.org_id and c.period_start = u.period_start
+           and c.feature = u.feature",
+        &kept.orgs,
+        &kept.starts,
+        &kept.features,
+        &kept.at_least,
+        &kept.seen as &[Option<Quantity>]
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
 
 /// How often counters are read that somebody else had moved before they were written.
 const READS: usize = 3;

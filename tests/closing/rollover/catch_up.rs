@@ -89,6 +89,30 @@ async fn collapse_of_years_of_days_is_two_closes() {
     test.check_invariants().await;
 }
 
+/// What a restart ends and what follows it are on different tiers, and never one period.
+#[tokio::test]
+async fn collapse_leaves_out_periods_around_a_restart() {
+    let test = outage("collapse").await;
+    test.sql(
+        "insert into tier_limits values ('free', 'minutes_transcribed', 100);
+         select restart_billing_cycle(id, 'free', 'evt_1', '2026-06-20T12:00:00Z')
+         from organizations",
+    )
+    .await;
+    rollover(&test, AT, &[]).exits(0);
+    assert_eq!(
+        closed(&test, "acme").await,
+        [
+            "2026-06-01T00:00:00Z 510 500 10 0",
+            "2026-06-20T12:00:00Z 530 500 30 0",
+            "2026-07-20T12:00:00Z 400 100 200 100",
+        ]
+    );
+    let booked = test.rows("select tier from billing_periods order by period_start").await;
+    assert_eq!(booked, ["pro", "pro", "free"]);
+    test.check_invariants().await;
+}
+
 #[tokio::test]
 async fn halt_parks_an_org_with_more_than_one_period_due() {
     let test = outage("halt").await;

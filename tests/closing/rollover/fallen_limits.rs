@@ -141,6 +141,28 @@ async fn what_was_used_within_a_limit_stays_included_when_it_falls() {
     }
 }
 
+/// An application moves the end and lowers the tier in one statement: usage is counted again, and
+/// what was used within the higher limit stays included all the same.
+#[tokio::test]
+async fn what_is_counted_again_stays_included() {
+    const MOVED: &str = "update organizations set subscription_tier = 'free',
+        current_period_end = '2026-05-25', next_period_ends = array['2026-06-25'::timestamptz]";
+    for passes in [0, 1] {
+        let test = acme().await;
+        take(&test, Use(900)).await;
+        take(&test, Sql(MOVED)).await;
+        for _ in 0..passes {
+            rollover(&test, "2026-05-12T00:00:00Z", &[]).exits(0);
+        }
+        take(&test, Use(50)).await;
+        let plan = rollover(&test, JUNE, &["--dry-run"]).exits(3).json();
+        assert_eq!(plan["plans"][0]["closes"][0]["features"][0]["included"], 900, "{plan}");
+        rollover(&test, JUNE, &[]).exits(0);
+        assert_eq!(closed(&test, "acme").await, ["2026-05-25T00:00:00Z 950 900 50 0"]);
+        test.check_invariants().await;
+    }
+}
+
 #[tokio::test]
 async fn the_next_period_includes_what_is_granted_in_it() {
     let test = acme().await;

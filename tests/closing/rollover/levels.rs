@@ -134,6 +134,29 @@ async fn a_level_that_changes_late_changes_now_too() {
     test.check_invariants().await;
 }
 
+/// A level that was reached within a limit stays included when the limit falls: in the period in
+/// which it was set, and in one that it was carried over to.
+#[tokio::test]
+async fn a_level_stays_within_a_limit_that_has_fallen() {
+    for falls_in in ["2026-05-20T00:00:00Z", "2026-06-20T00:00:00Z"] {
+        let test = of_ten_seats().await;
+        let words = ["--at", "2026-05-09T00:00:00Z", "usage", "set", "--org", "acme"];
+        test.periodd(&[&words[..], &["--feature", "seats", "--level", "9"]].concat()).exits(0);
+        rollover(&test, falls_in, &[]).exits(0);
+        test.sql("update tier_limits set included = 1").await;
+        // Whoever sets what is set already sees it, too.
+        let level = format!("select set_usage_level(id, 'seats', 9, null, '{falls_in}')");
+        test.sql(&format!("{level} from organizations")).await;
+        let kept = "select included_at_least, included_seen from usage_counters
+                    order by period_start desc limit 1";
+        assert_eq!(test.rows(kept).await, ["9 1"]);
+        rollover(&test, "2026-07-01T00:05:00Z", &[]).exits(0);
+        let fallen = closed(&test).await.into_iter().find(|line| *line != "2026-06-01 9 10 0 0");
+        assert!(fallen.expect("a close").ends_with(" 9 9 0 0"), "{falls_in}");
+        test.check_invariants().await;
+    }
+}
+
 #[tokio::test]
 async fn a_level_is_set_once_by_a_key_and_stays_when_its_metrics_are_removed() {
     let test = of_ten_seats().await;

@@ -18,6 +18,7 @@ mod memory;
 mod packs;
 mod pauses;
 mod races;
+mod restart_limits;
 mod restarts;
 mod stress;
 mod subscribed_year;

@@ -5,9 +5,8 @@ use crate::story::{including, rollover, used};
 use crate::support::TestDatabase;
 
 /// What the month of the downgrade closes as: used, included, drawn, uncovered. What was used
-/// within the higher limit is not kept covered after the tier is lowered at once: once it is
-/// (`usage_counters.included_at_least`), this reads `1300 1200 100 0`.
-const DOWNGRADED: &str = "1300 500 300 500";
+/// within the higher limit stays included after the tier is lowered at once.
+const DOWNGRADED: &str = "1300 1200 100 0";
 
 /// An event of the provider: what its handler writes, twice; and the daemon's next pass.
 async fn webhook(test: &TestDatabase, pass: &str, writes: &str) {

@@ -99,7 +99,7 @@ fn nobody_gets_two_languages_in_one_email() {
 
 #[test]
 fn the_vendor_has_a_name_a_button_and_links() {
-    let (letter, _) = samples::letters().pop().unwrap();
+    let letter = samples::warning();
     let letter = Letter { org_slug: "a&b".to_owned(), label: Some("Audio".to_owned()), ..letter };
     let email = try_render(&TEMPLATES, &letter, &envelope(), &samples::sender()).unwrap();
     let buy = "https://example.com/a%26b/packs?pack=minutes-300";

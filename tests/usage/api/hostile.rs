@@ -326,7 +326,6 @@ impl Field {
                 "p_used_ats" => "{now,now}".to_owned(),
                 "p_keys" => format!("{{{},null}}", Uuid::new_v4()),
                 "p_token" => "f".repeat(64),
-                "p_pack_or_reference" => "none".to_owned(),
                 "p_email" => "nobody@example.com".to_owned(),
                 "p_with_history" => "false".to_owned(),
                 other => panic!("{function}: say here what {other} is given"),

@@ -63,6 +63,12 @@ async fn what_stayed_included_after_a_fall_is_not_claimed() {
     let acme = acme(&test).await;
     test.sql(&format!("select record_usage('{}', 'scrapes', 90)", acme.org)).await;
     test.sql("update tier_limits set included = 20").await;
+    // What nobody has counted yet was used within it, too.
+    test.sql(
+        "insert into usage_metrics (organization_id, metric_type, metric_value)
+         select id, 'scrapes', 5 from organizations",
+    )
+    .await;
     assert_eq!(test.rows(&call(acme, "'order-7'")).await, ["scrapes 50 0 2 false"]);
     test.check_invariants().await;
 }
