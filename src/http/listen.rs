@@ -20,7 +20,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -31,6 +31,9 @@ use crate::config::http::Http;
 
 /// Between two attempts to accept when the process has no descriptor to spare.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Clients that wait for a place. The usual 128 are fewer than places: of those beyond, the system
+/// drops the first packets, and who tries least often comes last.
+const QUEUE: u32 = 4_096;
 /// Who may use the socket: its owner, and the group.
 const SOCKET_MODE: u32 = 0o660;
 /// Between two looks whether a client takes too long for its headers.
@@ -73,11 +76,9 @@ pub enum ListenError {
 pub(super) async fn bind(settings: &Http) -> Result<Listeners, ListenError> {
     let tcp = match settings.listen.0 {
         None => None,
-        Some(address) => Some(
-            TcpListener::bind(address)
-                .await
-                .map_err(|error| ListenError::Port { address, error })?,
-        ),
+        Some(address) => {
+            Some(bind_port(address).map_err(|error| ListenError::Port { address, error })?)
+        }
     };
     let address = tcp.as_ref().map(TcpListener::local_addr).transpose();
     let address = address.map_err(ListenError::Address)?;
@@ -90,6 +91,14 @@ pub(super) async fn bind(settings: &Http) -> Result<Listeners, ListenError> {
         ),
     };
     Ok(Listeners { tcp, unix, address })
+}
+
+/// Listens on a port.
+fn bind_port(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// Listens on a socket. That of a process that is gone is replaced; nothing else is.
