@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::client::{Load, Questions};
-use super::{CONNECTIONS, DATABASE, asks, seed, serving};
+use super::client::Load;
+use super::{CONNECTIONS, DATABASE, seed, serving};
 use crate::support::beside::Uses;
 use crate::support::daemon::{Daemon, Jobs, Setup};
 use crate::support::fall_due::fall_due;
@@ -17,18 +17,18 @@ const USE: &str = "select allowed from increment_org_usage($1, 'scrapes')";
 /// Increments through SQL, with and without an API at full load.
 pub(crate) async fn uses(bench: &Bench) -> Outcome {
     let Bench { server, size } = bench;
-    let of = Questions { ask: asks::limits, orgs: seed(bench).await };
+    let orgs = seed(bench).await;
     let daemon = serving(server).await;
     let (url, span) = (server.url(DATABASE), Duration::from_secs(size.seconds));
     let mut series = Series::default();
     for _ in 0..size.runs {
         for (name, is_busy) in [("alone", false), ("beside", true)] {
-            let load = if is_busy { Some(Load::of(&daemon, of).await) } else { None };
+            let load = is_busy.then(|| Load::of(&daemon, orgs));
             let uses = Uses::start(&url, USE).await;
             tokio::time::sleep(span).await;
             series.add(name, uses.stop().await);
             if let Some(load) = load {
-                load.stop().await;
+                load.stop();
             }
         }
     }
@@ -64,12 +64,11 @@ pub(crate) async fn rollover(bench: &Bench) -> Outcome {
 /// Orgs per second, and how long after they fell due the first was closed.
 async fn roll(bench: &Bench, orgs: u64, is_busy: bool) -> (f64, Duration) {
     let Bench { server, size } = bench;
-    let of = Questions { ask: asks::limits, orgs };
     server.copy(DATABASE, COPY).await;
     // As shipped, but for the schedule: due orgs are looked for each second.
     let setup = Setup { http: Some(CONNECTIONS), lines: "", jobs: Jobs::Only(&["rollover"]) };
     let daemon = Daemon::start(server, COPY, &setup).await;
-    let load = if is_busy { Some(Load::of(&daemon, of).await) } else { None };
+    let load = is_busy.then(|| Load::of(&daemon, orgs));
     tokio::time::sleep(Duration::from_secs(size.times(3, 1))).await;
     let mut connection = server.connect(COPY).await;
     // All at once, in a moment that is yet to come when the statement is over. What workloads
@@ -102,7 +101,7 @@ async fn roll(bench: &Bench, orgs: u64, is_busy: bool) -> (f64, Duration) {
     }
     let (elapsed, begun) = (due.elapsed(), begun.unwrap_or_default());
     if let Some(load) = load {
-        load.stop().await;
+        load.stop();
     }
     drop(daemon);
     server.discard(COPY).await;

@@ -1,12 +1,14 @@
 //! Clients of the API, each with a connection that stays open.
 
+use std::net::SocketAddr;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::asks::Ask;
+use super::asks::{self, Ask};
 use crate::support::daemon::Daemon;
 use crate::support::figure::p99;
 use crate::support::rate;
@@ -90,29 +92,57 @@ async fn use_up(
     }
 }
 
-/// Keeps the API as busy as its clients can, until it is dropped.
-pub(crate) struct Load(JoinSet<()>);
+/// Names the address, where the load is this program once more.
+const LOAD_ADDRESS: &str = "PERIODD_BENCH_LOAD_ADDRESS";
+/// The token of that process.
+const LOAD_TOKEN: &str = "PERIODD_BENCH_LOAD_TOKEN";
+/// How many orgs it asks about.
+const LOAD_ORGS: &str = "PERIODD_BENCH_LOAD_ORGS";
+
+/// Keeps the API as busy as its clients can, asking for `limits`, until it is dropped. A process of
+/// its own: beside what measures latencies it would be measured as well.
+pub(crate) struct Load(Child);
 
 impl Load {
-    pub(crate) async fn of(daemon: &Daemon, of: Questions) -> Self {
-        let mut clients = JoinSet::new();
-        for client in 0..CLIENTS {
-            let connection = Connection::open(daemon).await;
-            let until = Instant::now() + Duration::from_hours(1);
-            clients.spawn(async move {
-                use_up(connection, client, of, Instant::now(), None, until).await;
-            });
-        }
-        Self(clients)
+    pub(crate) fn of(daemon: &Daemon, orgs: u64) -> Self {
+        let ourselves = std::env::current_exe().expect("this program");
+        let load = Command::new(ourselves)
+            .arg("--bench")
+            .env(LOAD_ADDRESS, daemon.address.to_string())
+            .env(LOAD_TOKEN, &daemon.token)
+            .env(LOAD_ORGS, orgs.to_string())
+            .spawn();
+        Self(load.expect("this program runs"))
     }
 
     /// Stops it; a client that failed has measured nothing.
-    pub(crate) async fn stop(mut self) {
-        if let Some(ended) = self.0.try_join_next() {
-            ended.expect("a client");
-        }
-        self.0.shutdown().await;
+    pub(crate) fn stop(mut self) {
+        let ended = self.0.try_wait().expect("a process of ours");
+        assert!(ended.is_none(), "the load ended by itself: {ended:?}");
     }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What that process does. `None`: this one is another.
+pub(crate) async fn load() -> Option<()> {
+    let address = std::env::var(LOAD_ADDRESS).ok()?.parse().expect("an address");
+    let token = std::env::var(LOAD_TOKEN).expect("a token");
+    let orgs = std::env::var(LOAD_ORGS).expect("orgs").parse().expect("a number");
+    let of = Questions { ask: asks::limits, orgs };
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let connection = Connection::to(address, token.clone()).await;
+        let until = Instant::now() + Duration::from_hours(1);
+        clients.spawn(use_up(connection, client, of, Instant::now(), None, until));
+    }
+    clients.join_all().await;
+    Some(())
 }
 
 /// A connection that stays open.
@@ -124,9 +154,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(daemon: &Daemon) -> Self {
-        let stream = TcpStream::connect(daemon.address).await.expect("a connection");
+        Self::to(daemon.address, daemon.token.clone()).await
+    }
+
+    async fn to(address: SocketAddr, token: String) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
         stream.set_nodelay(true).expect("a socket");
-        Self { stream, token: daemon.token.clone(), buffer: vec![0; 256 * 1024] }
+        Self { stream, token, buffer: vec![0; 256 * 1024] }
     }
 
     /// Asks, and reads the answer, which must be a success.

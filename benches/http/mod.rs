@@ -1,5 +1,5 @@
 //! The HTTP API beside the same SQL called by pgbench over as many connections. The daemon is a
-//! process of its own, its clients are here.
+//! process of its own, and so is a load beside other work; its other clients are here.
 
 mod asks;
 pub(crate) mod beside;
@@ -8,6 +8,7 @@ pub(crate) mod dashboard;
 pub(crate) mod streams;
 
 use asks::Ask;
+pub(crate) use client::load;
 use client::{CLIENTS, Questions, call, call_at};
 
 use crate::support::daemon::{Daemon, Jobs, Setup};

@@ -132,7 +132,7 @@ pub(super) fn shared(
         pulse: Pulse::default(),
         sampled: Kept::within(SAMPLED),
         access,
-        together: Arc::new(Together::new(Arc::clone(&turns), settings.connections)),
+        together: Arc::new(Together::new(Arc::clone(&turns))),
         requests: Arc::new(Semaphore::new(count(settings.max_requests))),
         streams: Arc::new(Streams::new(count(settings.max_streams), metrics.streams.clone())),
         metrics,
