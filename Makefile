@@ -12,7 +12,8 @@ ifneq ($(shell id -u),0)
 AS_ROOT := --config 'target."cfg(unix)".runner = ["sudo", "-n"]'
 endif
 
-.PHONY: demo rust tools check t sqlx psql test test-clock test-systemd test-clients test-api lint docs deny advisories bench bench-quick deb
+.PHONY: demo rust tools check t sqlx psql test test-clock test-systemd test-clients test-api lint docs deny advisories bench bench-quick deb dist image \
+	test-versions
 
 # A sample company through several months, in a private cluster of its own.
 demo: rust
@@ -129,3 +130,24 @@ deb:
 	$(CARGO) build --locked --release --quiet --target-dir target/deb
 	@! grep -aqF -e '$(CARGO_SOURCES)' -e '$(CURDIR)/src' target/deb/release/periodd
 	@scripts/debian-package target/deb/release/periodd
+
+# A release archive with its checksum, of a program that needs no library of the machine: it is linked
+# statically, for Linux and glibc's own rules of names. Takes as long as any release build.
+DIST_TARGET := $(shell uname -m)-unknown-linux-gnu
+DIST_BINARY := target/dist/$(DIST_TARGET)/release/periodd
+dist: export RUSTFLAGS := -C target-feature=+crt-static --remap-path-prefix=$(CARGO_SOURCES)=/cargo --remap-path-prefix=$(CURDIR)=/periodd
+dist: export CFLAGS := -ffile-prefix-map=$(CARGO_SOURCES)=/cargo
+dist:
+	$(CARGO) build --locked --release --quiet --target $(DIST_TARGET) --target-dir target/dist
+	@scripts/dist $(DIST_BINARY)
+
+# A container image of that program, by buildah.
+image:
+	@test -x $(DIST_BINARY) || $(MAKE) --no-print-directory dist
+	@scripts/image $(DIST_BINARY)
+
+# The suites of the store, the functions and imports on every version of PostgreSQL that is supported, each
+# from the package registries. One version: make test-versions V=18; a part: make test-versions T=rollover
+V ?= 15 16 17 18
+test-versions:
+	scripts/test-versions $(V) -- $(T)

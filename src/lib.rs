@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod billing;
+pub mod capacity;
 pub mod charts;
 pub mod cli;
 pub mod clock;

@@ -256,3 +256,100 @@ async fn the_first_hour_goes_as_the_readme_says() {
     }
     test.check_invariants().await;
 }
+
+/// Makes a release archive of the binary under test.
+fn archive(directory: &Path) -> PathBuf {
+    let made = Command::new(repository().join("scripts/dist"))
+        .arg(env!("CARGO_BIN_EXE_periodd"))
+        .arg(directory)
+        .output()
+        .expect("the script runs");
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    PathBuf::from(text(&made.stdout).trim())
+}
+
+#[test]
+fn a_release_archive_is_whole_and_the_same_each_time() {
+    let directory = TempDir::new().expect("a directory");
+    let [first, second] = ["one", "two"].map(|name| {
+        let archive = archive(&directory.path().join(name));
+        std::fs::read(&archive).map(|bytes| (archive, bytes)).expect("an archive")
+    });
+    assert!(first.1 == second.1, "the same program makes the same archive");
+    let folder = first.0.parent().expect("a directory");
+    let name = first.0.file_name().expect("a name").to_string_lossy().into_owned();
+    let script = format!(
+        "set -e; cd '{}'; sha256sum -c --quiet {name}.sha256; tar xzf {name}; cd periodd-*/
+         for file in LICENSE-MIT LICENSE-APACHE README.md config/periodd.toml Containerfile \\
+             systemd/periodd.service completions/periodd.bash man/man1/periodd-rollover.1 \\
+             packaging/kubernetes/periodd.yaml docs/growing.md; do test -s $file; done
+         ./periodd --version",
+        folder.display()
+    );
+    let unpacked = Command::new("sh").args(["-c", &script]).output().expect("a shell");
+    assert!(unpacked.status.success(), "{}", text(&unpacked.stderr));
+    let version = concat!("periodd ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(text(&unpacked.stdout).trim(), version);
+}
+
+#[test]
+fn kubernetes_knows_every_word_of_the_manifests() {
+    let folder = repository().join("packaging/kubernetes");
+    let validate = |file: &Path| {
+        let script = repository().join("scripts/kubernetes-validate");
+        Command::new(script).arg(file).output().expect("the script runs")
+    };
+    let held = validate(&folder.join("periodd.yaml"));
+    assert!(held.status.success(), "{}{}", text(&held.stdout), text(&held.stderr));
+    // And finds a word that it does not know.
+    let directory = TempDir::new().expect("a directory");
+    let manifest = std::fs::read_to_string(folder.join("periodd.yaml")).expect("a manifest");
+    let misspelt = directory.path().join("misspelt.yaml");
+    let fault = manifest.replace("terminationGracePeriodSeconds", "terminationGraceSeconds");
+    std::fs::write(&misspelt, fault).expect("it is written");
+    let refused = validate(&misspelt);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    assert!(text(&refused.stdout).contains("terminationGraceSeconds"), "{}", text(&refused.stdout));
+}
+
+/// The first whole number after a text.
+fn number_after(file: &str, key: &str) -> u64 {
+    let text = std::fs::read_to_string(repository().join(file)).expect("a file");
+    let rest = text.split(key).nth(1).unwrap_or_else(|| panic!("{file} has no {key}"));
+    let digits: String = rest
+        .trim_start()
+        .trim_start_matches('"')
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    digits.parse().unwrap_or_else(|_| panic!("{file}: no number after {key}"))
+}
+
+#[test]
+fn containers_agree_with_the_program_and_with_each_other() {
+    let manifests = "packaging/kubernetes/periodd.yaml";
+    let drain = number_after("config/periodd.toml", "drain_timeout = ");
+    assert!(number_after(manifests, "terminationGracePeriodSeconds:") > drain);
+    assert!(number_after("compose.yaml", "drain_timeout (30s).\n    stop_grace_period:") > drain);
+    let user = number_after("Containerfile", "USER ");
+    assert_eq!(number_after(manifests, "runAsUser:"), user);
+    assert_eq!(number_after("scripts/image", "periodd:x:"), user);
+    assert!(number_after(manifests, "replicas:") > 1);
+    let manifest = std::fs::read_to_string(repository().join(manifests)).expect("manifests");
+    let image = concat!("image: periodd:", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(manifest.matches(image).count(), 2, "the image of this version");
+    // The configuration in it is one that the program takes.
+    let toml = manifest.split("periodd.toml: |\n").nth(1).expect("a configuration");
+    let toml = toml.split("---").next().unwrap_or_default();
+    let toml: String = toml.lines().map(|line| [line.trim_start(), "\n"].concat()).collect();
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("periodd.toml");
+    std::fs::write(&file, toml).expect("it is written");
+    let checked = Command::new(env!("CARGO_BIN_EXE_periodd"))
+        .arg("--config")
+        .arg(&file)
+        .args(["config", "show"])
+        .output()
+        .expect("the binary runs");
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+}

@@ -12,6 +12,7 @@ use crate::demo;
 mod adoption;
 mod alerts;
 mod caller;
+mod capacity;
 mod complete;
 mod completions;
 mod config;
@@ -137,6 +138,8 @@ pub enum Command {
     /// Boundaries are midnights in the zone, or at --anchor-time, by the newest tz database
     /// available.
     Periods(periods::Args),
+    /// Work out how large the database becomes and what it runs on; needs no database
+    Capacity(capacity::Args),
     /// Run a sample company through several months, in its own state directory
     ///
     /// A dozen customers in a dozen time zones, on a new private PostgreSQL cluster; nothing else
@@ -192,6 +195,7 @@ impl Cli {
             Command::Export(args) => export::run(args, &global),
             Command::Db(args) => db::run(&args, &global),
             Command::Periods(args) => periods::run(&args, &global),
+            Command::Capacity(args) => capacity::run(&args, &global),
             Command::Demo(args) => demo::run(&args, &global),
             Command::Tiers(args) => tiers::run(&args, &global),
             Command::Completions(args) => completions::run(&args, &global),
@@ -240,6 +244,7 @@ impl Command {
             | Self::Dashboard(_)
             | Self::Config(_)
             | Self::Db(_)
+            | Self::Capacity(_)
             | Self::Demo(_)
             | Self::Completions(_) => false,
         }

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::said::Document;
 use super::{
-    adoption, alerts, config, db, doctor, explain, forecast, orgs, packs, periods, rollover,
+    adoption, alerts, capacity, config, db, doctor, explain, forecast, orgs, packs, periods,
+    rollover,
 };
 use super::{
     dashboard, drift, limits, runs, schedule, statements, status, sync, tiers, tokens, usage, users,
@@ -83,6 +84,7 @@ pub(super) fn all() -> Vec<Described> {
         of::<adoption::Verdict>("db verify"),
         of::<db::Url>("db url"),
         of::<periods::List>("periods"),
+        of::<capacity::Answer>("capacity"),
         of::<demo::closing::Document<'static>>("demo"),
     ]
 }

@@ -371,8 +371,9 @@ const COMMANDS: &[(&str, i32, i32)] = &[
 ];
 
 /// Those that need no database, or have one of their own.
-const WITHOUT: [&str; 8] = [
+const WITHOUT: [&str; 9] = [
     "periods",
+    "capacity",
     "alerts templates export",
     "demo",
     "completions",

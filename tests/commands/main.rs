@@ -3,6 +3,7 @@
 
 mod backtest;
 mod bad_input;
+mod capacity;
 mod cli;
 mod clock;
 mod completions;

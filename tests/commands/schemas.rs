@@ -200,6 +200,7 @@ async fn every_answer_is_what_its_schema_says() {
     for (command, arguments) in [
         ("alerts resend", &["alerts", "resend", email.as_str(), "--at", NOW][..]),
         ("config init", &["config", "init", "--config", new_file]),
+        ("capacity", &["capacity", "--orgs", "9", "--features", "3", "--metrics-per-day", "1k"]),
         ("periods", &["periods", "--zone", "UTC", "--cycle", "daily", "--count", "2"]),
     ] {
         let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_periodd"));

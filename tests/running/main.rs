@@ -3,6 +3,7 @@
 
 mod cluster;
 mod daemon;
+mod failover;
 mod pooler;
 mod schedule;
 mod service;

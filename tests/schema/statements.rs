@@ -74,6 +74,7 @@ fn of_statement(statement: &[Token]) -> Vec<String> {
     }
     for at in 0..statement.len() {
         faults.extend(of_clause(statement, at));
+        faults.extend(without_columns(statement, at));
     }
     faults.dedup();
     faults
@@ -87,12 +88,70 @@ fn of_clause(statement: &[Token], at: usize) -> Vec<String> {
         "for" => locks_many(statement, at),
         "update" if ["for", "key"].contains(&before) => Vec::new(),
         "update" if before == "do" => unsteady(level(), "on conflict do update"),
-        "update" => in_update(level()),
+        "update" => [in_update(level()), in_set(level())].concat(),
         "returning" => unsteady(level(), "returning"),
         "case" => unsteady(case(statement, at), "case"),
         "coalesce" => unsteady(arguments(statement, at), "coalesce"),
         _ => Vec::new(),
     }
+}
+
+/// Where rows are on many machines, a subscript in `set` kills the machine that plans the update,
+/// and a row's text is not read as an array.
+fn in_set(update: &[Token]) -> Vec<String> {
+    let Some(begin) = update.iter().position(|token| token.text == "set") else { return vec![] };
+    let depth = update[begin].depth;
+    let ends = |token: &Token| {
+        token.depth == depth && ["from", "where", "returning"].contains(&token.text.as_str())
+    };
+    let end = update[begin..].iter().position(ends).map_or(update.len(), |length| begin + length);
+    let set = &update[begin..end];
+    let mut faults = Vec::new();
+    for (at, pair) in set.windows(2).enumerate() {
+        let before = at.checked_sub(1).map_or("", |before| set[before].text.as_str());
+        // `array[…]` makes one, `text[]` names a type.
+        if pair[0].text == "[" && pair[1].text != "]" && before != "array" {
+            faults.push("a subscript in `set`: compute it in a sub-select of `from`".to_owned());
+        }
+    }
+    for (at, window) in set.windows(4).enumerate() {
+        if !(window[0].text == "::" && window[2].text == "[" && window[3].text == "]") {
+            continue;
+        }
+        // `$1::text::int[]` is a cast of `$1`.
+        let mut value = at;
+        while value >= 3 && set[value - 2].text == "::" {
+            value -= 2;
+        }
+        let value = value.checked_sub(1).map_or("", |value| set[value].text.as_str());
+        if !value.starts_with(['$', '\'']) && value != "]" && !is_variable(value) {
+            faults.push("a column cast to an array in `set`: bind the array".to_owned());
+        }
+    }
+    faults
+}
+
+/// `exists (select from …)` of nothing outside has no columns to be sent from machine to machine.
+fn without_columns(statement: &[Token], at: usize) -> Vec<String> {
+    let words = ["exists", "(", "select", "from"];
+    if !statement.get(at..at + 4).is_some_and(|window| is(window, &words)) {
+        return Vec::new();
+    }
+    let inside = to_the_end_of_its_level(statement, at + 2);
+    // A name before a point that is neither a table nor an alias in here is of outside.
+    let is_of_outside = inside.windows(2).enumerate().any(|(place, pair)| {
+        let is_named = |(other, token): (usize, &Token)| {
+            token.text == pair[0].text && inside.get(other + 1).is_none_or(|next| next.text != ".")
+        };
+        pair[1].text == "."
+            && place > 0
+            && inside[place - 1].text != "."
+            && !inside.iter().enumerate().any(is_named)
+    });
+    if is_of_outside {
+        return Vec::new();
+    }
+    vec!["`exists (select from` of nothing outside: write `select 1`".to_owned()]
 }
 
 fn unsteady(clause: &[Token], name: &str) -> Vec<String> {
@@ -240,6 +299,36 @@ fn the_stores_statements_keep_the_rules() {
     }
 }
 
+/// Migrations up to this one are released.
+const RELEASED: u32 = 27;
+
+/// A column that is added with its check, or one that refers to another table: on tables that are
+/// spread over machines only a constraint of its own, with a name, can be added.
+fn in_migration(sql: &str) -> Vec<String> {
+    let added = |statement: &Vec<Token>| {
+        let adds = statement.windows(2).any(|window| is(window, &["add", "column"]));
+        let constrains = ["check", "references", "unique"];
+        let word = statement.iter().find(|token| constrains.contains(&token.text.as_str()));
+        word.filter(|_| adds && statement.first().is_some_and(|token| token.text == "alter"))
+            .map(|word| format!("`add column` with `{}`: add a constraint after it", word.text))
+    };
+    statements(sql).iter().filter_map(added).collect()
+}
+
+#[test]
+fn new_migrations_keep_the_rules() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    for file in std::fs::read_dir(folder).expect("migrations") {
+        let path = file.expect("a file").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let number = name.split_once('_').and_then(|(number, _)| number.parse::<u32>().ok());
+        if number.is_some_and(|number| number > RELEASED) {
+            let faults = in_migration(&std::fs::read_to_string(&path).expect("a text"));
+            assert!(faults.is_empty(), "{name}: {}", faults.join("\n"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn functions_keep_the_rules() {
     let test = TestDatabase::new().await;
@@ -260,6 +349,8 @@ async fn functions_keep_the_rules() {
         // Asked by the function itself, in no statement, and not for business time: may a period
         // have been closed meanwhile?
         let body = body.0.replace("if clock_timestamp() < v_end then", "if null then");
+        // A function runs where its org is, and asks no other machine.
+        let body = body.replace("exists (select from", "exists (select 1 from");
         // An act of now, whose instant is the one at which the function has the org for itself.
         let body = body.replace("v_clock := clock_timestamp();", "");
         let faults = faults(&body);
@@ -270,7 +361,18 @@ async fn functions_keep_the_rules() {
 mod planted {
     //! Each rule finds the fault that it is there for, and only that.
 
-    use super::faults;
+    use super::{faults, in_migration};
+
+    #[test]
+    fn columns_and_constraints_are_added_apart() {
+        let both = "alter table t add column c int check (c > 0);";
+        assert_eq!(in_migration(both).len(), 1);
+        assert_eq!(in_migration("alter table t add column c int references s (id)").len(), 1);
+        let apart = "alter table t add column c int not null default 0;
+                     alter table t add constraint t_c_range check (c > 0) not valid;
+                     create table s (c int check (c > 0))";
+        assert_eq!(in_migration(apart), Vec::<String>::new());
+    }
 
     #[test]
     fn faults_are_found_wherever_they_stand() {
@@ -308,6 +410,12 @@ mod planted {
             ("create temp table t ()", "create temp"),
             ("begin if a then execute 'select 1'; end if; end", "`execute`"),
             ("begin x := 1; update t set at = now(); end", "now in `update`"),
+            ("update t set x = s.a[1] from s", "a subscript in `set`"),
+            ("update t set x = ($1::int[])[s.a : s.b] from s", "a subscript in `set`"),
+            ("with a as (update t set x = (y)[2] where z) select 1", "a subscript in `set`"),
+            ("update t set x = s.a::smallint[] from s", "a column cast to an array in `set`"),
+            ("select exists (select from orgs o where o.parked)", "write `select 1`"),
+            ("select exists (select from packs p join orgs o on o.id = p.org_id)", "`select 1`"),
         ] {
             let found = faults(sql);
             assert!(found.iter().any(|fault| fault.contains(sentence)), "{sql}: {found:?}");
@@ -326,6 +434,10 @@ mod planted {
             "update t set x = $1::text, y = p_name::text, z = ''::text where at <= $2",
             "with a as (update t set x = 1 returning id) select now() from a",
             "select count(*)::text, at::date from t",
+            "update t set x = array[1, 2], y = $1::text::int[], z = '{}'::text[]",
+            "update t set x = s.a from (select b[1] as a from c) s where t.y[1] = s.a",
+            "select 1 from orgs o where exists (select from packs p where p.org_id = o.id)",
+            "select exists (select 1 from orgs)",
             "-- update t set at = now()\nselect 'for update skip locked; execute'",
         ] {
             assert_eq!(faults(sql), Vec::<String>::new(), "{sql}");

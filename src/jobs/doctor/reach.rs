@@ -38,7 +38,9 @@ pub(super) async fn check(context: &Context<'_>) -> Result<Vec<Finding>, StoreEr
 pub fn of_reach(reach: Reach) -> Vec<Finding> {
     let mut findings = Vec::new();
     if reach.is_pooled {
-        let what = "connections go through a pooler, which keeps prepared statements";
+        let what = "connections go through a pooler in transaction mode, such as PgBouncer: every \
+                    command and function works; settings of a session, LISTEN and session locks \
+                    of your application last for one transaction";
         findings.push(Finding::note(Check::Pooler, what));
     }
     if !reach.is_encrypted && !reach.is_local && !reach.is_pooled {

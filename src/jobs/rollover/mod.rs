@@ -151,6 +151,7 @@ impl Job<'_> {
     async fn regular_passes(&self) -> Result<(), StoreError> {
         let policy = Policy { early: Early::No, ..self.request.policy.clone() };
         let mut fruitless = 0;
+        let mut left_before = Vec::new();
         let (mut has_entered, mut has_rechecked) = (false, false);
         let mut wait = LockTimeout::Long;
         loop {
@@ -173,7 +174,16 @@ impl Job<'_> {
                 has_entered = true;
                 continue;
             }
-            let moved = self.pass(scope, &policy, now, pending.old_rules, wait).await?;
+            let moved = match self.pass(scope, &policy, now, pending.old_rules, wait).await {
+                // Nothing is left but orgs for which the server lacks something, such as a machine
+                // of several: it is there for the others.
+                Err(StoreError::Unavailable(_))
+                    if !left_before.is_empty() && self.database.now().await.is_ok() =>
+                {
+                    return Err(stays_due(&left_before));
+                }
+                moved => moved?,
+            };
             has_rechecked |= pending.old_rules && matches!(scope, Scope::All);
             if self.request.stop.is_set() {
                 self.report.lock().await.stopped = true;
@@ -198,6 +208,7 @@ impl Job<'_> {
             if fruitless == FRUITLESS_PASSES {
                 return Err(stays_due(&left));
             }
+            left_before = left;
         }
     }
 
@@ -391,6 +402,11 @@ impl Job<'_> {
 
 fn stays_due(left: &[(Uuid, String)]) -> StoreError {
     let why = left.first().map_or_else(|| "no reason was found".to_owned(), |(_, why)| why.clone());
+    let orgs = match left.len() {
+        0 => "some orgs are".to_owned(),
+        1 => "1 org is".to_owned(),
+        several => format!("{several} orgs are"),
+    };
     let doctor = Command::periodd(["doctor"]);
-    StoreError::Failed(format!("some orgs are still due: {why}; `{doctor}` may show more"))
+    StoreError::Failed(format!("{orgs} still due: {why}; `{doctor}` may show more"))
 }

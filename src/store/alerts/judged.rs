@@ -233,23 +233,24 @@ pub async fn remember_limits(
     }
     let settings: Vec<&Settings> =
         moved.settings.iter().filter(|row| asked.contains(&row.org_id)).collect();
-    if !settings.is_empty() {
-        let orgs: Vec<Uuid> = settings.iter().map(|row| row.org_id).collect();
-        let features: Vec<&str> = settings.iter().map(|row| row.feature.as_str()).collect();
-        let thresholds: Vec<Option<&str>> =
-            settings.iter().map(|row| row.thresholds.as_deref()).collect();
-        let bases: Vec<Option<&str>> = settings.iter().map(|row| row.basis.as_deref()).collect();
+    // Most settings are alike, and those of one statement have the same: read as an array in `set`,
+    // a row's text would fail where rows are on many machines.
+    let mut alike: BTreeMap<(Option<&str>, Option<&str>), Vec<&Settings>> = BTreeMap::new();
+    for row in settings {
+        alike.entry((row.thresholds.as_deref(), row.basis.as_deref())).or_default().push(row);
+    }
+    for ((thresholds, basis), rows) in alike {
+        let orgs: Vec<Uuid> = rows.iter().map(|row| row.org_id).collect();
+        let features: Vec<&str> = rows.iter().map(|row| row.feature.as_str()).collect();
         let written = sqlx::query!(
             "update org_alert_settings s
-             set judged = true, judged_thresholds = m.thresholds::smallint[],
-                 judged_basis = m.basis
-             from unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
-                      as m (org_id, feature, thresholds, basis)
+             set judged = true, judged_thresholds = $3::text::smallint[], judged_basis = $4
+             from unnest($1::uuid[], $2::text[]) as m (org_id, feature)
              where s.org_id = m.org_id and s.feature = m.feature",
             &orgs,
             &features as &[&str],
-            &thresholds as &[Option<&str>],
-            &bases as &[Option<&str>]
+            thresholds,
+            basis
         );
         written.execute(&mut *connection).await?;
     }

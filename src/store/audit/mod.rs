@@ -78,7 +78,7 @@ pub async fn orgs(
 
 /// Is there any metric at all?
 pub async fn any_metric(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    let any = sqlx::query_scalar!(r#"select exists (select from usage_metrics) as "any!""#);
+    let any = sqlx::query_scalar!(r#"select exists (select 1 from usage_metrics) as "any!""#);
     Ok(any.fetch_one(connection).await?)
 }
 

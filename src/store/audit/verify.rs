@@ -237,7 +237,7 @@ pub async fn verified_at(connection: &mut PgConnection) -> Result<Option<Instant
 /// Was any closed period written by then?
 pub async fn any_closed_by(connection: &mut PgConnection, by: Instant) -> Result<bool, StoreError> {
     let any = sqlx::query_scalar!(
-        r#"select exists (select from billing_periods where recorded_at <= $1) as "any!""#,
+        r#"select exists (select 1 from billing_periods where recorded_at <= $1) as "any!""#,
         by
     );
     Ok(any.fetch_one(connection).await?)

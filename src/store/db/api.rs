@@ -3,9 +3,9 @@
 use sqlx::PgConnection;
 
 use super::error::StoreError;
+use super::history;
 use super::migrations::API;
 use super::role_names::{Audience, USUAL_PREFIX, remembered};
-use crate::command::Command;
 
 /// The checksums of all texts.
 pub(super) fn checksums() -> Vec<Vec<u8>> {
@@ -58,8 +58,7 @@ async fn run_api(
     for audience in Audience::ALL {
         text = text.replace(&audience.role(USUAL_PREFIX), &roles.name(audience));
     }
-    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(connection).await;
-    done.map_err(|error| failed(&part.description, error)).map(drop)
+    history::run(connection, &part.description, &text).await
 }
 
 /// Makes the functions again that name a role: the roles have other names now.
@@ -71,22 +70,4 @@ pub(super) async fn name_roles(connection: &mut PgConnection) -> Result<(), Stor
         run_api(connection, part).await?;
     }
     Ok(())
-}
-
-/// What a migration failed with: a lost connection stays what it is, for it may be tried again.
-pub(super) fn failed(migration: &str, error: sqlx::Error) -> StoreError {
-    let is_taken = error.as_database_error().is_some_and(|error| {
-        // A table, or an index of one.
-        error.code().as_deref() == Some("42P07")
-    });
-    match StoreError::from(error) {
-        unavailable @ StoreError::Unavailable(_) => unavailable,
-        held if held.is_held() => held,
-        other if is_taken => StoreError::Configuration(format!(
-            "{other}: the database already has tables with names that periodd needs; `{}` reports \
-             and adopts them",
-            Command::periodd(["db", "import"])
-        )),
-        other => StoreError::Failed(format!("migration {migration}: {other}")),
-    }
 }

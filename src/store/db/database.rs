@@ -1,39 +1,19 @@
 //! The connection to the database.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::sync::watch;
 
 use super::clock::{Keeper, Machine};
 use super::error::StoreError;
+use super::hosts::Hosts;
 use super::lease::{ACQUIRE_TIMEOUT, Lease, Leash, Pool, Refusal};
 use super::lock_holders::SeenHolders;
 use super::{tables, wire};
 use crate::billing::Instant;
 use crate::billing::clock::{Doubt, Judged, Witness};
-
-/// The parameters of a connection URL that mean something. Any other is a misspelling, and a
-/// misspelt `sslmode` would silently fall back to plain text.
-const URL_PARAMETERS: [&str; 14] = [
-    "host",
-    "hostaddr",
-    "port",
-    "user",
-    "password",
-    "dbname",
-    "sslmode",
-    "sslrootcert",
-    "ssl-mode",
-    "ssl-root-cert",
-    "sslcert",
-    "sslkey",
-    "application_name",
-    "statement-cache-capacity",
-];
 
 /// What holds on every connection. A role that row-level security hides rows from is told so,
 /// instead of finding nothing. And no statement is compiled: none of ours runs long enough to be
@@ -202,8 +182,8 @@ impl Database {
         bounds: Bounds,
         stays: bool,
     ) -> Result<Self, StoreError> {
-        let options = options(address.url)?;
-        let pool = Pool::new(options, connections, stays, bounds.silence(), bounds.manners());
+        let hosts = Hosts::of_url(address.url)?;
+        let pool = Pool::new(hosts, connections, stays, bounds.silence(), bounds.manners());
         let pool = pool.in_schema(address.schema).fresh_for(bounds.fresh);
         let holders = SeenHolders::default();
         let database = Self { pool: Arc::new(pool), leash: None, clock: None, holders };
@@ -222,10 +202,10 @@ impl Database {
     /// # Errors
     /// [`StoreError::Configuration`] for a URL that cannot be used; then nothing has changed.
     pub fn point_to(&self, url: &str) -> Result<bool, StoreError> {
-        let new = options(url)?;
-        let is_same = is_same_place(&new, &self.pool.options());
+        let new = Hosts::of_url(url)?;
+        let is_same = new.is_same_place(&self.pool.hosts());
         if is_same {
-            self.pool.set_options(new);
+            self.pool.set_hosts(new);
         }
         Ok(is_same)
     }
@@ -233,9 +213,9 @@ impl Database {
     /// Where the URL is read again when the server refuses the login: a password that was changed
     /// there and here is taken up by the next connection.
     pub fn read_again(&self, url: impl Fn() -> Option<String> + Send + Sync + 'static) {
-        let old = self.pool.options();
+        let old = self.pool.hosts();
         self.pool.read_again(Box::new(move || {
-            options(&url()?).ok().filter(|new| is_same_place(new, &old))
+            Hosts::of_url(&url()?).ok().filter(|new| new.is_same_place(&old))
         }));
     }
 
@@ -283,7 +263,7 @@ impl Database {
     pub async fn connection(&self) -> Result<Lease, StoreError> {
         let taken = Lease::take(&self.pool, self.leash.as_ref()).await;
         taken.map_err(|refusal| match refusal {
-            Refusal::Server(error) => unreachable(&self.pool.options(), &error),
+            Refusal::Server(error) => self.pool.hosts().unreachable(&error),
             Refusal::Busy => {
                 StoreError::Unavailable("no connection was available in time".to_owned())
             }
@@ -293,14 +273,11 @@ impl Database {
                 "[database] schema: the pooler in front of the database does not pass on the \
                  search path; set it for the role: alter role {} in database {} set search_path = \
                  {}",
-                tables::quoted(self.pool.options().get_username()),
-                tables::quoted(self.pool.options().get_database().unwrap_or_default()),
+                tables::quoted(self.pool.hosts().user()),
+                tables::quoted(self.pool.hosts().database()),
                 tables::quoted(&schema)
             )),
-            Refusal::ReadOnly => StoreError::Unavailable(format!(
-                "{} is read-only: it is a standby or failing over",
-                place(&self.pool.options())
-            )),
+            Refusal::ReadOnly => StoreError::Unavailable(self.pool.hosts().read_only()),
         })
     }
 
@@ -398,9 +375,16 @@ impl Database {
     /// # Errors
     /// [`StoreError::Unavailable`], with the reason.
     pub async fn reachable(&self) -> Result<(), StoreError> {
-        let options = self.pool.options();
-        let knocked = wire::knock(&options, ACQUIRE_TIMEOUT).await;
-        knocked.map_err(|error| unreachable(&options, &error.into()))
+        let hosts = self.pool.hosts();
+        let mut refused = None;
+        for options in hosts.all() {
+            match wire::knock(options, ACQUIRE_TIMEOUT).await {
+                Ok(()) => return Ok(()),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        let error = refused.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
+        Err(hosts.unreachable(&error.into()))
     }
 
     /// Gives up what was given back last, when what used it was broken off: nobody knows what it is
@@ -413,91 +397,4 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-/// Do both name the same database and user?
-fn is_same_place(one: &PgConnectOptions, other: &PgConnectOptions) -> bool {
-    let named = |options: &PgConnectOptions| {
-        (place(options), options.get_database().map(str::to_owned), user(options))
-    };
-    named(one) == named(other)
-}
-
-fn user(options: &PgConnectOptions) -> String {
-    options.get_username().to_owned()
-}
-
-fn place(options: &PgConnectOptions) -> String {
-    let host = options.get_host();
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    options.get_socket().map_or_else(
-        || format!("{host}:{}", options.get_port()),
-        |socket| socket.display().to_string(),
-    )
-}
-
-fn unreachable(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {
-    // Never the options' Debug: it prints the password.
-    StoreError::Unavailable(format!(
-        "{} (database {}): {error}; check [database] url and that the server runs",
-        place(options),
-        options.get_database().unwrap_or_else(|| options.get_username())
-    ))
-}
-
-/// The options of a URL: known parameters only, and TLS verified in full unless the server is
-/// reached over a socket or the loopback interface.
-fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
-    let unknown = parameters(url).find(|name| !URL_PARAMETERS.contains(&name.as_str()));
-    if unknown.as_deref() == Some("options") {
-        return Err(StoreError::Configuration(
-            "[database] url: `options` is not used; name the schema in [database] schema"
-                .to_owned(),
-        ));
-    }
-    if let Some(name) = unknown {
-        return Err(StoreError::Configuration(format!(
-            "[database] url: unknown parameter `{name}`; known parameters: {}",
-            URL_PARAMETERS.join(", ")
-        )));
-    }
-    let options = PgConnectOptions::from_str(url).map_err(|error| {
-        StoreError::Configuration(format!(
-            "[database] url is not a PostgreSQL URL ({error}); write \
-             postgresql://user@host/database"
-        ))
-    })?;
-    // In a URL an IPv6 address stands in brackets, which are no part of it: neither the system's
-    // resolver nor a certificate knows them.
-    let host = options.get_host().trim_start_matches('[').trim_end_matches(']').to_owned();
-    let options = options.host(&host);
-    let local = host.starts_with('/') || options.get_socket().is_some() || is_loopback(&host);
-    let chosen = parameters(url).any(|name| name == "sslmode" || name == "ssl-mode");
-    let verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
-    if !local && chosen && !verified {
-        return Err(StoreError::Configuration(
-            "[database] url: over a network sslmode must be verify-full (the default), because \
-             weaker modes do not authenticate the server; set the certificate authority with \
-             sslrootcert"
-                .to_owned(),
-        ));
-    }
-    let mode = if local && !chosen { PgSslMode::Disable } else { options.get_ssl_mode() };
-    let mode = if local { mode } else { PgSslMode::VerifyFull };
-    let options = options.ssl_mode(mode).application_name("periodd");
-    // Statements are no events of ours, and their values may be anything.
-    Ok(sqlx::ConnectOptions::disable_statement_logging(options))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.parse::<std::net::IpAddr>();
-    address.map_or(host == "localhost", |address| address.to_canonical().is_loopback())
-}
-
-/// The names of a URL's query parameters.
-fn parameters(url: &str) -> impl Iterator<Item = String> + '_ {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let query = query.split('#').next().unwrap_or_default();
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split('=').next().unwrap_or_default().to_owned())
 }

@@ -37,14 +37,14 @@ pub(super) fn is_history(known: &[Known]) -> bool {
 pub(super) async fn bring_up(connection: &mut PgConnection) -> Result<Vec<Migration>, StoreError> {
     refuse_open_import(connection).await?;
     let mut brought = Vec::new();
-    history::run(connection, "history", history::COMMENTS.to_owned()).await?;
+    history::run(connection, "history", history::COMMENTS).await?;
     for bridge in BRIDGE.iter() {
         let name = format!("{} {}", bridge.version, bridge.description);
-        history::run(connection, &name, bridge.sql.as_str().to_owned()).await?;
+        history::run(connection, &name, bridge.sql.as_str()).await?;
         sqlx::query("delete from periodd_migrations").execute(&mut *connection).await?;
         for migration in MIGRATIONS.iter().filter(|ours| ours.version <= bridge.version) {
             let comments = comments(migration.sql.as_str());
-            history::run(connection, &name, comments).await?;
+            history::run(connection, &name, &comments).await?;
             brought.push(history::record(connection, migration).await?);
         }
     }

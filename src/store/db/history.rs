@@ -2,10 +2,10 @@
 
 use sqlx::PgConnection;
 
-use super::api::failed;
 use super::error::StoreError;
 use super::tables;
 use crate::billing::Instant;
+use crate::command::Command;
 
 /// A migration, applied or not.
 #[derive(Debug, serde::Serialize, schemars::JsonSchema)]
@@ -18,14 +18,99 @@ pub struct Migration {
     pub applied_at: Option<Instant>,
 }
 
-/// Runs the statements of a migration.
+/// Runs the statements of a migration, one after the other: what spreads tables over machines takes
+/// no more than one at a time.
 pub(super) async fn run(
     connection: &mut PgConnection,
     migration: &str,
-    text: String,
+    text: &str,
 ) -> Result<(), StoreError> {
-    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(connection).await;
-    done.map_err(|error| failed(migration, error)).map(drop)
+    for statement in statements(text) {
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()));
+        done.execute(&mut *connection).await.map_err(|error| failed(migration, error))?;
+    }
+    Ok(())
+}
+
+/// What a migration failed with: a lost connection stays what it is, for it may be tried again.
+fn failed(migration: &str, error: sqlx::Error) -> StoreError {
+    let is_taken = error.as_database_error().is_some_and(|error| {
+        // A table, or an index of one.
+        error.code().as_deref() == Some("42P07")
+    });
+    match StoreError::from(error) {
+        unavailable @ StoreError::Unavailable(_) => unavailable,
+        held if held.is_held() => held,
+        other if is_taken => StoreError::Configuration(format!(
+            "{other}: the database already has tables with names that periodd needs; `{}` reports \
+             and adopts them",
+            Command::periodd(["db", "import"])
+        )),
+        other => StoreError::Failed(format!("migration {migration}: {other}")),
+    }
+}
+
+/// The statements of a text, each with the comments before it.
+fn statements(text: &str) -> Vec<&str> {
+    let (mut statements, mut begin, mut at) = (Vec::new(), 0, 0);
+    // A body in standard SQL holds semicolons: from `begin atomic` to its `end`.
+    let (mut blocks, mut last, mut has_words) = (0_usize, "", false);
+    while let Some(first) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let length = token(rest, first);
+        let word = &rest[..length];
+        at += length;
+        let is_comment = word.starts_with("--") || word.starts_with("/*");
+        if first.is_whitespace() || is_comment {
+            continue;
+        }
+        if word == ";" && blocks == 0 {
+            if has_words {
+                statements.push(text[begin..at].trim());
+            }
+            (begin, last, has_words) = (at, "", false);
+            continue;
+        }
+        has_words = true;
+        let is = |name: &str| word.eq_ignore_ascii_case(name);
+        if is("atomic") && last.eq_ignore_ascii_case("begin") || blocks > 0 && is("case") {
+            blocks += 1;
+        } else if blocks > 0 && is("end") {
+            blocks -= 1;
+        }
+        last = word;
+    }
+    if has_words {
+        statements.push(text[begin..].trim());
+    }
+    statements
+}
+
+/// The length of what a text begins with: a comment, a quoted text, a word or a sign.
+fn token(text: &str, first: char) -> usize {
+    let until = |end: &str, from: usize| {
+        let found = text.get(from..).and_then(|rest| rest.find(end));
+        found.map_or(text.len(), |at| from + at + end.len())
+    };
+    let part = |c: char| c == '_' || c.is_alphanumeric();
+    match first {
+        _ if text.starts_with("--") => until("\n", 0),
+        _ if text.starts_with("/*") => until("*/", 2),
+        // A doubled quote inside is two texts side by side, which is as well.
+        '\'' => until("'", 1),
+        '"' => until("\"", 1),
+        '$' => match text[1..].find(|c| !part(c)) {
+            Some(tag)
+                if text[1 + tag..].starts_with('$')
+                    && !text[1..].starts_with(|c: char| c.is_ascii_digit()) =>
+            {
+                until(&text[..tag + 2], tag + 2)
+            }
+            _ => 1,
+        },
+        _ if part(first) => text.find(|c| !part(c)).unwrap_or(text.len()),
+        _ => first.len_utf8(),
+    }
 }
 
 /// Writes down that a migration is applied.
@@ -126,4 +211,39 @@ pub(super) async fn version(connection: &mut PgConnection) -> Result<i64, StoreE
     let row: (Option<i64>,) =
         sqlx::query_as("select max(version) from periodd_migrations").fetch_one(connection).await?;
     Ok(row.0.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::statements;
+
+    #[test]
+    fn a_text_is_cut_between_its_statements_and_nowhere_else() {
+        let parts = [
+            "-- One; two.\nselect ';', \"a;b\", 'it''s;' /* ; */;",
+            "create function f() returns int language plpgsql as $$ begin return 1; end $$;",
+            "create function g() returns int language sql as $body$ select $$;$$; $body$;",
+            "create function h(p int) returns int language sql
+             begin atomic select case when p > 1 then 1 end; select 2; end;",
+            "select $1",
+        ];
+        assert_eq!(statements(&parts.join("\n\n")), parts);
+        assert_eq!(statements("-- Nothing.\n;; select 1 ; -- Said.\n"), ["select 1 ;"]);
+    }
+
+    #[test]
+    fn every_migration_is_cut_into_whole_statements() {
+        let begins = [
+            "create", "alter", "comment", "insert", "drop", "grant", "revoke", "update", "do",
+            "set", "delete", "select", "with", "lock", "truncate",
+        ];
+        for text in super::super::migrations::migrations() {
+            for statement in statements(text) {
+                let lines = statement.lines().map(str::trim).filter(|line| !line.is_empty());
+                let first = lines.into_iter().find(|line| !line.starts_with("--"));
+                let word = first.and_then(|line| line.split([' ', '(']).next()).unwrap_or_default();
+                assert!(begins.contains(&word), "{word}: {statement}");
+            }
+        }
+    }
 }

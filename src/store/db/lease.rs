@@ -17,10 +17,13 @@ use sqlx::{Connection, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::hosts::Hosts;
 use super::wire::{self, Cutter, Wire};
 
 /// How long a caller waits for a connection before the database counts as unavailable.
 pub(in crate::store) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one of several hosts may take before the next one is asked.
+const HOST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a connection that lay idle may take to say that it is well.
 const LOOK: Duration = Duration::from_secs(5);
 /// A connection is closed when it has lain idle for so long …
@@ -55,11 +58,11 @@ pub(in crate::store) enum Refusal {
 }
 
 /// Reads again how to connect; `None` where that is not known, or names another database.
-type ReadAgain = Box<dyn Fn() -> Option<PgConnectOptions> + Send + Sync>;
+type ReadAgain = Box<dyn Fn() -> Option<Hosts> + Send + Sync>;
 
 /// The connections of a database.
 pub(in crate::store) struct Pool {
-    options: RwLock<PgConnectOptions>,
+    hosts: RwLock<Hosts>,
     most: u32,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Open>>,
@@ -110,7 +113,7 @@ impl Open {
 
 impl Pool {
     pub(in crate::store) fn new(
-        options: PgConnectOptions,
+        hosts: Hosts,
         most: u32,
         stays: bool,
         bound: Duration,
@@ -118,7 +121,7 @@ impl Pool {
     ) -> Self {
         let most = most.max(1);
         Self {
-            options: RwLock::new(options),
+            hosts: RwLock::new(hosts),
             most,
             permits: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX >> 3))),
             idle: Mutex::default(),
@@ -146,13 +149,13 @@ impl Pool {
         self.schema.as_deref()
     }
 
-    pub(in crate::store) fn options(&self) -> PgConnectOptions {
-        self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(in crate::store) fn hosts(&self) -> Hosts {
+        self.hosts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// New connections are opened with these from now on.
-    pub(in crate::store) fn set_options(&self, options: PgConnectOptions) {
-        *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
+    pub(in crate::store) fn set_hosts(&self, hosts: Hosts) {
+        *self.hosts.write().unwrap_or_else(PoisonError::into_inner) = hosts;
     }
 
     /// Sets what is asked when the server refuses the login; once.
@@ -224,9 +227,7 @@ impl Pool {
         if !self.stays {
             return connection.ping().await.map(|()| true);
         }
-        let rows = sqlx::raw_sql(WELL).fetch_all(&mut *connection).await?;
-        let said = rows.last().map(|row| row.try_get::<String, _>(0)).transpose()?;
-        Ok(said.as_deref() != Some("on"))
+        takes_writes(connection).await
     }
 
     async fn open_anew(&self) -> Result<Open, Refusal> {
@@ -235,22 +236,18 @@ impl Pool {
         let mut is_read_again = false;
         loop {
             let left = ACQUIRE_TIMEOUT.saturating_sub(begun.elapsed());
-            let error = match timeout(left, self.connect()).await {
+            let error = match timeout(left, self.find()).await {
                 Ok(Ok(open)) => return Ok(open),
                 Ok(Err(refusal)) => refusal,
-                Err(_) => {
-                    return Err(Refusal::Server(
-                        std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
-                    ));
-                }
+                Err(_) => return Err(timed_out()),
             };
             let refuses_login = matches!(&error, Refusal::Server(error) if is_of_login(error));
             if refuses_login
                 && !is_read_again
-                && let Some(options) = self.again.get().and_then(|again| again())
+                && let Some(hosts) = self.again.get().and_then(|again| again())
             {
                 is_read_again = true;
-                self.set_options(options);
+                self.set_hosts(hosts);
                 continue;
             }
             // A server that is full, or just starting, is asked again.
@@ -263,21 +260,57 @@ impl Pool {
         }
     }
 
+    /// Connects to the first host that takes writes; the one found last is asked first. Where none
+    /// does, a command that only looks gets one that may be read.
+    async fn find(&self) -> Result<Open, Refusal> {
+        let hosts = self.hosts();
+        if let Some(only) = hosts.only() {
+            return match self.connect(only, false).await? {
+                (open, true) => Ok(open),
+                (_, false) => Err(Refusal::ReadOnly),
+            };
+        }
+        let (mut refused, mut readable) = (None, None);
+        for host in hosts.all() {
+            match timeout(HOST_TIMEOUT, self.connect(host, true)).await {
+                Ok(Ok((open, true))) => {
+                    // The password may be another one meanwhile.
+                    let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+                    hosts.prefer(host);
+                    return Ok(open);
+                }
+                Ok(Ok((open, false))) => readable = readable.or(Some(open)),
+                Ok(Err(refusal)) => refused = worse(refused, refusal),
+                Err(_) => refused = worse(refused, timed_out()),
+            }
+        }
+        match (readable, refused) {
+            (Some(open), _) if !self.stays => Ok(open),
+            (Some(_), _) | (None, None) => Err(Refusal::ReadOnly),
+            (None, Some(refusal)) => Err(refusal),
+        }
+    }
+
     /// Reaches the server. The schema is said with the greeting, so that it holds for as long as
     /// the connection does; a pooler that takes no such word may have it from the role's own
     /// settings.
-    async fn reach(&self) -> Result<(PgConnection, Wire), sqlx::Error> {
-        let plain = self.options();
-        let Some(schema) = &self.schema else { return wire::connect(&plain, self.bound).await };
+    async fn reach(&self, plain: &PgConnectOptions) -> Result<(PgConnection, Wire), sqlx::Error> {
+        let Some(schema) = &self.schema else { return wire::connect(plain, self.bound).await };
         let named = plain.clone().options([("search_path", super::tables::quoted(schema))]);
         match wire::connect(&named, self.bound).await {
-            Err(error) if is_of_greeting(&error) => wire::connect(&plain, self.bound).await,
+            Err(error) if is_of_greeting(&error) => wire::connect(plain, self.bound).await,
             reached => reached,
         }
     }
 
-    async fn connect(&self) -> Result<Open, Refusal> {
-        let (mut connection, wire) = self.reach().await.map_err(Refusal::Server)?;
+    /// Connects to a host, and says whether it takes writes; where it is the only one, a command
+    /// does not ask.
+    async fn connect(
+        &self,
+        host: &PgConnectOptions,
+        is_one_of_several: bool,
+    ) -> Result<(Open, bool), Refusal> {
+        let (mut connection, wire) = self.reach(host).await.map_err(Refusal::Server)?;
         if let Some(schema) = &self.schema {
             let path = sqlx::raw_sql("show search_path").fetch_one(&mut connection).await;
             let path = path.and_then(|row| row.try_get::<String, _>(0)).map_err(Refusal::Server)?;
@@ -293,11 +326,34 @@ impl Pool {
         if let Err(error) = wished.execute(&mut connection).await {
             tracing::debug!(%error, "the server does not know a setting");
         }
-        if !self.look(&mut connection).await.map_err(Refusal::Server)? {
-            return Err(Refusal::ReadOnly);
-        }
+        let looked = if is_one_of_several {
+            takes_writes(&mut connection).await
+        } else {
+            self.look(&mut connection).await
+        };
+        let is_writable = looked.map_err(Refusal::Server)?;
         let now = Instant::now();
-        Ok(Open { connection, wire, opened: now, looked_at: now, since: now })
+        Ok((Open { connection, wire, opened: now, looked_at: now, since: now }, is_writable))
+    }
+}
+
+/// Does the server take writes, on a connection that is well?
+async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let rows = sqlx::raw_sql(WELL).fetch_all(&mut *connection).await?;
+    let said = rows.last().map(|row| row.try_get::<String, _>(0)).transpose()?;
+    Ok(said.as_deref() != Some("on"))
+}
+
+fn timed_out() -> Refusal {
+    Refusal::Server(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
+}
+
+/// Of what two hosts said, what tells more: a server that answers knows better than a silent one.
+fn worse(before: Option<Refusal>, now: Refusal) -> Option<Refusal> {
+    let answers = |refusal: &Refusal| !matches!(refusal, Refusal::Server(sqlx::Error::Io(_)));
+    match before {
+        Some(before) if answers(&before) || !answers(&now) => Some(before),
+        _ => Some(now),
     }
 }
 

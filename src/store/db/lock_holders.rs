@@ -110,7 +110,7 @@ pub(super) async fn of(connection: &mut PgConnection, pid: i32) -> Result<Vec<Ho
            join pg_locks x on x.locktype = 'transactionid'
                           and x.virtualtransaction = h.virtualtransaction
            join pg_prepared_xacts p on p.transaction = x.transactionid
-           where h.pid is null and exists (select from blocking where pid = 0)
+           where h.pid is null and exists (select 1 from blocking where pid = 0)
            order by 5"#,
         pid
     );

@@ -147,7 +147,7 @@ async fn apply_missing(connection: &mut PgConnection) -> Result<Vec<Migration>, 
         if known.iter().any(|known| known.version == migration.version) {
             continue;
         }
-        let text = migration.sql.as_str().to_owned();
+        let text = migration.sql.as_str();
         history::run(connection, &migration.version.to_string(), text).await?;
         applied.push(history::record(connection, migration).await?);
     }

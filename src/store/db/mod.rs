@@ -13,6 +13,7 @@ mod earlier;
 pub mod error;
 pub(in crate::store) mod facts;
 mod history;
+mod hosts;
 pub mod ids;
 pub(in crate::store) mod lease;
 mod lock_holders;

@@ -75,7 +75,7 @@ pub(super) async fn schema_exists(
     name: &str,
 ) -> Result<bool, StoreError> {
     let query = sqlx::query_scalar!(
-        r#"select exists (select from pg_namespace where nspname = $1) as "exists!""#,
+        r#"select exists (select 1 from pg_namespace where nspname = $1) as "exists!""#,
         name
     );
     Ok(query.fetch_one(connection).await?)

@@ -155,7 +155,7 @@ pub async fn about(
         About,
         r#"select o.slug, o.name, o.time_zone, o.locale, t.currency,
                   (select f.unit from features f where f.feature = $2),
-                  exists (select from features f where f.feature = $2 and f.kind = 'level')
+                  exists (select 1 from features f where f.feature = $2 and f.kind = 'level')
                       as "is_level!",
                   o.current_period_start as period_start, o.current_period_end as period_end,
                   coalesce(s.thresholds, a.thresholds) as thresholds,

@@ -178,7 +178,7 @@ pub async fn is_anything_due(
     but: &[Uuid],
 ) -> Result<bool, StoreError> {
     let due = sqlx::query_scalar!(
-        r#"select exists (select from periodd_outbox
+        r#"select exists (select 1 from periodd_outbox
                           where state = 'due' and next_attempt_at <= $1
                             and (leased_until is null or leased_until <= $1)
                             and org_id <> all($2)) as "due!""#,

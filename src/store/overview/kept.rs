@@ -79,7 +79,7 @@ fn unreadable(error: &serde_json::Error) -> StoreError {
 /// Is there anything of that hour?
 pub async fn has(connection: &mut PgConnection, hour: Instant) -> Result<bool, StoreError> {
     let has = sqlx::query_scalar!(
-        r#"select exists (select from periodd_overview where hour = $1) as "has!""#,
+        r#"select exists (select 1 from periodd_overview where hour = $1) as "has!""#,
         hour
     );
     Ok(has.fetch_one(connection).await?)

@@ -594,7 +594,7 @@ pub async fn rights(connection: &mut PgConnection) -> Result<Rights, StoreError>
                                    where o.oid = 'organizations'::regclass)
              and c.relkind in ('r', 'p') and c.relname = any($1) and c.relrowsecurity
              and c.relname not like 'periodd\_%'
-             and exists (select from pg_roles r where r.rolname = $2)
+             and exists (select 1 from pg_roles r where r.rolname = $2)
              and exists (select from pg_policy p where p.polrelid = c.oid)
              and not exists (select from pg_policy p
                              where p.polrelid = c.oid and p.polname = 'of_the_app')
@@ -689,7 +689,7 @@ pub struct Tokens {
 pub async fn tokens(connection: &mut PgConnection) -> Result<Tokens, StoreError> {
     let tokens = sqlx::query_as!(
         Tokens,
-        r#"select exists (select from periodd_tokens
+        r#"select exists (select 1 from periodd_tokens
                           where revoked_at is null and (expires_at > now()) is not false)
                       as "any_holds!",
                   (select count(*) from periodd_tokens

@@ -84,7 +84,7 @@ async fn move_orgs(
                current_period_start = p.opens,
                current_period_end = c.ends,
                current_period_end_date = c.end_date,
-               next_period_ends = ($17::timestamptz[])[c.next_from : c.next_upto],
+               next_period_ends = c.next_ends,
                ends_time_zone = c.time_zone,
                ends_cycle = c.cycle,
                ends_anchor_day = c.anchor_day,
@@ -93,8 +93,7 @@ async fn move_orgs(
                ends_anchor_time = o.anchor_time,
                -- Other rules for the zone move only an end that came from them.
                ends_tzdb_version = case when c.is_nominal then $18 end,
-               period_day_ends = case when c.days_from <= c.days_upto
-                   then ($22::timestamptz[])[c.days_from : c.days_upto] end,
+               period_day_ends = c.day_ends,
                used_minutes = p.used_minutes,
                overage_minutes = p.overage_minutes,
                overage_minutes_written = p.overage_written,
@@ -109,13 +108,17 @@ async fn move_orgs(
                     as p (id, cohort, opens, expected_end, revision,
                           used_minutes, overage_minutes, overage_written, overage_expected)
                  order by id) p
-           join unnest($10::timestamptz[], $11::date[], $12::text[], $13::text[],
-                       $14::smallint[], $15::smallint[], $21::time[], $16::int[], $19::int[],
-                       $23::int[], $24::int[], $25::boolean[])
-                    with ordinality
-                    as c (ends, end_date, time_zone, cycle, anchor_day, anchor_month,
-                          anchor_time, next_from, next_upto, days_from, days_upto,
-                          is_nominal, cohort)
+           -- Arrays are cut here: no subscript may stand in `set` where rows are on many machines.
+           join (select u.*, ($17::timestamptz[])[u.next_from : u.next_upto] as next_ends,
+                        case when u.days_from <= u.days_upto
+                             then ($22::timestamptz[])[u.days_from : u.days_upto] end as day_ends
+                 from unnest($10::timestamptz[], $11::date[], $12::text[], $13::text[],
+                             $14::smallint[], $15::smallint[], $21::time[], $16::int[], $19::int[],
+                             $23::int[], $24::int[], $25::boolean[])
+                          with ordinality
+                          as u (ends, end_date, time_zone, cycle, anchor_day, anchor_month,
+                                anchor_time, next_from, next_upto, days_from, days_upto,
+                                is_nominal, cohort)) c
              on c.cohort = p.cohort
            where o.id = p.id
              and (o.current_period_end is not distinct from p.expected_end

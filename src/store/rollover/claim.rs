@@ -48,7 +48,7 @@ pub async fn pending(
         r#"select
             coalesce((select min(o.current_period_end) from organizations o
                       where o.parked_at is null) <= $1, false) as "due!",
-            exists (select from organizations o
+            exists (select 1 from organizations o
                     where o.parked_at is null
                       and (o.current_period_start is null or o.current_period_end is null))
                 as "unopened!",
@@ -59,7 +59,7 @@ pub async fn pending(
                       from overage_packs p join organizations o on o.id = p.org_id
                       where p.remaining > 0 and p.expires_at is not null and o.parked_at is null
                       order by p.expires_at limit 1) <= $1, false) as "expired_packs!",
-            exists (select from overage_packs p join organizations o on o.id = p.org_id
+            exists (select 1 from overage_packs p join organizations o on o.id = p.org_id
                     where p.entries = 0 and coalesce(p.remaining, 0) >= 0 and o.parked_at is null)
                         as "packs_without_entry!",
             coalesce((select f.value from periodd_facts f where f.name = 'tzdb_release'), '') < $2

@@ -119,7 +119,7 @@ pub(in crate::store) async fn compare(
                   coalesce(array_agg(c.feature), '{}') as "features!",
                   coalesce(array_agg(c.period_start), '{}') as "starts!",
                   coalesce(array_agg(c.used), '{}') as "used!",
-                  exists (select from overage_packs k
+                  exists (select 1 from overage_packs k
                           where k.org_id = any($3) and k.entries = 0
                             and coalesce(k.remaining, k.quantity) >= 0) as "packs_without_entry!"
            from unnest($1::uuid[], $2::timestamptz[]) as p (org_id, period_start)

@@ -439,7 +439,7 @@ pub async fn finish(
                from clock, freed
                where r.id = $3 and r.token = $7 and r.outcome = 'running'
                returning r.id)
-           select exists (select from ended) as "ended!""#,
+           select exists (select 1 from ended) as "ended!""#,
         lane.job,
         lane.trigger.name(),
         held.run,
@@ -455,7 +455,7 @@ pub async fn finish(
     }
     // The answer to an earlier attempt may have been lost.
     let mine = sqlx::query_scalar!(
-        r#"select exists (select from periodd_runs
+        r#"select exists (select 1 from periodd_runs
                           where id = $1 and token = $2 and outcome <> 'running') as "mine!""#,
         held.run,
         held.token

@@ -137,7 +137,7 @@ pub async fn tell_ended_tier(database: &Database, tier: &str) -> Result<(), Stor
         "insert into periodd_facts as f (name, value)
          select 'ended_tier', $1
          where not exists (
-             select from periodd_facts k where k.name = 'ended_tier' and k.value = $1)
+             select 1 from periodd_facts k where k.name = 'ended_tier' and k.value = $1)
          on conflict (name) do update set value = excluded.value",
         tier
     );

@@ -20,6 +20,7 @@ mod pauses;
 mod races;
 mod restart_limits;
 mod restarts;
+mod shards;
 mod stress;
 mod subscribed_year;
 mod subscriptions;

@@ -1,0 +1,57 @@
+//! A part of the orgs whose machine is away: as where a worker of a spread database is dead.
+
+use crate::support::TestDatabase;
+
+const ORGS: usize = 600;
+const AT: &str = "2026-06-02T00:00:00Z";
+
+/// Orgs that are due; of each tenth, nothing can be written, because the server says of itself that
+/// it lacks something: what it says comes from its own code, and not from a rule about the row.
+async fn a_tenth_is_away() -> TestDatabase {
+    let test = TestDatabase::new().await;
+    test.configure("[rollover]\nbatch_size = 100\n");
+    test.sql(&format!(
+        "insert into organizations
+             (slug, name, time_zone, subscription_tier, current_period_start, current_period_end,
+              current_period_end_date, next_period_ends, ends_time_zone, ends_cycle,
+              ends_anchor_day, ends_anchor_month, ends_tzdb_version)
+         select 'org-' || i, 'Org', 'UTC', 'pro', '2026-05-01Z', '2026-06-01Z', '2026-06-01',
+                array['2026-07-01Z', '2026-08-01Z', '2026-09-01Z']::timestamptz[],
+                'UTC', 'monthly', 1, 1, '2099z'
+         from generate_series(1, {ORGS}) i;
+         insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+         select id, 'minutes_transcribed', 5, '2026-05-10Z' from organizations;
+         -- A sort that must not use the disk: class 53, raised by the server.
+         create function away() returns trigger language plpgsql
+         set temp_file_limit = 0 set work_mem = '64kB' set max_parallel_workers_per_gather = 0 as $$
+         begin
+             if new.slug like '%7' then
+                 perform count(*) from (select g from generate_series(1, 20000) g
+                                        order by md5(g::text) offset 0) s;
+             end if;
+             return new;
+         end $$;
+         create trigger away before update on organizations for each row execute function away()"
+    ))
+    .await;
+    test
+}
+
+#[tokio::test]
+async fn a_tenth_that_is_away_holds_up_nobody_and_is_caught_up_later() {
+    let test = a_tenth_is_away().await;
+    let closed = "select count(*) from billing_periods";
+    let rolled = test.periodd(&["rollover", "--at", AT]);
+    assert_eq!(test.rows(closed).await, [(ORGS - ORGS / 10).to_string()], "{rolled:?}");
+    assert_eq!(rolled.code, 1, "{rolled:?}");
+    let said = format!("{} orgs are still due", ORGS / 10);
+    assert!(rolled.stderr.contains(&said), "{rolled:?}");
+    assert!(rolled.stderr.contains("temp_file_limit"), "{rolled:?}");
+    // What is away is nobody's fault.
+    let parked = "select count(*) from organizations where parked_at is not null";
+    assert_eq!(test.rows(parked).await, ["0"]);
+    test.sql("drop trigger away on organizations").await;
+    test.periodd(&["rollover", "--at", AT]).exits(0);
+    assert_eq!(test.rows(closed).await, [ORGS.to_string()]);
+    test.check_invariants().await;
+}
