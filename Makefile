@@ -64,6 +64,7 @@ tools:
 	@scripts/postgresql-binaries >/dev/null
 	scripts/systemd-tools
 	@scripts/aiosmtpd >/dev/null
+	@scripts/standardwebhooks >/dev/null
 	@scripts/chromium >/dev/null
 	@scripts/pgbouncer >/dev/null
 	@scripts/libfaketime >/dev/null

@@ -25,6 +25,7 @@ mod rollover;
 mod support;
 mod sync;
 mod usage;
+mod webhooks;
 mod workloads;
 
 use std::process::ExitCode;

@@ -3,9 +3,10 @@
 use crate::support::Run;
 use crate::{
     alerts, boundaries, disk, export, http, idle, import, mail, pages, rollover, sync, usage,
+    webhooks,
 };
 
-pub(crate) const WORKLOADS: [(&str, Run); 33] = [
+pub(crate) const WORKLOADS: [(&str, Run); 34] = [
     ("rollover", |bench| Box::pin(rollover::speed::run(bench))),
     ("history", |bench| Box::pin(rollover::growth::history(bench))),
     ("orgs", |bench| Box::pin(rollover::growth::orgs(bench))),
@@ -24,6 +25,7 @@ pub(crate) const WORKLOADS: [(&str, Run); 33] = [
     ("retention", |bench| Box::pin(sync::retention::run(bench))),
     ("alerts", |bench| Box::pin(alerts::run(bench))),
     ("mail", |bench| Box::pin(mail::run(bench))),
+    ("webhooks", |bench| Box::pin(webhooks::run(bench))),
     ("pages", |bench| Box::pin(pages::run(bench))),
     ("export", |bench| Box::pin(export::run(bench))),
     ("idle", |bench| Box::pin(idle::run(bench))),

@@ -79,6 +79,7 @@ begin
     end if;
     insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining, recorded_at)
     values (p_org_id, v_pack, 1, 'granted', p_quantity, v_purchased_at, p_quantity, v_now);
+    perform periodd_enter_entries(array[p_org_id], array[v_pack], array[1]);
     -- Whoever keeps a copy of what is left of the packs is told that it moved, and by how much.
     if v_feature = 'minutes_transcribed' then
         update organizations o set overage_minutes_granted = o.overage_minutes_granted + p_quantity

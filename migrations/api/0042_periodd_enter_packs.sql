@@ -5,7 +5,9 @@ language plpgsql
 set search_path from current
 as $$
 declare
-    v_entries bigint;
+    v_orgs uuid[];
+    v_packs uuid[];
+    v_seqs integer[];
 begin
     with unseen as (
         select p.org_id, p.id, p.feature, p.quantity, p.purchased_at,
@@ -40,14 +42,23 @@ begin
         join orgs o on o.id = a.org_id
         where o.current_period_start < o.current_period_end
         order by o.id, a.feature
-        on conflict (org_id, period_start, feature) do update set sync_status = 'pending')
-    insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
-    select a.org_id, a.id, 1, 'granted', a.quantity, a.purchased_at, a.quantity from adopted a
-    union all
-    select a.org_id, a.id, 2, 'drawn', a.quantity - a.remaining, a.purchased_at, a.remaining
-    from adopted a where a.remaining <> a.quantity;
-    get diagnostics v_entries = row_count;
-    return v_entries;
+        on conflict (org_id, period_start, feature) do update set sync_status = 'pending'),
+    entered as (
+        insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
+        select a.org_id, a.id, 1, 'granted', a.quantity, a.purchased_at, a.quantity from adopted a
+        union all
+        select a.org_id, a.id, 2, 'drawn', a.quantity - a.remaining, a.purchased_at, a.remaining
+        from adopted a where a.remaining <> a.quantity
+        returning overage_entries.org_id, overage_entries.pack_id, overage_entries.seq)
+    select array_agg(e.org_id order by e.org_id, e.pack_id, e.seq),
+           array_agg(e.pack_id order by e.org_id, e.pack_id, e.seq),
+           array_agg(e.seq order by e.org_id, e.pack_id, e.seq)
+      into v_orgs, v_packs, v_seqs
+    from entered e;
+    if v_orgs is not null then
+        perform periodd_enter_entries(v_orgs, v_packs, v_seqs);
+    end if;
+    return coalesce(array_length(v_orgs, 1), 0);
 end
 $$;
 comment on function periodd_enter_packs is 'Enters packs that applications inserted plainly in the ledger, for orgs whose rows are locked, and returns the number of entries.';

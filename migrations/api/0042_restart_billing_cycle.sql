@@ -40,7 +40,7 @@ begin
         raise exception 'unknown org %', p_org_id using errcode = 'PB002';
     end if;
     select o.current_period_start, o.current_period_end, o.next_period_ends, o.restarted_at,
-           o.revision
+           o.revision, o.subscription_tier
       into v_org from organizations o where o.id = p_org_id;
     if p_reference is not null then
         select r.at, r.tier into v_known
@@ -166,6 +166,7 @@ begin
             else o.subscription_tier end,
         revision = o.revision + 1
     where o.id = p_org_id;
+    perform periodd_enter_tier_change(p_org_id, v_org.subscription_tier, v_at);
     if p_reference is not null then
         insert into periodd_restarts (org_id, reference, tier, at, recorded_at)
         values (p_org_id, p_reference, p_tier, v_at, v_now);

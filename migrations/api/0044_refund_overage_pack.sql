@@ -143,6 +143,7 @@ begin
     insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
     values (p_org_id, v_pack.id, refund_overage_pack.seq, 'refunded', refund_overage_pack.quantity, v_at,
             refund_overage_pack.remaining);
+    perform periodd_enter_entries(array[p_org_id], array[v_pack.id], array[refund_overage_pack.seq]);
     if p_key is not null then
         insert into periodd_refund_keys (org_id, idempotency_key, pack_id, seq, asked)
         values (p_org_id, p_key, v_pack.id, refund_overage_pack.seq, p_quantity);

@@ -49,6 +49,7 @@ begin
         end if;
         insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining, recorded_at)
         values (p_into_org_id, v_id, 1, 'granted', p_quantity, p_at, p_quantity, v_now);
+        perform periodd_enter_entries(array[p_into_org_id], array[v_id], array[1]);
         v_seq := v_seq + 1;
         update overage_packs p set remaining = p.remaining - p_quantity, entries = v_seq
         where p.org_id = p_org_id and p.id = p_pack_id;

@@ -14,7 +14,9 @@ revoke execute on function
     periodd_hold, periodd_let_go, periodd_forget_held, periodd_is_deleted, periodd_removal,
     remove_org, periodd_traces, periodd_erasure, erase_user, periodd_merge, periodd_carry_pack,
     periodd_shift_minutes,
-    merge_orgs, periodd_pack_move, move_overage_pack
+    merge_orgs, periodd_pack_move, move_overage_pack,
+    periodd_rfc3339, periodd_event_id, periodd_enter_events, periodd_enter_event,
+    periodd_enter_entries, periodd_enter_closes, periodd_enter_tier_change, periodd_enter_alerts
 from public;
 
 do $$
@@ -34,6 +36,9 @@ begin
                      ('record_usage', 'periodd_included'), ('record_usage', 'periodd_at_least'),
                      ('record_usage', 'periodd_is_deleted'),
                      ('grant_overage_pack', 'periodd_folded'),
+                     ('grant_overage_pack', 'periodd_enter_entries'),
+                     ('refund_overage_pack', 'periodd_enter_entries'),
+                     ('periodd_enter_packs', 'periodd_enter_entries'),
                      ('get_current_usage_period', 'periodd_folded'),
                      ('get_current_usage_period', 'periodd_period_at'),
                      ('periodd_percent', 'periodd_standing'), ('periodd_percent', 'periodd_held'),

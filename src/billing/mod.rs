@@ -13,6 +13,7 @@ pub mod check;
 pub mod clock;
 pub mod derived;
 pub mod drift;
+pub mod events;
 pub mod forecast;
 pub mod instant;
 pub mod late;

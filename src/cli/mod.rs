@@ -20,6 +20,7 @@ mod dashboard;
 mod db;
 mod doctor;
 mod drift;
+mod events;
 mod explain;
 mod export;
 mod failure;
@@ -50,6 +51,7 @@ mod tokens;
 mod usage;
 mod users;
 mod watch;
+mod webhooks;
 mod whole_file;
 
 pub use complete::command;
@@ -126,6 +128,10 @@ pub enum Command {
     Schedule(schedule::Args),
     /// Find crossed thresholds, send due emails, list emails
     Alerts(alerts::Args),
+    /// List events, as programs read them
+    Events(events::Args),
+    /// List, apply, ping and resume endpoints of webhooks
+    Webhooks(webhooks::Args),
     /// Show closed periods as finance reads them, with amounts that add up
     Statements(statements::Args),
     /// Export closes, packs, the ledger and adjustments, each row once
@@ -191,6 +197,8 @@ impl Cli {
             Command::Runs(args) => runs::run(&args, &global),
             Command::Schedule(args) => schedule::run(&args, &global),
             Command::Alerts(args) => alerts::run(&args, &global),
+            Command::Events(args) => events::run(&args, &global),
+            Command::Webhooks(args) => webhooks::run(&args, &global),
             Command::Statements(args) => statements::run(&args, &global),
             Command::Export(args) => export::run(args, &global),
             Command::Db(args) => db::run(&args, &global),
@@ -232,6 +240,7 @@ impl Command {
             Self::Drift(_) | Self::Periods(_) | Self::Export(_) | Self::Statements(_) => true,
             Self::Users(args) => args.answers_with_a_list(),
             Self::Tokens(args) => args.answers_with_a_list(),
+            Self::Webhooks(args) => args.answers_with_a_list(),
             Self::Run(_)
             | Self::Rollover(_)
             | Self::Sync(_)
@@ -243,6 +252,7 @@ impl Command {
             | Self::Forecast(_)
             | Self::Dashboard(_)
             | Self::Config(_)
+            | Self::Events(_)
             | Self::Db(_)
             | Self::Capacity(_)
             | Self::Demo(_)

@@ -13,7 +13,8 @@ use super::{
     rollover,
 };
 use super::{
-    dashboard, drift, limits, runs, schedule, statements, status, sync, tiers, tokens, usage, users,
+    dashboard, drift, events, limits, runs, schedule, statements, status, sync, tiers, tokens,
+    usage, users, webhooks,
 };
 use crate::demo;
 
@@ -78,6 +79,11 @@ pub(super) fn all() -> Vec<Described> {
         of::<alerts::Tested>("alerts test"),
         of::<alerts::preview::Written>("alerts preview"),
         of::<alerts::templates::Exported>("alerts templates export"),
+        of::<events::Answer>("events list"),
+        of::<webhooks::List>("webhooks list"),
+        of::<webhooks::Applied>("webhooks apply"),
+        of::<webhooks::Pinged>("webhooks ping"),
+        of::<webhooks::Resumed>("webhooks resume"),
         of::<db::Migrations>("db migrate"),
         of::<db::Migrations>("db status"),
         of::<Either<adoption::AdoptionReport, adoption::Done>>("db import"),

@@ -16,6 +16,7 @@ pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
     checks.connections();
     checks.timeouts();
     checks.mail();
+    checks.webhooks();
     checks.unique_names();
     checks.known_features();
     checks.derived();
@@ -132,6 +133,21 @@ impl Checks<'_> {
                 "tls = \"none\" would send {what} in the clear; use \"starttls\" or \"tls\""
             );
             self.blame(&["mail.smtp.tls"], sentence);
+        }
+    }
+
+    fn webhooks(&mut self) {
+        let names = self.config.webhooks.iter().map(|webhook| webhook.name.to_string());
+        self.unique("webhooks", "name", names.collect());
+        for (i, webhook) in self.config.webhooks.iter().enumerate() {
+            let path = |key: &str| format!("webhooks[{i}].{key}");
+            if webhook.secret_file.is_some() && webhook.secret_env.is_some() {
+                let sentence = "`secret_file` and `secret_env` are both set; remove one";
+                self.blame(&[&path("secret_env")], sentence);
+            }
+            if webhook.timeout.0.is_zero() {
+                self.blame(&[&path("timeout")], "`timeout` must be greater than 0");
+            }
         }
     }
 

@@ -23,6 +23,7 @@
 pub mod catalogue;
 mod checks;
 pub mod duration;
+mod endpoints;
 pub mod http;
 mod keys;
 mod layers;
@@ -35,6 +36,7 @@ mod starter;
 mod strict;
 mod templates;
 pub mod values;
+pub mod webhooks;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,7 @@ pub use show::{Format, Setting, Shown};
 
 use http::Http;
 use layers::{Environment, Layers};
+use webhooks::{Events, Webhook};
 
 /// periodd's configuration.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -69,6 +72,11 @@ pub struct Config {
     pub alerts: Alerts,
     /// How emails travel.
     pub mail: Mail,
+    /// What programs hear of.
+    pub events: Events,
+    /// Endpoints that are sent messages about events.
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
     /// The HTTP server.
     pub http: Http,
     /// How long things are kept.
@@ -117,7 +125,9 @@ impl Config {
         layers.environment(&environment);
         layers.settle_secrets();
         layers.surroundings(&environment, file.as_deref());
-        Self::from_layers(layers, file)
+        let mut config = Self::from_layers(layers, file)?;
+        config.find_webhook_secrets(&environment);
+        Ok(config)
     }
 
     fn from_layers(mut layers: Layers, file: Option<PathBuf>) -> Result<Self, ConfigError> {

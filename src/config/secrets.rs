@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use super::Config;
 use super::problem::{ConfigError, Place};
 use super::values::{Secret, check_format};
+use super::webhooks::Webhook;
 use crate::files;
 
 /// What root read before the process became another user, who may not be able to. It is the
@@ -26,7 +27,7 @@ impl Config {
     pub fn keep_secrets(&self) {
         let files = self
             .secret_paths()
-            .map(|file| (file.to_owned(), Kept { secret: read(file).ok(), mode: mode_of(file) }));
+            .map(|file| (file.to_owned(), Kept { secret: text(file).ok(), mode: mode_of(file) }));
         // Once: a process becomes another user once.
         let _ = KEPT.set(files.collect());
     }
@@ -39,7 +40,8 @@ impl Config {
 
     fn secret_paths(&self) -> impl Iterator<Item = &Path> {
         let files = [self.database.url_file.as_deref(), self.mail.smtp.password_file.as_deref()];
-        files.into_iter().flatten()
+        let webhooks = self.webhooks.iter().map(|webhook| webhook.secret_file.as_deref());
+        files.into_iter().chain(webhooks).flatten()
     }
 
     /// The database's URL with its password; `None` means the private cluster.
@@ -54,6 +56,46 @@ impl Config {
                 .map_err(|why| fault(format!("{}: {why}", file.display())))?;
         }
         Ok(url)
+    }
+
+    /// Where the secrets of webhooks are that name no file: in the environment of the process, or
+    /// in systemd's credentials.
+    pub(super) fn find_webhook_secrets(&mut self, environment: &BTreeMap<String, String>) {
+        let credentials = environment.get("CREDENTIALS_DIRECTORY");
+        for webhook in self.webhooks.iter_mut().filter(|webhook| webhook.secret_file.is_none()) {
+            let named = webhook.secret_env.as_ref().and_then(|name| environment.get(name));
+            webhook.secret = named.map(|secret| Secret::new(secret.clone()));
+            if webhook.secret_env.is_none()
+                && let Some(directory) = credentials
+            {
+                let file = Path::new(directory).join(format!("webhook-{}", webhook.name));
+                webhook.secret_file = exists(&file).then_some(file);
+            }
+        }
+    }
+
+    /// The secrets of a webhook: one, or two while it is replaced.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is none, or when its file cannot be read.
+    pub fn webhook_secrets(&self, webhook: &Webhook) -> Result<Vec<Secret>, ConfigError> {
+        let name = &webhook.name;
+        let found = match (&webhook.secret_file, &webhook.secret, &webhook.secret_env) {
+            (Some(file), ..) => text(file)?,
+            (None, Some(secret), _) => secret.clone(),
+            (None, None, Some(variable)) => {
+                return Err(fault(format!(
+                    "the secret of the webhook {name} is missing: set {variable} in the environment"
+                )));
+            }
+            (None, None, None) => {
+                return Err(fault(format!(
+                    "the secret of the webhook {name} is missing: set `secret_file` or `secret_env`"
+                )));
+            }
+        };
+        let parts = found.reveal().split_ascii_whitespace();
+        Ok(parts.map(|part| Secret::new(part.to_owned())).collect())
     }
 
     /// The password for the mail server, if there is one.
@@ -75,8 +117,18 @@ fn one_of(value: Option<&Secret>, file: Option<&Path>) -> Result<Option<Secret>,
     }
 }
 
-/// Editors end a file with a newline that is no part of the secret.
+/// The only line of a file.
 fn read(file: &Path) -> Result<Secret, ConfigError> {
+    let secret = text(file)?;
+    if secret.reveal().contains(char::is_control) {
+        let name = file.display();
+        return Err(fault(format!("{name} must hold the secret on its only line")));
+    }
+    Ok(secret)
+}
+
+/// What a file holds. Editors end it with a newline that is no part of the secret.
+fn text(file: &Path) -> Result<Secret, ConfigError> {
     let name = file.display();
     let text = files::read_text(file, files::SECRET_BYTES);
     if text.as_ref().is_err_and(is_denied)
@@ -86,7 +138,7 @@ fn read(file: &Path) -> Result<Secret, ConfigError> {
     }
     let text = text.map_err(|why| fault(format!("the secret in {name} cannot be read: {why}")))?;
     let secret = text.trim_end_matches(['\n', '\r']);
-    if secret.is_empty() || secret.contains(char::is_control) {
+    if secret.is_empty() {
         return Err(fault(format!("{name} must hold the secret on its only line")));
     }
     Ok(Secret::new(secret.to_owned()))

@@ -367,8 +367,10 @@ pub struct Retention {
     pub runs_keep: Keep,
     /// The drift log.
     pub drift_keep: Keep,
-    /// Sent and given-up emails, and their alerts.
+    /// Sent and given-up emails and webhooks, and their alerts.
     pub emails_keep: Keep,
+    /// Rows of the event table.
+    pub events_keep: Keep,
 }
 
 /// The log.

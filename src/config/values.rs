@@ -19,6 +19,7 @@ use crate::mail::{address, vendor};
 use crate::tz::TzData;
 
 use super::duration::{Keep, Wait};
+use super::endpoints::{EndpointUrl, EventKind, WebhookName};
 use super::http::{HostName, Listen, Network, PublicUrl, WebOrigin};
 
 /// Gives kinds of text their `Deserialize` and their schema, and lists them by format.
@@ -73,6 +74,9 @@ kinds! {
     HostName = "host-name", "string";
     Network = "network", "string";
     WebOrigin = "web-origin", "string";
+    EventKind = "event-kind", "string";
+    WebhookName = "webhook-name", "string";
+    EndpointUrl = "endpoint-url", "string";
 }
 
 /// When a job runs: a cron line with the seconds first; five fields mean second 0.

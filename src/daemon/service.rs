@@ -24,6 +24,7 @@ use crate::billing;
 use crate::config::Config;
 use crate::http::Running;
 use crate::jobs::catalogue::Job;
+use crate::jobs::events::webhooks;
 use crate::jobs::finding::{Finding, Severity};
 use crate::jobs::instance::{self, replica};
 use crate::jobs::stop::Why;
@@ -140,6 +141,8 @@ impl Daemon {
         let heartbeats = [heartbeat.clone(), renewing.clone()];
         let http = http::start(&home, &config, &tz, heartbeats, Arc::clone(&is_ready)).await?;
         let loaded = Arc::new(Mutex::new(instance::loaded(config.get().file())));
+        // Before the first run: what that closes is told, too.
+        apply_listeners(home.ledger.clone(), config.clone()).await;
         tokio::spawn(warn_of_mismatches(home.ledger.clone(), config.clone()));
         let mut daemon = Self {
             file,
@@ -385,6 +388,7 @@ impl Daemon {
                 let candidate = ConfigHandle::new(config);
                 if self.adopt(&candidate).await? {
                     *lock(&self.loaded) = instance::loaded(candidate.get().file());
+                    apply_listeners(self.home.ledger.clone(), candidate.clone()).await;
                     tokio::spawn(warn_of_mismatches(self.home.ledger.clone(), candidate.clone()));
                     self.config.replace(Config::clone(&candidate.get()));
                     tracing::info!("the configuration was reloaded");
@@ -506,6 +510,19 @@ async fn said_alive(mut beat: JoinHandle<Result<(), StoreError>>, heartbeat: &He
             tracing::debug!(%error, "the heartbeat could not be recorded");
             false
         }
+    }
+}
+
+/// Makes the database's listeners of events those of the configuration. The daemon works all the
+/// same where that fails; status finds it. In a task of its own, as all that speaks to the
+/// database.
+async fn apply_listeners(database: Database, config: ConfigHandle) {
+    let task =
+        tokio::spawn(async move { webhooks::apply(&database, &config.get()).await.map(drop) });
+    match task.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "webhooks and events could not be applied"),
+        Err(error) => tracing::error!(%error, "internal error, please report it"),
     }
 }
 

@@ -168,6 +168,9 @@ async fn deliver(means: JobContext) -> Result<Done, StoreError> {
         Mailer::of(&config).map_err(|error| StoreError::Configuration(error.to_string()))?;
     let request = deliver::Request { stop: stop.clone(), ..deliver::Request::of(&config) };
     let report = deliver::run(&database, &tz, &mailer, &request).await?;
+    for fault in &report.webhooks.faults {
+        tracing::warn!(endpoint = fault.endpoint, error = fault.reason, "a webhook failed");
+    }
     // That the mail server takes no emails is the run's failure, and said as such.
     Ok(Done { counts: RunCounts::Deliver((&report).into()), stopped: stop.is_set() })
 }

@@ -16,6 +16,7 @@ mod beat;
 mod call;
 mod card;
 mod customer;
+mod event_table;
 mod events;
 mod explained;
 mod facts;

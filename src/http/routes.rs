@@ -14,7 +14,7 @@ use super::call::{Access, Route, answer};
 use super::guard::{self, RequestId};
 use super::problem::{Code, Problem};
 use super::shared::Shared;
-use super::{card, customer, events, explained, health, history, increment, limits};
+use super::{card, customer, event_table, events, explained, health, history, increment, limits};
 use super::{openapi, pages, scrape, stream, sync, unsubscribe};
 
 /// What describes the others.
@@ -70,6 +70,7 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes.extend(increment::ROUTES);
     routes.extend(customer::ROUTES);
     routes.extend(events::ROUTES);
+    routes.extend(event_table::ROUTES);
     routes.extend(sync::ROUTES);
     routes.extend(stream::ROUTES);
     routes.extend(unsubscribe::ROUTES);

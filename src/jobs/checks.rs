@@ -68,6 +68,14 @@ checks! {
     MailServer "mail_server";
     /// A mail server that takes no emails from us.
     MailRefused "mail_refused";
+    /// An endpoint of webhooks that asked for no more messages.
+    WebhookOff "webhook_off";
+    /// Messages to an endpoint that have waited for too long.
+    WebhookLate "webhook_late";
+    /// Messages to webhooks that were given up.
+    WebhooksGivenUp "webhooks_given_up";
+    /// Listeners of events that the database does not have as the configuration has them.
+    Listeners "listeners";
     /// An HTTP server for other machines without a valid token.
     NoToken "no_token";
     /// Tokens that do not expire.

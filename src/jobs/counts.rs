@@ -84,6 +84,9 @@ pub struct DeliverCounts {
     pub given_up: usize,
     pub expired: usize,
     pub suppressed: usize,
+    pub webhooks_sent: usize,
+    pub webhooks_postponed: usize,
+    pub webhooks_given_up: usize,
     pub left: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<String>,
@@ -102,6 +105,8 @@ pub struct RetentionCounts {
     pub drift: u64,
     pub runs: u64,
     pub emails: u64,
+    pub webhooks: u64,
+    pub events: u64,
     pub alerts: u64,
     pub overview: u64,
     pub left: usize,
@@ -266,6 +271,9 @@ impl DeliverCounts {
         words.count(self.given_up, "email given up", "emails given up");
         words.count(self.expired, "email too late", "emails too late");
         words.count(self.suppressed, "address suppressed", "addresses suppressed");
+        words.count(self.webhooks_sent, "webhook sent", "webhooks sent");
+        words.count(self.webhooks_postponed, "webhook postponed", "webhooks postponed");
+        words.count(self.webhooks_given_up, "webhook given up", "webhooks given up");
         words.left(self.left, &[]);
         words.0.extend(self.fault().map(str::to_owned));
     }
@@ -284,6 +292,8 @@ impl RetentionCounts {
         words.count(self.drift, "drift record deleted", "drift records deleted");
         words.count(self.runs, "run deleted", "runs deleted");
         words.count(self.emails, "email deleted", "emails deleted");
+        words.count(self.webhooks, "webhook deleted", "webhooks deleted");
+        words.count(self.events, "event deleted", "events deleted");
         words.count(self.alerts, "alert deleted", "alerts deleted");
         let rows = ["overview row deleted", "overview rows deleted"];
         words.count(self.overview, rows[0], rows[1]);
@@ -352,6 +362,9 @@ impl From<&deliver::DeliveryReport> for DeliverCounts {
             given_up: report.given_up,
             expired: report.expired,
             suppressed: report.suppressed,
+            webhooks_sent: report.webhooks.sent,
+            webhooks_postponed: report.webhooks.postponed,
+            webhooks_given_up: report.webhooks.given_up,
             left: report.left,
             unreachable: report.unreachable.clone(),
             locked_out: report.locked_out.clone(),
@@ -368,6 +381,8 @@ impl From<&retention::RetentionReport> for RunCounts {
             drift: report.drift,
             runs: report.runs,
             emails: report.emails,
+            webhooks: report.webhooks,
+            events: report.events,
             alerts: report.alerts,
             overview: report.overview,
             left: report.left,

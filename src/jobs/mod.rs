@@ -12,6 +12,7 @@ pub mod columns;
 pub mod counts;
 pub mod deliver;
 pub mod doctor;
+pub(crate) mod events;
 pub mod explain;
 pub(crate) mod export;
 pub mod finding;

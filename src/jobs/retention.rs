@@ -21,6 +21,7 @@ use crate::store::{
     Connection, Database, Lease, LockTimeout, StoreError,
     audit::{self, drift},
     begin_within,
+    events::{self, webhook_outbox},
     messages::outbox,
     overview::kept,
     rollover::snapshot,
@@ -47,6 +48,8 @@ pub struct Request {
     pub runs_keep: Keep,
     /// How long emails that were sent or given up are kept, and alerts of ended periods.
     pub emails_keep: Keep,
+    /// How long rows of the event table are kept.
+    pub events_keep: Keep,
     /// How long after a close late usage is still charged to the period.
     pub grace: SignedDuration,
     /// Business time; `None` reads the database's clock.
@@ -59,10 +62,15 @@ impl Request {
     /// What the configuration says.
     pub fn standing(config: &config::sections::Retention, sync: &config::sections::Sync) -> Self {
         let grace = sync::rules(sync).grace;
-        let config::sections::Retention { metrics_keep, drift_keep, runs_keep, emails_keep } =
-            *config;
+        let config::sections::Retention {
+            metrics_keep,
+            drift_keep,
+            runs_keep,
+            emails_keep,
+            events_keep,
+        } = *config;
         let (at, stop) = (None, Stop::default());
-        Self { metrics_keep, drift_keep, runs_keep, emails_keep, grace, at, stop }
+        Self { metrics_keep, drift_keep, runs_keep, emails_keep, events_keep, grace, at, stop }
     }
 }
 
@@ -79,6 +87,10 @@ pub struct RetentionReport {
     pub runs: u64,
     /// Emails.
     pub emails: u64,
+    /// Messages to webhooks.
+    pub webhooks: u64,
+    /// Rows of the event table.
+    pub events: u64,
     /// Alerts whose emails are gone.
     pub alerts: u64,
     /// Rows of the overview.
@@ -115,6 +127,10 @@ pub async fn run(database: &Database, request: &Request) -> Result<RetentionRepo
     }
     if let Some(before) = cut(request.emails_keep, real)? {
         report.emails = work.rows(Rows::Emails, before).await?;
+        report.webhooks = work.rows(Rows::Webhooks, before).await?;
+    }
+    if let Some(before) = cut(request.events_keep, real)? {
+        report.events = work.rows(Rows::Events, before).await?;
     }
     if let Some(before) = cut(request.emails_keep, now)? {
         report.alerts = work.rows(Rows::Alerts, before).await?;
@@ -145,6 +161,8 @@ fn outside(error: OutOfRange) -> StoreError {
 enum Rows {
     Drift,
     Emails,
+    Webhooks,
+    Events,
     /// Alerts of ended periods go after their emails: an email tells of its alert, and so does one
     /// that is sent once more.
     Alerts,
@@ -310,6 +328,10 @@ async fn remove(
     let gone = match rows {
         Rows::Drift => drift::remove_before(&mut transaction, before, orgs, ROWS).await?,
         Rows::Emails => outbox::delete_settled_before(&mut transaction, before, orgs, ROWS).await?,
+        Rows::Webhooks => {
+            webhook_outbox::delete_settled_before(&mut transaction, before, orgs, ROWS).await?
+        }
+        Rows::Events => events::delete_before(&mut transaction, before, orgs, ROWS).await?,
         Rows::Alerts => {
             let orgs = orgs.unwrap_or_default();
             outbox::delete_alerts_before(&mut transaction, orgs, before).await?

@@ -13,7 +13,7 @@ use crate::store::orgs::settings::{self, Contact, Settings};
 use crate::store::rollover::claim;
 use crate::store::usage::kept;
 use crate::store::usage::limits::{self, Granted, Limit};
-use crate::store::{Attempts, Connection, Database, StoreError, server_now};
+use crate::store::{Attempts, Connection, Database, StoreError, events, server_now};
 use crate::tz::TzData;
 
 /// What a person wants changed; what is `None` stays as it is.
@@ -254,6 +254,7 @@ async fn once(
     }
     if !changes.is_empty() {
         settings::write(&mut transaction, org, &after).await?;
+        events::enter_tier_change(&mut transaction, org, &before.tier, now).await?;
     }
     if after.tier != before.tier {
         kept::see_limits(&mut transaction, &[org]).await?;

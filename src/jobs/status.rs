@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::catalogue::Job;
 use super::columns::ColumnLeftOut;
 use super::counts::RunCounts;
+use super::events::webhooks;
 use super::finding::{Advice, Check, Finding, Mend, Severity};
 use super::mail_findings::{self, Audience};
 use super::{instance, sync, tiers};
@@ -23,6 +24,7 @@ use crate::billing::when::shown_in_utc;
 use crate::clock;
 use crate::command::{Command, Commands};
 use crate::config::Config;
+use crate::store::events::listeners::EndpointRow;
 use crate::store::reports::status::{
     self, Blocker, LastRun, MANY, MailFault, NextBoundary, Parked, ParkedRow, Queues, ReadOnly,
     UnderWay, ZoneFacts,
@@ -208,6 +210,8 @@ pub struct Facts {
     pub mail_faults: Vec<MailFault>,
     /// Orgs with alerts that wait for a recipient, or with a dead address; some of them.
     pub audiences: Vec<Audience>,
+    /// How endpoints of webhooks fare.
+    pub endpoints: Vec<EndpointRow>,
     pub daemons: Vec<Daemon>,
 }
 
@@ -251,6 +255,7 @@ pub async fn status_beside(
         read_only: status::read_only(connection).await?,
         mail_faults: status::mail_faults(connection).await?,
         audiences: audiences(connection, silent).await?,
+        endpoints: webhooks::endpoints(connection, clock.database()).await?,
         daemons: daemons::all(connection).await?,
         clock,
     };
@@ -286,6 +291,7 @@ pub fn assess(facts: &Facts, surroundings: &Surroundings, now: Instant) -> Vec<F
     findings.extend(orgs(facts, now));
     findings.extend(usage(facts, now));
     findings.extend(emails(facts));
+    findings.extend(webhooks::findings(&facts.endpoints, facts.clock.database()));
     findings.extend(schedules_of(facts, surroundings, now));
     findings.extend(daemons_of(facts, surroundings));
     let timeouts: Vec<_> = surroundings.jobs.iter().map(|job| (job.job, job.timeout)).collect();

@@ -7,6 +7,7 @@ use crate::billing::catalogue::{self, Catalogue, Deed, Offer, Step, Tier};
 use crate::billing::quota::Included;
 use crate::command::Command;
 use crate::config::{Config, values::Limit};
+use crate::jobs::events::webhooks;
 use crate::jobs::finding::{Check, Finding, Mend};
 use crate::store::orgs::tiers::{self as tables, Over};
 use crate::store::{Database, StoreError};
@@ -59,7 +60,9 @@ pub fn wanted(config: &Config) -> Catalogue {
 /// What the configuration names and the tables do not have, or have otherwise: tiers that rollovers
 /// would come to in vain, and features, tiers and packs that were never applied.
 pub async fn mismatches(database: &Database, config: &Config) -> Result<Vec<Finding>, StoreError> {
-    Ok(differences(&list(database).await?, config))
+    let mut findings = differences(&list(database).await?, config);
+    findings.extend(webhooks::mismatch(database, config).await?);
+    Ok(findings)
 }
 
 fn differences(stored: &Catalogue, config: &Config) -> Vec<Finding> {

@@ -1,4 +1,4 @@
-//! Emails: what they say, and how they travel.
+//! Emails and webhooks: what they say, and how they travel.
 //!
 //! A job composes a [`Letter`] from facts and stores it; [`render()`] turns it into an [`Email`],
 //! purely, as often as it has to be tried; a [`Transport`] carries it.
@@ -15,6 +15,7 @@ pub mod transport;
 mod units;
 pub mod vendor;
 mod view;
+pub mod webhook;
 
 pub use crate::billing::address;
 pub use crate::locale::is_known_locale;

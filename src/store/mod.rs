@@ -10,6 +10,7 @@
 pub mod alerts;
 pub mod audit;
 pub mod db;
+pub mod events;
 pub mod exports;
 pub mod messages;
 pub mod orgs;

@@ -69,6 +69,12 @@ const LINES: &[(&str, i32, &[&str])] = &[
     ("runs list --failed --outcome done", 2, &["cannot be used with"]),
     ("runs list --org acmee", 2, &["did you mean `acme`?"]),
     ("drift list --org acmee", 2, &["did you mean `acme`?"]),
+    ("events list --org acmee", 2, &["did you mean `acme`?"]),
+    ("events list --kind period.close", 2, &["period.closed"]),
+    ("events list --after 1.5", 2, &["1.5", "--after"]),
+    ("events list --after 99999", 2, &["99999", "another database"]),
+    ("webhooks ping app", 2, &["`app`", "[[webhooks]]"]),
+    ("webhooks resume app", 2, &["`app`", "[[webhooks]]"]),
     ("users add --org acme nobody", 2, &["nobody"]),
     ("limits set --org acme --feature sms_sent", 2, &["--included"]),
     ("limits set --org acme --feature faxes --reset", 2, &["faxes"]),
@@ -351,6 +357,10 @@ const COMMANDS: &[(&str, i32, i32)] = &[
     ("runs list", 78, 78),
     ("runs show 1", 78, 78),
     ("drift list", 78, 78),
+    ("events list", 78, 78),
+    ("webhooks list", 78, 78),
+    ("webhooks apply", 78, 78),
+    ("webhooks resume app", 78, 78),
     ("forecast --backtest", 78, 78),
     ("schedule list", 78, 78),
     ("schedule next", 78, 78),
@@ -381,6 +391,7 @@ const WITHOUT: [&str; 9] = [
     "config check",
     "config show",
     "config schema",
+    "webhooks ping",
 ];
 
 #[test]

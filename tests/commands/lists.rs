@@ -141,6 +141,7 @@ async fn lists_are_written_as_csv() {
     for line in [
         "users list",
         "drift list",
+        "webhooks list",
         "runs list",
         "schedule list",
         "alerts list",

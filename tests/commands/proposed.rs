@@ -235,6 +235,30 @@ fn fixture(check: Check) -> Fixture {
         Check::MailLogin => emails(Status, Advice(AsIs), const_text(FAULTY, "fault = 'login'")),
         Check::MailServer => emails(Status, Advice(AsIs), const_text(FAULTY, "fault = 'server'")),
         Check::MailRefused => emails(Status, Advice(AsIs), const_text(FAULTY, "fault = 'refused'")),
+        Check::WebhookOff => found_by(
+            Status,
+            Proposed::Command,
+            "insert into periodd_listeners (channel, name, switched_off_at)
+             values ('webhook', 'app', now())",
+        ),
+        Check::WebhookLate => found_by(
+            Status,
+            Advice(Sql("delete from periodd_webhook_outbox")),
+            "insert into periodd_listeners (channel, name) values ('webhook', 'app');
+             insert into periodd_webhook_outbox (org_id, endpoint, event_id, kind, body,
+                                                 recorded_at)
+             select id, 'app', id, 'period.closed', '{}', now() - interval '2 hours'
+             from organizations",
+        ),
+        Check::WebhooksGivenUp => found_by(
+            Status,
+            Proposed::Command,
+            "insert into periodd_listeners (channel, name) values ('webhook', 'app');
+             insert into periodd_webhook_outbox (org_id, endpoint, event_id, kind, body, state,
+                                                 settled_at)
+             select id, 'app', id, 'period.closed', '{}', 'given_up', now() from organizations",
+        ),
+        Check::Listeners => configured(Status, Proposed::Command, "[events]\nenabled = true\n"),
         Check::NoToken => configured(
             Doctor,
             Proposed::Command,

@@ -46,6 +46,8 @@ const STORY: &[(&str, i32)] = &[
     ("tiers apply --dry-run", 3),
     ("tiers apply", 0),
     ("tiers apply", 0),
+    ("webhooks apply", 0),
+    ("webhooks apply", 0),
     ("config check", 0),
     ("tiers list", 0),
     ("status", 0),
@@ -132,6 +134,10 @@ const STORY: &[(&str, i32)] = &[
     ("tokens revoke backend", 0),
     ("limits set --org acme --feature sms_sent --included 70", 0),
     ("drift list", 0),
+    ("events list", 0),
+    ("webhooks list", 0),
+    ("webhooks ping app", 0),
+    ("webhooks resume app", 0),
     ("forecast --backtest", 0),
     ("tiers export", 0),
     ("alerts templates export DIR", 0),
@@ -162,6 +168,16 @@ async fn every_answer_is_what_its_schema_says() {
     test.configure(&format!(
         "[mail]\ntransport = \"directory\"\nfrom = \"a@example.com\"\ndirectory = \"{}\"\n",
         mail.display()
+    ));
+    let secret = files.path().join("secret");
+    std::fs::write(&secret, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&secret, mode).expect("its mode is set");
+    test.configure(&format!(
+        "[events]\nenabled = true\n[[webhooks]]\nname = \"app\"\nurl = \"http://{}/hooks\"\n\
+         secret_file = \"{}\"\n",
+        endpoint(),
+        secret.display()
     ));
     let templates = files.path().join("templates");
     let pages = files.path().join("pages");
@@ -228,6 +244,24 @@ async fn every_answer_is_what_its_schema_says() {
         .filter(|command| !answered.contains(command.as_str()) && *command != "demo")
         .collect();
     assert!(unanswered.is_empty(), "nothing was held to these schemas: {unanswered:?}");
+}
+
+/// An endpoint that takes every message, as long as the test runs.
+fn endpoint() -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            // Each message is smaller than what is read at once, and each has its connection.
+            let mut request = [0; 32 * 1024];
+            let _ = stream.read(&mut request);
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
+        }
+    });
+    address
 }
 
 /// At the end of the story `explain` has something to say in each of its sections.

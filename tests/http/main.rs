@@ -3,6 +3,7 @@
 mod acts;
 mod behind;
 mod card;
+mod event_table;
 mod events;
 mod guests;
 mod history;

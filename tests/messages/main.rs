@@ -4,7 +4,9 @@
 mod alerts;
 mod charts;
 mod deliver;
+mod events;
 mod mail;
+mod webhooks;
 
 #[path = "../support/smtp/mod.rs"]
 mod smtp;

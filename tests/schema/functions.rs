@@ -51,6 +51,8 @@ async fn functions_run_with_their_callers_rights_unless_they_are_named_here() {
            -- more is asked of tables that none may read.
                                'remove_org', 'erase_user', 'merge_orgs', 'move_overage_pack',
                                'periodd_is_deleted',
+           -- Events tell what stands in the ledger, once; who writes there writes no events.
+                               'periodd_enter_entries',
            -- Whoever has the token of an address's link acts for that address.
                                'periodd_unsubscribe',
            -- One word of the configuration, which is the same for everybody: it takes nothing, and

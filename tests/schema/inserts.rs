@@ -121,6 +121,12 @@ fn rows_of_periodd() -> Vec<Row> {
             format!("'{ORG}', '{PACK}', '{PACK}', 1, 'steps'"),
         ),
         ("periodd_departures", "org_id, kind", format!("'{ORG}', 'org_removed'")),
+        ("periodd_events", "org_id, kind", format!("'{ORG}', 'period.closed'")),
+        (
+            "periodd_webhook_outbox",
+            "org_id, endpoint, event_id, kind, body",
+            format!("'{ORG}', 'app', '{PACK}', 'period.closed', '{{}}'"),
+        ),
     ]
 }
 
@@ -171,6 +177,7 @@ fn control_rows() -> Vec<Row> {
             format!("{START}, 'steps', {START}, '[]', '[]', '[]', '{{}}'"),
         ),
         ("periodd_imports", "id", "7".into()),
+        ("periodd_listeners", "channel, name", "'webhook', 'app'".into()),
         (
             "periodd_import_sums",
             "import, org_id, feature, is_period, since",

@@ -7,7 +7,7 @@ use crate::statements::{Statement, of_the_store};
 use crate::support::TestDatabase;
 
 /// Tables that grow with the number of orgs, or faster.
-const LARGE: [&str; 12] = [
+const LARGE: [&str; 14] = [
     "billing_periods",
     "feature_usage",
     "limit_overrides",
@@ -16,13 +16,15 @@ const LARGE: [&str; 12] = [
     "overage_packs",
     "periodd_alert_limits",
     "periodd_alerts",
+    "periodd_events",
     "periodd_outbox",
+    "periodd_webhook_outbox",
     "usage_counters",
     "usage_metrics",
     "users",
 ];
 /// What may read a large table from end to end, by a piece of its text, and why.
-const MAY_SCAN: [(&str, &str); 28] = [
+const MAY_SCAN: [(&str, &str); 29] = [
     ("select distinct c.organization_id, c.user_id", "the doctor goes over all"),
     ("select t.name from periodd_tokens t", "the doctor goes over all tokens"),
     ("from billing_periods where recorded_at <= $1", "stops at the first row of history"),
@@ -48,6 +50,7 @@ const MAY_SCAN: [(&str, &str); 28] = [
     ("from billing_period_usage group by 1, 2)", "adds all closed periods up"),
     ("from organizations o join usage_counters c on c.org_id = o.id", "everything, once a day"),
     ("packed as materialized (", "everything, once an hour"),
+    ("where state = 'given_up' and settled_at", "a person sends webhooks again that were given up"),
     ("m.state = $2)", "lists every email, or those of one org"),
     ("from periodd_outbox where id = $1", "a person names an email by its id alone"),
     ("where a.state = 'waiting' and ($1::uuid is null", "lists what waits, of every org or of one"),
@@ -61,7 +64,7 @@ const WHERE_NOTHING_IS_SCANNED: [&str; 4] = [
     "as moved order by moved.org_id",
 ];
 /// What has to go through an index, by a piece of its text.
-const BY_INDEX: [(&str, &str); 34] = [
+const BY_INDEX: [(&str, &str); 39] = [
     ("from organizations where judged_tier is null", "organizations_tier_unjudged"),
     ("where m.counted_at is null and m.organization_id > $1", "usage_metrics_uncounted"),
     ("with pending as", "usage_counters_pending"),
@@ -80,9 +83,14 @@ const BY_INDEX: [(&str, &str); 34] = [
     ("as moved order by moved.org_id", "organizations_tier_moved"),
     ("as moved order by moved.org_id", "overage_packs_ending"),
     ("as moved order by moved.org_id", "overage_entries_refunded"),
-    ("set leased_until = $2, lease = $3", "periodd_outbox_due"),
+    ("update periodd_outbox o set leased_until = $2", "periodd_outbox_due"),
     ("order by period_end limit $4", "periodd_outbox_ending"),
-    ("order by settled_at limit $2", "periodd_outbox_settled"),
+    ("delete from periodd_outbox o using old", "periodd_outbox_settled"),
+    ("update periodd_webhook_outbox o set leased_until = $2", "periodd_webhook_outbox_due"),
+    ("delete from periodd_webhook_outbox o using old", "periodd_webhook_outbox_settled"),
+    ("order by recorded_at limit $4", "periodd_webhook_outbox_waiting"),
+    ("where position > $1 and position <= $2", "periodd_events_position"),
+    ("where org_id = $1 and position > $2", "periodd_events_of_org"),
     ("as \"oldest!\"", "organizations_due"),
     ("select c.used from usage_counters c", "usage_counters_pkey"),
     ("and a.period_start = o.current_period_start", "periodd_alerts_pkey"),
@@ -173,7 +181,18 @@ async fn many_orgs() -> TestDatabase {
                     case when slug like '%99' then 'due' else 'sent' end,
                     case when slug not like '%99' then timestamptz '2026-05-01Z'
                          + length(slug) % 10 * interval '1 day' end
-             from organizations where slug ~ '[0-9]{2}$';",
+             from organizations where slug ~ '[0-9]{2}$';
+         insert into periodd_webhook_outbox
+             (org_id, endpoint, event_id, kind, body, state, settled_at, recorded_at)
+             select id, 'app', id, 'period.closed', '{}',
+                    case when slug like '%99' then 'due' else 'sent' end,
+                    case when slug not like '%99' then timestamptz '2026-05-01Z'
+                         + length(slug) % 10 * interval '1 day' end,
+                    timestamptz '2026-05-01Z' + length(slug) % 10 * interval '1 day'
+             from organizations;
+         insert into periodd_events (org_id, kind, recorded_at)
+             select id, 'period.closed', timestamptz '2026-05-01Z' + n * interval '1 hour'
+             from organizations, generate_series(1, 3) n;",
     )
     .await;
     test.sql("vacuum analyze").await;

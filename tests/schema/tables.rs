@@ -4,7 +4,7 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 27] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 29] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
@@ -32,6 +32,8 @@ pub(crate) const ORG_TABLES: [(&str, &str); 27] = [
     ("periodd_restarts", "org_id"),
     ("periodd_moved_packs", "org_id"),
     ("periodd_departures", "org_id"),
+    ("periodd_events", "org_id"),
+    ("periodd_webhook_outbox", "org_id"),
 ];
 
 /// Small tables that every shard reads: copied everywhere.
@@ -39,7 +41,7 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 16] = [
+pub(crate) const CONTROL_TABLES: [&str; 17] = [
     "periodd_api",
     "periodd_audited",
     "periodd_clocks",
@@ -49,6 +51,7 @@ pub(crate) const CONTROL_TABLES: [&str; 16] = [
     "periodd_import_ids",
     "periodd_import_sums",
     "periodd_imports",
+    "periodd_listeners",
     "periodd_migrations",
     "periodd_overview",
     "periodd_runs",

@@ -7,6 +7,7 @@ use crate::cli::ids;
 use crate::cli::session::Session;
 use crate::cli::times::Local;
 use crate::cli::{Exit, Failure};
+use crate::store::events::webhook_outbox::{self, MessageRow};
 use crate::store::messages::outbox::{self, EmailRow, Progress, SuppressionRow, WaitingRow};
 use crate::store::orgs;
 
@@ -16,10 +17,10 @@ pub(super) struct Args {
     /// Only this org (slug or id)
     #[arg(long, value_name = "ORG")]
     org: Option<String>,
-    /// Only emails in this state
+    /// Only emails and webhooks in this state
     #[arg(long, value_name = "STATE", value_parser = ["due", "sent", "given_up", "suppressed"])]
     state: Option<String>,
-    /// Show at most this many emails, newest first
+    /// Show at most this many emails and webhooks, newest first
     #[arg(long, value_name = "N", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -34,16 +35,21 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     };
     let limit = i64::from(args.limit);
     let emails = outbox::list(database, org, args.state.as_deref(), limit).await?;
+    let webhooks = {
+        let mut connection = database.connection().await?;
+        webhook_outbox::list(&mut connection, org, args.state.as_deref(), limit).await?
+    };
     let waiting = outbox::waiting(database, org).await?;
     let suppressed = outbox::suppressions(database, org).await?;
     let times = session.times().await?.utc();
-    session.screen.show(&List { emails, waiting, suppressed, times })?;
+    session.screen.show(&List { emails, webhooks, waiting, suppressed, times })?;
     Ok(Exit::Done)
 }
 
 #[derive(serde::Serialize, schemars::JsonSchema)]
 pub(in crate::cli) struct List {
     emails: Vec<EmailRow>,
+    webhooks: Vec<MessageRow>,
     waiting: Vec<WaitingRow>,
     suppressed: Vec<SuppressionRow>,
     #[serde(skip)]
@@ -57,6 +63,9 @@ impl Output for List {
             page = page.line("no emails");
         } else {
             page = page.table(emails(&self.emails, &self.times));
+        }
+        if !self.webhooks.is_empty() {
+            page = page.line("").table(webhooks(&self.webhooks, &self.times));
         }
         if !self.waiting.is_empty() {
             let title = format!("{} without a recipient", counted(self.waiting.len(), "alert"));
@@ -87,6 +96,37 @@ impl Output for List {
     }
 }
 
+fn webhooks(rows: &[MessageRow], times: &Local) -> Table {
+    let headings = ["id", "queued", "org", "event", "webhook", "state", "tried", "answer"];
+    let mut table = Table::new(headings);
+    let ids: Vec<Uuid> = rows.iter().map(|message| message.id).collect();
+    let digits = ids::digits(&ids);
+    for message in rows {
+        let progress = Progress::of(&message.state, message.attempts > 0);
+        let tried = message.attempts + i32::from(message.state == "sent");
+        table.row([
+            Cell::whole(ids::short(message.id, digits)),
+            Cell::text(times.relative(message.recorded_at)),
+            Cell::text(&message.org),
+            Cell::text(&message.kind),
+            Cell::text(&message.endpoint),
+            Cell::text(progress.words()).tone(tone(progress)),
+            Cell::number(tried),
+            Cell::text(message.answer.as_deref().unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+const fn tone(progress: Progress) -> Tone {
+    match progress {
+        Progress::Sent => Tone::Good,
+        Progress::GivenUp | Progress::Suppressed => Tone::Bad,
+        Progress::ToBeRetried => Tone::Warning,
+        Progress::Due => Tone::Plain,
+    }
+}
+
 fn emails(rows: &[EmailRow], times: &Local) -> Table {
     let headings = ["id", "queued", "org", "feature", "%", "to", "state", "tried", "answer"];
     let mut table = Table::new(headings);
@@ -94,12 +134,6 @@ fn emails(rows: &[EmailRow], times: &Local) -> Table {
     let digits = ids::digits(&ids);
     for email in rows {
         let progress = email.progress();
-        let tone = match progress {
-            Progress::Sent => Tone::Good,
-            Progress::GivenUp | Progress::Suppressed => Tone::Bad,
-            Progress::ToBeRetried => Tone::Warning,
-            Progress::Due => Tone::Plain,
-        };
         let tried = email.attempts + i32::from(email.state == "sent");
         table.row([
             Cell::whole(ids::short(email.id, digits)),
@@ -108,7 +142,7 @@ fn emails(rows: &[EmailRow], times: &Local) -> Table {
             Cell::text(&email.feature),
             Cell::number(email.threshold),
             Cell::text(&email.recipient),
-            Cell::text(progress.words()).tone(tone),
+            Cell::text(progress.words()).tone(tone(progress)),
             Cell::number(tried),
             Cell::text(email.answer.as_deref().unwrap_or_default()),
         ]);

@@ -11,6 +11,7 @@ use crate::jobs::alerts::{self, AlertReport};
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::deliver::{self, Mailer, Which};
+use crate::jobs::events::webhooks;
 use crate::mail::SendError;
 use crate::store::messages::outbox::{self, State};
 use crate::store::{IdPrefix, orgs};
@@ -55,12 +56,12 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// List emails, alerts without a recipient, and dead addresses
+    /// List emails, webhooks, alerts without a recipient, and dead addresses
     #[command(after_help = "Examples:\n\
         \x20 periodd alerts list\n\
         \x20 periodd alerts list --org acme --state given_up")]
     List(list::Args),
-    /// Send emails again, each with its original Message-ID
+    /// Send emails and webhooks again, each with its original id
     ///
     /// They go to those who get the org's emails now, not to the addresses of then. Whoever has
     /// opted out of warnings gets none; an address that a mail server did not know is tried again.
@@ -95,7 +96,7 @@ impl Args {
 /// Emails that are to be sent again.
 #[derive(clap::Args, Debug)]
 struct Resend {
-    /// Email ids, or their first digits as shown by `alerts list`
+    /// Ids of emails or webhooks, or their first digits as shown by `alerts list`
     #[arg(value_name = "ID", required_unless_present = "state", conflicts_with = "state")]
     ids: Vec<IdPrefix>,
     /// All emails in this state
@@ -193,11 +194,15 @@ async fn resend(session: &Session, args: &Resend) -> Result<Exit, Failure> {
         Some(org) => Some(orgs::find(&session.database, org).await?),
         None => None,
     };
+    let mut messages = Vec::new();
     let which = match args.state.as_deref() {
         None => {
             let mut ids = Vec::new();
             for prefix in &args.ids {
-                ids.push(outbox::find(&session.database, prefix).await?);
+                match webhooks::find(&session.database, prefix).await? {
+                    Some(message) => messages.push(message),
+                    None => ids.push(outbox::find(&session.database, prefix).await?),
+                }
             }
             Which::Emails(ids)
         }
@@ -208,21 +213,34 @@ async fn resend(session: &Session, args: &Resend) -> Result<Exit, Failure> {
                 (Some(when), Some(org)) => Some(session.instant(when, org).await?),
                 (Some(when), None) => Some(session.instant_in(when, "UTC").await?),
             };
+            // To an address of somebody's choice, no webhook goes.
+            if state == State::GivenUp && to.is_none() {
+                messages = webhooks::given_up(&session.database, org, since).await?;
+            }
             Which::Settled { state, org, since }
         }
     };
     let mailer = mailer(session)?;
-    if !mailer.carries() {
+    let only_webhooks = match &which {
+        Which::Emails(ids) => ids.is_empty(),
+        Which::Settled { .. } => !messages.is_empty() && !mailer.carries(),
+    };
+    if !mailer.carries() && !only_webhooks {
         return Err(no_transport());
     }
     let request = deliver::Request { at, ..deliver::Request::of(&session.config) };
     let (database, tz) = (&session.database, &session.tz);
-    let emails = deliver::again(database, tz, &mailer, &request, &which, to).await?;
-    let exit = if emails.postponed > 0 && exit(&emails) == Exit::Done {
-        Exit::Failed
+    let mut emails = if only_webhooks {
+        deliver::DeliveryReport::default()
     } else {
-        exit(&emails)
+        deliver::again(database, tz, &mailer, &request, &which, to).await?
     };
+    if webhooks::queue_again(database, &messages).await? > 0 {
+        emails.webhooks = deliver::send_webhooks(database, &mailer, &request).await?;
+    }
+    let postponed = emails.postponed + emails.webhooks.postponed;
+    let exit =
+        if postponed > 0 && exit(&emails) == Exit::Done { Exit::Failed } else { exit(&emails) };
     session.screen.show(&Answer::new(None, emails))?;
     Ok(exit)
 }
@@ -308,6 +326,20 @@ impl Output for Answer {
             let line = format!("{} {words}", counted(count, "email"));
             page = page.line(Cell::text(line).tone(tone));
         }
+        let webhooks = &self.emails.webhooks;
+        let lines = [
+            (webhooks.sent, "sent", Tone::Good),
+            (webhooks.postponed, "to be retried", Tone::Warning),
+            (webhooks.given_up, "given up", Tone::Bad),
+        ];
+        for (count, words, tone) in lines.into_iter().filter(|(count, ..)| *count > 0) {
+            let line = format!("{} {words}", counted(count, "webhook"));
+            page = page.line(Cell::text(line).tone(tone));
+        }
+        for fault in &webhooks.faults {
+            let line = format!("the webhook {}: {}", fault.endpoint, fault.reason);
+            page = page.line(Cell::text(line).tone(Tone::Bad));
+        }
         let reasons = [&self.emails.unreachable, &self.emails.locked_out, &self.emails.refused];
         for why in reasons.into_iter().flatten() {
             page = page.line(Cell::text(format!("the mail server: {why}")).tone(Tone::Bad));
@@ -334,7 +366,7 @@ impl Output for Answer {
 fn alerts_sent_nothing(answer: &Answer) -> bool {
     let deliver::DeliveryReport { sent, postponed, without_recipient, .. } = answer.emails;
     let nothing = sent + postponed + without_recipient == 0 && !answer.emails.gave_up();
-    answer.alerts.is_none() && nothing
+    answer.alerts.is_none() && nothing && answer.emails.webhooks.is_empty()
 }
 
 fn alert_lines(page: Page, alerts: &AlertReport) -> Page {

@@ -9,6 +9,7 @@ use super::{Exit, Failure, Global, load};
 use crate::billing::When;
 use crate::cli::caller;
 use crate::cli::output::{Cell, Format, Output, Page, Screen, Table, Tone};
+use crate::cli::webhooks;
 use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError, Source, sections::Transport};
 use crate::jobs::deliver::Mailer;
@@ -51,6 +52,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 report.add("catalogue", found(global, &config, finding));
             }
             report.add("mail", mail(&config).await);
+            for webhook in &config.webhooks {
+                let greeted = webhooks::greet(&config, webhook).await;
+                let name = &webhook.name;
+                report.add("webhook", greeted.map(|answer| format!("{name} answered {answer}")));
+            }
         });
     }
     screen.show(&report)?;
@@ -61,6 +67,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 fn readable(config: &Config) -> Result<(), ConfigError> {
     config.database_url()?;
     config.smtp_password()?;
+    for webhook in &config.webhooks {
+        config.webhook_secrets(webhook)?;
+    }
     config.check_templates()?;
     Ok(())
 }

@@ -148,7 +148,7 @@ impl Outcome {
 }
 
 /// The wait after so many failed attempts.
-fn wait(failed: i32, chance: f64) -> SignedDuration {
+pub(super) fn wait(failed: i32, chance: f64) -> SignedDuration {
     let doublings = u32::try_from(failed - 1).unwrap_or(0).min(20);
     let wait = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
     wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance)

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::attempt::Outcome;
 use super::compose::{Composer, FeatureLabels};
 use super::rendering::Rendering;
+use super::webhooks::Webhooks;
 use crate::billing::Instant;
 use crate::config::{self, Config, ConfigError};
 use crate::mail::samples;
@@ -29,12 +30,13 @@ pub enum MailerError {
     Secret(#[from] ConfigError),
 }
 
-/// Composes and sends emails.
+/// Composes and sends emails, and sends webhooks.
 #[derive(Debug)]
 pub struct Mailer {
     rendering: Rendering,
     transport: Transport,
     labels: FeatureLabels,
+    pub(super) webhooks: Webhooks,
 }
 
 impl Mailer {
@@ -51,6 +53,7 @@ impl Mailer {
                 config::sections::Transport::None => Transport::None,
             },
             labels: FeatureLabels::of(config),
+            webhooks: Webhooks::of(config),
         })
     }
 

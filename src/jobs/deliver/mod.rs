@@ -6,6 +6,8 @@
 //! What the server said is settled afterwards. Whoever is killed in between leaves a lease that
 //! runs out, and an email that is at worst sent twice as one and the same message.
 //!
+//! Webhooks go the same way beside the emails (`webhooks`): neither waits for the other.
+//!
 //! Never: the network inside a transaction; an email that is sent before its commit; one that is
 //! given up for the fault of another.
 
@@ -14,6 +16,7 @@ mod compose;
 mod mailer;
 mod refusals;
 mod rendering;
+mod webhooks;
 mod worker;
 
 use std::time::Duration;
@@ -26,6 +29,7 @@ use crate::config::Config;
 use crate::jobs::batches::{Batch, Batches};
 use crate::jobs::stop::Stop;
 use crate::store::alerts::late_emails::{self, TooLate};
+use crate::store::events::webhook_outbox;
 use crate::store::messages::outbox::{self, EmailRow, State};
 use crate::store::{Connection, Database, LockTimeout, StoreError, begin_within};
 use crate::tz::TzData;
@@ -33,6 +37,7 @@ use attempt::Outcome;
 pub use mailer::{Mailer, MailerError, Preview, Written};
 use refusals::Refusals;
 pub use rendering::{Composed, ComposedWith, Rendering, Reread};
+pub use webhooks::{EndpointFault, WebhookReport, Webhooks};
 use worker::{Again, Worker, addressed_again};
 
 /// Emails that are given up in one statement.
@@ -95,6 +100,9 @@ pub struct DeliveryReport {
     pub without_recipient: usize,
     /// Orgs whose emails are left to the next delivery: somebody else holds their rows.
     pub left: usize,
+    /// What was done with webhooks.
+    #[serde(skip_serializing_if = "WebhookReport::is_empty")]
+    pub webhooks: WebhookReport,
     /// Why the delivery ended early: the mail server could not be reached.
     pub unreachable: Option<String>,
     /// Why the delivery ended early: the mail server refuses the login.
@@ -111,7 +119,7 @@ pub struct DeliveryReport {
 impl DeliveryReport {
     /// Were emails given up, for whatever reason?
     pub fn gave_up(&self) -> bool {
-        self.given_up + self.expired + self.suppressed > 0
+        self.given_up + self.expired + self.suppressed + self.webhooks.given_up > 0
     }
 
     fn add(&mut self, outcome: &Outcome) {
@@ -149,12 +157,25 @@ impl DeliveryReport {
     }
 }
 
-/// Sends what is due, until nothing is.
+/// Sends what is due, emails and webhooks side by side, until nothing is.
 ///
 /// # Errors
-/// [`StoreError`] when the database fails. Emails that cannot be sent are no error: they are
-/// settled and counted in the report.
+/// [`StoreError`] when the database fails. What cannot be sent is no error: it is settled and
+/// counted in the report.
 pub async fn run(
+    database: &Database,
+    tz: &TzData,
+    mailer: &Mailer,
+    request: &Request,
+) -> Result<DeliveryReport, StoreError> {
+    let emails = send_emails(database, tz, mailer, request);
+    let messages = webhooks::run(database, &mailer.webhooks, &request.stop);
+    // Neither is dropped amid a statement when the other one fails.
+    let (emails, messages) = tokio::join!(emails, messages);
+    Ok(DeliveryReport { webhooks: messages?, ..emails? })
+}
+
+async fn send_emails(
     database: &Database,
     tz: &TzData,
     mailer: &Mailer,
@@ -177,6 +198,18 @@ pub async fn run(
         hasten_each(database, database.now().await?, true).await?;
     }
     Ok(report)
+}
+
+/// Sends webhooks that are due, and no emails.
+///
+/// # Errors
+/// As [`run`].
+pub async fn send_webhooks(
+    database: &Database,
+    mailer: &Mailer,
+    request: &Request,
+) -> Result<WebhookReport, StoreError> {
+    webhooks::run(database, &mailer.webhooks, &request.stop).await
 }
 
 /// Emails that a person has sent again.
@@ -280,7 +313,9 @@ pub async fn foresee_again(database: &Database, id: Uuid) -> Result<Foreseen, St
 /// # Errors
 /// [`StoreError`] when the database fails.
 pub async fn hasten(database: &Database) -> Result<(), StoreError> {
-    hasten_each(database, database.believed_now().await?, false).await
+    let now = database.believed_now().await?;
+    webhook_outbox::hasten(&mut *database.connection().await?, now).await?;
+    hasten_each(database, now, false).await
 }
 
 /// Those whose rows somebody holds are tried at their time.

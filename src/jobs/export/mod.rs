@@ -75,7 +75,7 @@ pub(crate) async fn begin(
     // What was handed over is final.
     let up_to = match &known {
         Some(known) => known.up_to,
-        None => settled(&mut connection, kind, PATIENCE).await?,
+        None => settled(&mut connection, kind.rows(), PATIENCE).await?,
     };
     if known.is_none() && since.position() > up_to {
         return Err(StoreError::Invalid(format!(

@@ -28,7 +28,9 @@ use crate::billing::timeline::{CatchUp, Early, Policy};
 use crate::command::Command;
 use crate::config;
 use crate::store::orgs::packs::EntryScope;
-use crate::store::{Connection, Database, LockTimeout, StoreError, rollover::claim, usage::limits};
+use crate::store::{
+    Connection, Database, LockTimeout, StoreError, events, rollover::claim, usage::limits,
+};
 use crate::tz::TzData;
 use page::{PageRead, Worker};
 use page_scan::PageScan;
@@ -287,6 +289,7 @@ impl Job<'_> {
         worker.with_derived(&self.request.derived.targets);
         worker.with_cancel(&self.request.stop);
         worker.with_lock_timeout(wait);
+        worker.telling(events::are_heard(&mut connection).await?);
         if policy.early.restarts() && self.request.at.is_none() {
             worker.restarting_by_clock();
         }

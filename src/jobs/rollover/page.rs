@@ -79,7 +79,7 @@ impl PagePlan {
 impl<'a> Worker<'a> {
     /// `real` is the database's clock when the pass began.
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
-        let stamp = Stamp { now, counted_at: real, tzdb: tz.release(), raises: 0 };
+        let stamp = Stamp { now, counted_at: real, tzdb: tz.release(), tells: false, raises: 0 };
         let planner = Planner::new(tz, policy, now);
         Self { planner, stamp, derived: &[], wait: LockTimeout::Long, stop: Stop::default() }
     }
@@ -92,6 +92,11 @@ impl<'a> Worker<'a> {
     /// Has this worker wait no longer than that, where the pass before met somebody who holds rows.
     pub(super) fn with_lock_timeout(&mut self, wait: LockTimeout) {
         self.wait = wait;
+    }
+
+    /// Has this worker enter events, where somebody hears of them.
+    pub(super) fn telling(&mut self, tells: bool) {
+        self.stamp.tells = tells;
     }
 
     /// Has this worker end when it is asked to, even amid a page that was taken apart.

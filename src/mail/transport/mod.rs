@@ -12,6 +12,7 @@ mod stream;
 mod words;
 
 pub use directory::Directory;
+pub use pool::Pace;
 pub use settings::{Login, Settings, Tls, Unusable};
 pub use smtp::Smtp;
 pub use words::alike;

@@ -43,8 +43,8 @@ impl Waiting {
     }
 }
 
-/// At most so many emails per second.
-pub(super) struct Pace {
+/// At most so many emails or messages per second.
+pub struct Pace {
     interval: Duration,
     next: Turn<Option<Instant>>,
 }
@@ -53,12 +53,13 @@ pub(super) struct Pace {
 const FINEST: Duration = Duration::from_millis(1);
 
 impl Pace {
-    pub(super) fn new(per_second: u32) -> Self {
+    /// So many in a second.
+    pub fn new(per_second: u32) -> Self {
         Self { interval: Duration::from_secs(1) / per_second.max(1), next: Turn::new(None) }
     }
 
     /// Waits for the next turn.
-    pub(super) async fn turn(&self) {
+    pub async fn turn(&self) {
         let now = Instant::now();
         let at = {
             let mut next = self.next.lock().await;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::billing::recipients::{Person, Role};
 use crate::billing::{Instant, Period, Quantity};
 use crate::store::StoreError;
+use crate::store::events::{self, AlertKeys};
 
 /// What has been decided about a counter.
 #[derive(Debug, Clone)]
@@ -254,7 +255,19 @@ async fn write_alerts(
         &purchased,
         now
     );
-    written.execute(connection).await?;
+    written.execute(&mut *connection).await?;
+    // Without one, those that are covered are no news to anybody.
+    let is_news = rows.iter().any(|(_, row)| row.state != AlertState::Covered);
+    if is_news {
+        let keys = AlertKeys {
+            orgs: &orgs,
+            starts: &starts,
+            features: &features,
+            generations: &generations,
+            thresholds: &thresholds,
+        };
+        events::enter_alerts(connection, &keys).await?;
+    }
     Ok(())
 }
 

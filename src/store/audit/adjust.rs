@@ -8,6 +8,7 @@ use crate::billing::quota::Feature;
 use crate::billing::quota::level::CARRIED_KEY;
 use crate::billing::{Instant, Period, Quantity};
 use crate::store::db::error::StoreError;
+use crate::store::events;
 use crate::store::orgs::packs;
 use crate::store::usage::pending::{self, Pending};
 
@@ -205,6 +206,10 @@ pub async fn write(
         .await?;
     }
     if !adjustment.entries.is_empty() {
+        let keys = adjustment.entries.iter().map(|entry| (entry.pack, entry.seq));
+        let (entered, seqs): (Vec<Uuid>, Vec<i32>) = keys.unzip();
+        let orgs = vec![late.org; entered.len()];
+        events::enter_entries(connection, &orgs, &entered, &seqs).await?;
         pending::mark(connection, &[(late.org, &*late.feature)], now).await?;
     }
     if adjustment.in_open_period {

@@ -173,6 +173,7 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 8] = [
             "grant_overage_pack",
             "refund_overage_pack",
             "periodd_enter_packs",
+            "periodd_enter_entries",
             "periodd_hold_packs",
             "periodd_left",
             "restart_billing_cycle",

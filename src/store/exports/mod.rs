@@ -13,6 +13,8 @@ pub mod ledger;
 pub mod packs;
 pub mod settled;
 
+use settled::Numbered;
+
 /// What is exported: a table with a position in each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -40,13 +42,15 @@ impl Kind {
         }
     }
 
-    const fn table(self) -> &'static str {
-        match self {
+    /// Its rows.
+    pub const fn rows(self) -> Numbered {
+        let table = match self {
             Self::Closes => "billing_periods",
             Self::Packs => "overage_packs",
             Self::Ledger => "overage_entries",
             Self::Adjustments => "billing_adjustments",
-        }
+        };
+        Numbered { table, column: "export_position" }
     }
 }
 

@@ -4,15 +4,22 @@
 //! number may appear after a higher one. Whoever inserts holds a lock on the table from before the
 //! number is drawn until the transaction ends. So: read the last number that was drawn, then who
 //! holds such a lock, then wait until those transactions have ended. Whatever comes later has a
-//! higher number. (`create index concurrently` waits in the same way.) Nobody waits for an export.
+//! higher number. (`create index concurrently` waits in the same way.) Nobody waits for a reader.
 
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
-use super::Kind;
 use crate::billing::when::shown_in_utc;
 use crate::store::db::error::StoreError;
+
+/// A table whose rows are numbered when they are inserted.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbered {
+    pub table: &'static str,
+    /// The identity column with the numbers.
+    pub column: &'static str,
+}
 
 /// Between two looks at who still writes.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -23,30 +30,31 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// [`StoreError::Held`] when a transaction that writes to the table lasts longer than `patience`.
 pub async fn settled(
     connection: &mut PgConnection,
-    kind: Kind,
+    rows: Numbered,
     patience: Duration,
 ) -> Result<i64, StoreError> {
     // In this order, in statements of their own.
-    let last = last_position(connection, kind).await?;
-    let mut writers = writers(connection, kind, None).await?;
+    let last = last_position(connection, rows).await?;
+    let mut writers = writers(connection, rows, None).await?;
     let begun = Instant::now();
     while !writers.is_empty() {
         if begun.elapsed() >= patience {
-            return Err(held(connection, kind, &writers).await?);
+            return Err(held(connection, rows, &writers).await?);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
-        writers = self::writers(connection, kind, Some(&writers)).await?;
+        writers = self::writers(connection, rows, Some(&writers)).await?;
     }
     Ok(last)
 }
 
 /// The last position that was drawn, by a transaction that has ended or by one that has not.
-async fn last_position(connection: &mut PgConnection, kind: Kind) -> Result<i64, StoreError> {
+async fn last_position(connection: &mut PgConnection, rows: Numbered) -> Result<i64, StoreError> {
     let last = sqlx::query_scalar!(
         r#"select coalesce(
                       pg_sequence_last_value(
-                          pg_get_serial_sequence($1, 'export_position')::regclass), 0) as "last!""#,
-        kind.table()
+                          pg_get_serial_sequence($1, $2)::regclass), 0) as "last!""#,
+        rows.table,
+        rows.column
     );
     Ok(last.fetch_one(connection).await?)
 }
@@ -54,7 +62,7 @@ async fn last_position(connection: &mut PgConnection, kind: Kind) -> Result<i64,
 /// The transactions that may write to the table now; with `among` those of them that still may.
 async fn writers(
     connection: &mut PgConnection,
-    kind: Kind,
+    rows: Numbered,
     among: Option<&[String]>,
 ) -> Result<Vec<String>, StoreError> {
     let writers = sqlx::query_scalar!(
@@ -65,7 +73,7 @@ async fn writers(
              and l.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
                             'AccessExclusiveLock')
              and ($2::text[] is null or l.virtualtransaction = any($2))"#,
-        kind.table(),
+        rows.table,
         among
     );
     Ok(writers.fetch_all(connection).await?)
@@ -74,7 +82,7 @@ async fn writers(
 /// Who writes for so long.
 async fn held(
     connection: &mut PgConnection,
-    kind: Kind,
+    rows: Numbered,
     writers: &[String],
 ) -> Result<StoreError, StoreError> {
     let holder = sqlx::query!(
@@ -97,9 +105,9 @@ async fn held(
         },
         None => "a transaction".to_owned(),
     };
-    let table = kind.table();
+    let table = rows.table;
     Ok(StoreError::Held(format!(
         "{who} writes to {table} and may still add rows before others; end that transaction, then \
-         run the export again"
+         try again"
     )))
 }

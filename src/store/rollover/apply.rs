@@ -20,6 +20,7 @@ use crate::billing::parking::ParkedCode;
 use crate::billing::rollover::{ClosedUsage, Plan};
 use crate::billing::{Anchor, Instant, Quantity, TimeOfDay};
 use crate::store::db::error::StoreError;
+use crate::store::events;
 use crate::store::usage;
 use crate::store::usage::kept::{self, KeptLimits};
 
@@ -55,6 +56,9 @@ pub async fn apply(
     close_periods(connection, &page, stamp).await?;
     move_packs(connection, &page).await?;
     write_entries(connection, &page).await?;
+    if stamp.tells {
+        tell(connection, &page, stamp.now).await?;
+    }
     restart_cycles(connection, &page).await?;
     reset_users(connection, &page).await?;
     guards::drop_unused(connection, &page, stamp.counted_at).await?;
@@ -474,6 +478,33 @@ async fn write_entries(connection: &mut PgConnection, page: &[&Planned]) -> Resu
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Enters events about what was closed, drawn, expired and changed: from the rows that were
+/// written.
+async fn tell(
+    connection: &mut PgConnection,
+    page: &[&Planned],
+    now: Instant,
+) -> Result<(), StoreError> {
+    let (orgs, starts): (Vec<Uuid>, Vec<Instant>) =
+        closes(page).map(|(planned, close)| (planned.plan.org, close.period.start)).unzip();
+    events::enter_closes(connection, &orgs, &starts).await?;
+    let (mut orgs, mut packs, mut seqs) = (vec![], vec![], vec![]);
+    for planned in page {
+        for entry in &planned.plan.entries {
+            orgs.push(planned.plan.org);
+            packs.push(entry.pack);
+            seqs.push(entry.seq);
+        }
+    }
+    events::enter_entries(connection, &orgs, &packs, &seqs).await?;
+    for plan in page.iter().map(|planned| &planned.plan) {
+        if let Some(change) = &plan.subscription {
+            events::enter_tier_change(connection, plan.org, &change.before.tier, now).await?;
+        }
+    }
     Ok(())
 }
 

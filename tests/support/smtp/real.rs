@@ -48,7 +48,8 @@ impl Certificates {
         self.directory.path().join("ca.pem")
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// A file of theirs: `certificate.pem` or `key.pem`.
+    pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 }

@@ -215,6 +215,26 @@ async fn holds_out(house: &House, role: &str) {
             ),
             (format!("periodd_enter_packs('{{{}}}')", acme.org), "f > 0"),
             (format!("periodd_hold_packs('{}', 'scrapes')", acme.org), "f > 0"),
+            (
+                format!(
+                    "periodd_enter_events('{{{0}}}', '{{pack.granted}}', '{{{0}}}',
+                                          array['{{}}'::jsonb], array[now()])",
+                    acme.org
+                ),
+                "f > 0",
+            ),
+            (format!("periodd_enter_event('a.b', '{}', '{{}}', now())", acme.org), "f > 0"),
+            (format!("periodd_enter_entries('{{{0}}}', '{{{0}}}', '{{1}}')", acme.org), "f > 0"),
+            (format!("periodd_enter_closes('{{{0}}}', array[now()])", acme.org), "f > 0"),
+            (format!("periodd_enter_tier_change('{}', 'none', now())", acme.org), "f > 0"),
+            (
+                format!(
+                    "periodd_enter_alerts('{{{}}}', array[now()], '{{scrapes}}', '{{1}}',
+                                          '{{80}}')",
+                    acme.org
+                ),
+                "f > 0",
+            ),
             (format!("periodd_foreseen('{}', 'scrapes', now())", acme.org), "included > 0"),
             (format!("periodd_standing('{}', 'scrapes', now())", acme.org), "included > 0"),
             (format!("periodd_held('{}', 'scrapes', now(), now())", acme.org), "usable > 0"),
@@ -256,13 +276,14 @@ async fn a_member_sees_and_moves_nothing_of_others() {
 
 /// Functions that look at nothing but their arguments, at who the caller is, and at what is the
 /// same for everybody.
-const HARMLESS: [&str; 20] = [
+const HARMLESS: [&str; 22] = [
     "get_current_usage_period",
     "periodd_adds_up",
     "periodd_at_least",
     "periodd_caller",
     "periodd_caller_org",
     "periodd_ended_tier",
+    "periodd_event_id",
     "periodd_events",
     "periodd_folded",
     "periodd_is_inclusive",
@@ -275,6 +296,7 @@ const HARMLESS: [&str; 20] = [
     "periodd_period_at",
     "periodd_refuse_key",
     "periodd_refuse_period",
+    "periodd_rfc3339",
     // By what `periodd_keyed` shows of it.
     "periodd_refuse_reuse",
     "periodd_speaks_for",

@@ -1,0 +1,20 @@
+create or replace function periodd_enter_tier_change(p_org_id uuid, p_before text, p_at timestamptz)
+returns bigint
+language plpgsql
+set search_path from current
+as $$
+declare
+    v_org record;
+begin
+    select o.subscription_tier, o.revision into v_org
+    from organizations o where o.id = p_org_id and o.subscription_tier <> p_before;
+    if not found then
+        return 0;
+    end if;
+    return periodd_enter_event(
+        'org.tier_changed', p_org_id,
+        jsonb_build_object('before', p_before, 'after', v_org.subscription_tier), p_at,
+        periodd_event_id('tier', p_org_id::text, v_org.revision::text));
+end
+$$;
+comment on function periodd_enter_tier_change is 'Enters an event about the tier of an org, where it is another one than before.';

@@ -1,0 +1,164 @@
+//! What kinds of events say.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Said;
+use crate::billing::{Instant, Quantity};
+
+/// A threshold that was crossed.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct CrossedThreshold {
+    /// The feature.
+    pub feature: String,
+    /// The percentage that was reached.
+    pub threshold: i16,
+    /// What it is a percentage of: `allowance` or `included`.
+    pub basis: String,
+    /// Usage in the period.
+    pub used: Quantity,
+    /// The included quantity; null: unlimited.
+    pub included: Option<Quantity>,
+    /// What packs have paid for in the period.
+    pub drawn: Quantity,
+    /// What usable packs have left.
+    pub purchased: Quantity,
+    /// Was it crossed because the limit fell?
+    pub limit_change: bool,
+    /// Start of the period.
+    pub period_start: Instant,
+    /// End of the period, when usage resets.
+    pub period_end: Instant,
+}
+
+/// A period that was closed.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Statement {
+    /// Start of the period.
+    pub period_start: Instant,
+    /// End of the period.
+    pub period_end: Instant,
+    /// Time zone of the org at the close.
+    pub time_zone: Option<String>,
+    /// Tier in the period.
+    pub tier: String,
+    /// Was the org paused in the period?
+    pub is_paused: bool,
+    /// Currency of the prices; null: no prices.
+    pub currency: Option<String>,
+    /// Every feature with usage or a draw.
+    pub features: Vec<StatementLine>,
+}
+
+/// A feature in a closed period.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct StatementLine {
+    /// The feature.
+    pub feature: String,
+    /// Usage in the period.
+    pub used: Quantity,
+    /// The included quantity; null: unlimited.
+    pub included: Option<Quantity>,
+    /// What packs paid for.
+    pub drawn: Quantity,
+    /// What neither the tier nor packs covered.
+    pub uncovered: Quantity,
+    /// Price of an uncovered unit, in hundredths of the currency; null: none.
+    pub uncovered_price_cents: Option<Quantity>,
+}
+
+/// An entry in the ledger of a pack.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct PackEntry {
+    /// Id of the pack.
+    pub pack_id: uuid::Uuid,
+    /// Reference of its purchase; null: none.
+    pub reference: Option<String>,
+    /// The feature that it covers.
+    pub feature: String,
+    /// The quantity of the entry.
+    pub quantity: Quantity,
+    /// What was left of the pack afterwards.
+    pub remaining: Quantity,
+    /// Start of the period whose usage it paid for; null: not a draw.
+    pub period_start: Option<Instant>,
+    /// When the pack expires; null: never.
+    pub expires_at: Option<Instant>,
+}
+
+/// Another tier.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct TierChange {
+    /// Tier before.
+    pub before: String,
+    /// Tier from now on.
+    pub after: String,
+}
+
+/// A quantity of an example.
+fn units(text: &str) -> Quantity {
+    text.parse().unwrap_or(Quantity::ZERO)
+}
+
+/// An instant of an example.
+fn at(text: &str) -> Instant {
+    text.parse().unwrap_or(Instant::MIN)
+}
+
+impl Said for CrossedThreshold {
+    fn example() -> Self {
+        Self {
+            feature: "minutes_transcribed".to_owned(),
+            threshold: 90,
+            basis: "allowance".to_owned(),
+            used: units("812.5"),
+            included: Some(units("600")),
+            drawn: Quantity::ZERO,
+            purchased: units("300"),
+            limit_change: false,
+            period_start: at("2026-05-01T04:00:00Z"),
+            period_end: at("2026-06-01T04:00:00Z"),
+        }
+    }
+}
+
+impl Said for Statement {
+    fn example() -> Self {
+        Self {
+            period_start: at("2026-05-01T04:00:00Z"),
+            period_end: at("2026-06-01T04:00:00Z"),
+            time_zone: Some("America/New_York".to_owned()),
+            tier: "starter".to_owned(),
+            is_paused: false,
+            currency: Some("USD".to_owned()),
+            features: vec![StatementLine {
+                feature: "minutes_transcribed".to_owned(),
+                used: units("950"),
+                included: Some(units("600")),
+                drawn: units("300"),
+                uncovered: units("50"),
+                uncovered_price_cents: Some(units("2.5")),
+            }],
+        }
+    }
+}
+
+impl Said for PackEntry {
+    fn example() -> Self {
+        Self {
+            pack_id: uuid::Uuid::from_u128(0x0b2d_7c1e_5f6a_4c3b_9d8e_7f6a_5b4c_3d2e),
+            reference: Some("invoice-1042".to_owned()),
+            feature: "minutes_transcribed".to_owned(),
+            quantity: units("300"),
+            remaining: units("300"),
+            period_start: None,
+            expires_at: Some(at("2027-05-12T00:00:00Z")),
+        }
+    }
+}
+
+impl Said for TierChange {
+    fn example() -> Self {
+        Self { before: "starter".to_owned(), after: "pro".to_owned() }
+    }
+}
