@@ -147,7 +147,9 @@ begin
         end loop;
         exit when v_end > p_at;
         if v_restarts and v_end >= v_org.restarted_at then
-            if v_org.restarted_tier is not null or not v_is_changed then
+            -- What was written since the restart stays.
+            if v_org.restarted_tier is not null or not v_is_changed
+               or v_org.subscription_tier <> v_org.restarted_on then
                 tier := v_org.subscription_tier;
             end if;
             v_restarts := false;
@@ -172,7 +174,9 @@ begin
             end if;
         elsif v_org.next_subscription_tier is not null
               and (v_org.next_subscription_tier_at is null
-                   or v_org.next_subscription_tier_at < v_day_end) then
+                   or v_org.next_subscription_tier_at < v_day_end)
+              -- A restart with a tier has taken what was due by then: this was written since.
+              and (v_end = v_org.restarted_at and v_org.restarted_tier is not null) is not true then
             tier := v_org.next_subscription_tier;
             v_is_changed := true;
             v_org.next_subscription_tier := null;

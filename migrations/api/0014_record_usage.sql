@@ -101,7 +101,7 @@ begin
         return v_metric;
     end if;
 
-    if v_start = v_org.current_period_start then
+    if v_start >= v_org.current_period_start then
         -- A limit that has fallen since the last use does not reach back.
         select s.included_seen into v_granted from periodd_seen(p_org_id, v_feature, v_start) s;
     end if;

@@ -16,7 +16,8 @@ revoke execute on function
     periodd_shift_minutes,
     merge_orgs, periodd_pack_move, move_overage_pack,
     periodd_rfc3339, periodd_event_id, periodd_enter_events, periodd_enter_event,
-    periodd_enter_entries, periodd_enter_closes, periodd_enter_tier_change, periodd_enter_alerts
+    periodd_enter_entries, periodd_enter_closes, periodd_enter_tier_change, periodd_enter_alerts,
+    periodd_closed_price, periodd_adjusted_price
 from public;
 
 do $$

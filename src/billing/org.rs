@@ -182,8 +182,9 @@ impl Subscription {
     }
 
     /// What applies from a restart on, which stands for `date`: the tier that was named with it,
-    /// for a subscription that goes on; else that of `row`, which was set before it, unless a
-    /// boundary has changed it since, with what a boundary of this date brings.
+    /// for a subscription that goes on; else that of `row`, with what a boundary of this date
+    /// brings. One that was set before the restart gives way to what a boundary has changed since;
+    /// one that was written after it stays.
     pub(super) fn at_restart(
         &mut self,
         restart: &Restart,
@@ -193,13 +194,16 @@ impl Subscription {
         ended_tier: &str,
     ) {
         let Some(tier) = &restart.tier else {
-            if *row == (Self { tier: row.tier.clone(), ..self.clone() }) {
+            let is_unchanged = *row == (Self { tier: row.tier.clone(), ..self.clone() });
+            if is_unchanged || row.tier != restart.on {
                 self.tier.clone_from(&row.tier);
             }
             return self.at_boundary(date, dates, ended_tier);
         };
         self.tier.clone_from(tier);
-        if self.next_tier_at.is_none() || dates.next_tier <= Some(date) {
+        let is_later = self.next_tier_at.is_none_or(|at| at <= restart.at) && restart.is_stored;
+        let is_due = self.next_tier_at.is_none() || dates.next_tier <= Some(date);
+        if is_due && !is_later {
             self.next_tier = None;
             self.next_tier_at = None;
         }

@@ -19,6 +19,29 @@ pub fn amount(quantity: Quantity, price_cents: Quantity) -> Result<Quantity, Ove
     Quantity::from_millionths(cents.checked_mul(MILLIONTHS).ok_or(Overflow)?)
 }
 
+/// What `part` of a quantity that was sold whole costs, after `before` of it: amounts of parts add up
+/// to the price of the whole.
+///
+/// # Errors
+/// [`Overflow`] from 10^22 on.
+pub fn share(
+    price_cents: i64,
+    whole: Quantity,
+    before: Quantity,
+    part: Quantity,
+) -> Result<Quantity, Overflow> {
+    let up_to = |quantity: Quantity| {
+        if !whole.is_positive() {
+            return Ok(0);
+        }
+        let product = i128::from(price_cents).checked_mul(quantity.millionths()).ok_or(Overflow)?;
+        let (cents, rest) = (product / whole.millionths(), product % whole.millionths());
+        Ok(if rest >= whole.millionths() - rest { cents + 1 } else { cents })
+    };
+    let cents = up_to(before.plus(part)?)? - up_to(before)?;
+    Quantity::from_millionths(cents.checked_mul(MILLIONTHS).ok_or(Overflow)?)
+}
+
 /// An amount of hundredths as people read it: `29.00 USD`.
 pub fn said(cents: Quantity, currency: &str) -> String {
     let whole = cents.millionths() / MILLIONTHS;
@@ -35,6 +58,16 @@ mod tests {
         let read = |text: &str| text.parse().expect("a quantity");
         amount(read(quantity), read(price))
             .map_or_else(|_| "overflow".into(), |cents| cents.to_string())
+    }
+
+    #[test]
+    fn shares_add_up_to_the_price_of_the_whole() {
+        let units = Quantity::units;
+        let share = |before, part| share(1000, units(3), units(before), units(part));
+        let parts = [share(0, 1), share(1, 1), share(2, 1)].map(|cents| cents.expect("cents"));
+        assert_eq!(parts, [333, 334, 333].map(units));
+        assert_eq!(share(0, 3), Ok(units(1000)));
+        assert_eq!(super::share(5, Quantity::ZERO, units(0), units(0)), Ok(Quantity::ZERO));
     }
 
     #[test]

@@ -299,7 +299,7 @@ fn restart_now(org: &OrgState, tier: Option<&str>, is_first: bool, now: Instant)
         _ => held,
     };
     let (from, on) = (from.clone(), held.clone());
-    Restart { at: now, from, on, tier: tier.map(str::to_owned) }
+    Restart { at: now, from, on, tier: tier.map(str::to_owned), is_stored: false }
 }
 
 /// The calendar that begins at an instant.

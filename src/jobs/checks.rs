@@ -40,6 +40,8 @@ checks! {
     Parked "parked";
     /// Orgs that a person parked.
     ParkedByHand "parked_by_hand";
+    /// Orgs that are paused, or will be.
+    OrgPaused "org_paused";
     /// Metrics that wait to be counted.
     Uncounted "uncounted";
     /// Metrics dated after every stored end.

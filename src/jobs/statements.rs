@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::billing::Quantity;
-use crate::billing::price::amount;
+use crate::billing::price::{amount, share};
 use crate::billing::quantity::Overflow;
 use crate::command::Command;
 use crate::store::reports::statement::{
-    self, Adjustment, Bought, ClosedPeriod, Keys, MOST, Paid, UsageRow,
+    self, Adjustment, Bought, ClosedPeriod, Keys, MOST, Paid, Refund, UsageRow,
 };
 use crate::store::{Connection, StoreError};
 
@@ -23,6 +23,8 @@ pub(crate) struct Statement {
     pub(crate) adjustments: Vec<Adjustment>,
     /// Packs that were bought within the period.
     pub(crate) bought: Vec<Bought>,
+    /// What was refunded of packs within the period.
+    pub(crate) refunds: Vec<Refund>,
     /// What packs paid for the period.
     pub(crate) paid: Vec<Paid>,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Amounts {
     pub(crate) adjustments_cents: Quantity,
     /// Packs that were bought.
     pub(crate) packs_cents: Quantity,
+    /// Refunds of packs; negative.
+    pub(crate) refunds_cents: Quantity,
     /// All of it.
     pub(crate) total_cents: Quantity,
 }
@@ -56,6 +60,7 @@ pub(crate) async fn read(
         let mut adjustments =
             by_place(statement::adjustments(connection, &keys).await?, |row| row.place);
         let mut bought = by_place(statement::bought(connection, &keys).await?, |row| row.place);
+        let mut refunds = by_place(statement::refunds(connection, &keys).await?, |row| row.place);
         let mut paid = by_place(statement::paid(connection, &keys).await?, |row| row.place);
         for period in periods {
             let place = period.place;
@@ -63,6 +68,7 @@ pub(crate) async fn read(
                 usage: usage.remove(&place).unwrap_or_default(),
                 adjustments: adjustments.remove(&place).unwrap_or_default(),
                 bought: bought.remove(&place).unwrap_or_default(),
+                refunds: refunds.remove(&place).unwrap_or_default(),
                 paid: paid.remove(&place).unwrap_or_default(),
                 period,
             };
@@ -79,6 +85,7 @@ fn whole(statement: &Statement) -> Result<(), StoreError> {
         (statement.usage.len(), "features", "closes"),
         (statement.adjustments.len(), "adjustments", "adjustments"),
         (statement.bought.len(), "purchases of packs", "packs"),
+        (statement.refunds.len(), "refunds of packs", "ledger"),
         (statement.paid.len(), "packs that paid for it", "ledger"),
     ];
     match rows.into_iter().find(|(rows, ..)| *rows > MOST) {
@@ -112,6 +119,17 @@ pub(crate) fn cost(
     price.map(|price| amount(uncovered, price)).transpose()
 }
 
+/// What a refund comes to, as a negative amount: its share of what the pack was sold for. `None`: that
+/// is unknown.
+///
+/// # Errors
+/// [`Overflow`] from 10^22 on.
+pub(crate) fn refunded(refund: &Refund) -> Result<Option<Quantity>, Overflow> {
+    let Refund { quantity, before, sold, .. } = refund;
+    let cents = refund.price_cents.map(|price| share(price, *sold, *before, *quantity));
+    cents.map(|cents| Quantity::ZERO.minus(cents?)).transpose()
+}
+
 impl Statement {
     /// What it comes to, by currency: the sums of its lines.
     ///
@@ -141,6 +159,13 @@ impl Statement {
             let total = of_currency(&mut totals, currency);
             total.packs_cents = total.packs_cents.plus(Quantity::units(cents))?;
         }
+        for refund in &self.refunds {
+            let (Some(cents), Some(currency)) = (refunded(refund)?, &refund.currency) else {
+                continue;
+            };
+            let total = of_currency(&mut totals, currency);
+            total.refunds_cents = total.refunds_cents.plus(cents)?;
+        }
         totals.into_values().map(Amounts::summed).collect()
     }
 
@@ -166,13 +191,15 @@ fn of_currency<'a>(totals: &'a mut BTreeMap<String, Amounts>, currency: &str) ->
         usage_cents: Quantity::ZERO,
         adjustments_cents: Quantity::ZERO,
         packs_cents: Quantity::ZERO,
+        refunds_cents: Quantity::ZERO,
         total_cents: Quantity::ZERO,
     })
 }
 
 impl Amounts {
     fn summed(self) -> Result<Self, Overflow> {
-        let parts = [self.usage_cents, self.adjustments_cents, self.packs_cents];
+        let Self { usage_cents, adjustments_cents, packs_cents, refunds_cents, .. } = self;
+        let parts = [usage_cents, adjustments_cents, packs_cents, refunds_cents];
         Ok(Self { total_cents: Quantity::sum(parts)?, ..self })
     }
 }
@@ -188,6 +215,7 @@ pub(crate) fn sum(totals: impl IntoIterator<Item = Amounts>) -> Result<Vec<Amoun
         sum.usage_cents = sum.usage_cents.plus(one.usage_cents)?;
         sum.adjustments_cents = sum.adjustments_cents.plus(one.adjustments_cents)?;
         sum.packs_cents = sum.packs_cents.plus(one.packs_cents)?;
+        sum.refunds_cents = sum.refunds_cents.plus(one.refunds_cents)?;
     }
     sums.into_values().map(Amounts::summed).collect()
 }

@@ -26,8 +26,8 @@ use crate::command::{Command, Commands};
 use crate::config::Config;
 use crate::store::events::listeners::EndpointRow;
 use crate::store::reports::status::{
-    self, Blocker, LastRun, MANY, MailFault, NextBoundary, Parked, ParkedRow, Queues, ReadOnly,
-    UnderWay, ZoneFacts,
+    self, Blocker, LastRun, MANY, MailFault, NextBoundary, Parked, ParkedRow, PausedOrgs, Queues,
+    ReadOnly, UnderWay, ZoneFacts,
 };
 use crate::store::runs::Outcome;
 use crate::store::runs::daemons::{self, Daemon, Loaded};
@@ -192,6 +192,8 @@ pub struct Facts {
     pub queues: Queues,
     /// The orgs that are set aside.
     pub parked: Parked,
+    /// The orgs that are paused, or will be.
+    pub paused: PausedOrgs,
     pub schedules: Vec<Row>,
     /// The last run of each job.
     pub runs: Vec<LastRun>,
@@ -246,6 +248,7 @@ pub async fn status_beside(
     let facts = Facts {
         queues: status::queues(connection, now, recently).await?,
         parked: status::parked(connection).await?,
+        paused: status::paused(connection, now).await?,
         runs: status::last_runs(connection, &jobs).await?,
         under_way: status::under_way(connection).await?,
         blockers: status::blockers(connection).await?,
@@ -387,7 +390,27 @@ fn orgs(facts: &Facts, now: Instant) -> Vec<Finding> {
         let what = format!("{more} more are parked by hand");
         findings.push(Finding::note(Check::ParkedByHand, what));
     }
+    findings.extend(pauses(&facts.paused, now));
     findings
+}
+
+/// Orgs that are paused: nothing is wrong with them, and somebody may have forgotten one.
+fn pauses(paused: &PausedOrgs, now: Instant) -> impl Iterator<Item = Finding> {
+    let note = |what| Finding::note(Check::OrgPaused, what);
+    let named = paused.named.iter().map(move |row| {
+        let until = row.until.map_or_else(
+            || "until it is resumed".to_owned(),
+            |until| format!("until {}", shown_or_not(until)),
+        );
+        let (org, from, reason) = (&row.org, shown_or_not(row.from), &row.reason);
+        let has_begun = row.from.value().is_none_or(|from| from <= now);
+        let since = if has_begun { "has been paused since" } else { "will be paused from" };
+        note(format!("{org} {since} {from} {until}: {reason}"))
+            .mend(Mend::periodd(["orgs", "resume", org]))
+    });
+    let rest = paused.count - i64::try_from(paused.named.len()).unwrap_or(i64::MAX);
+    let rest = (rest > 0).then(|| note(format!("{} more are paused", many(rest, "org"))));
+    named.chain(rest)
 }
 
 /// What ends the parking of an org for good. Unparked with its cause still there, it is parked

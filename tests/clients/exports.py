@@ -45,6 +45,10 @@ class Exports(unittest.TestCase):
         self.assertEqual(closes.schema.field("used").type, pyarrow.decimal128(28, 6))
         self.assertEqual(closes.schema.field("period_start").type, pyarrow.timestamp("us", tz="UTC"))
         self.assertEqual(closes.schema.field("feature").type, pyarrow.string())
+        # Where a pack came from: null of all that were bought by their org.
+        self.assertEqual(tables["packs"].schema.field("moved_from").type, pyarrow.string())
+        moved = ask("select count(distinct pack_id) from periodd_moved_packs where pack_id is not null")[0]
+        self.assertEqual(tables["packs"].num_rows - tables["packs"]["moved_from"].null_count, moved)
         count, used = ask(
             "select (select count(*) from billing_periods), (select sum(used) from billing_period_usage)"
         )

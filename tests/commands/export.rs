@@ -1,6 +1,7 @@
 //! `periodd export`: every row once for a consumer that keeps its cursor, and every close to one
 //! invoice run.
 
+use std::io::{BufRead, Read};
 use std::process::Stdio;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -305,7 +306,14 @@ async fn every_close_is_handed_over_once_whoever_runs_when_and_is_killed() {
     assert!(later.stderr.contains("handed over to march"), "{}", later.stderr);
     let nothing = run(&test, "export closes --hand-over april").exits(0);
     assert_eq!(closes(&nothing.stdout).len(), 0);
-    assert!(nothing.stderr.contains("no closes to hand over to april"), "{}", nothing.stderr);
+    let said = "no new closes; april is recorded as an empty hand-over";
+    assert!(nothing.stderr.contains(said), "{}", nothing.stderr);
+    // It is as empty when it is repeated, and what comes next is another one's.
+    test.periodd(&["--at", "2026-05-02T00:00:00Z", "rollover"]).exits(0);
+    let again = run(&test, "export closes --hand-over april").exits(0);
+    assert_eq!((closes(&again.stdout).len(), again.stderr.contains(said)), (0, true));
+    let may = run(&test, "export closes --hand-over may").exits(0).stdout;
+    assert_eq!(closes(&may).len(), 12, "{may}");
     // A kind has hand-overs of its own.
     let packs = run(&test, "export packs --hand-over march").exits(0).stdout;
     assert_eq!(Sheet::of_csv(&packs).rows.len(), 12);
@@ -332,4 +340,85 @@ async fn what_cannot_be_exported_is_refused() {
         assert!(answer.stderr.contains(words), "{line}: {}", answer.stderr);
         answer.exits(code);
     }
+}
+
+/// The most memory that a process has had so far, in MiB; `None`: it has ended.
+fn peak(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}
+
+/// Two hundred thousand closes in each format: what the first quarter of them takes is what all take.
+/// How much a million take, and how long, is what the benchmark measures.
+#[tokio::test]
+async fn an_export_holds_no_more_of_many_closes_than_of_few() {
+    const ORGS: usize = 2_000;
+    const PERIODS: usize = 100;
+    let test = TestDatabase::new().await;
+    test.sql(&format!(
+        "insert into features (feature) values ('a'), ('b');
+         insert into organizations (id, slug, name, time_zone)
+         select md5(n::text)::uuid, 'org-' || n, 'Org', 'UTC' from generate_series(1, {ORGS}) n;
+         set session_replication_role = replica;
+         insert into billing_periods
+             (org_id, period_start, follows, period_end, time_zone, tzdb_version, tier, features, used_each,
+              included_each, drawn_each, uncovered_each)
+         select md5(n::text)::uuid, at, nullif(at, '2025-01-01Z'), at + interval '1 day', 'UTC', '2026e', 'pro', '{{a,b}}',
+                array[700.25, n], '{{600,null}}', '{{100.25,0}}', '{{0,0}}'
+         from generate_series(1, {ORGS}) n,
+              generate_series(timestamptz '2025-01-01Z', '2025-04-10Z', interval '1 day') at;
+         analyze"
+    ))
+    .await;
+    for format in ["csv", "jsonl", "parquet"] {
+        let mut export = test
+            .command(&["--at", AT, "--quiet", "export", "closes", "--format", format])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdout = export.stdout.take().expect("its output");
+        let (mut peaks, mut lines, mut buffer) = (Vec::new(), 0, vec![0; 65_536]);
+        loop {
+            let read = stdout.read(&mut buffer).expect("what it says");
+            if read == 0 {
+                break;
+            }
+            lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count();
+            peaks.extend(peak(export.id()));
+        }
+        assert!(export.wait().expect("it ends").success());
+        if format != "parquet" {
+            let heading = usize::from(format == "csv");
+            assert_eq!(lines, 2 * ORGS * PERIODS + heading, "{format}");
+        }
+        let (early, late) = (peaks[peaks.len() / 4], peaks[peaks.len() - 1]);
+        assert!(late <= early + 8, "{format}: {early} MiB, later {late} MiB");
+        assert!(late < 64, "{format}: {late} MiB");
+    }
+}
+
+/// A consumer that keeps what it has and its cursor, and is killed again and again in the middle of
+/// what it reads, has every line once.
+#[tokio::test]
+async fn a_consumer_that_is_killed_anywhere_has_every_line_once() {
+    let test = closed().await;
+    let whole = run(&test, "export ledger --format jsonl").exits(0).stdout;
+    let mut has: Vec<String> = Vec::new();
+    let cursor = |line: &String| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("an object");
+        line["cursor"].as_str().expect("a cursor").to_owned()
+    };
+    while has.len() < whole.lines().count() {
+        let mut words = vec!["--at", AT, "--quiet", "export", "ledger", "--format", "jsonl"];
+        let since = has.last().map(cursor);
+        words.extend(since.iter().flat_map(|cursor| ["--since", cursor]));
+        let mut export = test.command(&words).stdout(Stdio::piped()).spawn().expect("it starts");
+        let stdout = std::io::BufReader::new(export.stdout.take().expect("its output"));
+        // A line that was cut is no line.
+        has.extend(stdout.lines().take(fastrand::usize(1..4)).map(|line| line.expect("a line")));
+        export.kill().expect("it is killed, or has ended");
+        export.wait().expect("it ended");
+    }
+    assert_eq!(has.join("\n"), whole.trim_end());
 }

@@ -158,6 +158,11 @@ fn fixture(check: Check) -> Fixture {
             "update organizations set parked_at = '2026-05-15Z', parked_reason = 'odd',
                  parked_code = 'by_hand'",
         ),
+        Check::OrgPaused => found_by(
+            Status,
+            Proposed::Command,
+            "update organizations set paused_from = '2026-05-15Z', pause_reason = 'odd'",
+        ),
         Check::Uncounted => found_by(
             Status,
             Proposed::Command,

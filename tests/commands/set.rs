@@ -128,6 +128,17 @@ async fn a_first_period_has_any_length() {
 }
 
 #[tokio::test]
+async fn a_lifetime_plan_may_begin_with_a_period_that_ends() {
+    let test = TestDatabase::new().await;
+    let add = "orgs add life --name Life --zone UTC --cycle none --period-end +14d";
+    run(&test, &format!("{add} --at 2026-03-10T09:30:00Z")).exits(0);
+    run(&test, "rollover --at 2026-04-30T00:00:00Z").exits(0);
+    let period = "select current_period_start, current_period_end from organizations";
+    assert_eq!(test.rows(period).await, ["2026-03-24T09:30:00Z 9999-12-31T23:59:59.999999Z"]);
+    test.check_invariants().await;
+}
+
+#[tokio::test]
 async fn what_is_set_is_set_together_or_not_at_all() {
     let test = acme().await;
     let set = "orgs set acme --cycle weekly --anchor-day 3 --tier pro --next-tier business \

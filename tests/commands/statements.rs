@@ -15,15 +15,20 @@ fn run(test: &TestDatabase, line: &str) -> Answer {
 /// Two orgs, in New York and in Tokyo, whose January and February are closed: Acme bought a pack,
 /// used more than that covers, and used something that was counted late.
 async fn closed() -> TestDatabase {
+    closed_with("").await
+}
+
+/// With the price of something more, as the catalogue has it.
+async fn closed_with(price: &str) -> TestDatabase {
     let test = TestDatabase::new().await;
-    test.configure(
+    test.configure(&format!(
         "[[tiers]]\ncode = \"pro\"\nname = \"Pro\"\nmonthly_price_cents = 7900\n\
          currency = \"EUR\"\n\
-         limits = { sms_sent = 100, scrapes = \"unlimited\" }\n\
-         uncovered_price_cents = { sms_sent = \"2.5\" }\n\
+         limits = {{ sms_sent = 100, scrapes = \"unlimited\", minutes_transcribed = 0 }}\n\
+         uncovered_price_cents = {{ sms_sent = \"2.5\", {price} }}\n\
          [[packs]]\ncode = \"sms-20\"\nfeature = \"sms_sent\"\nquantity = 20\nprice_cents = 900\n\
-         currency = \"EUR\"\n",
-    );
+         currency = \"EUR\"\n"
+    ));
     run(&test, "tiers apply").exits(0);
     for (org, zone) in [("acme", "America/New_York"), ("bolt", "Asia/Tokyo")] {
         let add = format!("orgs add {org} --name {org} --zone {zone} --tier pro");
@@ -49,10 +54,10 @@ async fn closed() -> TestDatabase {
     test
 }
 
-fn total(cents: [i64; 4]) -> Value {
-    let [usage, adjustments, packs, total] = cents;
+fn total(cents: [i64; 5]) -> Value {
+    let [usage, adjustments, packs, refunds, total] = cents;
     json!([{"currency": "EUR", "usage_cents": usage, "adjustments_cents": adjustments,
-            "packs_cents": packs, "total_cents": total}])
+            "packs_cents": packs, "refunds_cents": refunds, "total_cents": total}])
 }
 
 #[tokio::test]
@@ -74,7 +79,7 @@ async fn prices_stay_with_what_was_sold() {
     assert_eq!(january["adjustments"][0]["amount_cents"], 8);
     assert_eq!(january["packs_bought"][0]["price_cents"], 900);
     assert_eq!(january["packs_drawn"][0]["quantity"], 20);
-    assert_eq!(january["totals"], total([8, 8, 900, 916]));
+    assert_eq!(january["totals"], total([8, 8, 900, 0, 916]));
     assert_eq!(january["agrees_with_ledger"], true);
     assert_eq!(
         (&january["first_day"], &january["last_day"]),
@@ -99,7 +104,7 @@ async fn totals_are_the_sums_of_the_lines_in_every_format() {
     let all = run(&test, "statements --closed-since 2026-01-01 --format json").exits(0).json();
     let statements = all["statements"].as_array().expect("statements");
     assert_eq!(statements.len(), 4, "two orgs, two months each");
-    assert_eq!(all["totals"], total([8, 8, 900, 916]));
+    assert_eq!(all["totals"], total([8, 8, 900, 0, 916]));
     let csv = run(&test, "statements --closed-since 2026-01-01 --format csv").exits(0).stdout;
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let headings = reader.headers().expect("a heading").clone();
@@ -107,7 +112,8 @@ async fn totals_are_the_sums_of_the_lines_in_every_format() {
     let amounts = reader.records().map(|row| row.expect("a row")[amount].parse().unwrap_or(0_i64));
     assert_eq!(amounts.sum::<i64>(), 916, "{csv}");
     let table = run(&test, "statements --org acme").exits(0).stdout;
-    assert!(table.contains("total 9.16 EUR: usage 0.08 EUR, adjustments 0.08 EUR, packs 9.00 EUR"));
+    let sums = "usage 0.08 EUR, adjustments 0.08 EUR, packs 9.00 EUR, refunds 0.00 EUR";
+    assert!(table.contains(&format!("total 9.16 EUR: {sums}")), "{table}");
     assert!(table.contains("1,234,567"), "{table}");
     // The month is that of each org: Tokyo's February began on January 31 in UTC.
     let february = run(&test, "statements --period 2026-02 --format json").exits(0).json();
@@ -167,27 +173,124 @@ async fn a_browser_that_does_not_print_is_named() {
     }
 }
 
+/// Usage of January that nobody counted by its close.
+async fn late(test: &TestDatabase, feature: &str, quantity: i64) {
+    test.sql(&format!(
+        "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+         select id, '{feature}', {quantity}, '2026-01-26Z' from organizations
+         where slug = 'acme'"
+    ))
+    .await;
+    run(test, "sync").exits(0);
+}
+
+/// The amounts of Acme's adjustments in January, by feature and number.
+fn adjusted(test: &TestDatabase) -> Vec<String> {
+    let acme = run(test, "statements --org acme --period 2026-01 --format json").exits(0).json();
+    let lines = acme["statements"][0]["adjustments"].as_array().expect("adjustments").iter();
+    let said = lines.map(|line| {
+        format!(
+            "{} {} {} {}",
+            line["feature"], line["uncovered"], line["amount_cents"], line["currency"]
+        )
+    });
+    said.map(|line| line.replace('"', "")).collect()
+}
+
 #[tokio::test]
-async fn late_usage_of_a_feature_without_a_line_has_the_price_of_the_tier() {
-    let test = closed().await;
+async fn late_usage_has_the_price_that_held_in_its_period_whatever_is_sold_later() {
+    const DEARER: &str = "update tier_limits set uncovered_price_cents = 99;
+                          update subscription_tiers set currency = 'USD'";
+    let test = closed_with("minutes_transcribed = \"10\"").await;
+    test.sql(DEARER).await;
+    // Of something that was used by the close, and of something that was not.
+    late(&test, "sms_sent", 4).await;
+    late(&test, "minutes_transcribed", 5).await;
+    // One that had no price then has none.
     test.sql(
         "insert into tier_limits (tier, feature, included, uncovered_price_cents)
-         values ('pro', 'minutes_transcribed', 0, 10);
-         insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
-         select id, 'minutes_transcribed', 5, '2026-01-26Z' from organizations
-         where slug = 'acme'",
+         values ('pro', 'emails_sent', 0, 7)",
     )
     .await;
-    run(&test, "sync").exits(0);
-    let acme = run(&test, "statements --org acme --period 2026-01 --format json").exits(0).json();
-    let january = &acme["statements"][0];
-    let late = &january["adjustments"][0];
-    assert_eq!(late["feature"], "minutes_transcribed", "{acme:#}");
-    assert_eq!((&late["amount_cents"], &late["currency"]), (&json!(50), &json!("EUR")));
-    assert_eq!(january["totals"], total([8, 58, 900, 966]));
+    late(&test, "emails_sent", 2).await;
+    let priced = [
+        "emails_sent 2 null null",
+        "minutes_transcribed 5 50 EUR",
+        "sms_sent 3 8 EUR",
+        "sms_sent 4 10 EUR",
+    ];
+    assert_eq!(adjusted(&test), priced);
+    // What was kept stays, and no close is asked again.
+    test.sql("update billing_periods set unused_features = null, unused_prices = null").await;
+    assert_eq!(adjusted(&test), priced);
     let exported = run(&test, "export adjustments --format csv").exits(0).stdout;
-    assert!(exported.contains(",10,50,EUR,"), "{exported}");
+    assert!(exported.contains(",10,50,EUR,") && !exported.contains("USD"), "{exported}");
+}
 
+#[tokio::test]
+async fn late_usage_from_before_prices_were_kept_has_that_of_its_close_or_of_the_tier() {
+    let test = closed_with("minutes_transcribed = \"10\"").await;
+    late(&test, "minutes_transcribed", 5).await;
+    test.sql(
+        "update billing_adjustments
+             set keeps_price = false, uncovered_price_cents = null, currency = null;
+         update billing_periods set unused_features = null, unused_prices = null;
+         update tier_limits set uncovered_price_cents = 99",
+    )
+    .await;
+    assert_eq!(adjusted(&test), ["minutes_transcribed 5 495 EUR", "sms_sent 3 8 EUR"]);
+    let exported = run(&test, "export adjustments --format csv").exits(0).stdout;
+    assert!(exported.contains(",99,495,EUR,"), "{exported}");
+}
+
+#[tokio::test]
+async fn a_refund_takes_its_share_of_the_price_off_its_period() {
+    let test = closed().await;
+    run(
+        &test,
+        "packs grant --org acme --offer sms-20 --reference order-8 --at 2026-03-01T12:00:00Z",
+    )
+    .exits(0);
+    // Thirds of a price that does not divide.
+    test.sql(
+        "update overage_packs set price_cents = 1000, quantity = 3, remaining = 3
+              where reference = 'order-8';
+              update overage_entries e set quantity = 3, remaining = 3 from overage_packs p
+              where p.org_id = e.org_id and p.id = e.pack_id and p.reference = 'order-8'",
+    )
+    .await;
+    for day in ["2026-03-03", "2026-03-04", "2026-04-03"] {
+        run(&test, &format!("rollover --at {day}T12:00:00Z")).exits(0);
+        let refund = "packs refund --org acme --reference order-8 --quantity 1 --yes";
+        run(&test, &format!("{refund} --at {day}T12:00:00Z")).exits(0);
+    }
+    run(&test, "rollover --at 2026-05-02T12:00:00Z").exits(0);
+    let shown = |month: &str, format: &str| {
+        let line = format!("statements --org acme --period {month} --format {format}");
+        run(&test, &format!("{line} --at 2026-05-02T12:00:00Z")).exits(0)
+    };
+    let march = shown("2026-03", "json").json();
+    let refunds = march["statements"][0]["packs_refunded"].as_array().expect("refunds").clone();
+    let amounts: Vec<&Value> = refunds.iter().map(|refund| &refund["amount_cents"]).collect();
+    assert_eq!(amounts, [&json!(-333), &json!(-334)], "{march:#}");
+    assert_eq!(march["totals"], total([0, 0, 1000, -667, 333]));
+    let april = shown("2026-04", "json").json();
+    assert_eq!(april["totals"], total([0, 0, 0, -333, -333]));
+    let csv = shown("2026-03", "csv").stdout;
+    assert!(csv.contains(",refund,sms_sent,,,,,,-334,EUR,1,order-8,"), "{csv}");
+    let table = shown("2026-03", "table").stdout;
+    assert!(table.contains("refund of order-8: 1 sms_sent"), "{table}");
+    assert!(table.contains("packs 10.00 EUR, refunds -6.67 EUR"), "{table}");
+    let html = shown("2026-03", "html").stdout;
+    assert!(html.contains("Packs refunded") && html.contains("-3.34 EUR"), "{html}");
+    // The ledger says the same.
+    let ledger = "select sum(quantity) from overage_entries where kind = 'refunded'";
+    assert_eq!(test.rows(ledger).await, ["3"]);
+}
+
+#[tokio::test]
+async fn what_would_be_left_out_is_refused() {
+    let test = closed().await;
     // Nothing is left out silently.
     test.sql(
         "insert into billing_adjustments (org_id, feature, period_start, seq, kind)

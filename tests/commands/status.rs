@@ -221,3 +221,37 @@ async fn what_one_org_has_dated_ahead_hides_nothing_of_another() {
     assert_eq!((&uncounted["length"], &ahead["length"]), (&2.into(), &1000.into()), "{status}");
     assert!(found_checks(&status).contains(&"uncounted".to_owned()), "{status}");
 }
+
+#[tokio::test]
+async fn whoever_is_paused_is_listed_until_the_pause_ends() {
+    let test = acme().await;
+    let pause = "orgs pause acme --until 2026-06-10 --at 2026-05-10T12:00:00Z";
+    let mut words: Vec<&str> = pause.split(' ').collect();
+    words.extend(["--reason", "closed for the spring"]);
+    test.periodd(&words).exits(0);
+    run(&test, &format!("orgs pause nippon --from period-end --reason later --at {NOW}")).exits(0);
+    let said = |at: &str, command: &str| {
+        let answer = run(&test, &format!("{command} --at {at} --format json")).json();
+        // The doctor says nothing else.
+        let findings = answer.get("findings").unwrap_or(&answer);
+        let findings = findings.as_array().expect("findings").clone();
+        let paused = findings.into_iter().filter(|found| found["check"] == "org_paused");
+        paused.map(|found| found["what"].as_str().expect("a sentence").to_owned()).collect()
+    };
+    let both = [
+        "acme has been paused since 2026-05-10 12:00 UTC until 2026-06-09 22:00 UTC: closed for \
+         the spring",
+        "nippon will be paused from 2026-05-31 15:00 UTC until it is resumed: later",
+    ];
+    let found: Vec<String> = said(NOW, "status");
+    assert_eq!(found, both);
+    let found: Vec<String> = said(NOW, "doctor");
+    assert_eq!(found, both);
+    let line = run(&test, &format!("status --at {NOW}")).exits(0).stdout;
+    assert!(line.contains("orgs resume acme"), "{line}");
+    // It resumes without a run, and is a finding no more.
+    test.sql("update organizations set paused_until = '2026-05-16T11:59:59Z' where slug = 'acme'")
+        .await;
+    let found: Vec<String> = said(NOW, "status");
+    assert_eq!(found, both[1..]);
+}

@@ -161,6 +161,7 @@ fn control_rows() -> Vec<Row> {
         ),
         ("periodd_facts", "name, value", "'colour', 'blue'".into()),
         ("periodd_hand_overs", "kind, name, up_to", "'closes', 'invoices', 7".into()),
+        ("periodd_empty_hand_overs", "kind, name, up_to", "'closes', 'nothing', 7".into()),
         (
             "periodd_tokens",
             "name, digest, scopes",

@@ -46,6 +46,7 @@ pub(crate) const CONTROL_TABLES: [&str; 17] = [
     "periodd_audited",
     "periodd_clocks",
     "periodd_daemons",
+    "periodd_empty_hand_overs",
     "periodd_facts",
     "periodd_hand_overs",
     "periodd_import_ids",

@@ -18,4 +18,7 @@ pub struct Restart {
     /// The tier from there on, where it was named together with the restart; `None`: that of the
     /// org's row.
     pub tier: Option<String>,
+    /// An application restarted the cycle, and its row says so: the row is on the tier that was
+    /// named or on another one that was written since, and what was due by then is gone from it.
+    pub is_stored: bool,
 }

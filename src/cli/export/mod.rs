@@ -36,7 +36,8 @@ UTC, amounts are in hundredths of the currency.
 
 --hand-over NAME gives everything that was not handed over before to NAME, at once, and exports it.
 A repeated NAME exports the same lines again, so that an invoice run that was killed is repeated by
-its name. Two names never get the same row.
+its name. Two names never get the same row. A run that finds nothing new is recorded as well: its
+name stays empty.
 
 Formats: csv (default), jsonl, parquet.
 
@@ -108,7 +109,7 @@ pub(super) fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
 async fn export(session: &Session, args: Args, form: Form) -> Result<Exit, Failure> {
     let now = session.believed_now().await?;
     let Args { kind, since, hand_over, output } = args;
-    let request = Request { kind, since, hand_over: hand_over.clone() };
+    let request = Request { kind, since, hand_over };
     let export = export::begin(&session.database, &request, now).await?;
     let (to, parts) = channel(PAGES_AHEAD);
     let writer = Writer { kind, form, since: export.since(), screen: session.screen.clone() };
@@ -121,20 +122,20 @@ async fn export(session: &Session, args: Args, form: Form) -> Result<Exit, Failu
     // Whoever writes knows nothing of the database: its error comes first.
     read?;
     let written = written.map_err(|error| Failure::failed(format!("a task failed: {error}")))??;
-    note(session, &export, hand_over.as_deref(), written);
+    note(session, &export, written);
     Ok(Exit::Done)
 }
 
 /// What was written, and how it goes on.
-fn note(session: &Session, export: &Export, name: Option<&str>, (lines, last): (u64, Cursor)) {
+fn note(session: &Session, export: &Export, (lines, last): (u64, Cursor)) {
     let kind = export.kind().name();
     let plural = if lines == 1 { "" } else { "s" };
-    let what = match (&export.hand_over, name) {
-        (None, Some(name)) => format!("no {kind} to hand over to {name}"),
-        (Some(taken), _) => {
-            format!("{lines} line{plural} handed over to {}", taken.name)
+    let what = match &export.hand_over {
+        Some(taken) if taken.is_empty() => {
+            format!("no new {kind}; {} is recorded as an empty hand-over", taken.name)
         }
-        (None, None) => {
+        Some(taken) => format!("{lines} line{plural} handed over to {}", taken.name),
+        None => {
             let last = last.to_string();
             let next = Command::periodd(["export", kind, "--since", &last]);
             format!("{lines} line{plural}; continue with: {next}")

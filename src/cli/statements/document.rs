@@ -5,7 +5,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::{Answer, Shown, apart, apart_or_unlimited};
+use super::{Answer, Shown, apart, apart_or_unlimited, name};
 use crate::billing::price::said;
 use crate::cli::Failure;
 use crate::jobs::statements::Amounts;
@@ -18,7 +18,7 @@ const TEMPLATE: &str = include_str!("document.html");
 struct Document {
     sheets: Vec<Sheet>,
     /// The sums over several statements.
-    sums: Vec<[String; 5]>,
+    sums: Vec<[String; 6]>,
     version: &'static str,
 }
 
@@ -35,10 +35,11 @@ struct Sheet {
     usage: Vec<[String; 7]>,
     adjustments: Vec<[String; 6]>,
     bought: Vec<[String; 5]>,
+    refunded: Vec<[String; 5]>,
     drawn: Vec<[String; 4]>,
     has_amounts: bool,
     agrees: bool,
-    totals: Vec<[String; 5]>,
+    totals: Vec<[String; 6]>,
 }
 
 /// The document.
@@ -88,12 +89,16 @@ impl Sheet {
             ]
         });
         let bought = shown.packs_bought.iter().map(|row| {
-            let feature = text(&row.feature);
-            [text(&row.name()), feature, row.day.clone(), apart(row.quantity), row.price()]
+            let name = text(&name(row.reference.as_ref(), row.pack));
+            [name, text(&row.feature), row.day.clone(), apart(row.quantity), row.price()]
+        });
+        let refunded = shown.packs_refunded.iter().map(|row| {
+            let name = text(&name(row.reference.as_ref(), row.pack));
+            [name, text(&row.feature), row.day.clone(), apart(row.quantity), row.amount()]
         });
         let drawn = shown.packs_drawn.iter().map(|row| {
-            let name = row.reference.clone().unwrap_or_else(|| row.pack.to_string());
-            [text(&name), text(&row.feature), apart(row.quantity), apart(row.remaining)]
+            let name = text(&name(row.reference.as_ref(), row.pack));
+            [name, text(&row.feature), apart(row.quantity), apart(row.remaining)]
         });
         Self {
             name: text(&shown.name),
@@ -106,6 +111,7 @@ impl Sheet {
             usage: usage.collect(),
             adjustments: adjustments.collect(),
             bought: bought.collect(),
+            refunded: refunded.collect(),
             drawn: drawn.collect(),
             has_amounts: shown.currency.is_some()
                 || shown.adjustments.iter().any(|row| row.amount_cents.is_some()),
@@ -116,7 +122,7 @@ impl Sheet {
 }
 
 /// The currency, and the amounts in it.
-fn totals(totals: &[Amounts]) -> Vec<[String; 5]> {
+fn totals(totals: &[Amounts]) -> Vec<[String; 6]> {
     let row = |total: &Amounts| {
         let of = |cents| said(cents, &total.currency);
         [
@@ -124,6 +130,7 @@ fn totals(totals: &[Amounts]) -> Vec<[String; 5]> {
             of(total.usage_cents),
             of(total.adjustments_cents),
             of(total.packs_cents),
+            of(total.refunds_cents),
             of(total.total_cents),
         ]
     };

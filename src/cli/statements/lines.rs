@@ -21,7 +21,7 @@ struct Line {
     period_start: Instant,
     period_end: Instant,
     tier: String,
-    /// usage, adjustment, pack (bought) or none (nothing was used).
+    /// usage, adjustment, pack (bought), refund (of a pack) or none (nothing was used).
     kind: &'static str,
     feature: Option<String>,
     used: Option<Quantity>,
@@ -74,6 +74,14 @@ impl Lines {
                 currency: row.currency.clone(),
                 reference: row.reference.clone(),
                 ..Line::new(shown, "pack")
+            }));
+            lines.extend(shown.packs_refunded.iter().map(|row| Line {
+                feature: Some(row.feature.clone()),
+                quantity: Some(row.quantity),
+                amount_cents: row.amount_cents,
+                currency: row.amount_cents.and(row.currency.clone()),
+                reference: row.reference.clone(),
+                ..Line::new(shown, "refund")
             }));
             if lines.len() == before {
                 lines.push(Line::new(shown, "none"));

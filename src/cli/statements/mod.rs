@@ -13,7 +13,7 @@ use super::{Exit, Failure, Global};
 use crate::billing::price::said;
 use crate::billing::quantity::Overflow;
 use crate::billing::{Instant, Quantity, When, Zone};
-use crate::jobs::statements::{self, Amounts, Statement, cost};
+use crate::jobs::statements::{self, Amounts, Statement, cost, refunded};
 use crate::store::orgs;
 use crate::store::reports::statement::{Keys, Scope, keys};
 use crate::text::thousands_apart;
@@ -25,11 +25,11 @@ mod month;
 mod pdf;
 
 const NOTES: &str = "\
-A statement is made from a closed period, its adjustments, the packs that were bought in it and the
-ledger of what packs paid. Dates are local to the org. Amounts are rounded by line; totals are the
+A statement is made from a closed period, its adjustments, the packs that were bought or refunded in
+it and the ledger of what packs paid. Dates are local to the org. Amounts are rounded by line; totals are the
 sums of the lines, by currency: uncovered usage at the prices that the close kept ([[tiers]]
-uncovered_price_cents), and packs at the price that they were sold for. The price of the tier is not
-in it.
+uncovered_price_cents), and packs at the price that they were sold for. A refund takes its share of
+that price off the period in which it was made. The price of the tier is not in it.
 
 Formats: table, json, csv (a row for each line), html (one document that prints on A4), pdf (the
 same, printed by Chromium).
@@ -177,6 +177,8 @@ struct Shown {
     adjustments: Vec<Later>,
     /// Packs that were bought in the period.
     packs_bought: Vec<Purchase>,
+    /// What was refunded of packs in the period.
+    packs_refunded: Vec<Returned>,
     /// What packs paid for the period.
     packs_drawn: Vec<Drawn>,
     /// Whether the ledger of the packs says what the period and its adjustments say.
@@ -235,6 +237,22 @@ struct Purchase {
     day: String,
 }
 
+/// A refund of a pack.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct Returned {
+    pack: Uuid,
+    reference: Option<String>,
+    feature: String,
+    quantity: Quantity,
+    /// Its share of the price of the pack, negative; null: that is unknown.
+    amount_cents: Option<Quantity>,
+    currency: Option<String>,
+    refunded_at: Instant,
+    /// Local to the org.
+    #[serde(skip)]
+    day: String,
+}
+
 /// What a pack paid.
 #[derive(serde::Serialize, schemars::JsonSchema)]
 struct Drawn {
@@ -252,7 +270,7 @@ const MOMENT: i64 = 1;
 impl Shown {
     fn of(statement: Statement, zone: &Zone) -> Result<Self, Overflow> {
         let (totals, agrees_with_ledger) = (statement.totals()?, statement.agrees_with_ledger());
-        let Statement { period, usage, adjustments, bought, paid } = statement;
+        let Statement { period, usage, adjustments, bought, refunds, paid } = statement;
         let last = Instant::from_microseconds(period.end.microseconds() - MOMENT);
         let usage = usage.into_iter().map(|row| {
             Ok(Usage {
@@ -290,6 +308,18 @@ impl Shown {
             currency: row.currency,
             purchased_at: row.purchased_at,
         });
+        let refunds = refunds.into_iter().map(|row| {
+            Ok(Returned {
+                amount_cents: refunded(&row)?,
+                day: zone.date(row.refunded_at).to_string(),
+                pack: row.pack,
+                reference: row.reference,
+                feature: row.feature,
+                quantity: row.quantity,
+                currency: row.currency,
+                refunded_at: row.refunded_at,
+            })
+        });
         let drawn = paid.into_iter().map(|row| Drawn {
             pack: row.pack,
             reference: row.reference,
@@ -313,6 +343,7 @@ impl Shown {
             usage: usage.collect::<Result<_, _>>()?,
             adjustments: adjustments.collect::<Result<_, _>>()?,
             packs_bought: bought.collect(),
+            packs_refunded: refunds.collect::<Result<_, _>>()?,
             packs_drawn: drawn.collect(),
             agrees_with_ledger,
             totals,
@@ -341,12 +372,19 @@ fn said_or_nothing(cents: Option<Quantity>, currency: Option<&str>) -> String {
     both.map_or_else(String::new, |(cents, currency)| said(cents, currency))
 }
 
-impl Purchase {
-    /// Its reference, or its id.
-    fn name(&self) -> String {
-        self.reference.clone().unwrap_or_else(|| self.pack.to_string())
-    }
+/// The reference of a pack, or its id.
+fn name(reference: Option<&String>, pack: Uuid) -> String {
+    reference.map_or_else(|| pack.to_string(), String::clone)
+}
 
+impl Returned {
+    /// Its amount; nothing where there is none.
+    fn amount(&self) -> String {
+        said_or_nothing(self.amount_cents, self.currency.as_deref())
+    }
+}
+
+impl Purchase {
     fn price(&self) -> String {
         said_or_nothing(self.price_cents.map(Quantity::units), self.currency.as_deref())
     }
@@ -394,15 +432,16 @@ impl Output for Answer {
     }
 }
 
-/// `total 12.50 USD: usage 2.50 USD, adjustments 0.00 USD, packs 10.00 USD`.
+/// `total 12.50 USD: usage 2.50 USD, adjustments 0.00 USD, packs 15.00 USD, refunds -5.00 USD`.
 fn said_total(total: &Amounts) -> String {
     let of = |cents| said(cents, &total.currency);
     format!(
-        "total {}: usage {}, adjustments {}, packs {}",
+        "total {}: usage {}, adjustments {}, packs {}, refunds {}",
         of(total.total_cents),
         of(total.usage_cents),
         of(total.adjustments_cents),
-        of(total.packs_cents)
+        of(total.packs_cents),
+        of(total.refunds_cents)
     )
 }
 
@@ -437,11 +476,24 @@ impl Shown {
             ]);
         }
         for pack in &self.packs_bought {
-            let line = format!("pack {}: {} {}", pack.name(), apart(pack.quantity), pack.feature);
+            let name = name(pack.reference.as_ref(), pack.pack);
+            let line = format!("pack {name}: {} {}", apart(pack.quantity), pack.feature);
             let none = String::new;
             row([line, none(), none(), none(), none(), pack.price()]);
         }
-        if self.usage.is_empty() && self.adjustments.is_empty() && self.packs_bought.is_empty() {
+        for refund in &self.packs_refunded {
+            let name = name(refund.reference.as_ref(), refund.pack);
+            let line = format!("refund of {name}: {} {}", apart(refund.quantity), refund.feature);
+            let none = String::new;
+            row([line, none(), none(), none(), none(), refund.amount()]);
+        }
+        let is_empty = [
+            self.usage.is_empty(),
+            self.adjustments.is_empty(),
+            self.packs_bought.is_empty(),
+            self.packs_refunded.is_empty(),
+        ];
+        if is_empty.into_iter().all(|is_empty| is_empty) {
             row([
                 "nothing was used".to_owned(),
                 String::new(),

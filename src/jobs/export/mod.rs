@@ -43,7 +43,7 @@ pub(crate) struct Export {
     kind: Kind,
     since: Cursor,
     up_to: i64,
-    /// The hand-over that was asked for; `None`: none was, or there was nothing to hand over.
+    /// The hand-over that was asked for.
     pub(crate) hand_over: Option<HandOver>,
 }
 
@@ -85,32 +85,34 @@ pub(crate) async fn begin(
         )));
     }
     let hand_over = match (known, hand_over) {
-        (None, Some(name)) => taken(&mut connection, kind, name, up_to, now).await?,
+        (None, Some(name)) => Some(taken(&mut connection, kind, name, up_to, now).await?),
         (known, _) => known,
     };
-    let nothing = request.hand_over.is_some() && hand_over.is_none();
     let (after, up_to) = match &hand_over {
         Some(hand_over) => (hand_over.after, hand_over.up_to),
-        None if nothing => (up_to, up_to),
         None => (0, up_to),
     };
     let since = if since.whole() < after { Cursor::row(after) } else { since };
     Ok(Export { kind, since, up_to, hand_over })
 }
 
-/// Hands over what nobody has. Of two at once one is first, and the other has what comes after it.
+/// Hands over what nobody has, and be it nothing. Of two at once one is first, and the other has what
+/// comes after it.
 async fn taken(
     connection: &mut crate::store::Connection,
     kind: Kind,
     name: &str,
     up_to: i64,
     now: Instant,
-) -> Result<Option<HandOver>, StoreError> {
+) -> Result<HandOver, StoreError> {
     loop {
         hand_overs::take(connection, kind, name, up_to, now).await?;
-        let found = hand_overs::find(connection, kind, name).await?;
-        if found.is_some() || hand_overs::last(connection, kind).await? >= up_to {
+        if let Some(found) = hand_overs::find(connection, kind, name).await? {
             return Ok(found);
+        }
+        let last = hand_overs::last(connection, kind).await?;
+        if last >= up_to {
+            hand_overs::take_nothing(connection, kind, name, last, now).await?;
         }
     }
 }

@@ -140,8 +140,10 @@ pub async fn write(
     let start = late.closed.period.start;
     sqlx::query!(
         "insert into billing_adjustments
-             (org_id, feature, period_start, seq, kind, used, drawn, uncovered, reason, decided_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             (org_id, feature, period_start, seq, kind, used, drawn, uncovered, reason, decided_at,
+              uncovered_price_cents, currency, keeps_price)
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, k.uncovered_price_cents, k.currency, true
+         from (select) one left join periodd_closed_price($1, $3, $2) k on true",
         late.org,
         &*late.feature,
         start,

@@ -7,8 +7,7 @@ use super::Stretch;
 use crate::billing::{Instant, Quantity};
 use crate::store::db::error::StoreError;
 
-/// An adjustment, with the price that its close kept, or that the tier of the period has now for a
-/// feature that was not used by the close.
+/// An adjustment, with the price that it kept when it was written.
 #[derive(Debug, Clone)]
 pub struct AdjustmentRow {
     pub position: i64,
@@ -38,21 +37,14 @@ pub async fn page(
     let rows = sqlx::query_as!(
         AdjustmentRow,
         r#"select a.export_position as position, a.org_id, o.slug as org, a.period_start, a.feature,
-                  a.seq, a.kind, a.used, a.drawn, a.uncovered, b.price as "price: Quantity",
+                  a.seq, a.kind, a.used, a.drawn, a.uncovered, b.uncovered_price_cents as "price: Quantity",
                   b.currency as "currency?", a.reason, a.decided_at
            from (select * from billing_adjustments
                  where export_position > $1 and export_position <= $2
                  order by export_position limit $3) a
            cross join lateral (
-               select coalesce(l.uncovered_price_cents,
-                               p.uncovered_prices[array_position(p.features, a.feature)]) as price,
-                      case when l.uncovered_price_cents is null then p.currency
-                           else t.currency end as currency
-               from billing_periods p
-               left join tier_limits l on l.tier = p.tier and l.feature = a.feature
-                                      and a.feature <> all (p.features)
-               left join subscription_tiers t on t.code = l.tier
-               where p.org_id = a.org_id and p.period_start = a.period_start offset 0) b
+               select * from periodd_adjusted_price(
+                                 a.org_id, a.period_start, a.feature, a.seq) offset 0) b
            cross join lateral (select slug from organizations where id = a.org_id offset 0) o
            order by a.export_position"#,
         stretch.after,

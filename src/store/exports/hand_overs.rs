@@ -1,4 +1,5 @@
-//! Hand-overs: stretches of positions by name, each of which begins where the one before it ends.
+//! Hand-overs: stretches of positions by name, each of which begins where the one before it ends;
+//! those that found nothing stand apart, and are as empty when they are repeated.
 
 use sqlx::PgConnection;
 
@@ -21,6 +22,11 @@ impl HandOver {
     pub fn stretch(&self) -> Stretch {
         Stretch { after: self.after, up_to: self.up_to }
     }
+
+    /// Did it find nothing?
+    pub fn is_empty(&self) -> bool {
+        self.after == self.up_to
+    }
 }
 
 /// The hand-over of that name; `None`: there is none yet.
@@ -31,8 +37,14 @@ pub async fn find(
 ) -> Result<Option<HandOver>, StoreError> {
     let found = sqlx::query_as!(
         HandOver,
-        r#"select name, coalesce(follows, 0) as "after!", up_to, handed_over_at
-           from periodd_hand_overs where kind = $1 and name = $2"#,
+        r#"select name as "name!", coalesce(follows, 0) as "after!", up_to as "up_to!",
+                  handed_over_at as "handed_over_at!"
+           from (select name, follows, up_to, handed_over_at, 1 as place
+                 from periodd_hand_overs where kind = $1 and name = $2
+                 union all
+                 select name, up_to, up_to, handed_over_at, 2
+                 from periodd_empty_hand_overs where kind = $1 and name = $2) h
+           order by place limit 1"#,
         kind.name(),
         name
     );
@@ -61,6 +73,26 @@ pub async fn take(
         now
     );
     Ok(taken.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Enters a hand-over that found nothing after a position.
+pub async fn take_nothing(
+    connection: &mut PgConnection,
+    kind: Kind,
+    name: &str,
+    up_to: i64,
+    now: Instant,
+) -> Result<(), StoreError> {
+    let taken = sqlx::query!(
+        "insert into periodd_empty_hand_overs (kind, name, up_to, handed_over_at)
+         values ($1, $2, $3, $4) on conflict do nothing",
+        kind.name(),
+        name,
+        up_to,
+        now
+    );
+    taken.execute(connection).await?;
+    Ok(())
 }
 
 /// The last position that was handed over.

@@ -200,8 +200,7 @@ pub struct Adjustment {
     pub used: Quantity,
     pub drawn: Quantity,
     pub uncovered: Quantity,
-    /// Hundredths of the currency for an uncovered unit: as the close kept it, or as the tier of
-    /// the period has it now for a feature that was not used by the close.
+    /// Hundredths of the currency for an uncovered unit, as it was when this was written.
     pub price: Option<Quantity>,
     pub currency: Option<String>,
     pub reason: Option<String>,
@@ -216,7 +215,7 @@ pub async fn adjustments(
     let rows = sqlx::query_as!(
         Adjustment,
         r#"select k.place as "place!", a.feature, a.kind, a.used, a.drawn, a.uncovered,
-                  b.price as "price: Quantity", b.currency as "currency?",
+                  b.uncovered_price_cents as "price: Quantity", b.currency as "currency?",
                   a.reason, a.decided_at
            from unnest($1::uuid[], $2::timestamptz[]) with ordinality as k (org, start, place)
            cross join lateral (
@@ -224,15 +223,8 @@ pub async fn adjustments(
                where org_id = k.org and period_start = k.start
                order by feature, seq limit $3) a
            cross join lateral (
-               select coalesce(l.uncovered_price_cents,
-                               p.uncovered_prices[array_position(p.features, a.feature)]) as price,
-                      case when l.uncovered_price_cents is null then p.currency
-                           else t.currency end as currency
-               from billing_periods p
-               left join tier_limits l on l.tier = p.tier and l.feature = a.feature
-                                      and a.feature <> all (p.features)
-               left join subscription_tiers t on t.code = l.tier
-               where p.org_id = k.org and p.period_start = k.start offset 0) b
+               select * from periodd_adjusted_price(
+                                 a.org_id, a.period_start, a.feature, a.seq) offset 0) b
            order by k.place, a.feature, a.seq"#,
         &keys.orgs,
         &keys.starts,
@@ -274,6 +266,57 @@ pub async fn bought(connection: &mut PgConnection, keys: &Keys) -> Result<Vec<Bo
                                  where m.org_id = q.org_id and m.pack_id = q.id)
                order by purchased_at, id limit $3) p
            order by k.place, p.purchased_at, p.id"#,
+        &keys.orgs,
+        &keys.starts,
+        one_more()
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// A refund of a pack within a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// The place of the period.
+    pub place: i64,
+    pub pack: Uuid,
+    pub reference: Option<String>,
+    pub feature: String,
+    pub quantity: Quantity,
+    /// What had been refunded of the pack before, and its quantity when it was sold.
+    pub before: Quantity,
+    pub sold: Quantity,
+    /// What that was sold for, in hundredths of the currency.
+    pub price_cents: Option<i64>,
+    pub currency: Option<String>,
+    pub refunded_at: Instant,
+}
+
+/// The refunds of packs within closed periods, the first first.
+pub async fn refunds(
+    connection: &mut PgConnection,
+    keys: &Keys,
+) -> Result<Vec<Refund>, StoreError> {
+    let rows = sqlx::query_as!(
+        Refund,
+        r#"select k.place as "place!", e.pack_id as pack, p.reference, p.feature, e.quantity,
+                  x.before as "before!: Quantity", p.quantity as sold, p.price_cents, p.currency,
+                  e.at as refunded_at
+           from unnest($1::uuid[], $2::timestamptz[]) with ordinality as k (org, start, place)
+           cross join lateral (
+               select period_end as "end" from billing_periods
+               where org_id = k.org and period_start = k.start offset 0) b
+           cross join lateral (
+               select * from overage_entries
+               where org_id = k.org and kind = 'refunded' and at >= k.start and at < b.end
+               order by at, pack_id, seq limit $3) e
+           cross join lateral (
+               select * from overage_packs
+               where org_id = k.org and id = e.pack_id offset 0) p
+           cross join lateral (
+               select coalesce(sum(quantity), 0) as before from overage_entries
+               where org_id = k.org and pack_id = e.pack_id and kind = 'refunded'
+                 and seq < e.seq offset 0) x
+           order by k.place, e.at, e.pack_id, e.seq"#,
         &keys.orgs,
         &keys.starts,
         one_more()

@@ -340,6 +340,52 @@ pub async fn parked(connection: &mut PgConnection) -> Result<Parked, StoreError>
     Ok(Parked { by_periodd, count_by_periodd, by_hand, count_by_hand })
 }
 
+/// An org that is paused, or will be.
+#[derive(Debug, Clone)]
+pub struct PausedRow {
+    /// The org, by its slug.
+    pub org: String,
+    pub from: Readable<Instant>,
+    /// `None`: until it is resumed.
+    pub until: Option<Readable<Instant>>,
+    pub reason: String,
+}
+
+/// Some of the orgs whose pause has not ended, the longest first, and how many there are, [`MANY`] at
+/// most.
+#[derive(Debug, Clone)]
+pub struct PausedOrgs {
+    pub named: Vec<PausedRow>,
+    pub count: i64,
+}
+
+/// Reads the orgs whose pause has not ended.
+pub async fn paused(connection: &mut PgConnection, now: Instant) -> Result<PausedOrgs, StoreError> {
+    let named = sqlx::query_as!(
+        PausedRow,
+        r#"select slug as org, paused_from as "from!: Readable<Instant>",
+                  nullif(paused_until, 'infinity') as "until: Readable<Instant>",
+                  coalesce(pause_reason, 'no reason was given') as "reason!"
+           from organizations
+           where paused_from is not null and (paused_until is null or paused_until > $1)
+             and removed_at is null
+           order by paused_from, id limit $2"#,
+        now,
+        NAMED
+    );
+    let named = named.fetch_all(&mut *connection).await?;
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (
+               select from organizations
+               where paused_from is not null and (paused_until is null or paused_until > $1)
+                 and removed_at is null
+               limit $2) as p"#,
+        now,
+        MANY
+    );
+    Ok(PausedOrgs { named, count: count.fetch_one(connection).await? })
+}
+
 /// A boundary to come, in one zone.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct NextBoundary {

@@ -305,6 +305,7 @@ async fn close_periods(
     let mut are_paused = Vec::new();
     let mut usage = UsageColumns::default();
     let (mut priced, mut currencies) = (Vec::<Option<String>>::new(), Vec::<Option<&str>>::new());
+    let (mut unused, mut unused_prices) = (Vec::<String>::new(), Vec::<Option<String>>::new());
     if closes(page).next().is_none() {
         return Ok(());
     }
@@ -318,24 +319,28 @@ async fn close_periods(
         tiers.push(&close.tier);
         are_paused.push(close.is_paused);
         usage.push(&close.features);
-        let kept = prices.of(&close.tier, &close.features);
-        currencies.push(kept.as_ref().map(|(_, currency)| *currency));
-        priced.push(kept.map(|(cents, _)| array(&cents, |price| or_null(*price))));
+        let prices::Kept { used, unused: others } = prices.of(&close.tier, &close.features);
+        currencies.push(used.as_ref().map(|(_, currency)| *currency));
+        priced.push(used.map(|(cents, _)| array(&cents, |price| or_null(*price))));
+        unused.push(array(&others, |(feature, _)| element(feature)));
+        let prices = array(&others, |(_, price)| price.to_string());
+        unused_prices.push((!others.is_empty()).then_some(prices));
     }
     sqlx::query!(
         "insert into billing_periods (org_id, period_start, period_end, follows, time_zone, tier,
                                       features, used_each, included_each, drawn_each,
                                       uncovered_each, uncovered_prices, currency, tzdb_version,
-                                      closed_at, is_paused)
+                                      closed_at, is_paused, unused_features, unused_prices)
          select u.org_id, u.period_start, u.period_end, u.follows, u.time_zone, u.tier,
                 u.features::text[], u.used::numeric[], u.included::numeric[],
                 u.drawn::numeric[], u.uncovered::numeric[], u.prices::numeric[], u.currency,
-                $12, $13, u.is_paused
+                $12, $13, u.is_paused, u.unused::text[], u.unused_prices::numeric[]
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[],
                      $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-                     $11::text[], $14::text[], $15::text[], $16::bool[])
+                     $11::text[], $14::text[], $15::text[], $16::bool[], $17::text[], $18::text[])
                   as u (org_id, period_start, period_end, follows, time_zone, tier,
-                        features, used, included, drawn, uncovered, prices, currency, is_paused)",
+                        features, used, included, drawn, uncovered, prices, currency, is_paused,
+                        unused, unused_prices)",
         &orgs,
         &starts,
         &ends,
@@ -351,7 +356,9 @@ async fn close_periods(
         stamp.now,
         &priced as &[Option<String>],
         &currencies as &[Option<&str>],
-        &are_paused
+        &are_paused,
+        &unused,
+        &unused_prices as &[Option<String>]
     )
     .execute(connection)
     .await?;

@@ -42,17 +42,26 @@ pub(super) async fn of_tiers(connection: &mut PgConnection) -> Result<Prices, St
     Ok(prices)
 }
 
+/// The prices that a close keeps.
+#[derive(Debug, Default)]
+pub(super) struct Kept<'a> {
+    /// A price or none for each feature that was used, and the currency; `None`: the tier has no
+    /// prices.
+    pub(super) used: Option<(Vec<Option<Quantity>>, &'a str)>,
+    /// What has a price and was not used: usage of it may come late.
+    pub(super) unused: Vec<(&'a str, Quantity)>,
+}
+
 impl Prices {
-    /// What a period on a tier keeps: a price or none for each of its features, and the currency.
-    /// `None`: nothing of it has a price.
-    pub(super) fn of(
-        &self,
-        tier: &str,
-        usage: &[ClosedUsage],
-    ) -> Option<(Vec<Option<Quantity>>, &str)> {
-        let tier = self.0.get(tier)?;
+    /// What a period on a tier keeps.
+    pub(super) fn of(&self, tier: &str, usage: &[ClosedUsage]) -> Kept<'_> {
+        let Some(tier) = self.0.get(tier) else { return Kept::default() };
         let price = |one: &ClosedUsage| tier.cents.get(&*one.feature).copied();
-        let prices: Vec<Option<Quantity>> = usage.iter().map(price).collect();
-        prices.iter().any(Option::is_some).then_some((prices, tier.currency.as_str()))
+        let is_unused = |feature: &str| usage.iter().all(|one| &*one.feature != feature);
+        let prices = tier.cents.iter().map(|(feature, cents)| (feature.as_str(), *cents));
+        Kept {
+            used: Some((usage.iter().map(price).collect(), tier.currency.as_str())),
+            unused: prices.filter(|(feature, _)| is_unused(feature)).collect(),
+        }
     }
 }

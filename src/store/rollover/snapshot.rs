@@ -124,7 +124,9 @@ impl From<Row> for OrgRow {
             at,
             from: row.restarted_from.unwrap_or_else(|| subscription.tier.clone()),
             on: row.restarted_on.unwrap_or_else(|| subscription.tier.clone()),
-            tier: row.restarted_tier,
+            // Whatever was written since stays.
+            tier: row.restarted_tier.map(|_| subscription.tier.clone()),
+            is_stored: true,
         });
         Self {
             state: OrgState {

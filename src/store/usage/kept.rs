@@ -92,7 +92,8 @@ pub async fn see_limits(connection: &mut PgConnection, orgs: &[Uuid]) -> Result<
                    join organizations o on o.id = a.org_id
                    cross join lateral (
                        select x.* from usage_counters x
-                       where x.org_id = o.id and x.period_start = o.current_period_start
+                       where x.org_id = o.id
+                         and x.period_start in (o.current_period_start, o.restarted_at)
                        offset 0) c
                    cross join lateral periodd_seen(c.org_id, c.feature, c.period_start) s
                    where c.included_seen is distinct from s.included_seen

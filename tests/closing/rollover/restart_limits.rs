@@ -35,8 +35,10 @@ enum Step {
     Restart(&'static str, &'static str),
     /// Somebody looks at the limits.
     Alerts,
+    /// And somebody counts what was inserted.
+    Sync,
 }
-use Step::{Alerts, On, Restart, Sql, Use};
+use Step::{Alerts, On, Restart, Sql, Sync, Use};
 
 async fn take(test: &TestDatabase, step: Step) {
     match step {
@@ -51,6 +53,9 @@ async fn take(test: &TestDatabase, step: Step) {
                  from organizations"
             ))
             .await;
+        }
+        Sync => {
+            test.periodd(&["--at", "2026-05-12T14:40:00Z", "sync"]).exits(0);
         }
         Alerts => {
             test.periodd(&["--at", "2026-05-12T14:40:00Z", "alerts", "run"]).exits(0);
@@ -84,6 +89,14 @@ async fn what_a_restart_ends_is_covered_by_what_was_granted_until_then() {
         (&[Use(90), On("pro"), Use(800), Restart("", RESTART)], "890 890 0 0", "free pro"),
         // One that is written before it, and named as well.
         (&[Use(120), On("pro"), Restart("pro", RESTART)], "120 120 0 0", "free pro"),
+        // What is written last stays: a tier that was named gives way to one that is written since.
+        (&[Use(120), Restart("pro", RESTART), On("starter")], "120 100 20 0", "free starter"),
+        (&[Use(120), Restart("pro", RESTART), On("free")], "120 100 20 0", "free free"),
+        (
+            &[On("pro"), Use(120), ENDS_WITH_THE_TRIAL, Restart("", late), On("starter")],
+            "120 120 0 0",
+            "free free starter",
+        ),
         // What stayed included after a fall.
         (
             &[On("pro"), Use(900), On("starter"), Use(20), Restart("", RESTART)],
@@ -107,9 +120,10 @@ async fn what_a_restart_ends_is_covered_by_what_was_granted_until_then() {
         for step in *life {
             take(&test, *step).await;
         }
-        let (at, now) = match life.last() {
-            Some(Restart(_, at)) if *at == late => ("2026-05-18T13:00:00Z", "2026-05-20T15:00:00Z"),
-            _ => (RESTART, "2026-05-12T15:00:00Z"),
+        let is_late = life.iter().any(|step| matches!(step, Restart(_, at) if *at == late));
+        let (at, now) = match is_late {
+            true => ("2026-05-18T13:00:00Z", "2026-05-20T15:00:00Z"),
+            false => (RESTART, "2026-05-12T15:00:00Z"),
         };
         // What is said of the new period before the rollover holds after it.
         let told = format!(
@@ -136,6 +150,65 @@ async fn the_command_books_a_tier_that_was_written_first_and_named_alike() {
     assert_eq!(closed(&test, "acme").await, [format!("{RESTART} 120 120 0 0")]);
     assert_eq!(tiers(&test).await, "free pro");
     test.check_invariants().await;
+}
+
+/// A change that is scheduled after a restart is one for the end of the period that it began.
+#[tokio::test]
+async fn a_tier_to_come_that_is_written_after_a_restart_waits_for_the_end_of_its_period() {
+    let test = acme().await;
+    take(&test, Restart("pro", RESTART)).await;
+    take(&test, Sql("update organizations set next_subscription_tier = 'starter'")).await;
+    let foreseen = "select a.tier from organizations o,
+                           periodd_allowances(o.id, '2026-05-12T15:00:00Z',
+                                              'minutes_transcribed') a";
+    assert_eq!(test.rows(foreseen).await, ["pro"]);
+    rollover(&test, "2026-05-12T15:00:00Z", &[]).exits(0);
+    assert_eq!(tiers(&test).await, "free pro");
+    assert_eq!(test.rows(foreseen).await, ["pro"]);
+    rollover(&test, "2026-06-13T00:00:00Z", &[]).exits(0);
+    assert_eq!(tiers(&test).await, "free pro starter");
+    test.check_invariants().await;
+}
+
+/// Between the restart and its rollover the new period is as open as any: a limit that falls in it
+/// leaves what was used by then, whoever counts that, and whoever sees the fall.
+#[tokio::test]
+async fn a_limit_that_falls_between_a_restart_and_its_rollover_does_not_reach_back() {
+    const RECORD: &str = "select record_usage(id, 'minutes_transcribed', 700, null,
+                                              '2026-05-12T14:35:00Z') from organizations";
+    const SMALL: &str = "select record_usage(id, 'minutes_transcribed', 1, null,
+                                             '2026-05-12T14:36:00Z') from organizations";
+    const BATCH: &str = "select record_usage_batch(jsonb_build_array(jsonb_build_object(
+            'org_id', id, 'feature', 'minutes_transcribed', 'amount', 700,
+            'used_at', '2026-05-12T14:35:00Z'))) from organizations";
+    const INSERT: &str = "insert into usage_metrics
+            (organization_id, metric_type, metric_value, created_at)
+        select id, 'minutes_transcribed', 700, '2026-05-12T14:35:00Z' from organizations";
+    let seen: [&[Step]; 5] = [
+        &[Sql(RECORD), On("free")],
+        &[Sql(BATCH), On("free")],
+        &[Sql(INSERT), Sync, On("free")],
+        &[Sql(RECORD), On("free"), Alerts],
+        // Seen by the rollover alone, with a use in between.
+        &[Sql(RECORD), On("free"), Sql(SMALL)],
+    ];
+    for steps in seen {
+        let test = acme().await;
+        take(&test, Restart("pro", RESTART)).await;
+        for step in steps {
+            take(&test, *step).await;
+        }
+        let told = "select a.included from organizations o,
+                           periodd_allowances(o.id, '2026-05-12T14:50:00Z',
+                                              'minutes_transcribed') a";
+        assert_eq!(test.rows(told).await, ["700"], "{steps:?}");
+        rollover(&test, "2026-05-12T15:00:00Z", &[]).exits(0);
+        assert_eq!(test.rows(told).await, ["700"], "{steps:?}");
+        rollover(&test, "2026-06-13T00:00:00Z", &[]).exits(0);
+        let line = closed(&test, "acme").await.remove(1);
+        assert!(line.contains(" 700 ") && line.ends_with(" 0"), "{steps:?}: {line}");
+        test.check_invariants().await;
+    }
 }
 
 /// A restart that no rollover can find any more, for somebody has moved the period beyond it.

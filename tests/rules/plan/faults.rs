@@ -39,6 +39,8 @@ fn plan() -> Plan {
         limits: [(("free", MINUTES), Some(10))].into(),
         overrides: [].into(),
         kept: [].into(),
+        levels: [].into(),
+        pause: None,
         subscription: Subscription {
             tier,
             next_tier: None,

@@ -1,10 +1,11 @@
 //! An org in memory: read for a plan as the store reads it, and plans folded into it as the store
 //! applies them, with the guards that the schema has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use periodd::billing::check::check;
+use periodd::billing::org::pause::Pause;
 use periodd::billing::org::{OrgState, Reason, StoredPeriod};
 use periodd::billing::quota::{Draw, Entry, EntryKind, Feature, Included, Kept, Pack};
 use periodd::billing::rollover::{
@@ -31,6 +32,7 @@ pub(crate) struct Memory {
     limits: Arc<TierLimits>,
     overrides: Vec<(Feature, Included)>,
     kept: Vec<KeptLimit>,
+    levels: Arc<HashSet<Feature>>,
     everything_is_known: bool,
 }
 
@@ -85,6 +87,7 @@ impl Memory {
             limits: Arc::new(limits),
             overrides: overrides.map(|(name, units)| ((*name).into(), included(*units))).collect(),
             kept: scenario.kept.iter().map(|kept| kept_limit(scenario, kept)).collect(),
+            levels: Arc::new(scenario.levels.iter().map(|level| (*level).into()).collect()),
             everything_is_known: scenario.everything_is_known,
         }
     }
@@ -109,7 +112,7 @@ impl Memory {
             packs,
             draws: self.draws(),
             limits: self.limits.clone(),
-            levels: Arc::default(),
+            levels: self.levels.clone(),
             overrides: self.overrides.clone(),
             ended_tier: policy.ended_tier.as_str().into(),
             timeline,
@@ -153,6 +156,15 @@ impl Memory {
         }
         for entry in &plan.entries {
             self.write(entry);
+        }
+        for carried in &plan.carried {
+            // As the store does: by a metric at the start of the period that follows.
+            self.uses.push(Metric {
+                feature: carried.feature.clone(),
+                at: carried.period_start,
+                known: Instant::MIN,
+                quantity: carried.level,
+            });
         }
         if let Some(change) = &plan.subscription {
             assert_eq!(change.before, self.org.subscription);
@@ -273,7 +285,7 @@ fn org(scenario: &Scenario) -> OrgState {
         period_tier: None,
         restart: None,
         skipped_end_date: None,
-        pause: None,
+        pause: scenario.pause.map(|(from, until)| Pause { from, until }),
         overage_minutes: Quantity::ZERO,
         overage_minutes_written: None,
         overage_minutes_granted: Quantity::ZERO,

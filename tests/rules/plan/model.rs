@@ -110,7 +110,8 @@ fn outcome(
 ) -> Outcome {
     let minutes = shelves.iter().find(|shelf| shelf.feature == MINUTES).expect("minutes");
     let known = |at: Instant| scenario.everything_is_known || at <= now;
-    let inside = scenario.uses.iter().filter(|u| u.feature == MINUTES && open.contains(u.at));
+    let since = since(scenario, MINUTES, open);
+    let inside = scenario.uses.iter().filter(|u| u.feature == MINUTES && since.contains(u.at));
     let used = inside.filter(|u| known(u.at)).map(|u| u.units).sum();
     Outcome {
         used_minutes: used,
@@ -125,6 +126,19 @@ fn outcome(
         open,
         subscription,
     }
+}
+
+/// From when on uses count in a period: from its start, or ever since for a level.
+fn since(scenario: &Scenario, feature: &str, period: Period) -> Period {
+    let is_level = scenario.levels.contains(feature);
+    Period { start: if is_level { scenario.boundaries[0] } else { period.start }, ..period }
+}
+
+/// Does the org's pause last through a period?
+fn is_paused(scenario: &Scenario, period: Period) -> bool {
+    scenario.pause.is_some_and(|(from, until)| {
+        from <= period.start && until.is_none_or(|until| until >= period.end)
+    })
 }
 
 /// What is included in a period: what is granted, or more where a limit has fallen in it.
@@ -219,11 +233,20 @@ impl Shelf {
     }
 
     fn close(&mut self, scenario: &Scenario, period: Period, tier: &str) -> Line {
-        self.pay(scenario, period, tier, period.end, period, |pack| {
+        let is_usable = |pack: &Pack| {
             pack.bought < period.end && pack.expires.is_none_or(|expires| expires > period.start)
-        });
+        };
+        self.pay(scenario, period, tier, period.end, period, is_usable);
         let used = self.used(scenario, period);
-        let included = included(scenario, tier, self.feature, period);
+        let mut included = included(scenario, tier, self.feature, period);
+        if scenario.levels.contains(self.feature) {
+            // Packs raise the limit of a level, while they last, by what they hold.
+            let usable = self.packs.iter().filter(|pack| is_usable(pack));
+            let raised = usable.map(|pack| pack.story.left).sum::<i64>();
+            included = included.map(|included| included + raised);
+        } else if is_paused(scenario, period) {
+            included = Some(0);
+        }
         let drawn = i64::try_from(self.pile.len()).expect("few");
         let overage = included.map_or(0, |included| (used - included).max(0));
         Line { used, included, drawn, uncovered: overage - drawn }
@@ -240,7 +263,9 @@ impl Shelf {
         usable: impl Fn(&Pack) -> bool,
     ) {
         let used = self.used(scenario, so_far);
+        let pays = !scenario.levels.contains(self.feature) && !is_paused(scenario, period);
         let overage = included(scenario, tier, self.feature, period)
+            .filter(|_| pays)
             .map_or(0, |included| usize::try_from(used - included).unwrap_or(0));
         while self.pile.len() < overage {
             let pays = |pack: &Pack| pack.story.left > 0 && usable(pack);
@@ -264,7 +289,7 @@ impl Shelf {
     }
 
     fn used(&self, scenario: &Scenario, period: Period) -> i64 {
-        let uses = scenario.uses.iter();
+        let (uses, period) = (scenario.uses.iter(), since(scenario, self.feature, period));
         let counts = uses.filter(|u| u.feature == self.feature && period.contains(u.at));
         counts.map(|u| u.units).sum()
     }

@@ -95,7 +95,8 @@ proptest! {
 
     #[test]
     fn early_closes_the_open_period_now_and_keeps_its_end(recipe in recipes()) {
-        let scenario = Scenario::of(&recipe);
+        // A pause that lasts until now covers what is closed early, and did not cover the whole.
+        let scenario = Scenario { pause: None, ..Scenario::of(&recipe) };
         let now = scenario.last_look.now;
         // A pack bought at the very moment may have paid at an expiry of that moment, while the
         // period still went on; cut off there, the period would not have had it. What was drawn
@@ -144,7 +145,7 @@ proptest! {
         // As the function leaves it: the instant is an end among the stored ones.
         let mut called = memory.clone();
         let from = called.org.subscription.tier.clone();
-        called.org.restart = Some(Restart { at: now, on: from.clone(), from, tier: None });
+        called.org.restart = Some(Restart { at: now, on: from.clone(), from, tier: None, is_stored: true });
         let called = called.pass(&replay(12), now).expect("an org");
 
         let policy = Policy { early: Early::Restart { tier: None }, ..replay(12) };
@@ -198,6 +199,23 @@ proptest! {
         } else {
             prop_assert_eq!(halted.map(|plan| plan.closes.len()), Ok(due));
         }
+    }
+
+    #[test]
+    fn a_period_without_an_end_closes_nothing_and_settles_what_expires(recipe in recipes()) {
+        let mut scenario = Scenario::of(&recipe);
+        scenario.schedule = ("none", 1, 1, 0);
+        scenario.kept.retain(|(_, number), _| *number == 0);
+        scenario.boundaries = vec![scenario.boundaries[0], Instant::NEVER];
+        scenario.end_date = None;
+        let mut memory = Memory::of(&scenario);
+        for look in scenario.looks.iter().chain([&scenario.last_look]) {
+            memory.catch_up(*look);
+        }
+        prop_assert!(memory.closed.is_empty());
+        let expected = model::live(&scenario, periods(&scenario), scenario.last_look.now);
+        prop_assert_eq!(told(&scenario, &memory), told_by(&scenario, &expected));
+        conserved(&memory);
     }
 
     #[test]
@@ -372,10 +390,11 @@ fn drawn_as_written(memory: &Memory) {
 }
 
 /// Where something is uncovered, no pack that was usable for the period held anything when it
-/// closed.
+/// closed: unless packs pay for nothing, because it is a level or the org was paused.
 fn uncovered_by_nothing(memory: &Memory) {
-    for close in &memory.closed {
-        for usage in close.features.iter().filter(|usage| usage.uncovered.is_positive()) {
+    for close in memory.closed.iter().filter(|close| !close.is_paused) {
+        let metered = close.features.iter().filter(|usage| !usage.is_level);
+        for usage in metered.filter(|usage| usage.uncovered.is_positive()) {
             let own = memory.packs.iter().filter(|held| held.pack.feature == usage.feature);
             for held in own.filter(|held| held.pack.was_usable_for(close.period)) {
                 let gone = memory.gone(held, |entry| entry.period_start <= close.period.start);

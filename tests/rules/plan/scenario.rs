@@ -4,7 +4,7 @@
 //! Instants are drawn from a small pool, a microsecond more or less, so that uses, purchases,
 //! expiries, ends of periods and passes fall on one instant as often as not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use jiff::civil::Date;
@@ -71,6 +71,10 @@ pub(crate) struct Recipe {
     delays: Vec<Pick>,
     /// Feature, period and units that a fallen limit has left included.
     kept: Vec<(usize, usize, u8)>,
+    /// Which features do not reset.
+    levels: Vec<bool>,
+    /// From when the org is paused, and until when.
+    pause: Option<(Pick, Option<Pick>)>,
 }
 
 /// Cycle, anchor day, anchor month in the schema's words.
@@ -117,10 +121,12 @@ pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
     let packs = vec(pack, 0..7);
     let looks = (vec((instant(), 1..=12_usize), 0..8), (0..=6_u8, 0..8_u8, 1..=12_usize));
     let kept = vec((0..FEATURES.len(), 0..BUSY, 0..12_u8), 0..3);
-    let known = (any::<bool>(), vec(instant(), 4), kept);
+    let levels = vec(prop::bool::weighted(0.2), FEATURES.len());
+    let pause = option::weighted(0.2, (instant(), option::of(instant())));
+    let known = (any::<bool>(), vec(instant(), 4), kept, levels, pause);
     (calendar, pool, 0..4_usize, granted, uses, packs, looks, known).prop_map(
         |(calendar, pool, scale, granted, uses, packs, looks, known)| {
-            let (everything_is_known, delays, kept) = known;
+            let (everything_is_known, delays, kept, levels, pause) = known;
             let (place, days_later, schedule, moved_to, knows_its_end_date, starts_late) = calendar;
             let (tiers, overrides, tier, next_tier, ends_at) = granted;
             let (looks, last_look) = looks;
@@ -145,6 +151,8 @@ pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
                 everything_is_known,
                 delays,
                 kept,
+                levels,
+                pause,
             }
         },
     )
@@ -209,6 +217,10 @@ pub(crate) struct Scenario {
     pub(crate) overrides: BTreeMap<&'static str, Option<i64>>,
     /// Units that stay included after a limit has fallen, by feature and number of the period.
     pub(crate) kept: BTreeMap<(&'static str, usize), i64>,
+    /// The features that do not reset.
+    pub(crate) levels: BTreeSet<&'static str>,
+    /// From when the org is paused, and until when; `None` is for ever.
+    pub(crate) pause: Option<(Instant, Option<Instant>)>,
     pub(crate) subscription: Subscription,
     pub(crate) uses: Vec<Use>,
     pub(crate) packs: Vec<Purchase>,
@@ -250,6 +262,16 @@ impl Scenario {
             limits: limits(recipe),
             overrides: overrides(recipe),
             kept: kept(recipe),
+            levels: FEATURES
+                .into_iter()
+                .zip(&recipe.levels)
+                .filter_map(|(feature, is_level)| is_level.then_some(feature))
+                .collect(),
+            // The schema has no pause that ends before it begins.
+            pause: recipe.pause.map(|(from, until)| {
+                let from = pick(from);
+                (from, until.map(|until| pick(until).max(from)))
+            }),
             subscription: subscription(recipe, pick),
             uses: uses(recipe, pick),
             packs: purchases(recipe, pick),

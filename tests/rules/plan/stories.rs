@@ -40,6 +40,8 @@ fn may(uses: &[(i64, Day)], packs: &[Bought]) -> Memory {
         limits: [].into(),
         overrides: [].into(),
         kept: [].into(),
+        levels: [].into(),
+        pause: None,
         subscription: Subscription {
             tier,
             next_tier: None,

@@ -16,6 +16,8 @@ pub(super) struct Head {
     now: String,
     /// Why the org is parked, and since when.
     parked: Option<(String, Option<Moment>)>,
+    /// Since when the org is paused or from when on it will be, until when, and why.
+    paused: Option<String>,
     findings: Vec<Found>,
     period: Option<Period>,
     changes: Vec<String>,
@@ -37,10 +39,17 @@ pub(super) fn head(found: &Explanation, clock: &Clock) -> Head {
     beside.push(row.time_zone.clone());
     let (day, month) = (row.anchor_day, row.anchor_month);
     beside.push(cycle_words(&row.cycle, day, month, row.anchor_time));
-    if let Some(pause) = row.pause(found.now) {
-        let word = if pause.contains(found.now) { "paused" } else { "pause planned" };
-        beside.push(word.to_owned());
-    }
+    let paused = row.pause(found.now).map(|pause| {
+        let word = if pause.contains(found.now) { "Paused since" } else { "Will be paused from" };
+        let shown = |at: Instant| clock.moment(at).text().to_owned();
+        let until = pause.until.map_or_else(
+            || "until it is resumed".to_owned(),
+            |until| format!("until {}", shown(until)),
+        );
+        let reason = row.pause_reason.as_deref().unwrap_or("no reason was given");
+        let sentence = format!("{word} {} {until}: {reason}", shown(pause.from));
+        crate::text::visible(&sentence).into_owned()
+    });
     let reason = row.parked_reason.as_deref().unwrap_or("no reason was given");
     Head {
         beside: beside.iter().map(|text| said(text)).collect(),
@@ -48,6 +57,7 @@ pub(super) fn head(found: &Explanation, clock: &Clock) -> Head {
         parked: row.is_parked.then(|| {
             (crate::text::visible(reason).into_owned(), row.parked_at.map(|at| clock.moment(at)))
         }),
+        paused,
         findings: found.findings.iter().map(Into::into).collect(),
         period: found.period.as_ref().map(|period| Period {
             start: clock.moment(period.start),
