@@ -178,13 +178,18 @@ create policy of_the_callers_org on org_alert_settings for select using ((org_id
 
 create table org_contacts (
     email text not null,
+    kinds text[],
     opted_out_at timestamp with time zone,
-    org_id uuid not null
+    opted_out_of text[],
+    org_id uuid not null,
+    role text
 );
 alter table org_contacts add constraint org_contacts_email_check CHECK (((length(email) <= 254) AND (email ~ '^[A-Za-z0-9.!#$%&''*+/=?^_\u0060{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$'::text)));
+alter table org_contacts add constraint org_contacts_kinds_check CHECK ((kinds <@ ARRAY['threshold'::text, 'runs_out'::text, 'pack_expires'::text, 'subscription_ends'::text, 'trial_ends'::text, 'tier_changes'::text, 'limit_reached_again'::text]));
 alter table org_contacts add constraint org_contacts_opted_out_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> opted_out_at));
 alter table org_contacts add constraint org_contacts_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table org_contacts add constraint org_contacts_pkey PRIMARY KEY (org_id, email);
+alter table org_contacts add constraint org_contacts_role_check CHECK ((role = ANY (ARRAY['billing'::text, 'technical'::text, 'owner'::text])));
 CREATE INDEX org_contacts_email ON org_contacts USING btree (lower(email));
 CREATE INDEX org_contacts_opted_out ON org_contacts USING btree (org_id, email) WHERE (opted_out_at IS NOT NULL);
 alter table org_contacts enable row level security;
@@ -284,6 +289,7 @@ alter table organizations add constraint organizations_slug_key UNIQUE (slug);
 alter table organizations add constraint organizations_subscription_ends_at_range CHECK ((('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> subscription_ends_at) OR (subscription_ends_at = 'infinity'::timestamp with time zone)));
 alter table organizations add constraint organizations_subscription_tier_fkey FOREIGN KEY (subscription_tier) REFERENCES subscription_tiers(code);
 alter table organizations add constraint organizations_used_minutes_range CHECK (((abs(used_minutes) < '10000000000000000000000'::numeric) AND (used_minutes = round(used_minutes, 6))));
+CREATE INDEX organizations_changing ON organizations USING btree (current_period_end, id) WHERE ((parked_at IS NULL) AND ((period_day_ends IS NOT NULL) OR (next_subscription_tier IS NOT NULL)));
 CREATE INDEX organizations_due ON organizations USING btree (current_period_end, id) WHERE (parked_at IS NULL);
 CREATE INDEX organizations_merged ON organizations USING btree (merged_into) WHERE (merged_into IS NOT NULL);
 CREATE INDEX organizations_parked ON organizations USING btree (id) WHERE (parked_at IS NOT NULL);
@@ -434,8 +440,9 @@ alter table periodd_alerts add constraint periodd_alerts_purchased_check CHECK (
 alter table periodd_alerts add constraint periodd_alerts_purchased_range CHECK (((abs(purchased) < '10000000000000000000000'::numeric) AND (purchased = round(purchased, 6))));
 alter table periodd_alerts add constraint periodd_alerts_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
 alter table periodd_alerts add constraint periodd_alerts_state_check CHECK ((state = ANY (ARRAY['notified'::text, 'covered'::text, 'waiting'::text, 'recorded'::text, 'expired'::text])));
-alter table periodd_alerts add constraint periodd_alerts_threshold_check CHECK (((threshold >= 1) AND (threshold <= 100)));
+alter table periodd_alerts add constraint periodd_alerts_threshold_check CHECK (((threshold >= 1) AND (threshold <= 250)));
 alter table periodd_alerts add constraint periodd_alerts_used_range CHECK (((abs(used) < '10000000000000000000000'::numeric) AND (used = round(used, 6))));
+CREATE INDEX periodd_alerts_reached ON periodd_alerts USING btree (period_end, org_id) WHERE (threshold >= 100);
 CREATE INDEX periodd_alerts_waiting ON periodd_alerts USING btree (period_end, org_id) WHERE (state = 'waiting'::text);
 alter table periodd_alerts enable row level security;
 
@@ -690,6 +697,31 @@ CREATE INDEX periodd_moved_packs_reference ON periodd_moved_packs USING btree (o
 alter table periodd_moved_packs enable row level security;
 create policy of_the_callers_org on periodd_moved_packs for select using ((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)));
 
+create table periodd_notices (
+    decided_at timestamp with time zone not null default now(),
+    facts text,
+    feature text not null default ''::text,
+    id uuid not null default gen_random_uuid(),
+    key text not null,
+    kind text not null,
+    org_id uuid not null,
+    recorded_at timestamp with time zone not null default now(),
+    state text not null default 'notified'::text,
+    until timestamp with time zone not null default '9999-12-31 00:00:00+00'::timestamp with time zone
+);
+alter table periodd_notices add constraint periodd_notices_decided_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> decided_at));
+alter table periodd_notices add constraint periodd_notices_key_check CHECK ((key <> ''::text));
+alter table periodd_notices add constraint periodd_notices_kind_check CHECK ((kind = ANY (ARRAY['runs_out'::text, 'pack_expires'::text, 'subscription_ends'::text, 'trial_ends'::text, 'tier_changes'::text, 'limit_reached_again'::text, 'org_parked'::text])));
+alter table periodd_notices add constraint periodd_notices_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_notices add constraint periodd_notices_org_id_kind_key_key UNIQUE (org_id, kind, key);
+alter table periodd_notices add constraint periodd_notices_pkey PRIMARY KEY (org_id, id);
+alter table periodd_notices add constraint periodd_notices_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_notices add constraint periodd_notices_state_check CHECK ((state = ANY (ARRAY['notified'::text, 'covered'::text, 'waiting'::text, 'recorded'::text, 'withdrawn'::text, 'expired'::text])));
+alter table periodd_notices add constraint periodd_notices_until_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> until));
+CREATE INDEX periodd_notices_until ON periodd_notices USING btree (until, org_id);
+CREATE INDEX periodd_notices_waiting ON periodd_notices USING btree (org_id, id) WHERE (state = 'waiting'::text);
+alter table periodd_notices enable row level security;
+
 create table periodd_outbox (
     answer text,
     attempts integer not null default 0,
@@ -698,11 +730,13 @@ create table periodd_outbox (
     feature text not null,
     generation integer not null default 1,
     id uuid not null default gen_random_uuid(),
+    kind text not null default 'threshold'::text,
     lease uuid,
     leased_until timestamp with time zone,
     letter text,
     message_id text,
     next_attempt_at timestamp with time zone not null default now(),
+    notice uuid,
     org_id uuid not null,
     period_end timestamp with time zone not null,
     period_start timestamp with time zone not null,
@@ -710,7 +744,7 @@ create table periodd_outbox (
     recorded_at timestamp with time zone not null default now(),
     settled_at timestamp with time zone,
     state text not null default 'due'::text,
-    threshold smallint not null
+    threshold smallint
 );
 alter table periodd_outbox add constraint periodd_outbox_attempts_check CHECK ((attempts >= 0));
 alter table periodd_outbox add constraint periodd_outbox_check CHECK ((period_end > period_start));
@@ -721,6 +755,7 @@ alter table periodd_outbox add constraint periodd_outbox_fault_check CHECK ((fau
 alter table periodd_outbox add constraint periodd_outbox_generation_check CHECK ((generation > 0));
 alter table periodd_outbox add constraint periodd_outbox_leased_until_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> leased_until));
 alter table periodd_outbox add constraint periodd_outbox_next_attempt_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> next_attempt_at));
+alter table periodd_outbox add constraint periodd_outbox_notice_key UNIQUE (org_id, notice, recipient);
 alter table periodd_outbox add constraint periodd_outbox_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table periodd_outbox add constraint periodd_outbox_org_id_period_start_feature_generation_thres_key UNIQUE (org_id, period_start, feature, generation, threshold, recipient);
 alter table periodd_outbox add constraint periodd_outbox_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
@@ -729,7 +764,8 @@ alter table periodd_outbox add constraint periodd_outbox_pkey PRIMARY KEY (org_i
 alter table periodd_outbox add constraint periodd_outbox_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
 alter table periodd_outbox add constraint periodd_outbox_settled_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> settled_at));
 alter table periodd_outbox add constraint periodd_outbox_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sent'::text, 'given_up'::text, 'suppressed'::text])));
-alter table periodd_outbox add constraint periodd_outbox_threshold_check CHECK (((threshold >= 1) AND (threshold <= 100)));
+alter table periodd_outbox add constraint periodd_outbox_subject_check CHECK ((((threshold IS NULL) = (notice IS NOT NULL)) AND ((kind = 'threshold'::text) = (notice IS NULL))));
+alter table periodd_outbox add constraint periodd_outbox_threshold_check CHECK (((threshold >= 1) AND (threshold <= 250)));
 CREATE INDEX periodd_outbox_due ON periodd_outbox USING btree (next_attempt_at, org_id, id) WHERE (state = 'due'::text);
 CREATE INDEX periodd_outbox_ending ON periodd_outbox USING btree (period_end) WHERE (state = 'due'::text);
 CREATE INDEX periodd_outbox_recipient ON periodd_outbox USING btree (lower(recipient));

@@ -9,12 +9,15 @@ declare
     v_org uuid;
     v_token uuid;
     v_email text;
+    -- The kind of notice that the link is of; empty: all warnings.
+    v_kind text;
 begin
-    if p_token !~ '^[0-9a-f]{64}$' is not false then
+    if p_token !~ '^[0-9a-f]{64}([.][a-z_]{1,40})?$' is not false then
         return false;
     end if;
     v_org := left(p_token, 32)::uuid;
-    v_token := right(p_token, 32)::uuid;
+    v_token := substr(p_token, 33, 32)::uuid;
+    v_kind := substr(p_token, 66);
     select coalesce((select c.email from org_contacts c
                      where c.org_id = coalesce(o.merged_into, t.org_id)
                        and lower(btrim(c.email, E' \t\r\n')) = t.email
@@ -25,10 +28,18 @@ begin
     if v_email is null then
         return false;
     end if;
-    insert into org_contacts as c (org_id, email, opted_out_at) values (v_org, v_email, p_at)
+    if v_kind = '' then
+        insert into org_contacts as c (org_id, email, opted_out_at) values (v_org, v_email, p_at)
+        on conflict (org_id, email) do update
+            set opted_out_at = coalesce(c.opted_out_at, excluded.opted_out_at);
+        return true;
+    end if;
+    insert into org_contacts as c (org_id, email, opted_out_of)
+    values (v_org, v_email, array[v_kind])
     on conflict (org_id, email) do update
-        set opted_out_at = coalesce(c.opted_out_at, excluded.opted_out_at);
+        set opted_out_of = pg_catalog.array_append(c.opted_out_of, v_kind)
+        where pg_catalog.array_position(c.opted_out_of, v_kind) is null;
     return true;
 end
 $$;
-comment on function periodd_unsubscribe is 'Opts an address out of warnings, by the token of its unsubscribe link; false for a token that names none. A second time changes nothing.';
+comment on function periodd_unsubscribe is 'Opts an address out of warnings, or of one kind of notice, by the token of its unsubscribe link; false for a token that names none. A second time changes nothing.';

@@ -69,6 +69,7 @@ begin
     delete from periodd_outbox x where x.org_id = any (v_named);
     delete from periodd_webhook_outbox x where x.org_id = any (v_named);
     delete from periodd_events e where e.org_id = any (v_named);
+    delete from periodd_notices n where n.org_id = p_org_id;
     delete from periodd_suppressions s where s.org_id = p_org_id;
     delete from periodd_unsubscribe_tokens t where t.org_id = any (v_named);
     delete from periodd_alerts a where a.org_id = p_org_id;

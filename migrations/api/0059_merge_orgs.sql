@@ -181,9 +181,11 @@ begin
     -- their place. Who wants no warnings gets none here either.
     select exists (select from org_contacts c where c.org_id = p_into_org_id and c.opted_out_at is null)
       into v_has_contacts;
-    insert into org_contacts (org_id, email, opted_out_at)
-    select p_into_org_id, c.email, c.opted_out_at from org_contacts c
-    where c.org_id = p_from_org_id and (v_has_contacts or c.opted_out_at is not null)
+    insert into org_contacts (org_id, email, opted_out_at, role, kinds, opted_out_of)
+    select p_into_org_id, c.email, c.opted_out_at, c.role, c.kinds, c.opted_out_of
+    from org_contacts c
+    where c.org_id = p_from_org_id
+      and (v_has_contacts or c.opted_out_at is not null or c.opted_out_of is not null)
     on conflict (org_id, email) do nothing;
     insert into periodd_suppressions (org_id, email, reason, suppressed_at)
     select p_into_org_id, s.email, s.reason, s.suppressed_at from periodd_suppressions s
@@ -197,6 +199,8 @@ begin
     delete from periodd_outbox x where x.org_id = p_from_org_id and x.state = 'due';
     update periodd_alerts a set state = 'expired'
     where a.org_id = p_from_org_id and a.state = 'waiting';
+    update periodd_notices n set state = 'expired'
+    where n.org_id = p_from_org_id and n.state = 'waiting';
     update periodd_tokens t set revoked_at = v_now
     where t.only_org = p_from_org_id and t.revoked_at is null;
     perform periodd_forget_held(p_from_org_id);

@@ -17,6 +17,7 @@ pub mod events;
 pub mod forecast;
 pub mod instant;
 pub mod late;
+pub mod notice;
 pub mod offers;
 pub mod org;
 pub mod parking;

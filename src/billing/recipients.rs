@@ -1,8 +1,11 @@
 //! Who gets an org's emails.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 use super::address::{check, trimmed};
+use super::notice::Kind;
 
 /// From this percentage on an email is no warning any more, and nobody can opt out of it.
 pub const LIMIT_REACHED: u8 = 100;
@@ -14,6 +17,130 @@ pub struct Person {
     pub role: Role,
     /// Does a mail server say that there is no such address?
     pub is_suppressed: bool,
+    /// Which emails a contact gets.
+    pub hears: Hears,
+}
+
+/// Which emails a contact gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hears {
+    /// As whom; `None`: as everybody.
+    pub role: Option<ContactRole>,
+    /// These kinds, whatever the role; `None`: by the role.
+    pub kinds: Option<Vec<Kind>>,
+    /// None of these kinds, by the link in an email.
+    pub opted_out_of: Vec<Kind>,
+}
+
+/// As whom a contact is named.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ContactRole {
+    /// Pays.
+    Billing,
+    /// Runs what uses the allowance.
+    Technical,
+    /// Decides.
+    Owner,
+}
+
+impl ContactRole {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Billing, Self::Technical, Self::Owner];
+
+    /// Its name in the configuration and the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Billing => "billing",
+            Self::Technical => "technical",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+impl fmt::Display for ContactRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that is not a role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown role `{0}`; known are billing, technical, owner")]
+pub struct UnknownRole(pub String);
+
+impl FromStr for ContactRole {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|role| role.name() == text);
+        found.ok_or_else(|| UnknownRole(text.to_owned()))
+    }
+}
+
+/// To whom a kind of notice goes, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub kind: Kind,
+    /// Contacts with one of these roles, and those without a role; none: all contacts.
+    pub roles: Vec<ContactRole>,
+    /// May one opt out of it?
+    pub opt_out: bool,
+}
+
+/// What an email is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Matter<'a> {
+    /// A threshold, in percent.
+    Threshold(u8),
+    Notice(&'a Terms),
+}
+
+impl From<u8> for Matter<'_> {
+    fn from(level: u8) -> Self {
+        Self::Threshold(level)
+    }
+}
+
+impl Matter<'_> {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Threshold(_) => Kind::Threshold,
+            Self::Notice(terms) => terms.kind,
+        }
+    }
+
+    /// May one opt out of it? Not of the news that the limit is reached.
+    pub const fn is_optional(&self) -> bool {
+        match self {
+            Self::Threshold(level) => *level < LIMIT_REACHED,
+            Self::Notice(terms) => terms.opt_out,
+        }
+    }
+
+    /// Does a contact get such emails?
+    fn concerns(&self, person: &Person) -> bool {
+        if let Some(kinds) = &person.hears.kinds {
+            return kinds.contains(&self.kind());
+        }
+        match (self, person.hears.role) {
+            (Self::Notice(terms), Some(role)) => {
+                terms.roles.is_empty() || terms.roles.contains(&role)
+            }
+            _ => true,
+        }
+    }
 }
 
 /// As whom somebody is reached.
@@ -47,14 +174,21 @@ pub enum Reach {
 /// The org's contacts get its emails; without any, its users do. A user who opts out becomes a row
 /// among the contacts, which does not make the other users strangers.
 pub fn addressed(people: &[Person]) -> Vec<(String, Reach)> {
-    let lower = |person: &Person| trimmed(&person.email).to_lowercase();
+    let lower = |person: &Person| lower(&person.email);
     let of = |wanted: fn(&Role) -> bool| -> BTreeSet<String> {
         people.iter().filter(|person| wanted(&person.role)).map(lower).collect()
     };
     let users = of(|role| *role == Role::User);
     let contacts = of(|role| matches!(role, Role::Contact { .. }));
     let opted_out = of(|role| *role == Role::Contact { opted_out: true });
-    let is_named = |email: &String| !(opted_out.contains(email) && users.contains(email));
+    let is_mark = |person: &&Person| {
+        let Hears { role, kinds, opted_out_of } = &person.hears;
+        let has_opted_out =
+            person.role == Role::Contact { opted_out: true } || !opted_out_of.is_empty();
+        has_opted_out && role.is_none() && kinds.is_none()
+    };
+    let marks: BTreeSet<String> = people.iter().filter(is_mark).map(lower).collect();
+    let is_named = |email: &String| !(marks.contains(email) && users.contains(email));
     let named: BTreeSet<String> = contacts.into_iter().filter(is_named).collect();
     let wanted = if named.is_empty() { users } else { named };
     let mut found: Vec<(String, String, Reach)> = people
@@ -77,37 +211,63 @@ pub fn addressed(people: &[Person]) -> Vec<(String, Reach)> {
     found.into_iter().map(|(_, email, reach)| (email, reach)).collect()
 }
 
-/// The addresses that an email about a level goes to, each once, in order; none when there is
-/// nobody to tell. Whoever opted out gets no warnings, but hears that the limit is reached.
-pub fn recipients(people: &[Person], level: u8) -> Vec<String> {
-    let hears = |reach: &Reach| match reach {
-        Reach::Reached => true,
-        Reach::OptedOut => level >= LIMIT_REACHED,
+/// The addresses that an email goes to, each once, in order; none when there is nobody to tell.
+/// Whoever opted out gets no warnings, but hears that the limit is reached.
+///
+/// Where no contact has a role that a kind of notice goes to, all those get it that have not said
+/// which kinds they want: it is better heard by somebody else than by nobody.
+pub fn recipients<'a>(people: &[Person], matter: impl Into<Matter<'a>>) -> Vec<String> {
+    let matter = matter.into();
+    let is_contact = |person: &Person| matches!(person.role, Role::Contact { .. });
+    let concerns = |person: &&Person| !is_contact(person) || matter.concerns(person);
+    let mut about: Vec<Person> = people.iter().filter(concerns).cloned().collect();
+    if !about.iter().any(is_contact) && people.iter().any(is_contact) {
+        let open = |person: &&Person| is_contact(person) && person.hears.kinds.is_none();
+        about = people.iter().filter(open).cloned().collect();
+    }
+    let has_opted_out = |email: &str| {
+        let has = |person: &Person| person.hears.opted_out_of.contains(&matter.kind());
+        about.iter().any(|person| has(person) && lower(&person.email) == lower(email))
+    };
+    let hears = |email: &str, reach: &Reach| match reach {
+        Reach::Reached => !matter.is_optional() || !has_opted_out(email),
+        Reach::OptedOut => !matter.is_optional(),
         Reach::Dead | Reach::Unusable(_) => false,
     };
-    let found = addressed(people).into_iter().filter(|(_, reach)| hears(reach));
+    let found = addressed(&about).into_iter().filter(|(email, reach)| hears(email, reach));
     found.map(|(email, _)| email).collect()
 }
 
 /// The addresses that an email goes to that a person has sent again: as [`recipients`], and those
 /// that a mail server did not know, which may be there by now.
-pub fn recipients_again(people: &[Person], level: u8) -> Vec<String> {
+pub fn recipients_again<'a>(people: &[Person], matter: impl Into<Matter<'a>>) -> Vec<String> {
     let revived = |person: &Person| Person { is_suppressed: false, ..person.clone() };
     let people: Vec<Person> = people.iter().map(revived).collect();
-    recipients(&people, level)
+    recipients(&people, matter)
 }
 
 /// Is an email that was queued for this address still to be sent to it? Not once the address
-/// belongs to nobody there any more, has opted out of warnings, or turned out to be dead.
-pub fn is_still_wanted(people: &[Person], email: &str, level: u8) -> bool {
-    let lower = |email: &str| trimmed(email).to_lowercase();
+/// belongs to nobody there any more, has opted out of warnings, or turned out to be dead. Operators
+/// are named in the configuration.
+pub fn is_still_wanted<'a>(people: &[Person], email: &str, matter: impl Into<Matter<'a>>) -> bool {
+    let matter = matter.into();
+    if matter.kind().is_for_operators() {
+        return true;
+    }
     let email = lower(email);
     let mut known = people.iter().filter(|person| lower(&person.email) == email).peekable();
     let opted_out = Role::Contact { opted_out: true };
     known.peek().is_some()
         && known.all(|person| {
-            !person.is_suppressed && (level >= LIMIT_REACHED || person.role != opted_out)
+            let has_opted_out =
+                person.role == opted_out || person.hears.opted_out_of.contains(&matter.kind());
+            let is_wanted = !matter.is_optional() || !has_opted_out;
+            is_wanted && !person.is_suppressed
         })
+}
+
+fn lower(email: &str) -> String {
+    trimmed(email).to_lowercase()
 }
 
 #[cfg(test)]
@@ -115,7 +275,8 @@ mod tests {
     use super::*;
 
     fn person(email: &str, role: Role) -> Person {
-        Person { email: email.to_owned(), role, is_suppressed: false }
+        let hears = Hears::default();
+        Person { email: email.to_owned(), role, is_suppressed: false, hears }
     }
 
     fn contact(email: &str) -> Person {
@@ -181,6 +342,59 @@ mod tests {
         let people = [opted_out("U@x.example"), user("u@x.example"), user("v@x.example")];
         assert_eq!(recipients(&people, 90), ["v@x.example"]);
         assert_eq!(recipients(&people, 100).len(), 2);
+    }
+
+    fn hearing(email: &str, hears: Hears) -> Person {
+        Person { hears, ..contact(email) }
+    }
+
+    fn terms(roles: &[ContactRole]) -> Terms {
+        Terms { kind: Kind::PackExpires, roles: roles.to_vec(), opt_out: true }
+    }
+
+    #[test]
+    fn a_kind_goes_to_its_roles_and_to_whoever_has_none() {
+        let of = |role| Hears { role: Some(role), ..Hears::default() };
+        let people = [
+            hearing("b@x.example", of(ContactRole::Billing)),
+            hearing("t@x.example", of(ContactRole::Technical)),
+            contact("x@x.example"),
+            user("u@x.example"),
+        ];
+        let to = |roles: &[ContactRole]| recipients(&people, Matter::Notice(&terms(roles)));
+        assert_eq!(to(&[]), ["b@x.example", "t@x.example", "x@x.example"]);
+        assert_eq!(to(&[ContactRole::Billing]), ["b@x.example", "x@x.example"]);
+        // Nobody has the role: it is heard by somebody else.
+        let technical = &people[1..2];
+        let owner = terms(&[ContactRole::Owner]);
+        assert_eq!(recipients(technical, Matter::Notice(&owner)), ["t@x.example"]);
+        assert_eq!(recipients(&people, 80).len(), 3, "thresholds go to all of them");
+    }
+
+    #[test]
+    fn who_says_which_kinds_hears_no_others() {
+        let only = |kind| Hears { kinds: Some(vec![kind]), ..Hears::default() };
+        let people = [
+            hearing("p@x.example", only(Kind::PackExpires)),
+            hearing("t@x.example", only(Kind::Threshold)),
+        ];
+        let packs = terms(&[ContactRole::Owner]);
+        assert_eq!(recipients(&people, Matter::Notice(&packs)), ["p@x.example"]);
+        assert_eq!(recipients(&people, 100), ["t@x.example"]);
+        let other = Terms { kind: Kind::TierChanges, ..packs };
+        assert!(recipients(&people, Matter::Notice(&other)).is_empty());
+    }
+
+    #[test]
+    fn whoever_opts_out_of_a_kind_hears_the_others_and_hides_nobody() {
+        let not = Hears { opted_out_of: vec![Kind::PackExpires], ..Hears::default() };
+        let people = [hearing("u@x.example", not), user("u@x.example"), user("v@x.example")];
+        let packs = terms(&[]);
+        assert_eq!(recipients(&people, Matter::Notice(&packs)), ["v@x.example"]);
+        assert!(!is_still_wanted(&people, "u@x.example", Matter::Notice(&packs)));
+        assert_eq!(recipients(&people, 80), ["u@x.example", "v@x.example"]);
+        let always = Terms { opt_out: false, ..packs };
+        assert_eq!(recipients(&people, Matter::Notice(&always)).len(), 2);
     }
 
     #[test]

@@ -73,6 +73,8 @@ impl Verdict {
 pub fn is_crossed(level: u8, used: Quantity, limit: Limit) -> bool {
     match limit {
         Limit::Unlimited => false,
+        // A share above all of nothing is none.
+        Limit::Quantity(limit) if limit.is_zero() && level > 100 => false,
         // Quantities are below 10^28 millionths; a hundred times that is far from the end.
         Limit::Quantity(limit) => {
             used.is_positive() && used.millionths() * 100 >= limit.millionths() * i128::from(level)
@@ -204,6 +206,9 @@ mod tests {
         assert_eq!(of(&[0, 1, 2], 0), ["100"]);
         assert_eq!(of(&[570, 470, 485, 600], 600), ["90", "100"]);
         assert_eq!(told(&[(1_000_000, Limit::Unlimited)]), [""; 0]);
+        assert!(!is_crossed(120, Quantity::units(719), limit(600)));
+        assert!(is_crossed(120, Quantity::units(720), limit(600)));
+        assert!(!is_crossed(120, Quantity::units(5), limit(0)), "of nothing there is only 100 %");
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod endpoints;
 pub mod http;
 mod keys;
 mod layers;
+pub mod notices;
 mod problem;
 mod schema;
 mod secrets;
@@ -53,6 +54,7 @@ pub use show::{Format, Setting, Shown};
 use http::Http;
 use layers::{Environment, Layers};
 use webhooks::{Events, Webhook};
+use notices::Notices;
 
 /// periodd's configuration.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -70,6 +72,8 @@ pub struct Config {
     pub sync: Sync,
     /// When people are warned.
     pub alerts: Alerts,
+    /// What else people hear of.
+    pub notices: Notices,
     /// How emails travel.
     pub mail: Mail,
     /// What programs hear of.

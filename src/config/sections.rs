@@ -257,6 +257,9 @@ pub struct Mail {
     pub directory: PathBuf,
     /// The sender.
     pub from: Mailbox,
+    /// Addresses of those who run periodd, for notices of parked orgs.
+    #[serde(default)]
+    pub operators: Vec<Mailbox>,
     /// Directory of templates that replace the embedded ones of the same name.
     #[schemars(extend("format" = "path"))]
     pub templates_dir: Option<PathBuf>,

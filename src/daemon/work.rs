@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::command::Command;
 use crate::config::Config;
 use crate::jobs::Left;
+use crate::jobs::alerts::notices::Look;
 use crate::jobs::catalogue::Job;
 use crate::jobs::columns::ColumnLeftOut;
 use crate::jobs::counts::RunCounts;
@@ -158,6 +159,7 @@ async fn look_for_alerts(means: JobContext) -> Result<Done, StoreError> {
     let report = alerts::run(&database, &request).await?;
     if !report.stopped {
         alerts::overview::keep(&database, &tz, None, report.everything).await;
+        alerts::notices::run(&database, &tz, &request, Look::Hourly).await?;
     }
     Ok(Done { counts: RunCounts::Alerts((&report).into()), stopped: report.stopped })
 }

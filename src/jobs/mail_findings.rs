@@ -105,12 +105,13 @@ pub(super) const fn of_fault(fault: Fault) -> (Check, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billing::recipients::Role;
+    use crate::billing::recipients::{Hears, Role};
 
     fn audience(people: &[(&str, bool)]) -> Audience {
         let person = |(email, is_suppressed): &(&str, bool)| Person {
             email: (*email).to_owned(),
             role: Role::User,
+            hears: Hears::default(),
             is_suppressed: *is_suppressed,
         };
         Audience { org: "acme".to_owned(), people: people.iter().map(person).collect() }

@@ -78,6 +78,9 @@ pub enum Error {
         /// … and end.
         end: Instant,
     },
+    /// A role or kinds of emails for somebody who is not a contact.
+    #[error("{0} is not a contact of the org; add it with --contact")]
+    NoSuchContact(String),
     /// Nothing of the calendar is changed that could be left to a later boundary.
     #[error("--at-next needs a change of the zone, the cycle or an anchor")]
     NoNewCalendar,

@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::orgs::{Error, InvalidThresholds, sound_contacts};
 use crate::billing::address::trimmed;
+use crate::billing::notice::Kind;
+use crate::billing::recipients::ContactRole;
 use crate::billing::{Boundary, Calendar, Cycle, Instant, Period, TimeOfDay, Zone};
 use crate::mail;
 use crate::store::orgs::settings::{self, Contact, Settings};
@@ -47,6 +49,10 @@ pub struct Change {
     /// Who is to get the emails, too.
     pub contacts: Vec<String>,
     pub no_contacts: Vec<String>,
+    /// As whom contacts are reached; `None`: as everybody.
+    pub roles: Vec<(String, Option<ContactRole>)>,
+    /// Which kinds of emails contacts get; `None`: by their role.
+    pub kinds: Vec<(String, Option<Vec<Kind>>)>,
 }
 
 /// What was changed.
@@ -266,6 +272,17 @@ async fn once(
     let had_contacts = !settings::contacts(&mut transaction, org).await?.is_empty();
     let (add, remove) = (&change.contacts, &change.no_contacts);
     let revived = settings::change_contacts(&mut transaction, org, add, remove).await?;
+    for (email, role) in &change.roles {
+        if !settings::write_role(&mut transaction, org, trimmed(email), *role).await? {
+            return Err(Error::NoSuchContact(email.clone()));
+        }
+    }
+    for (email, kinds) in &change.kinds {
+        let kinds = kinds.as_deref();
+        if !settings::write_kinds(&mut transaction, org, trimmed(email), kinds).await? {
+            return Err(Error::NoSuchContact(email.clone()));
+        }
+    }
     let outlook = outlook(&mut transaction, tz, org).await?;
     let over = if after.tier == before.tier {
         Vec::new()

@@ -2,9 +2,45 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::notice::NoticeLetter;
 use super::vendor::{Brand, Links};
 use crate::billing::quantity::Overflow;
 use crate::billing::{Instant, LocalDate, LocalTime, Quantity};
+
+/// What an email says: of a threshold, or of a notice.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Contents {
+    Alert(Box<Letter>),
+    Notice(Box<NoticeLetter>),
+}
+
+impl Contents {
+    /// Reads what was kept as JSON. A notice says its kind.
+    ///
+    /// # Errors
+    /// As `serde_json`, for what is neither.
+    pub fn read(text: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Probe {
+            kind: Option<serde::de::IgnoredAny>,
+        }
+        let probe: Probe = serde_json::from_str(text)?;
+        if probe.kind.is_some() {
+            serde_json::from_str(text).map(|notice| Self::Notice(Box::new(notice)))
+        } else {
+            serde_json::from_str(text).map(|letter| Self::Alert(Box::new(letter)))
+        }
+    }
+
+    /// When all it says was so.
+    pub const fn composed_at(&self) -> LocalTime {
+        match self {
+            Self::Alert(letter) => letter.composed_at,
+            Self::Notice(letter) => letter.composed_at,
+        }
+    }
+}
 
 /// Everything that an alert email says.
 ///

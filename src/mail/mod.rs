@@ -8,6 +8,7 @@
 
 pub mod email;
 pub mod letter;
+pub mod notice;
 pub mod render;
 pub mod samples;
 pub mod templates;
@@ -21,6 +22,6 @@ pub use crate::billing::address;
 pub use crate::locale::is_known_locale;
 pub use email::Email;
 pub use letter::{Basis, Envelope, Forecast, Letter, Recommended, Sender};
-pub use render::{RenderError, render};
+pub use render::{RenderError, render, render_notice};
 pub use templates::Templates;
 pub use transport::{SendError, Sent, Transport};

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::address::{self, InvalidAddress};
 use super::email::Email;
 use super::letter::{Envelope, Letter, Sender};
+use super::notice::NoticeLetter;
+use super::notice::view::NoticeView;
 use super::templates::{Rendered, TemplateError, Templates};
 use super::view::{self, View};
 use crate::billing::Instant;
@@ -32,32 +34,79 @@ pub fn render(
     envelope: &Envelope,
     sender: &Sender,
 ) -> Result<Email, RenderError> {
-    address::check(&envelope.to)?;
-    address::check(&sender.address)?;
-    check_message_id(&envelope.message_id)?;
-    let unsubscribe = unsubscribe_url(letter, envelope, sender)?;
+    check(envelope, sender)?;
+    let token = envelope.unsubscribe.as_deref().filter(|_| letter.threshold < LIMIT_REACHED);
+    let unsubscribe = unsubscribe_url(token, sender)?;
     let locale = templates.locale_of(&letter.locale);
     let view = View::of(letter, sender, locale, unsubscribe.clone())?;
-    let folder = letter.template.as_deref();
-    let Rendered { subject, text, html } = templates.render(folder, &letter.locale, &view)?;
+    let rendered = templates.render(letter.template.as_deref(), &letter.locale, &view)?;
+    let mark = (THRESHOLD, letter.threshold.to_string());
+    email(rendered, envelope, sender, &letter.org_slug, &mark, unsubscribe.as_deref())
+}
+
+/// Renders a notice for one recipient, as [`render`] does a letter.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_notice(
+    templates: &Templates,
+    letter: &NoticeLetter,
+    envelope: &Envelope,
+    sender: &Sender,
+) -> Result<Email, RenderError> {
+    check(envelope, sender)?;
+    // The link ends this kind alone.
+    let token = envelope.unsubscribe.as_ref().filter(|_| letter.opt_out);
+    let token = token.map(|token| format!("{token}.{}", letter.kind.name()));
+    let unsubscribe = unsubscribe_url(token.as_deref(), sender)?;
+    let locale = templates.locale_of(&letter.locale);
+    let view = NoticeView::of(letter, sender, locale, unsubscribe.clone())?;
+    let rendered = templates.render_notice(letter.kind, &letter.locale, &view)?;
+    let mark = (KIND, letter.kind.name().to_owned());
+    email(rendered, envelope, sender, &letter.org_slug, &mark, unsubscribe.as_deref())
+}
+
+fn check(envelope: &Envelope, sender: &Sender) -> Result<(), RenderError> {
+    address::check(&envelope.to)?;
+    address::check(&sender.address)?;
+    check_message_id(&envelope.message_id)
+}
+
+/// A header by which mail is filtered, and its value.
+type Mark = (&'static str, String);
+
+/// The threshold of an alert.
+const THRESHOLD: &str = "X-Periodd-Threshold";
+/// The kind of a notice.
+const KIND: &str = "X-Periodd-Kind";
+
+fn email(
+    rendered: Rendered,
+    envelope: &Envelope,
+    sender: &Sender,
+    org: &str,
+    mark: &Mark,
+    unsubscribe: Option<&str>,
+) -> Result<Email, RenderError> {
+    let Rendered { subject, text, html } = rendered;
     let subject = one_line(&subject);
     let mut email = Email {
         from: sender.address.clone(),
         to: envelope.to.clone(),
         message_id: envelope.message_id.clone(),
-        file_stem: file_stem(letter, envelope),
+        file_stem: file_stem(org, &mark.1, envelope),
         subject,
         text,
         html,
         message: Vec::new(),
     };
-    email.message = message(&email, letter, envelope.date, sender, unsubscribe.as_deref())?;
+    email.message = message(&email, mark, envelope.date, sender, unsubscribe)?;
     Ok(email)
 }
 
 fn message(
     email: &Email,
-    letter: &Letter,
+    mark: &Mark,
     date: Instant,
     sender: &Sender,
     unsubscribe: Option<&str>,
@@ -73,7 +122,7 @@ fn message(
         .raw_header(plain("Message-ID", &format!("<{}>", email.message_id)))
         // Out-of-office replies are for people (RFC 3834).
         .raw_header(plain("Auto-Submitted", "auto-generated"))
-        .raw_header(plain("X-Periodd-Threshold", &letter.threshold.to_string()));
+        .raw_header(plain(mark.0, &mark.1));
     if let Some(url) = unsubscribe {
         message = message
             .raw_header(plain("List-Unsubscribe", &format!("<{url}>")))
@@ -124,18 +173,9 @@ fn check_message_id(id: &str) -> Result<(), RenderError> {
         .ok_or_else(|| RenderError::Message(format!("invalid Message-ID `{shown}`")))
 }
 
-/// The one-click address of this recipient, where there is one and the email is a mere warning.
-fn unsubscribe_url(
-    letter: &Letter,
-    envelope: &Envelope,
-    sender: &Sender,
-) -> Result<Option<String>, RenderError> {
-    let (Some(url), Some(token)) = (&sender.unsubscribe_url, &envelope.unsubscribe) else {
-        return Ok(None);
-    };
-    if letter.threshold >= LIMIT_REACHED {
-        return Ok(None);
-    }
+/// The one-click address of this recipient, where there is one and the email can be done without.
+fn unsubscribe_url(token: Option<&str>, sender: &Sender) -> Result<Option<String>, RenderError> {
+    let (Some(url), Some(token)) = (&sender.unsubscribe_url, token) else { return Ok(None) };
     let is_sound = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     if token.is_empty() || !token.chars().all(is_sound) {
         return Err(RenderError::Message("the unsubscribe token is not valid in a URL".to_owned()));
@@ -159,17 +199,17 @@ fn system_time(at: Instant) -> Result<SystemTime, RenderError> {
 }
 
 /// `20260521T120500Z-acme-90-4f1c…`: sorted by time, and the same at every attempt.
-fn file_stem(letter: &Letter, envelope: &Envelope) -> String {
+fn file_stem(org: &str, mark: &str, envelope: &Envelope) -> String {
     let word = |text: &str, most: usize| {
         let kept = text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-');
         kept.take(most).collect::<String>()
     };
     let date = envelope.date.timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let org = word(&letter.org_slug, 40);
+    let (org, mark) = (word(org, 40), word(&mark.replace('_', "-"), 40));
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, envelope.message_id.as_bytes());
     let id = word(envelope.message_id.split('@').next().unwrap_or_default(), 36)
         + &id.simple().to_string()[..8];
-    format!("{date}-{org}-{}-{id}", letter.threshold)
+    format!("{date}-{org}-{mark}-{id}")
 }
 
 /// Why a letter could not be rendered.

@@ -3,6 +3,7 @@
 use jiff::civil::date;
 
 use super::letter::{Basis, Forecast, Letter, Recommended, Sender};
+use super::notice::{self, NoticeLetter};
 use super::vendor::{Brand, Links};
 use crate::billing::{LocalDate, LocalTime, Quantity};
 
@@ -69,6 +70,11 @@ pub fn letters() -> Vec<(Letter, bool)> {
         (Letter { never_renews: true, ..full }, false),
         (Letter { never_renews: true, forecast: None, offer: Vec::new(), ..warning }, true),
     ]
+}
+
+/// Notices that between them say everything that notices can say.
+pub fn notices() -> Vec<NoticeLetter> {
+    notice::samples::letters()
 }
 
 fn offer(code: &str, count: u32, quantity: i64, price_cents: i64) -> Recommended {

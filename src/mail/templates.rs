@@ -17,10 +17,14 @@ use std::path::Path;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::samples;
+use super::notice::view::NoticeView;
 use super::view::View;
+use super::{notice, samples};
+use crate::billing::notice::Kind;
+use crate::billing::quantity::Overflow;
 use crate::{files, text};
 
 /// The folder of the letter that everything falls back to.
@@ -52,6 +56,26 @@ const WORDS: [(&str, &str); 6] = [
     ("ja/", include_str!("templates/words/ja.txt")),
 ];
 
+/// The folder of the layouts of notices.
+const NOTICE: &str = "notice";
+
+/// Each file of a notice with its layout.
+const NOTICE_LAYOUTS: [(&str, &str, &str); 3] = [
+    (SUBJECT, "_subject.txt", include_str!("templates/notice/_subject.txt")),
+    (TEXT, "_layout.txt", include_str!("templates/notice/_layout.txt")),
+    (HTML, "_layout.html", include_str!("templates/notice/_layout.html")),
+];
+
+/// Each language with its words for notices of all kinds.
+const NOTICE_WORDS: [(&str, &str); 6] = [
+    ("", include_str!("templates/notices/en.txt")),
+    ("de/", include_str!("templates/notices/de.txt")),
+    ("fr/", include_str!("templates/notices/fr.txt")),
+    ("es/", include_str!("templates/notices/es.txt")),
+    ("pt/", include_str!("templates/notices/pt.txt")),
+    ("ja/", include_str!("templates/notices/ja.txt")),
+];
+
 /// Characters of a line of a text part.
 const COLUMNS: usize = 78;
 
@@ -66,7 +90,29 @@ pub fn embedded() -> Vec<(String, String)> {
             (name, format!("{{% extends \"{ALERT}/{layout}\" %}}\n{words}"))
         })
     });
-    layouts.chain(files).collect()
+    layouts.chain(files).chain(embedded_notices()).collect()
+}
+
+/// The embedded templates of notices: a folder for each kind.
+fn embedded_notices() -> impl Iterator<Item = (String, String)> {
+    let layouts = NOTICE_LAYOUTS
+        .iter()
+        .map(|(_, layout, source)| (format!("{NOTICE}/{layout}"), (*source).to_owned()));
+    let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Threshold);
+    let files = kinds.flat_map(|kind| {
+        NOTICE_WORDS.iter().flat_map(move |(language, words)| {
+            NOTICE_LAYOUTS.iter().map(move |(file, layout, _)| {
+                let name = format!("{language}{kind}/{file}");
+                (name, format!("{{% extends \"{NOTICE}/{layout}\" %}}\n{words}"))
+            })
+        })
+    });
+    layouts.chain(files)
+}
+
+/// The kind of notice that a folder is for.
+fn kind_of(folder: &str) -> Option<Kind> {
+    folder.parse().ok().filter(|kind| *kind != Kind::Threshold)
 }
 
 /// All templates, parsed.
@@ -150,8 +196,28 @@ impl Templates {
         locale: &str,
         view: &View,
     ) -> Result<Rendered, TemplateError> {
+        let folders: Vec<&str> = folder.into_iter().chain([ALERT]).collect();
+        self.render_from(&folders, locale, view)
+    }
+
+    /// Renders the three parts of a notice.
+    pub(super) fn render_notice(
+        &self,
+        kind: Kind,
+        locale: &str,
+        view: &NoticeView,
+    ) -> Result<Rendered, TemplateError> {
+        self.render_from(&[kind.name()], locale, view)
+    }
+
+    fn render_from(
+        &self,
+        folders: &[&str],
+        locale: &str,
+        view: &impl Serialize,
+    ) -> Result<Rendered, TemplateError> {
         let part = |file| {
-            let name = self.nearest(folder, locale, file);
+            let name = self.nearest(folders, locale, file);
             let template = self.environment.get_template(&name);
             let text = template.and_then(|template| template.render(Serde(view)));
             text.map_err(|error| self.fault(&name, &error))
@@ -159,10 +225,9 @@ impl Templates {
         Ok(Rendered { subject: part(SUBJECT)?, text: part(TEXT)?, html: part(HTML)? })
     }
 
-    fn nearest(&self, folder: Option<&str>, locale: &str, file: &str) -> String {
+    fn nearest(&self, folders: &[&str], locale: &str, file: &str) -> String {
         let language = locale.split(['-', '_']).next().unwrap_or_default();
-        let folders = folder.into_iter().chain([ALERT]);
-        let names = folders.flat_map(|folder| {
+        let names = folders.iter().flat_map(|folder| {
             let name = format!("{folder}/{file}");
             [format!("{locale}/{name}"), format!("{language}/{name}"), name]
         });
@@ -170,7 +235,8 @@ impl Templates {
         let is_known = |name: &&String| self.environment.get_template(name).is_ok();
         let own = names.iter().find(|name| self.files.contains_key(*name));
         let found = own.or_else(|| names.iter().find(is_known)).cloned();
-        found.unwrap_or_else(|| format!("{ALERT}/{file}"))
+        let last = folders.last().copied().unwrap_or(ALERT);
+        found.unwrap_or_else(|| format!("{last}/{file}"))
     }
 
     /// The locale by which a letter is written: its own where there are templates in its language,
@@ -251,23 +317,49 @@ impl Templates {
                 _ => false,
             };
         }
+        let (mut notices, mut alerts) = (BTreeSet::new(), Vec::new());
+        for (language, _) in &NOTICE_WORDS {
+            let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Threshold);
+            notices.extend(kinds.map(|kind| (language.trim_end_matches('/'), kind)));
+        }
         for (language, folder) in known {
+            match kind_of(folder) {
+                Some(kind) => _ = notices.insert((language, kind)),
+                None => alerts.push((language, folder)),
+            }
+        }
+        let (sender, url) = (samples::sender(), || "https://example.com/u".to_owned());
+        let no_number = |why: Overflow| TemplateError(why.to_string());
+        for (language, folder) in alerts {
             for (letter, unsubscribe) in samples::letters() {
-                let url = unsubscribe.then(|| "https://example.com/u".to_owned());
-                let sender = samples::sender();
-                let view = View::of(&letter, &sender, self.locale_of(language), url)
-                    .map_err(|why| TemplateError(why.to_string()))?;
+                let (url, locale) = (unsubscribe.then(url), self.locale_of(language));
+                let view = View::of(&letter, &sender, locale, url).map_err(no_number)?;
                 let rendered = self.render(Some(folder), language, &view)?;
-                let name = self.nearest(Some(folder), language, SUBJECT);
-                if rendered.subject.trim().is_empty() {
-                    return Err(TemplateError(format!(
-                        "{}: the subject is empty",
-                        self.place(&name)
-                    )));
-                }
+                self.check_subject(&rendered, &[folder, ALERT], language)?;
+            }
+        }
+        for (language, kind) in notices {
+            for letter in notice::samples::letters().iter().filter(|one| one.kind == kind) {
+                let (url, locale) = (letter.opt_out.then(url), self.locale_of(language));
+                let view = NoticeView::of(letter, &sender, locale, url).map_err(no_number)?;
+                let rendered = self.render_notice(kind, language, &view)?;
+                self.check_subject(&rendered, &[kind.name()], language)?;
             }
         }
         Ok(())
+    }
+
+    fn check_subject(
+        &self,
+        rendered: &Rendered,
+        folders: &[&str],
+        language: &str,
+    ) -> Result<(), TemplateError> {
+        if !rendered.subject.trim().is_empty() {
+            return Ok(());
+        }
+        let name = self.nearest(folders, language, SUBJECT);
+        Err(TemplateError(format!("{}: the subject is empty", self.place(&name))))
     }
 
     fn fault(&self, name: &str, error: &minijinja::Error) -> TemplateError {
@@ -308,8 +400,14 @@ fn suggestion(name: &str) -> String {
     let url = Some(String::new());
     let view = View::of(&letter, &samples::sender(), ENGLISH, url).ok();
     let view = view.and_then(|view| serde_json::to_value(view).ok()).unwrap_or_default();
+    let notice = notice::samples::letters().into_iter().find_map(|letter| {
+        let view =
+            NoticeView::of(&letter, &samples::sender(), ENGLISH, Some(String::new())).ok()?;
+        serde_json::to_value(view).ok()
+    });
     let mut names = Vec::new();
     collect_names(&view, "", &mut names);
+    collect_names(&notice.unwrap_or_default(), "", &mut names);
     let scored = names.iter().map(|known| (strsim::jaro_winkler(name, known), known));
     let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
     match best.filter(|(score, _)| *score > 0.8) {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::letter::{Basis, Forecast, Letter, Recommended, Sender};
 use super::units;
-use super::vendor::Target;
+use super::vendor::{Brand, Links, Target};
 use crate::billing::quantity::Overflow;
 use crate::billing::{LocalDate, LocalTime, Quantity};
 use crate::locale::Locale;
@@ -71,14 +71,14 @@ pub(super) struct View {
 }
 
 #[derive(Serialize)]
-struct Org {
+pub(super) struct Org {
     name: String,
     slug: String,
 }
 
 /// Who sells; empty texts are false.
 #[derive(Serialize)]
-struct Vendor {
+pub(super) struct Vendor {
     name: Text,
     logo: Text,
     /// Of the button.
@@ -89,7 +89,7 @@ struct Vendor {
 
 /// Where the email leads to; empty texts are false.
 #[derive(Serialize)]
-struct Addresses {
+pub(super) struct Addresses {
     buy: Text,
     account: Text,
 }
@@ -104,7 +104,7 @@ struct Bar {
 
 /// A moment on the org's wall clock.
 #[derive(Serialize)]
-struct Moment {
+pub(super) struct Moment {
     /// `Monday, 1 June 2026`
     day: String,
     /// `1 June 2026`
@@ -126,7 +126,7 @@ struct Outlook {
 }
 
 #[derive(Serialize)]
-struct Day {
+pub(super) struct Day {
     #[expect(clippy::struct_field_names, reason = "the word that templates read best")]
     day: String,
     date: String,
@@ -160,15 +160,11 @@ impl View {
     ) -> Result<Self, Overflow> {
         let language = locale.split(['-', '_']).next().unwrap_or_default();
         let locale = Locale::of(locale);
-        let topic = name(&letter.feature).replace('_', " ");
-        let text = |text: &Option<String>| Text(text.as_deref().map(name).unwrap_or_default());
+        let (topic, label) = topic_and_label(&letter.feature, letter.label.as_deref());
         let target = Target {
             org: &letter.org_slug,
             feature: &letter.feature,
             pack: letter.offer.first().map_or("", |offer| offer.code.as_str()),
-        };
-        let address = |template: &Option<String>| {
-            Text(template.as_deref().map(|template| target.address(template)).unwrap_or_default())
         };
         let number = |quantity| Number::new(locale, quantity);
         let left_included = letter.left_included()?;
@@ -176,9 +172,9 @@ impl View {
         let prices = offer_price(&letter.offer);
         let offered = letter.offer.iter().map(|offer| Offered::of(offer, locale));
         Ok(Self {
-            org: Org { name: name(&letter.org_name), slug: name(&letter.org_slug) },
+            org: Org::of(&letter.org_name, &letter.org_slug),
             feature: name(&letter.feature),
-            label: letter.label.as_deref().map_or_else(|| capitalised(&topic), name),
+            label,
             topic,
             unit: units::translated(&name(&letter.unit), language).to_owned(),
             threshold: letter.threshold,
@@ -216,19 +212,44 @@ impl View {
             },
             offer: offered.collect::<Result<_, _>>()?,
             offer_price: Text(prices.map_or_else(String::new, |(c, code)| locale.money(c, code))),
-            brand: Vendor {
-                name: text(&sender.brand.name),
-                logo: Text(sender.brand.logo.clone().unwrap_or_default()),
-                colour: sender.brand.colour().to_owned(),
-                ink: sender.brand.ink(),
-            },
-            links: Addresses {
-                buy: address(&sender.links.buy),
-                account: address(&sender.links.account),
-            },
+            brand: Vendor::of(&sender.brand),
+            links: Addresses::of(&sender.links, &target),
             unsubscribe_url,
         })
     }
+}
+
+impl Org {
+    pub(super) fn of(org_name: &str, slug: &str) -> Self {
+        Self { name: name(org_name), slug: name(slug) }
+    }
+}
+
+impl Vendor {
+    pub(super) fn of(brand: &Brand) -> Self {
+        Self {
+            name: Text(brand.name.as_deref().map(name).unwrap_or_default()),
+            logo: Text(brand.logo.clone().unwrap_or_default()),
+            colour: brand.colour().to_owned(),
+            ink: brand.ink(),
+        }
+    }
+}
+
+impl Addresses {
+    pub(super) fn of(links: &Links, target: &Target<'_>) -> Self {
+        let address = |template: &Option<String>| {
+            Text(template.as_deref().map(|template| target.address(template)).unwrap_or_default())
+        };
+        Self { buy: address(&links.buy), account: address(&links.account) }
+    }
+}
+
+/// A feature in words, and what emails call it.
+pub(super) fn topic_and_label(feature: &str, label: Option<&str>) -> (String, String) {
+    let topic = name(feature).replace('_', " ");
+    let label = label.map_or_else(|| capitalised(&topic), name);
+    (topic, label)
 }
 
 /// The text with its first letter large.
@@ -249,7 +270,7 @@ impl Bar {
 }
 
 impl Moment {
-    fn of(at: LocalTime, locale: Locale) -> Self {
+    pub(super) fn of(at: LocalTime, locale: Locale) -> Self {
         let (hour, minute) = at.hour_and_minute();
         let Day { day, date, short } = Day::of(at.date(), locale);
         Self { day, date, short, time: format!("{hour:02}:{minute:02}") }
@@ -257,7 +278,7 @@ impl Moment {
 }
 
 impl Day {
-    fn of(date: LocalDate, locale: Locale) -> Self {
+    pub(super) fn of(date: LocalDate, locale: Locale) -> Self {
         Self { day: locale.day(date), date: locale.date(date), short: locale.short_date(date) }
     }
 }
@@ -278,7 +299,7 @@ impl Offered {
 }
 
 /// An estimate without digits that it does not have: whole from ten on, rounded up.
-fn about(quantity: Quantity) -> Result<Quantity, Overflow> {
+pub(super) fn about(quantity: Quantity) -> Result<Quantity, Overflow> {
     let unit = Quantity::units(1).millionths();
     let step = if quantity.millionths() < 10 * unit { unit / 10 } else { unit };
     let steps = quantity.millionths().div_euclid(step);
@@ -353,10 +374,10 @@ impl Object for Shown {
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Number(Value);
+pub(super) struct Number(Value);
 
 impl Number {
-    fn new(locale: Locale, quantity: Quantity) -> Self {
+    pub(super) fn new(locale: Locale, quantity: Quantity) -> Self {
         let (text, is_some) = (locale.number(quantity), !quantity.is_zero());
         Self(Value::from_object(Shown { text, is_some }))
     }

@@ -13,6 +13,7 @@ pub mod db;
 pub mod events;
 pub mod exports;
 pub mod messages;
+pub mod notices;
 pub mod orgs;
 pub mod overview;
 pub mod reports;

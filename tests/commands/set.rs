@@ -177,6 +177,26 @@ async fn what_is_set_is_set_together_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn a_contact_has_a_role_and_kinds_of_emails() {
+    let test = acme().await;
+    let contact = "orgs set acme --contact pay@acme.example";
+    run(&test, &format!("{contact} --contact-role Pay@acme.example=billing")).exits(0);
+    let kinds = "orgs set acme --contact-kinds pay@acme.example=pack_expires,threshold";
+    let answer = run(&test, &format!("{kinds} --format json")).exits(0).json();
+    let named = &answer["contacts"][0];
+    assert_eq!(named["role"], "billing");
+    assert_eq!(named["kinds"], json!(["pack_expires", "threshold"]));
+    let shown = run(&test, "orgs show acme").exits(0).stdout;
+    assert!(shown.contains("pay@acme.example (billing)"), "{shown}");
+    let of_nobody = "orgs set acme --name Other --contact-role x@acme.example=owner";
+    run(&test, of_nobody).exits(2);
+    assert_eq!(test.rows("select name from organizations").await, ["Acme"], "all or nothing");
+    let back = "orgs set acme --contact-role pay@acme.example=none";
+    run(&test, &format!("{back} --contact-kinds pay@acme.example=all")).exits(0);
+    assert_eq!(test.rows("select role, kinds from org_contacts").await, ["- -"]);
+}
+
+#[tokio::test]
 async fn a_parked_org_is_left_alone_until_it_is_taken_back() {
     let test = acme().await;
     let park = ["orgs", "park", "acme", "--reason", "their data moves", "--format", "json"];

@@ -7,6 +7,7 @@ mod deliver;
 mod events;
 mod mail;
 mod webhooks;
+mod notices;
 
 #[path = "../support/smtp/mod.rs"]
 mod smtp;

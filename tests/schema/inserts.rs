@@ -85,6 +85,7 @@ fn rows_of_periodd() -> Vec<Row> {
             "org_id, feature, period_start, period_end, threshold",
             format!("'{ORG}', 'steps', {PERIOD}, 80"),
         ),
+        ("periodd_notices", "org_id, kind, key", format!("'{ORG}', 'pack_expires', 'a pack'")),
         (
             "periodd_outbox",
             "org_id, feature, period_start, period_end, threshold, recipient",

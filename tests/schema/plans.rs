@@ -24,7 +24,7 @@ const LARGE: [&str; 14] = [
     "users",
 ];
 /// What may read a large table from end to end, by a piece of its text, and why.
-const MAY_SCAN: [(&str, &str); 29] = [
+const MAY_SCAN: [(&str, &str); 32] = [
     ("select distinct c.organization_id, c.user_id", "the doctor goes over all"),
     ("select t.name from periodd_tokens t", "the doctor goes over all tokens"),
     ("from billing_periods where recorded_at <= $1", "stops at the first row of history"),
@@ -53,6 +53,9 @@ const MAY_SCAN: [(&str, &str); 29] = [
     ("where state = 'given_up' and settled_at", "a person sends webhooks again that were given up"),
     ("m.state = $2)", "lists every email, or those of one org"),
     ("from periodd_outbox where id = $1", "a person names an email by its id alone"),
+    ("c.used * s.whole * 4 >= s.included * s.elapsed * 3", "everything, once an hour"),
+    ("select name as \"name?\" from subscription_tiers", "there are a few tiers"),
+    ("select feature, unit from features", "there are a few features"),
     ("where a.state = 'waiting' and ($1::uuid is null", "lists what waits, of every org or of one"),
 ];
 /// What is only ever asked in a transaction that scans nothing (`store::begin_within`):

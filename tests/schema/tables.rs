@@ -4,7 +4,7 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 29] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 30] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
@@ -20,6 +20,7 @@ pub(crate) const ORG_TABLES: [(&str, &str); 29] = [
     ("org_alert_settings", "org_id"),
     ("periodd_alert_limits", "org_id"),
     ("periodd_alerts", "org_id"),
+    ("periodd_notices", "org_id"),
     ("periodd_outbox", "org_id"),
     ("periodd_suppressions", "org_id"),
     ("periodd_unsubscribe_tokens", "org_id"),

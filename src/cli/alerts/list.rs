@@ -69,12 +69,12 @@ impl Output for List {
         }
         if !self.waiting.is_empty() {
             let title = format!("{} without a recipient", counted(self.waiting.len(), "alert"));
-            let mut table = Table::new(["org", "feature", "%", "until"]);
+            let mut table = Table::new(["org", "feature", "about", "until"]);
             for alert in &self.waiting {
                 table.row([
                     Cell::text(&alert.org),
                     Cell::text(&alert.feature),
-                    Cell::number(alert.threshold),
+                    Cell::text(alert.about()),
                     Cell::whole(self.times.at(alert.period_end)),
                 ]);
             }
@@ -128,7 +128,7 @@ const fn tone(progress: Progress) -> Tone {
 }
 
 fn emails(rows: &[EmailRow], times: &Local) -> Table {
-    let headings = ["id", "queued", "org", "feature", "%", "to", "state", "tried", "answer"];
+    let headings = ["id", "queued", "org", "feature", "about", "to", "state", "tried", "answer"];
     let mut table = Table::new(headings);
     let ids: Vec<Uuid> = rows.iter().map(|email| email.id).collect();
     let digits = ids::digits(&ids);
@@ -140,7 +140,7 @@ fn emails(rows: &[EmailRow], times: &Local) -> Table {
             Cell::text(times.relative(email.recorded_at)),
             Cell::text(&email.org),
             Cell::text(&email.feature),
-            Cell::number(email.threshold),
+            Cell::text(email.about()),
             Cell::text(&email.recipient),
             Cell::text(progress.words()).tone(tone(progress)),
             Cell::number(tried),

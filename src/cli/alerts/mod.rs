@@ -7,6 +7,7 @@ use super::session::{Schema, Session, with_session};
 use super::{Exit, Failure, Global};
 use crate::billing::{When, address};
 use crate::command::Command as Proposed;
+use crate::jobs::alerts::notices::{self, Look, NoticeReport};
 use crate::jobs::alerts::{self, AlertReport};
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
@@ -40,11 +41,15 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// Find crossed thresholds, then send due emails
+    /// Find crossed thresholds and notices, then send due emails
     ///
-    /// Checks counters and limits that changed since the last pass, and everything once a day. Safe
-    /// to repeat and to run beside a daemon: each threshold alerts once per period.
-    #[command(after_help = "Examples:\n  periodd alerts run\n  periodd alerts run --now")]
+    /// Checks counters and limits that changed since the last pass, and everything once a day; then
+    /// looks for the notices of [notices]. Safe to repeat and to run beside a daemon: each
+    /// threshold alerts once per period, each notice once per occasion.
+    #[command(after_help = "Examples:\n\
+        \x20 periodd alerts run\n\
+        \x20 periodd alerts run --now\n\
+        \x20 periodd alerts run --dry-run")]
     Run {
         /// Check everything now
         #[arg(long)]
@@ -52,6 +57,9 @@ enum Command {
         /// Try waiting emails now instead of at their next attempt
         #[arg(long)]
         now: bool,
+        /// Show the notices that would be recorded, and record and send nothing
+        #[arg(long, conflicts_with_all = ["full", "now", "force"])]
+        dry_run: bool,
         /// Trust the database's clock even though it moved differently from elapsed time
         #[arg(long)]
         force: bool,
@@ -119,7 +127,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         return templates::run(&global.screen(), args);
     }
     with_session(global, Schema::Current, async |session| match &args.command {
-        Command::Run { full, now, force } => {
+        Command::Run { dry_run: true, .. } => look(session).await,
+        Command::Run { full, now, force, .. } => {
             session.believe_clock(*force).await?;
             pass(session, *full, *now).await
         }
@@ -133,6 +142,19 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 
 fn mailer(session: &Session) -> Result<Mailer, Failure> {
     Mailer::of(&session.config).map_err(Failure::configuration)
+}
+
+/// Shows the notices that a look would record.
+async fn look(session: &Session) -> Result<Exit, Failure> {
+    let at = session.business_time(true).await?;
+    let request = alerts::Request { at, ..alerts::Request::of(&session.config) };
+    let (database, tz) = (&session.database, &session.tz);
+    let notices = notices::run(database, tz, &request, Look::Dry).await?;
+    let exit = if notices.would.is_empty() { Exit::Done } else { Exit::Found };
+    let emails = deliver::DeliveryReport::default();
+    let answer = Answer { notices: Some(notices), is_dry: true, ..Answer::new(None, emails) };
+    session.screen.show(&answer)?;
+    Ok(exit)
 }
 
 async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure> {
@@ -150,8 +172,10 @@ async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure>
             if !alerts.stopped {
                 alerts::overview::keep(&session.database, &session.tz, at, alerts.everything).await;
             }
+            let (database, tz) = (&session.database, &session.tz);
+            let notices = notices::run(database, tz, &request, Look::Now).await?;
             let counts = RunCounts::Alerts((&alerts).into());
-            found = Some(alerts);
+            found = Some((alerts, notices));
             Ok((session.exit(Exit::Done), counts))
         })
         .await?;
@@ -294,24 +318,37 @@ impl Output for Tested {
 pub(super) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     alerts: Option<AlertReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notices: Option<NoticeReport>,
     emails: deliver::DeliveryReport,
+    /// Was nothing recorded?
+    #[serde(skip)]
+    is_dry: bool,
     /// The commands that list what was given up, and what was suppressed.
     #[serde(skip)]
     lists: [Proposed; 2],
 }
 
 impl Answer {
-    fn new(alerts: Option<AlertReport>, emails: deliver::DeliveryReport) -> Self {
+    fn new(found: Option<(AlertReport, NoticeReport)>, emails: deliver::DeliveryReport) -> Self {
         let list = |state| Proposed::periodd(["alerts", "list", "--state", state]);
-        Self { alerts, emails, lists: [list("given_up"), list("suppressed")] }
+        let (alerts, notices) = found.unzip();
+        let is_dry = false;
+        Self { alerts, notices, emails, is_dry, lists: [list("given_up"), list("suppressed")] }
     }
 }
 
 impl Output for Answer {
     fn page(&self) -> Page {
+        if let Some(notices) = self.notices.as_ref().filter(|_| self.is_dry) {
+            return dry_page(notices);
+        }
         let mut page = Page::new();
         if let Some(alerts) = &self.alerts {
             page = left_lines(alert_lines(page, alerts), alerts);
+        }
+        if let Some(notices) = &self.notices {
+            page = notice_lines(page, notices);
         }
         let deliver::DeliveryReport { sent, postponed, given_up, expired, suppressed, .. } =
             self.emails;
@@ -384,6 +421,49 @@ fn alert_lines(page: Page, alerts: &AlertReport) -> Page {
             page.line(Cell::text(line).tone(Tone::Warning))
         }
     }
+}
+
+fn notice_lines(mut page: Page, notices: &NoticeReport) -> Page {
+    let told: usize = notices.recorded.values().sum();
+    if told > 0 {
+        let kinds =
+            notices.recorded.iter().map(|(kind, count)| format!("{count} {}", kind.words()));
+        let kinds = kinds.collect::<Vec<_>>().join(", ");
+        let emails = counted(notices.emails, "email");
+        page = page.line(format!("{} ({kinds}), {emails} queued", counted(told, "notice")));
+    }
+    if notices.waiting > 0 {
+        let line = format!("{} without a recipient", counted(notices.waiting, "notice"));
+        page = page.line(Cell::text(line).tone(Tone::Warning));
+    }
+    if notices.withdrawn > 0 {
+        let notices = counted(notices.withdrawn, "notice");
+        page = page.line(format!("{notices} withdrawn: a purchase covers it"));
+    }
+    match notices.left {
+        0 => page,
+        left => page.line(format!("{} left to the next look for notices", counted(left, "org"))),
+    }
+}
+
+/// What a look would record.
+fn dry_page(notices: &NoticeReport) -> Page {
+    let page = Page::new();
+    if notices.would.is_empty() {
+        return page.line("no notice would be recorded");
+    }
+    let mut table = Table::new(["org", "notice", "feature", "to"]);
+    for told in &notices.would {
+        let to = told.recipients.join(", ");
+        let to = if to.is_empty() { "nobody: it would wait".to_owned() } else { to };
+        table.row([
+            Cell::text(&told.slug),
+            Cell::text(told.notice.kind().words()),
+            Cell::text(told.notice.feature()),
+            Cell::text(to),
+        ]);
+    }
+    page.table(table)
 }
 
 /// The orgs that were not looked at.

@@ -38,7 +38,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "F")]
     feature: Option<String>,
     /// Threshold to assume as just crossed, in percent
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=250))]
     threshold: Option<u8>,
     /// Language and region to assume, such as de or pt-BR [default: the org's]
     #[arg(long, value_name = "LOCALE")]
@@ -140,9 +140,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     };
     let watched = Watched::of(&session.config);
     let basis = about.basis.as_deref().unwrap_or_else(|| watched.basis(&counter.feature));
-    let own: Option<Vec<u8>> = about
-        .thresholds
-        .map(|own| own.into_iter().filter_map(|level| u8::try_from(level).ok()).collect());
+    let own = about.thresholds.as_ref().map(|own| watched.own_thresholds(own));
     let levels = own.as_deref().unwrap_or_else(|| watched.thresholds(&counter.feature));
     let Some(threshold) = args.threshold.or_else(|| due(levels, basis, &counter, included)) else {
         return Err(Failure::usage(format!(

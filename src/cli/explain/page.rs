@@ -321,6 +321,20 @@ impl Answer<'_> {
             }
             page = page.line("").table(table);
         }
+        if !self.found.notices.is_empty() {
+            let headings = ["notice", "feature", "decided", "state", "until"];
+            let mut table = Table::new(headings).caption("Notices");
+            for row in &self.found.notices {
+                table.row([
+                    Cell::text(row.about()),
+                    Cell::text(&row.feature),
+                    Cell::text(self.local(row.decided_at)),
+                    Cell::text(&row.state),
+                    Cell::text(self.local(row.until)),
+                ]);
+            }
+            page = page.line("").table(table);
+        }
         page
     }
 

@@ -6,11 +6,14 @@ use super::super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::super::session::Session;
 use super::super::times::Local;
 use super::super::{Exit, Failure};
+use crate::billing::notice::Kind;
+use crate::billing::recipients::{ContactRole, UnknownRole};
 use crate::billing::when::amount;
 use crate::billing::{Cycle, Instant, TimeOfDay, When};
 use crate::command::Command;
 use crate::jobs::orgs::InvalidThresholds;
 use crate::jobs::settings::{self, Change, Changed, Outlook};
+use crate::store::orgs::settings::Contact;
 use crate::store::orgs::{self, OrgView};
 use crate::store::usage::limits::Limit;
 
@@ -27,7 +30,8 @@ Examples:
   periodd orgs set acme --tier starter --dry-run
   periodd orgs set acme --next-tier business --next-tier-at 2027-01-01
   periodd orgs set acme --locale de-AT --thresholds 75,100
-  periodd orgs set acme --contact billing@acme.example --no-contact old@acme.example";
+  periodd orgs set acme --contact billing@acme.example --no-contact old@acme.example
+  periodd orgs set acme --contact-role billing@acme.example=billing";
 
 /// What is asked.
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
@@ -92,6 +96,13 @@ pub(super) struct Set {
     /// Remove an email recipient; may be repeated
     #[arg(long = "no-contact", value_name = "EMAIL")]
     no_contacts: Vec<String>,
+    /// Role of a contact: billing, technical or owner; none for every kind of email
+    #[arg(long = "contact-role", value_name = "EMAIL=ROLE")]
+    roles: Vec<Role>,
+    /// Kinds of emails that a contact gets, whatever its role, such as
+    /// `pay@acme.example=pack_expires,threshold`; all for those of its role
+    #[arg(long = "contact-kinds", value_name = "EMAIL=KIND,…")]
+    kinds: Vec<Kinds>,
     #[command(flatten)]
     removed: Removed,
     /// Print what would change and change nothing
@@ -129,6 +140,51 @@ impl FromStr for Levels {
     }
 }
 
+/// `EMAIL=ROLE`.
+#[derive(Debug, Clone)]
+struct Role(String, Option<ContactRole>);
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (email, role) = of_email(text)?;
+        let role = match role {
+            "none" => None,
+            role => Some(role.parse().map_err(|why: UnknownRole| format!("{why}, none"))?),
+        };
+        Ok(Self(email, role))
+    }
+}
+
+/// `EMAIL=KIND,…`.
+#[derive(Debug, Clone)]
+struct Kinds(String, Option<Vec<Kind>>);
+
+impl FromStr for Kinds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (email, kinds) = of_email(text)?;
+        if kinds == "all" {
+            return Ok(Self(email, None));
+        }
+        let kinds = kinds.split(',').map(|kind| kind.trim().parse::<Kind>());
+        let kinds: Vec<Kind> = kinds.collect::<Result<_, _>>().map_err(|why| why.to_string())?;
+        match kinds.iter().find(|kind| kind.is_for_operators()) {
+            Some(kind) => Err(format!("{kind} goes to [mail] operators, not to contacts")),
+            None => Ok(Self(email, Some(kinds))),
+        }
+    }
+}
+
+/// What is said of an address: `EMAIL=…`.
+fn of_email(text: &str) -> Result<(String, &str), String> {
+    let missing = || format!("`{text}` has no `=`; write it as EMAIL=VALUE");
+    let (email, value) = text.rsplit_once('=').ok_or_else(missing)?;
+    Ok((email.to_owned(), value))
+}
+
 impl Set {
     async fn change(&self, session: &Session, zone: &str) -> Result<Change, Failure> {
         // The zone that is set with it is the one in which its dates are.
@@ -163,6 +219,8 @@ impl Set {
             thresholds: if self.removed.no_thresholds { Some(None) } else { thresholds.map(Some) },
             contacts: self.contacts.clone(),
             no_contacts: self.no_contacts.clone(),
+            roles: self.roles.iter().map(|Role(email, role)| (email.clone(), *role)).collect(),
+            kinds: self.kinds.iter().map(|Kinds(email, of)| (email.clone(), of.clone())).collect(),
         })
     }
 }
@@ -189,7 +247,10 @@ pub(super) async fn run(session: &Session, args: &Set) -> Result<Exit, Failure> 
         ended_tier: session.config.rollover.ended_tier.clone(),
         warns_of_short: session.config.rollover.short_period_warning,
         back: back.map(|words| Command::periodd(words.iter().map(String::as_str)).to_string()),
-        is_all: args.contacts.is_empty() && args.no_contacts.is_empty(),
+        is_all: args.contacts.is_empty()
+            && args.no_contacts.is_empty()
+            && args.roles.is_empty()
+            && args.kinds.is_empty(),
     };
     session.screen.show(&answer)?;
     Ok(if is_found { Exit::Found } else { Exit::Done })
@@ -320,7 +381,11 @@ pub(super) fn outlook(
     for change in &outlook.tiers_ahead {
         page = page.line(change.sentence(&times.beside(change.takes_effect)));
     }
-    let contacts: Vec<&str> = outlook.contacts.iter().map(|one| one.email.as_str()).collect();
+    let contact = |one: &Contact| match &one.role {
+        Some(role) => format!("{} ({role})", one.email),
+        None => one.email.clone(),
+    };
+    let contacts: Vec<String> = outlook.contacts.iter().map(contact).collect();
     match (&contacts[..], outlook.users) {
         ([], 0) => {
             let line = "nobody gets its emails; add a recipient with `orgs set --contact`";

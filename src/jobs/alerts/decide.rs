@@ -27,10 +27,7 @@ pub(super) fn decide(candidate: Candidate, watched: &Watched) -> Option<Decided>
     let limit = limit(&candidate, candidate.included, Quantity::ZERO).ok()?;
     let before = candidate.included_before.unwrap_or(candidate.included);
     let limit_before = self::limit(&candidate, before, candidate.lost).ok()?;
-    let own: Option<Vec<u8>> = candidate
-        .thresholds
-        .as_ref()
-        .map(|own| own.iter().filter_map(|level| u8::try_from(*level).ok()).collect());
+    let own = candidate.thresholds.as_ref().map(|own| watched.own_thresholds(own));
     let thresholds = own.as_deref().unwrap_or_else(|| watched.thresholds(&candidate.feature));
     let usage = CounterUsage { thresholds, used: candidate.used, limit, limit_before };
     let then = candidate.then.as_ref();

@@ -8,6 +8,7 @@
 //! Never: an email that is sent; a threshold that alerts twice.
 
 mod decide;
+pub mod notices;
 pub mod overview;
 mod request;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::notices::Settings;
 use crate::billing::Instant;
 use crate::config::{self, Config};
 use crate::jobs::stop::Stop;
@@ -13,6 +14,8 @@ use crate::store::alerts::Watch;
 pub struct Request {
     /// The thresholds of all features.
     pub watched: Watched,
+    /// What else people hear of.
+    pub notices: Settings,
     /// Are emails sent at all? Otherwise alerts are only recorded.
     pub mails: bool,
     /// Look at everything, rather than at what moved.
@@ -28,6 +31,7 @@ impl Request {
     pub fn of(config: &Config) -> Self {
         Self {
             watched: Watched::of(config),
+            notices: Settings::of(config),
             mails: config.mail.transport != config::sections::Transport::None,
             full: false,
             at: None,
@@ -41,6 +45,8 @@ impl Request {
 pub struct Watched {
     features: BTreeMap<String, Watching>,
     others: Watching,
+    /// Levels above 100 %, which are watched of orgs with thresholds of their own, too.
+    beyond: Vec<u8>,
 }
 
 /// What is watched of a feature.
@@ -57,8 +63,14 @@ impl Watched {
             config::sections::Basis::Allowance => "allowance",
             config::sections::Basis::Included => "included",
         };
+        let beyond = config.notices.beyond();
+        let with_beyond = |levels: &[u8]| -> Vec<u8> {
+            // Without thresholds there are no alerts, and none that go on.
+            let beyond = beyond.iter().filter(|_| !levels.is_empty());
+            levels.iter().chain(beyond).copied().collect()
+        };
         let others = Watching {
-            thresholds: config.alerts.thresholds.0.clone(),
+            thresholds: with_beyond(&config.alerts.thresholds.0),
             basis: word(config.alerts.basis),
         };
         let own = config
@@ -66,19 +78,26 @@ impl Watched {
             .iter()
             .filter(|feature| feature.thresholds.is_some() || feature.basis.is_some());
         let features = own.map(|feature| {
-            let thresholds = feature.thresholds.as_ref().map(|own| own.0.clone());
+            let thresholds = feature.thresholds.as_ref().map(|own| with_beyond(&own.0));
             let watching = Watching {
                 thresholds: thresholds.unwrap_or_else(|| others.thresholds.clone()),
                 basis: feature.basis.map_or(others.basis, word),
             };
             (feature.name.to_lowercase(), watching)
         });
-        Self { features: features.collect(), others: others.clone() }
+        Self { features: features.collect(), others: others.clone(), beyond: beyond.to_vec() }
     }
 
     /// The thresholds of a feature, where its org has none of its own.
     pub fn thresholds(&self, feature: &str) -> &[u8] {
         &self.features.get(feature).unwrap_or(&self.others).thresholds
+    }
+
+    /// The thresholds of an org with some of its own.
+    pub fn own_thresholds(&self, own: &[i16]) -> Vec<u8> {
+        let own: Vec<u8> = own.iter().filter_map(|level| u8::try_from(*level).ok()).collect();
+        let beyond = self.beyond.iter().filter(|_| !own.is_empty());
+        own.iter().chain(beyond).copied().collect()
     }
 
     /// What they are percentages of, `allowance` or `included`, where its org says nothing else.

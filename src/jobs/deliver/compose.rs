@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use super::attempt::Outcome;
 use crate::billing::forecast::{self, History, Window};
 use crate::billing::instant::OutOfRange;
+use crate::billing::notice::{Kind, Notice};
 use crate::billing::offers::{self, Offer};
 use crate::billing::quantity::Overflow;
 use crate::billing::{Instant, Quantity, Zone};
 use crate::config::Config;
+use crate::jobs::alerts::notices::Settings;
+use crate::mail::notice::{NoticeLetter, PackLeft};
 use crate::mail::{Basis, Forecast, Letter, Recommended};
-use crate::store::messages::content::{Days, Facts, Used};
+use crate::store::messages::content::{Days, Facts, NoticeFacts, Used};
 use crate::store::{Connection, StoreError, messages::content};
 use crate::tz::{TzData, UnknownZone};
 
@@ -44,6 +47,13 @@ impl FeatureLabels {
         labels.packs = packs.collect();
         labels
     }
+
+    /// What one unit of a feature is called, with what the database says of it.
+    fn unit(&self, feature: &str, stored: Option<&str>) -> String {
+        let own = self.units.get(feature).map(String::as_str);
+        let unit = stored.filter(|unit| *unit != "units").or(own).or(stored);
+        unit.unwrap_or("units").to_owned()
+    }
 }
 
 /// Why a letter cannot be composed.
@@ -57,6 +67,8 @@ pub(super) enum Uncomposable {
     Overflow(#[from] Overflow),
     #[error("the limit is no longer a number")]
     Unlimited,
+    #[error("its notice cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
 }
 
 impl Uncomposable {
@@ -66,7 +78,9 @@ impl Uncomposable {
         let why = format!("the email cannot be composed: {self}");
         match self {
             Self::Zone(_) => Outcome::Waits(why),
-            Self::OutOfRange(_) | Self::Overflow(_) | Self::Unlimited => Outcome::GivenUp(why),
+            Self::OutOfRange(_) | Self::Overflow(_) | Self::Unlimited | Self::Unreadable(_) => {
+                Outcome::GivenUp(why)
+            }
         }
     }
 }
@@ -107,6 +121,94 @@ impl Composer<'_> {
         Ok(letters.collect())
     }
 
+    /// The letters of some emails about notices, in their order, each or why there is none.
+    pub(super) async fn notices(
+        &self,
+        connection: &mut Connection,
+        facts: &[NoticeFacts],
+        settings: &Settings,
+    ) -> Result<Vec<Result<NoticeLetter, Uncomposable>>, StoreError> {
+        let units: BTreeMap<String, String> =
+            content::units(connection).await?.into_iter().collect();
+        let letters = facts.iter().map(|facts| self.notice(facts, &units, settings));
+        Ok(letters.collect())
+    }
+
+    fn notice(
+        &self,
+        facts: &NoticeFacts,
+        units: &BTreeMap<String, String>,
+        settings: &Settings,
+    ) -> Result<NoticeLetter, Uncomposable> {
+        let zone = self.tz.zone(&facts.time_zone)?;
+        let notice: Notice = serde_json::from_str(&facts.facts)?;
+        let (kind, feature) = (notice.kind(), notice.feature().to_owned());
+        let unit = |feature: &str| match feature {
+            "" => String::new(),
+            named => self.labels.unit(named, units.get(named).map(String::as_str)),
+        };
+        let label = |feature: &str| self.labels.labels.get(feature).cloned();
+        let mut letter = NoticeLetter {
+            kind,
+            opt_out: settings.matter(kind, None).is_optional(),
+            org_name: facts.name.clone(),
+            org_slug: facts.slug.clone(),
+            label: label(&feature),
+            unit: unit(&feature),
+            feature,
+            used: Quantity::ZERO,
+            allowance: Quantity::ZERO,
+            expected_at_end: Quantity::ZERO,
+            about: None,
+            at: zone.wall_clock(self.now),
+            days: 0,
+            packs: Vec::new(),
+            tier: String::new(),
+            next_tier: String::new(),
+            reason: String::new(),
+            time_zone: zone.name().to_owned(),
+            locale: facts.locale.clone().unwrap_or_else(|| "en".to_owned()),
+            composed_at: zone.wall_clock(self.now),
+        };
+        letter.at = match notice {
+            Notice::RunsOut { period_end, used, allowance, expected_at_end, about, .. } => {
+                (letter.used, letter.allowance) = (used, allowance);
+                (letter.expected_at_end, letter.about) = (expected_at_end, Some(about));
+                zone.wall_clock(period_end)
+            }
+            Notice::PackExpires { packs } => {
+                let left = packs.iter().map(|pack| PackLeft {
+                    label: label(&pack.feature),
+                    unit: unit(&pack.feature),
+                    feature: pack.feature.clone(),
+                    left: pack.left,
+                    expires: zone.wall_clock(pack.expires_at),
+                });
+                letter.packs = left.collect();
+                letter.packs.first().map_or(letter.at, |pack| pack.expires)
+            }
+            Notice::SubscriptionEnds(change)
+            | Notice::TrialEnds(change)
+            | Notice::TierChanges(change) => {
+                (letter.tier, letter.next_tier) = (change.tier_name, change.next_tier_name);
+                zone.wall_clock(change.at)
+            }
+            Notice::LimitReachedAgain { period_end, used, allowance, days, .. } => {
+                (letter.used, letter.allowance, letter.days) = (used, allowance, days);
+                zone.wall_clock(period_end)
+            }
+            Notice::OrgParked { since, reason, .. } => {
+                letter.reason = reason;
+                zone.wall_clock(since)
+            }
+        };
+        if kind != Kind::LimitReachedAgain {
+            let span = letter.composed_at.date().0.until(letter.at.date().0);
+            letter.days = span.map_or(0, |span| i64::from(span.get_days()));
+        }
+        Ok(letter)
+    }
+
     fn window(&self, facts: &Facts) -> Result<(Zone, Window), Uncomposable> {
         let zone = self.tz.zone(&facts.time_zone)?;
         let window = Window::before(self.now, &zone)?;
@@ -129,9 +231,6 @@ impl Composer<'_> {
         let ahead = forecast::forecast(window, history, used, allowance, facts.period.end);
         let expected = ahead.map_or(used, |ahead| ahead.expected_at_end).max(used);
         let need = expected.minus(allowance)?.or_zero();
-        let unit = self.labels.units.get(&facts.feature).cloned();
-        let stored = facts.unit.clone().filter(|unit| unit != "units");
-        let unit = stored.or(unit).or_else(|| facts.unit.clone());
         Ok(Letter {
             template: self.labels.templates.get(&facts.feature).cloned(),
             threshold: u8::try_from(facts.threshold).unwrap_or(100),
@@ -141,7 +240,7 @@ impl Composer<'_> {
             org_slug: facts.slug.clone(),
             feature: facts.feature.clone(),
             label: self.labels.labels.get(&facts.feature).cloned(),
-            unit: unit.unwrap_or_else(|| "units".to_owned()),
+            unit: self.labels.unit(&facts.feature, facts.unit.as_deref()),
             used,
             included,
             drawn,

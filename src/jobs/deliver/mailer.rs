@@ -8,10 +8,11 @@ use super::rendering::Rendering;
 use super::webhooks::Webhooks;
 use crate::billing::Instant;
 use crate::config::{self, Config, ConfigError};
+use crate::mail::letter::Contents;
 use crate::mail::samples;
 use crate::mail::templates::TemplateError;
 use crate::mail::transport::{Login, Settings, Tls, Unusable};
-use crate::mail::{Email, Envelope, Letter, RenderError, SendError, Transport};
+use crate::mail::{Email, Envelope, RenderError, SendError, Transport};
 use crate::store::messages::content::Facts;
 use crate::store::{Connection, StoreError};
 use crate::tz::TzData;
@@ -81,7 +82,7 @@ impl Mailer {
     /// Renders a letter and sends it; what the server said.
     pub(super) async fn send(
         &self,
-        letter: &Letter,
+        letter: &Contents,
         envelope: &Envelope,
     ) -> Result<String, Outcome> {
         // A template can be corrected, and the email is tried again.
@@ -95,8 +96,8 @@ impl Mailer {
     /// # Errors
     /// A sentence, for what is no letter or cannot be rendered.
     pub fn written(&self, letter: &str, to: String) -> Result<Written, String> {
-        let letter: Letter = serde_json::from_str(letter).map_err(|error| error.to_string())?;
-        let (message_id, date) = (self.rendering.message_id(Uuid::nil()), letter.composed_at.at);
+        let letter = Contents::read(letter).map_err(|error| error.to_string())?;
+        let (message_id, date) = (self.rendering.message_id(Uuid::nil()), letter.composed_at().at);
         let envelope = Envelope { to: to.clone(), message_id, date, unsubscribe: None };
         let email = self.rendering.email(&letter, &envelope);
         let Email { subject, text, .. } = email.map_err(|error| error.to_string())?;
@@ -126,7 +127,7 @@ impl Mailer {
             date: now,
             unsubscribe: None,
         };
-        let email = self.rendering.email(&letter, &envelope);
+        let email = self.rendering.email(&Contents::Alert(Box::new(letter)), &envelope);
         let email = email.map_err(|error| SendError::Rejected(error.to_string()))?;
         let sent = self.transport.send(&email).await;
         self.rest().await;
@@ -153,7 +154,7 @@ impl Mailer {
             date: now,
             unsubscribe: Some("preview".to_owned()),
         };
-        Ok(self.rendering.email(&letter, &envelope)?)
+        Ok(self.rendering.email(&Contents::Alert(Box::new(letter)), &envelope)?)
     }
 }
 

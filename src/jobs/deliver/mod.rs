@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::config::Config;
+use crate::jobs::alerts::notices::Settings;
 use crate::jobs::batches::{Batch, Batches};
 use crate::jobs::stop::Stop;
 use crate::store::alerts::late_emails::{self, TooLate};
@@ -57,6 +58,8 @@ pub struct Request {
     pub claim: u32,
     /// How long one email may take.
     pub timeout: Duration,
+    /// To whom notices go.
+    pub notices: Settings,
     /// Business time, by which periods end; `None` reads the database's clock.
     pub at: Option<Instant>,
     /// Asks it to end with the emails that are on their way.
@@ -71,6 +74,7 @@ impl Request {
             max_attempts: config.mail.max_attempts,
             claim: (smtp.rate_per_second * SECONDS_OF_CLAIM).clamp(1, LARGEST_CLAIM),
             timeout: smtp.timeout.0,
+            notices: Settings::of(config),
             at: None,
             stop: Stop::default(),
         }
@@ -296,12 +300,16 @@ pub struct Foreseen {
 ///
 /// # Errors
 /// [`StoreError::Invalid`] for an email that does not exist.
-pub async fn foresee_again(database: &Database, id: Uuid) -> Result<Foreseen, StoreError> {
+pub async fn foresee_again(
+    database: &Database,
+    notices: &Settings,
+    id: Uuid,
+) -> Result<Foreseen, StoreError> {
     let org = outbox::org_of(database, id).await?;
     let mut connection = database.connection().await?;
     let mut transaction = begin_within(&mut connection, LockTimeout::Short).await?;
     let email = outbox::these(&mut transaction, org, &[id]).await?.pop();
-    let ids = addressed_again(&mut transaction, org, id, None).await?;
+    let ids = addressed_again(&mut transaction, org, id, None, notices).await?;
     let sent = outbox::these(&mut transaction, org, &ids).await?;
     transaction.rollback().await?;
     let gone = || StoreError::Invalid(format!("unknown email {id}"));

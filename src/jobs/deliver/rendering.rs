@@ -5,9 +5,10 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::config::Config;
+use crate::mail::letter::Contents;
 use crate::mail::templates::TemplateError;
 use crate::mail::vendor::{Brand, Links};
-use crate::mail::{Email, Envelope, Letter, RenderError, Sender, Templates, render};
+use crate::mail::{Email, Envelope, RenderError, Sender, Templates, render, render_notice};
 
 /// Stands for the recipient's token where nobody but the recipient may have it.
 const NO_TOKEN: &str = "preview";
@@ -55,7 +56,7 @@ pub enum ComposedWith {
 #[derive(Serialize)]
 struct Kept<'a> {
     #[serde(flatten)]
-    letter: &'a Letter,
+    letter: &'a Contents,
     templates: &'a str,
 }
 
@@ -94,12 +95,21 @@ impl Rendering {
         format!("{id}@{host}")
     }
 
-    pub(super) fn email(&self, letter: &Letter, envelope: &Envelope) -> Result<Email, RenderError> {
-        render(&self.templates, letter, envelope, &self.sender)
+    pub(super) fn email(
+        &self,
+        contents: &Contents,
+        envelope: &Envelope,
+    ) -> Result<Email, RenderError> {
+        match contents {
+            Contents::Alert(letter) => render(&self.templates, letter, envelope, &self.sender),
+            Contents::Notice(notice) => {
+                render_notice(&self.templates, notice, envelope, &self.sender)
+            }
+        }
     }
 
     /// A letter as the outbox keeps it.
-    pub(super) fn kept(&self, letter: &Letter) -> Result<String, String> {
+    pub(super) fn kept(&self, letter: &Contents) -> Result<String, String> {
         let kept = Kept { letter, templates: self.templates.digest() };
         serde_json::to_string(&kept).map_err(|error| error.to_string())
     }
@@ -111,7 +121,7 @@ impl Rendering {
     /// A sentence, for what cannot be read or rendered any more.
     pub fn reread(&self, composed: &Composed<'_>) -> Result<Reread, String> {
         let unreadable = |error: serde_json::Error| format!("it cannot be read: {error}");
-        let letter: Letter = serde_json::from_str(composed.letter).map_err(unreadable)?;
+        let letter = Contents::read(composed.letter).map_err(unreadable)?;
         let beside: Beside = serde_json::from_str(composed.letter).map_err(unreadable)?;
         let envelope = Envelope {
             to: composed.recipient.to_owned(),

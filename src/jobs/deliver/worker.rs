@@ -14,9 +14,12 @@ use super::compose::{Composer, Uncomposable};
 use super::mailer::Mailer;
 use super::{DeliveryReport, Request};
 use crate::billing::Instant;
+use crate::billing::notice::Kind;
 use crate::billing::recipients::{Person, is_still_wanted, recipients_again};
+use crate::jobs::alerts::notices::Settings;
 use crate::jobs::batches::{Batch, Batches, Stuck};
-use crate::mail::{Envelope, Letter};
+use crate::mail::Envelope;
+use crate::mail::letter::Contents;
 use crate::store::messages::outbox::{self, Claimed, Composed, Lease, Of, Settled};
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, Transaction, alerts, begin_within,
@@ -136,7 +139,8 @@ impl<'a> Worker<'a> {
         let mut connection = self.database.connection().await?;
         let mut hand = self.empty_hand().await?;
         let mut transaction = begin_within(&mut connection, LockTimeout::Long).await?;
-        let ids = addressed_again(&mut transaction, org, id, again.to).await?;
+        let ids =
+            addressed_again(&mut transaction, org, id, again.to, &self.request.notices).await?;
         for id in &ids {
             let claimed = outbox::claim_again(&mut transaction, org, *id, hand.lease).await?;
             hand.emails.push(claimed.ok_or_else(|| {
@@ -275,36 +279,9 @@ impl<'a> Worker<'a> {
     ) -> Result<(), StoreError> {
         let Composing { late_too, unwanted_too } = which;
         let now = self.request.at.unwrap_or(hand.lease.now);
-        let missing: Vec<(Uuid, Uuid)> = hand
-            .emails
-            .iter()
-            .filter(|email| email.composed.is_none())
-            .map(|email| (email.org, email.id))
-            .collect();
-        let mut composed: HashMap<Uuid, Result<Composed, Outcome>> = HashMap::new();
-        if !missing.is_empty() {
-            let facts = content::facts(transaction, &missing).await?;
-            let composer = Composer { tz: self.tz, labels: self.mailer.labels(), now };
-            let letters = composer.letters(transaction, &facts).await?;
-            for (facts, letter) in facts.iter().zip(letters) {
-                let kept = if facts.is_closed && !late_too {
-                    Err(Outcome::TooLate)
-                } else {
-                    let kept = |letter| Composed {
-                        message_id: self.mailer.rendering().message_id(facts.id),
-                        dated: now,
-                        letter,
-                    };
-                    let text = letter.map_err(Uncomposable::outcome).and_then(|letter| {
-                        self.mailer.rendering().kept(&letter).map_err(|why| {
-                            Outcome::GivenUp(format!("the email cannot be composed: {why}"))
-                        })
-                    });
-                    text.map(kept)
-                };
-                composed.insert(facts.id, kept);
-            }
-        }
+        let missing: Vec<&Claimed> =
+            hand.emails.iter().filter(|email| email.composed.is_none()).collect();
+        let mut composed = self.composed(transaction, &missing, now, late_too).await?;
         let mut kept = Vec::new();
         for mut email in std::mem::take(&mut hand.emails) {
             let is_late = email.period_end <= now && !late_too;
@@ -329,7 +306,59 @@ impl<'a> Worker<'a> {
         if !kept.is_empty() {
             outbox::keep_composed(transaction, &kept).await?;
         }
-        if unwanted_too { Ok(()) } else { leave_unwanted(transaction, hand).await }
+        if unwanted_too {
+            Ok(())
+        } else {
+            leave_unwanted(transaction, hand, &self.request.notices).await
+        }
+    }
+
+    /// What emails say that nobody has composed yet, by their ids.
+    async fn composed(
+        &self,
+        transaction: &mut Transaction<'_>,
+        missing: &[&Claimed],
+        now: Instant,
+        late_too: bool,
+    ) -> Result<HashMap<Uuid, Result<Composed, Outcome>>, StoreError> {
+        let mut composed = HashMap::new();
+        let rendering = self.mailer.rendering();
+        let kept = |id, letter: Result<Contents, Uncomposable>| {
+            let text = letter.map_err(Uncomposable::outcome).and_then(|letter| {
+                rendering
+                    .kept(&letter)
+                    .map_err(|why| Outcome::GivenUp(format!("the email cannot be composed: {why}")))
+            });
+            let message_id = || rendering.message_id(id);
+            text.map(|letter| Composed { message_id: message_id(), dated: now, letter })
+        };
+        let composer = Composer { tz: self.tz, labels: self.mailer.labels(), now };
+        let of = |is_notice: bool| -> Vec<(Uuid, Uuid)> {
+            let wanted = missing.iter().filter(|email| email.threshold.is_none() == is_notice);
+            wanted.map(|email| (email.org, email.id)).collect()
+        };
+        let (alerts, notices) = (of(false), of(true));
+        if !alerts.is_empty() {
+            let facts = content::facts(transaction, &alerts).await?;
+            let letters = composer.letters(transaction, &facts).await?;
+            for (facts, letter) in facts.iter().zip(letters) {
+                let email = if facts.is_closed && !late_too {
+                    Err(Outcome::TooLate)
+                } else {
+                    kept(facts.id, letter.map(|letter| Contents::Alert(Box::new(letter))))
+                };
+                composed.insert(facts.id, email);
+            }
+        }
+        if !notices.is_empty() {
+            let facts = content::notices(transaction, &notices).await?;
+            let letters = composer.notices(transaction, &facts, &self.request.notices).await?;
+            for (facts, letter) in facts.iter().zip(letters) {
+                let letter = letter.map(|letter| Contents::Notice(Box::new(letter)));
+                composed.insert(facts.id, kept(facts.id, letter));
+            }
+        }
+        Ok(composed)
     }
 
     /// Sends what is in hand and settles it as answers come in: those that come in while one
@@ -417,13 +446,13 @@ impl<'a> Worker<'a> {
         let mut connection = self.database.connection().await?;
         let people = alerts::people(&mut connection, &[email.org]).await?.into_iter();
         let people: Vec<Person> = people.map(|(_, person)| person).collect();
-        let level = u8::try_from(email.threshold).unwrap_or(u8::MAX);
-        Ok(is_still_wanted(&people, &email.recipient, level))
+        let matter = self.request.notices.matter(email.kind, email.threshold);
+        Ok(is_still_wanted(&people, &email.recipient, matter))
     }
 
     async fn deliver(&self, email: &Claimed) -> Result<String, Outcome> {
         let Some(composed) = &email.composed else { return Err(Outcome::NotTried) };
-        let letter: Letter = serde_json::from_str(&composed.letter).map_err(|error| {
+        let letter = Contents::read(&composed.letter).map_err(|error| {
             Outcome::GivenUp(format!("the stored email cannot be read: {error}"))
         })?;
         let envelope = Envelope {
@@ -472,6 +501,7 @@ pub(super) async fn addressed_again(
     org: Uuid,
     id: Uuid,
     to: Option<&str>,
+    notices: &Settings,
 ) -> Result<Vec<Uuid>, StoreError> {
     let siblings = outbox::siblings(transaction, org, id).await?;
     let Some(own) = siblings.iter().find(|sibling| sibling.id == id) else {
@@ -482,7 +512,12 @@ pub(super) async fn addressed_again(
     } else {
         let people = alerts::people(transaction, &[org]).await?.into_iter();
         let people: Vec<Person> = people.map(|(_, person)| person).collect();
-        recipients_again(&people, u8::try_from(own.threshold).unwrap_or(u8::MAX))
+        let kind = own.kind.parse().unwrap_or(Kind::Threshold);
+        if kind.is_for_operators() {
+            notices.operators().to_vec()
+        } else {
+            recipients_again(&people, notices.matter(kind, own.threshold))
+        }
     };
     let is_for = |sibling: &outbox::Sibling, address: &str| {
         sibling.recipient.to_lowercase() == address.to_lowercase()
@@ -517,6 +552,7 @@ const OTHERS: &str = "not sent again: those who get the org's emails now have it
 async fn leave_unwanted(
     transaction: &mut Transaction<'_>,
     hand: &mut ClaimedBatch,
+    notices: &Settings,
 ) -> Result<(), StoreError> {
     let mut orgs: Vec<Uuid> = hand.emails.iter().map(|email| email.org).collect();
     orgs.sort_unstable();
@@ -527,8 +563,8 @@ async fn leave_unwanted(
     }
     for email in std::mem::take(&mut hand.emails) {
         let known = people.get(&email.org).map(Vec::as_slice).unwrap_or_default();
-        let level = u8::try_from(email.threshold).unwrap_or(u8::MAX);
-        if is_still_wanted(known, &email.recipient, level) {
+        let matter = notices.matter(email.kind, email.threshold);
+        if is_still_wanted(known, &email.recipient, matter) {
             hand.emails.push(email);
         } else {
             hand.settled.push((email, Outcome::Unwanted));

@@ -60,7 +60,10 @@ pub(super) fn of(
         let text = format!("{waiting} metrics from before the open period are not counted yet");
         findings.push(Finding::note(Check::Uncounted, text).mend(sync(slug)));
     }
-    let waiting = explanation.alerts.iter().filter(|alert| alert.state == "waiting").count();
+    let waits = |state: &str| state == "waiting";
+    let alerts = explanation.alerts.iter().filter(|alert| waits(&alert.state)).count();
+    let notices = explanation.notices.iter().filter(|notice| waits(&notice.state)).count();
+    let waiting = alerts + notices;
     if waiting > 0 {
         let plural = if waiting == 1 { "" } else { "s" };
         let alerts = format!("{waiting} alert{plural}");

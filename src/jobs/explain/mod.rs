@@ -25,7 +25,7 @@ use crate::store::messages::content;
 use crate::store::orgs::settings::{self, Contact};
 use crate::store::orgs::{self, ClosedView};
 use crate::store::reports::explain::{
-    self as rows, AdjustmentRow, AlertRow, MendRow, OrgRow, PackRow, Stretch, UserRow,
+    self as rows, AdjustmentRow, AlertRow, MendRow, NoticeRow, OrgRow, PackRow, Stretch, UserRow,
 };
 use crate::store::usage::ranges::Scope;
 use crate::store::{Connection, Database, StoreError, alerts};
@@ -70,6 +70,8 @@ pub struct Explanation {
     pub adjustments: Vec<AdjustmentRow>,
     /// Its last alerts.
     pub alerts: Vec<AlertRow>,
+    /// Its last notices.
+    pub notices: Vec<NoticeRow>,
     /// The last repairs of audits.
     pub mends: Vec<MendRow>,
     /// Its users, up to a bound.
@@ -269,6 +271,7 @@ async fn read_by(
         closed,
         adjustments,
         alerts,
+        notices: left.unless_unreadable("notices", rows::notices(reading, org.id).await)?,
         mends,
         users,
         contacts,

@@ -97,6 +97,28 @@ async fn replay(
     found: &mut Backtest,
     all: &mut BTreeMap<(String, u8, Method), Vec<Comparison>>,
 ) -> Result<(), StoreError> {
+    for (row, comparisons) in compared(connection, tz, rows).await? {
+        // What retention has removed cannot be replayed.
+        let Some(comparisons) = comparisons else {
+            found.without_metrics += 1;
+            continue;
+        };
+        found.replayed += 1;
+        for compared in comparisons {
+            let of = (row.feature.clone(), compared.percent, compared.method);
+            all.entry(of).or_default().push(compared);
+        }
+    }
+    Ok(())
+}
+
+/// The forecasts of closed periods, compared with what came; `None` where the metrics of a period
+/// are no longer all there. The rows are in the order in which they are read.
+pub(in crate::jobs) async fn compared<'a>(
+    connection: &mut Connection,
+    tz: &TzData,
+    rows: &'a [ClosedUsage],
+) -> Result<Vec<(&'a ClosedUsage, Option<Vec<Comparison>>)>, StoreError> {
     let mut asked: Vec<(&ClosedUsage, Option<Quantity>, Zone, Vec<Instant>)> = Vec::new();
     let before = std::iter::once(None).chain(rows.iter().map(Some));
     for (row, before) in rows.iter().zip(before) {
@@ -116,7 +138,7 @@ async fn replay(
         .map(|(row, _, _, days)| Days { org: row.org, feature: &row.feature, boundaries: days })
         .collect();
     let used = content::used_by_day(connection, &days).await?;
-    for ((row, last, zone, boundaries), used) in asked.iter().zip(&used) {
+    let compared = asked.iter().zip(&used).map(|((row, last, zone, boundaries), used)| {
         let replay = Replay {
             zone,
             period: row.period,
@@ -126,18 +148,10 @@ async fn replay(
             is_older: used.is_older,
             last: *last,
         };
-        // What retention has removed cannot be replayed.
-        if replay.total().ok() != Some(row.used) {
-            found.without_metrics += 1;
-            continue;
-        }
-        found.replayed += 1;
-        for compared in compare(&replay) {
-            let of = (row.feature.clone(), compared.percent, compared.method);
-            all.entry(of).or_default().push(compared);
-        }
-    }
-    Ok(())
+        let is_whole = replay.total().ok() == Some(row.used);
+        (*row, is_whole.then(|| compare(&replay)))
+    });
+    Ok(compared.collect())
 }
 
 impl Row {

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::billing::recipients::{Person, Role};
+use crate::billing::notice::Kind;
+use crate::billing::recipients::{Hears, Person, Role};
 use crate::billing::{Instant, Period, Quantity};
 use crate::store::StoreError;
 use crate::store::events::{self, AlertKeys};
@@ -93,12 +94,13 @@ pub async fn people(
 ) -> Result<Vec<(Uuid, Person)>, StoreError> {
     let rows = sqlx::query!(
         r#"select p.org_id as "org_id!", p.email as "email!", p.is_user as "is_user!",
-                  p.opted_out as "opted_out!", x.org_id is not null as "is_suppressed!"
+                  p.opted_out as "opted_out!", x.org_id is not null as "is_suppressed!",
+                  p.role as "role?", p.kinds as "kinds?", p.opted_out_of as "opted_out_of?"
            from (select c.org_id, c.email, false as is_user,
-                        c.opted_out_at is not null as opted_out
+                        c.opted_out_at is not null as opted_out, c.role, c.kinds, c.opted_out_of
                  from org_contacts c where c.org_id = any($1)
                  union all
-                 select u.organization_id, u.email, true, false
+                 select u.organization_id, u.email, true, false, null, null, null
                  from users u where u.organization_id = any($1)) p
            left join periodd_suppressions x
                 on x.org_id = p.org_id and x.email = lower(btrim(p.email, E' \t\r\n'))
@@ -108,9 +110,19 @@ pub async fn people(
     let rows = rows.fetch_all(connection).await?.into_iter().map(|row| {
         let contact = Role::Contact { opted_out: row.opted_out };
         let role = if row.is_user { Role::User } else { contact };
-        (row.org_id, Person { email: row.email, role, is_suppressed: row.is_suppressed })
+        let hears = Hears {
+            role: row.role.and_then(|role| role.parse().ok()),
+            kinds: row.kinds.map(|kinds| known(&kinds)),
+            opted_out_of: row.opted_out_of.map(|kinds| known(&kinds)).unwrap_or_default(),
+        };
+        (row.org_id, Person { email: row.email, role, is_suppressed: row.is_suppressed, hears })
     });
     Ok(rows.collect())
+}
+
+/// The kinds of emails that are known by these names.
+fn known(kinds: &[String]) -> Vec<Kind> {
+    kinds.iter().filter_map(|kind| kind.parse().ok()).collect()
 }
 
 /// Records judgements within a transaction, and returns those that were let through, by org and

@@ -104,7 +104,7 @@ pub async fn facts(
                   exists (select from billing_periods b
                           where b.org_id = m.org_id and b.period_start = m.period_start)
                       as "is_closed!",
-                  m.threshold, a.limit_change, a.basis, a.used, a.included, a.drawn, a.purchased
+                  a.threshold, a.limit_change, a.basis, a.used, a.included, a.drawn, a.purchased
            from unnest($1::uuid[], $2::uuid[]) as asked (org_id, id)
            join periodd_outbox m on m.org_id = asked.org_id and m.id = asked.id
            join periodd_alerts a on a.org_id = m.org_id and a.period_start = m.period_start
@@ -117,6 +117,50 @@ pub async fn facts(
         &ids
     );
     Ok(rows.fetch_all(connection).await?.into_iter().map(Facts::from).collect())
+}
+
+/// The facts of an email about a notice.
+#[derive(Debug, Clone)]
+pub struct NoticeFacts {
+    pub org: Uuid,
+    pub id: Uuid,
+    pub slug: String,
+    /// The org's name for people.
+    pub name: String,
+    /// tz database name, as stored.
+    pub time_zone: String,
+    /// Language and region, as stored.
+    pub locale: Option<String>,
+    /// What is said, as JSON.
+    pub facts: String,
+}
+
+/// The facts of emails about notices, as they were when these were decided.
+pub async fn notices(
+    connection: &mut PgConnection,
+    emails: &[(Uuid, Uuid)],
+) -> Result<Vec<NoticeFacts>, StoreError> {
+    let (orgs, ids): (Vec<Uuid>, Vec<Uuid>) = emails.iter().copied().unzip();
+    let rows = sqlx::query_as!(
+        NoticeFacts,
+        r#"select m.org_id as org, m.id, o.slug, o.name, o.time_zone, o.locale,
+                  n.facts as "facts!"
+           from unnest($1::uuid[], $2::uuid[]) as asked (org_id, id)
+           join periodd_outbox m on m.org_id = asked.org_id and m.id = asked.id
+           join periodd_notices n on n.org_id = m.org_id and n.id = m.notice
+           join organizations o on o.id = m.org_id
+           where n.facts is not null"#,
+        &orgs,
+        &ids
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// What one unit of each feature is called.
+pub async fn units(connection: &mut PgConnection) -> Result<Vec<(String, String)>, StoreError> {
+    let rows = sqlx::query!("select feature, unit from features order by feature");
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.feature, row.unit)).collect())
 }
 
 /// What the letters of one org share.

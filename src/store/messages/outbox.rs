@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::billing::Instant;
+use crate::billing::notice::Kind;
 use crate::command::Command;
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
@@ -20,8 +21,10 @@ pub struct Claimed {
     pub org: Uuid,
     pub id: Uuid,
     pub recipient: String,
-    /// The percentage that was reached.
-    pub threshold: i16,
+    /// What it is about.
+    pub kind: Kind,
+    /// The percentage that was reached; `None`: it is about a notice.
+    pub threshold: Option<i16>,
     /// When it is too late, in business time.
     pub period_end: Instant,
     pub attempts: i32,
@@ -45,7 +48,8 @@ struct Row {
     org_id: Uuid,
     id: Uuid,
     recipient: String,
-    threshold: i16,
+    kind: String,
+    threshold: Option<i16>,
     period_end: Instant,
     attempts: i32,
     message_id: Option<String>,
@@ -65,6 +69,7 @@ impl From<Row> for Claimed {
             org: row.org_id,
             id: row.id,
             recipient: row.recipient,
+            kind: kind_of(&row.kind),
             threshold: row.threshold,
             period_end: row.period_end,
             attempts: row.attempts,
@@ -72,6 +77,11 @@ impl From<Row> for Claimed {
             unsubscribe: None,
         }
     }
+}
+
+/// The kind that a row names; a row of a newer version is about something that only it knows.
+fn kind_of(name: &str) -> Kind {
+    name.parse().unwrap_or(Kind::Threshold)
 }
 
 /// The same with the tokens of their recipients, which are the same at every attempt.
@@ -158,7 +168,7 @@ pub async fn claim(
          from due d
          where o.org_id = d.org_id and o.id = d.id and o.state = 'due'
            and o.next_attempt_at <= $1 and (o.leased_until is null or o.leased_until <= $1)
-         returning o.org_id, o.id, o.recipient, o.threshold, o.period_end, o.attempts,
+         returning o.org_id, o.id, o.recipient, o.kind, o.threshold, o.period_end, o.attempts,
                    o.message_id, o.dated, o.letter",
         lease.now,
         lease.until,
@@ -201,7 +211,7 @@ pub async fn claim_again(
         "update periodd_outbox o
          set state = 'due', settled_at = null, leased_until = $4, lease = $5
          where o.org_id = $1 and o.id = $2 and (o.leased_until is null or o.leased_until <= $3)
-         returning o.org_id, o.id, o.recipient, o.threshold, o.period_end, o.attempts,
+         returning o.org_id, o.id, o.recipient, o.kind, o.threshold, o.period_end, o.attempts,
                    o.message_id, o.dated, o.letter",
         org,
         id,
@@ -236,13 +246,15 @@ pub async fn settled_as(
     Ok(rows.into_iter().map(|row| (row.org_id, row.id)).collect())
 }
 
-/// An email about the same alert.
+/// An email about the same alert or notice.
 #[derive(Debug, Clone)]
 pub struct Sibling {
     pub id: Uuid,
     pub recipient: String,
-    /// The percentage that was reached.
-    pub threshold: i16,
+    /// The name of what it is about.
+    pub kind: String,
+    /// The percentage that was reached; `None`: it is about a notice.
+    pub threshold: Option<i16>,
     /// Was it accepted?
     pub is_sent: bool,
 }
@@ -255,12 +267,14 @@ pub async fn siblings(
 ) -> Result<Vec<Sibling>, StoreError> {
     let rows = sqlx::query_as!(
         Sibling,
-        r#"select s.id, s.recipient, s.threshold, s.state = 'sent' as "is_sent!"
+        r#"select s.id, s.recipient, s.kind, s.threshold, s.state = 'sent' as "is_sent!"
            from periodd_outbox s
            where s.org_id = $1
-             and (s.period_start, s.feature, s.generation, s.threshold) =
-                 (select a.period_start, a.feature, a.generation, a.threshold
-                  from periodd_outbox a where a.org_id = $1 and a.id = $2)
+             and ((s.period_start, s.feature, s.generation, s.threshold) =
+                      (select a.period_start, a.feature, a.generation, a.threshold
+                       from periodd_outbox a where a.org_id = $1 and a.id = $2)
+                  or s.notice = (select a.notice from periodd_outbox a
+                                 where a.org_id = $1 and a.id = $2))
            order by s.id for update"#,
         org,
         id
@@ -294,8 +308,9 @@ pub async fn queue_beside(
 ) -> Result<Uuid, StoreError> {
     let queued = sqlx::query_scalar!(
         "insert into periodd_outbox
-             (org_id, feature, period_start, period_end, generation, threshold, recipient)
-         select org_id, feature, period_start, period_end, generation, threshold, $3
+             (org_id, feature, period_start, period_end, generation, threshold, kind, notice,
+              recipient)
+         select org_id, feature, period_start, period_end, generation, threshold, kind, notice, $3
          from periodd_outbox where org_id = $1 and id = $2
          returning id",
         org,
@@ -533,13 +548,15 @@ pub struct EmailRow {
     pub id: Uuid,
     /// The org, by its slug.
     pub org: String,
-    /// The feature.
+    /// What it is about: `threshold`, or the kind of a notice.
+    pub kind: String,
+    /// The feature; empty: it is about the org.
     pub feature: String,
-    /// The percentage that was reached.
-    pub threshold: i16,
-    /// Start of its period.
+    /// The percentage that was reached; null: it is about a notice.
+    pub threshold: Option<i16>,
+    /// Start of its period; when a notice was decided.
     pub period_start: Instant,
-    /// End of its period.
+    /// End of its period; from when a notice is too late.
     pub period_end: Instant,
     /// To whom.
     pub recipient: String,
@@ -599,6 +616,19 @@ impl EmailRow {
     pub fn progress(&self) -> Progress {
         Progress::of(&self.state, self.attempts > 0)
     }
+
+    /// What it is about, for people: `90 %`, `pack expires`.
+    pub fn about(&self) -> String {
+        about(&self.kind, self.threshold)
+    }
+}
+
+/// What an email is about, for people: `90 %`, `pack expires`.
+pub fn about(kind: &str, threshold: Option<i16>) -> String {
+    match threshold {
+        Some(percent) => format!("{percent} %"),
+        None => kind_of(kind).words().to_owned(),
+    }
 }
 
 /// The last emails of one org, newest first.
@@ -609,7 +639,7 @@ pub async fn of_org(
 ) -> Result<Vec<EmailRow>, StoreError> {
     let rows = sqlx::query_as!(
         EmailRow,
-        "select m.id, o.slug as org, m.feature, m.threshold, m.period_start, m.period_end,
+        "select m.id, o.slug as org, m.kind, m.feature, m.threshold, m.period_start, m.period_end,
                 m.recipient, m.state, m.attempts, m.next_attempt_at, m.settled_at, m.answer,
                 m.message_id, m.recorded_at
          from periodd_outbox m join organizations o on o.id = m.org_id
@@ -629,7 +659,7 @@ pub async fn these(
 ) -> Result<Vec<EmailRow>, StoreError> {
     let rows = sqlx::query_as!(
         EmailRow,
-        "select m.id, o.slug as org, m.feature, m.threshold, m.period_start, m.period_end,
+        "select m.id, o.slug as org, m.kind, m.feature, m.threshold, m.period_start, m.period_end,
                 m.recipient, m.state, m.attempts, m.next_attempt_at, m.settled_at, m.answer,
                 m.message_id, m.recorded_at
          from periodd_outbox m join organizations o on o.id = m.org_id
@@ -650,7 +680,7 @@ pub async fn list(
 ) -> Result<Vec<EmailRow>, StoreError> {
     let rows = sqlx::query_as!(
         EmailRow,
-        "select m.id, o.slug as org, m.feature, m.threshold, m.period_start, m.period_end,
+        "select m.id, o.slug as org, m.kind, m.feature, m.threshold, m.period_start, m.period_end,
                 m.recipient, m.state, m.attempts, m.next_attempt_at, m.settled_at, m.answer,
                 m.message_id, m.recorded_at
          from periodd_outbox m join organizations o on o.id = m.org_id
@@ -686,32 +716,51 @@ pub async fn find(database: &Database, prefix: &IdPrefix) -> Result<Uuid, StoreE
     }
 }
 
-/// An alert that waits or waited for a recipient.
+/// An alert or a notice that waits for a recipient.
 #[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct WaitingRow {
     /// The org, by its slug.
     pub org: String,
-    /// The feature.
+    /// `threshold`, or the kind of the notice.
+    pub kind: String,
+    /// The feature; empty: it is about the org.
     pub feature: String,
-    /// The percentage.
-    pub threshold: i16,
-    /// End of its period.
+    /// The percentage; null: it is a notice.
+    pub threshold: Option<i16>,
+    /// End of its period; from when a notice is too late.
     pub period_end: Instant,
     /// When it was decided, in business time.
     pub decided_at: Instant,
 }
 
-/// Alerts that wait for a recipient, of one org or of all.
+impl WaitingRow {
+    /// What it is about, for people: `90 %`, `pack expires`.
+    pub fn about(&self) -> String {
+        about(&self.kind, self.threshold)
+    }
+}
+
+/// Alerts and notices that wait for a recipient, of one org or of all.
 pub async fn waiting(
     database: &Database,
     org: Option<Uuid>,
 ) -> Result<Vec<WaitingRow>, StoreError> {
     let rows = sqlx::query_as!(
         WaitingRow,
-        "select o.slug as org, a.feature, a.threshold, a.period_end, a.decided_at
-         from periodd_alerts a join organizations o on o.id = a.org_id
-         where a.state = 'waiting' and ($1::uuid is null or a.org_id = $1)
-         order by a.period_end, o.slug, a.feature",
+        r#"select o.slug as "org!", w.kind as "kind!", w.feature as "feature!",
+                  w.threshold as "threshold?", w.period_end as "period_end!",
+                  w.decided_at as "decided_at!"
+           from (select a.org_id, 'threshold' as kind, a.feature, a.threshold, a.period_end,
+                        a.decided_at
+                 from periodd_alerts a
+                 where a.state = 'waiting' and ($1::uuid is null or a.org_id = $1)
+                 union all
+                 select n.org_id, n.kind, n.feature, null, n.until, n.decided_at
+                 from periodd_notices n
+                 where n.state = 'waiting' and n.facts is not null
+                   and ($1::uuid is null or n.org_id = $1)) w
+           join organizations o on o.id = w.org_id
+           order by w.period_end, o.slug, w.feature"#,
         org
     );
     Ok(rows.fetch_all(&mut *database.connection().await?).await?)
@@ -759,6 +808,7 @@ pub async fn a_sent_one(database: &Database) -> Result<Option<(String, String)>,
     let row = sqlx::query!(
         r#"select recipient, letter as "letter!" from periodd_outbox
            where state = 'sent' and letter is not null
+           and threshold is not null
            order by threshold >= 100, dated desc, recipient limit 1"#
     );
     let row = row.fetch_optional(&mut *database.connection().await?).await?;
@@ -828,7 +878,15 @@ pub async fn delete_alerts_before(
         orgs,
         before
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(deleted)
+    let notices = sqlx::query!(
+        "delete from periodd_notices n
+         where n.org_id = any($1) and n.until < $2
+           and not exists (select from periodd_outbox m
+                           where m.org_id = n.org_id and m.notice = n.id)",
+        orgs,
+        before
+    );
+    Ok(deleted + notices.execute(connection).await?.rows_affected())
 }

@@ -131,18 +131,23 @@ pub async fn unsubscribe(
 
 /// Takes an unsubscription back, by the same token; nothing happens where it names nobody.
 pub async fn subscribe_again(connection: &mut PgConnection, token: &str) -> Result<(), StoreError> {
+    // One kind of notice, or all warnings.
+    let (token, kind) = token.split_once('.').unwrap_or((token, ""));
     let halves = token.split_at_checked(32).filter(|_| token.len() == 64);
     let ids = halves.and_then(|(org, address)| {
         Some((Uuid::try_parse(org).ok()?, Uuid::try_parse(address).ok()?))
     });
     let Some((org, address)) = ids else { return Ok(()) };
     let again = sqlx::query!(
-        "update org_contacts c set opted_out_at = null
+        "update org_contacts c
+         set opted_out_at = case when $3 = '' then null else c.opted_out_at end,
+             opted_out_of = nullif(array_remove(c.opted_out_of, $3), '{}')
          from periodd_unsubscribe_tokens t
          where t.org_id = $1 and t.token = $2 and c.org_id = t.org_id
            and lower(btrim(c.email, E' \\t\\r\\n')) = t.email",
         org,
-        address
+        address,
+        kind
     );
     again.execute(connection).await?;
     Ok(())

@@ -3,8 +3,10 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::billing::notice::Kind;
 use crate::billing::org::Subscription;
 use crate::billing::parking::ParkedCode;
+use crate::billing::recipients::ContactRole;
 use crate::billing::{Instant, LocalDate, TimeOfDay};
 use crate::store::db::database::Database;
 use crate::store::db::error::StoreError;
@@ -189,6 +191,49 @@ pub struct Contact {
     pub email: String,
     /// Since when it wants no warnings.
     pub opted_out_at: Option<Instant>,
+    /// `billing`, `technical` or `owner`; null: every kind of email.
+    pub role: Option<String>,
+    /// The kinds of emails that it gets, whatever its role; null: by its role.
+    pub kinds: Option<Vec<String>>,
+    /// The kinds of emails that it unsubscribed from.
+    pub opted_out_of: Option<Vec<String>>,
+}
+
+/// Names the role of a contact, or none; false where there is no such contact.
+pub async fn write_role(
+    connection: &mut PgConnection,
+    org: Uuid,
+    email: &str,
+    role: Option<ContactRole>,
+) -> Result<bool, StoreError> {
+    let written = sqlx::query!(
+        "update org_contacts c set role = $3
+         where c.org_id = $1 and lower(btrim(c.email, E' \\t\\r\\n')) = lower($2)",
+        org,
+        email,
+        role.map(ContactRole::name)
+    );
+    Ok(written.execute(connection).await?.rows_affected() > 0)
+}
+
+/// Names the kinds of emails that a contact gets, or leaves them to its role; false where there is
+/// no such contact.
+pub async fn write_kinds(
+    connection: &mut PgConnection,
+    org: Uuid,
+    email: &str,
+    kinds: Option<&[Kind]>,
+) -> Result<bool, StoreError> {
+    let kinds: Option<Vec<&str>> =
+        kinds.map(|kinds| kinds.iter().map(|kind| kind.name()).collect());
+    let written = sqlx::query!(
+        "update org_contacts c set kinds = $3
+         where c.org_id = $1 and lower(btrim(c.email, E' \\t\\r\\n')) = lower($2)",
+        org,
+        email,
+        kinds.as_deref() as Option<&[&str]>
+    );
+    Ok(written.execute(connection).await?.rows_affected() > 0)
 }
 
 /// Who gets an org's emails; nobody listed: its users do.
@@ -198,7 +243,8 @@ pub async fn contacts(
 ) -> Result<Vec<Contact>, StoreError> {
     let contacts = sqlx::query_as!(
         Contact,
-        "select email, opted_out_at from org_contacts where org_id = $1 order by email",
+        "select email, opted_out_at, role, kinds, opted_out_of
+         from org_contacts where org_id = $1 order by email",
         org
     );
     Ok(contacts.fetch_all(connection).await?)

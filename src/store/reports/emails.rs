@@ -58,8 +58,11 @@ pub struct Listed {
     pub org: Uuid,
     pub slug: String,
     pub id: Uuid,
+    /// `threshold`, or the kind of a notice.
+    pub kind: String,
     pub feature: String,
-    pub threshold: i16,
+    /// `None`: it is about a notice.
+    pub threshold: Option<i16>,
     pub recipient: String,
     pub state: String,
     /// Attempts that failed.
@@ -91,9 +94,9 @@ pub async fn unsent(
     let (at, org, id) = after.unwrap_or(first);
     let rows = sqlx::query_as!(
         Listed,
-        r#"select m.org_id as org, o.slug, m.id, m.feature, m.threshold, m.recipient, m.state,
-                  m.attempts, m.next_attempt_at, m.settled_at, left(m.answer, 400) as answer,
-                  m.recorded_at
+        r#"select m.org_id as org, o.slug, m.id, m.kind, m.feature, m.threshold, m.recipient,
+                  m.state, m.attempts, m.next_attempt_at, m.settled_at,
+                  left(m.answer, 400) as answer, m.recorded_at
            from periodd_outbox m join organizations o on o.id = m.org_id
            where m.state = 'due' and (m.recorded_at, m.org_id, m.id) > ($1, $2, $3)
            order by m.recorded_at, m.org_id, m.id limit $4"#,
@@ -114,9 +117,10 @@ pub async fn settled(
 ) -> Result<Vec<Listed>, StoreError> {
     let rows = sqlx::query_as!(
         Listed,
-        r#"select m.org_id as "org!", o.slug as "slug!", m.id as "id!", m.feature as "feature!",
-                  m.threshold as "threshold!", m.recipient as "recipient!", m.state as "state!",
-                  m.attempts as "attempts!", m.next_attempt_at as "next_attempt_at!",
+        r#"select m.org_id as "org!", o.slug as "slug!", m.id as "id!", m.kind as "kind!",
+                  m.feature as "feature!", m.threshold, m.recipient as "recipient!",
+                  m.state as "state!", m.attempts as "attempts!",
+                  m.next_attempt_at as "next_attempt_at!",
                   m.settled_at, left(m.answer, 400) as answer,
                   m.recorded_at as "recorded_at!"
            from (select org_id, id from periodd_outbox where settled_at is not null
@@ -141,8 +145,11 @@ pub struct Email {
     pub slug: String,
     /// tz database name, as stored.
     pub time_zone: String,
+    /// `threshold`, or the kind of a notice.
+    pub kind: String,
     pub feature: String,
-    pub threshold: i16,
+    /// `None`: it is about a notice.
+    pub threshold: Option<i16>,
     pub period_start: Instant,
     pub period_end: Instant,
     pub recipient: String,
@@ -179,7 +186,7 @@ pub async fn one(
 ) -> Result<Option<Email>, StoreError> {
     let email = sqlx::query_as!(
         Email,
-        r#"select o.slug, o.time_zone, m.feature, m.threshold, m.period_start, m.period_end,
+        r#"select o.slug, o.time_zone, m.kind, m.feature, m.threshold, m.period_start, m.period_end,
                   m.recipient, m.state, m.attempts, m.next_attempt_at, m.leased_until,
                   m.message_id, m.dated, m.letter, m.answer, m.fault as "fault: Fault",
                   m.settled_at, m.recorded_at,

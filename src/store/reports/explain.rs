@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::billing::notice::Kind;
 use crate::billing::org::pause::Pause;
 use crate::billing::quota::level::CARRIED_KEY;
 use crate::billing::{Instant, LocalDate, Period, Quantity, TimeOfDay};
@@ -569,6 +570,47 @@ pub async fn alerts(connection: &mut PgConnection, org: Uuid) -> Result<Vec<Aler
                       and m.feature = a.feature and m.generation = a.generation
                       and m.threshold = a.threshold) as e
            order by a.period_start desc, a.decided_at desc, a.threshold desc"#,
+        org,
+        MOST
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// A notice beside thresholds.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct NoticeRow {
+    /// Its kind, as in [notices] of the configuration.
+    pub kind: String,
+    /// The feature; empty: it is about the org.
+    pub feature: String,
+    /// notified, waiting, recorded, withdrawn or expired.
+    pub state: String,
+    /// When it was decided, in business time.
+    pub decided_at: Instant,
+    /// From when it is too late.
+    pub until: Instant,
+}
+
+impl NoticeRow {
+    /// Its kind, for people: `pack expires`.
+    pub fn about(&self) -> &str {
+        match self.kind.parse::<Kind>() {
+            Ok(kind) => kind.words(),
+            Err(_) => &self.kind,
+        }
+    }
+}
+
+/// The last notices of an org that said something, newest first.
+pub async fn notices(
+    connection: &mut PgConnection,
+    org: Uuid,
+) -> Result<Vec<NoticeRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        NoticeRow,
+        "select kind, feature, state, decided_at, until from periodd_notices
+         where org_id = $1 and facts is not null
+         order by decided_at desc, kind, key limit $2",
         org,
         MOST
     );

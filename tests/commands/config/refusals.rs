@@ -4,7 +4,17 @@ use crate::config::{load, refusal, with_file, written};
 use periodd::config::values::Limit;
 
 /// Files with one thing wrong, and what is said about each.
-const REFUSED: [(&str, &str); 24] = [
+const REFUSED: [(&str, &str); 26] = [
+    (
+        "[notices.pack_expires]\ndays = [0]\n",
+        "F:2:9: each of `days` must be a whole number from 1 to 90, not 0\n    days = [0]\n    \
+         \x20       ^",
+    ),
+    (
+        "[notices.runs_out]\nrecipients = [\"boss\"]\n",
+        "F:2:15: `recipients` must be \"billing\", \"technical\" or \"owner\", not the text \
+         \"boss\"\n    recipients = [\"boss\"]\n                  ^^^^^^",
+    ),
     (
         "[rollover]\nbatchsize = 500\n",
         "F:2:1: unknown key `batchsize` in [rollover]; did you mean `batch_size`?\n    batchsize \

@@ -5,6 +5,7 @@ mod content;
 mod directory;
 mod faults;
 mod headers;
+mod notices;
 mod overrides;
 mod pictures;
 mod real;

@@ -9,6 +9,7 @@ use crate::http::call::{Call, Kind, Parameter};
 use crate::http::pages::parts::{Cell, Table, said, sentence};
 use crate::http::problem::{Code, Problem};
 use crate::http::shared::Shared;
+use crate::jobs::alerts::notices::Settings;
 use crate::jobs::counts::{DeliverCounts, RunCounts};
 use crate::jobs::deliver::{self, Foreseen, Mailer, Request, Which};
 use crate::jobs::{ByHand, Entered};
@@ -43,7 +44,9 @@ impl Act for Resend {
     async fn plan(&self, call: &Call) -> Result<Plan, Problem> {
         let pass = call.shared.turns.pass().await?;
         let database = &call.shared.around.database;
-        let Foreseen { email, sent } = deliver::foresee_again(database, self.email).await?;
+        let notices = Settings::of(&(call.shared.around.config)());
+        let Foreseen { email, sent } =
+            deliver::foresee_again(database, &notices, self.email).await?;
         drop(pass);
         // Those that were queued for the look alone have an id that nobody sees again.
         let to: Vec<&str> = sent.iter().map(|email| email.recipient.as_str()).collect();
@@ -57,8 +60,13 @@ impl Act for Resend {
         } else {
             None
         };
-        let (org, feature, percent) = (said(&email.org), said(&email.feature), email.threshold);
-        plan.says.push(format!("The email says that {org} has used {percent} % of {feature}."));
+        let (org, feature) = (said(&email.org), said(&email.feature));
+        plan.says.push(match email.threshold {
+            Some(percent) => {
+                format!("The email says that {org} has used {percent} % of {feature}.")
+            }
+            None => format!("The email to {org} is about: {}.", email.about()),
+        });
         let state = email.progress().words();
         let answer = email.answer.as_deref().map(|answer| format!(" ({})", said(answer)));
         plan.says.push(sentence(&format!("it is {state}{}", answer.unwrap_or_default())));

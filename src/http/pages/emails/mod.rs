@@ -19,6 +19,7 @@ use crate::command::Command;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Kind, Parameter, Route, Sees};
 use crate::http::problem::{Code, Problem};
+use crate::store::messages::outbox;
 use crate::store::reports::emails::{self, Counted, Listed, Place, Silent, Waiting};
 use crate::store::reports::overview::MOST;
 use crate::text::url_part;
@@ -201,7 +202,7 @@ fn to_org(slug: &str) -> Cell {
 
 fn table(emails: &[Listed], clock: &Clock) -> Table {
     let head =
-        ["Queued", "Org", "Feature", "%#", "To", "State", "Failed#", "Next or last", "Answer"];
+        ["Queued", "Org", "Feature", "About#", "To", "State", "Failed#", "Next or last", "Answer"];
     let mut table = Table::new("Emails", &head);
     for email in emails {
         let progress = email.progress();
@@ -211,7 +212,7 @@ fn table(emails: &[Listed], clock: &Clock) -> Table {
             Cell::at(moment(email.recorded_at)).link(href(email)),
             to_org(&email.slug),
             Cell::text(&email.feature),
-            Cell::number(email.threshold),
+            Cell::number(outbox::about(&email.kind, email.threshold)),
             Cell::text(&email.recipient),
             Cell::progress(progress),
             Cell::number(email.attempts),

@@ -16,7 +16,7 @@ use crate::http::pages::parts::{Cell, Tone, sentence};
 use crate::http::pages::times;
 use crate::http::problem::{Code, Problem};
 use crate::jobs::deliver::{Composed, ComposedWith, Rendering, Reread};
-use crate::store::messages::outbox::Fault;
+use crate::store::messages::outbox::{self, Fault};
 use crate::store::reports::emails::{self, Email};
 use crate::text::{visible, visible_lines};
 
@@ -145,7 +145,7 @@ fn facts(email: &Email, clock: &Clock) -> Vec<(&'static str, Cell)> {
         ("To", Cell::text(&email.recipient)),
         ("Org", to_org(&email.slug)),
         ("Feature", Cell::text(&email.feature)),
-        ("Threshold", Cell::text(format!("{} %", email.threshold))),
+        ("About", Cell::text(outbox::about(&email.kind, email.threshold))),
         ("State", Cell::progress(progress)),
         ("Period begins", at(email.period_start)),
         ("Period ends", at(email.period_end)),

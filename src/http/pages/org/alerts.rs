@@ -28,15 +28,29 @@ pub(super) fn alerts(found: &Explanation, clock: &Clock) -> Table {
     table.first(SHOWN)
 }
 
+pub(super) fn notices(found: &Explanation, clock: &Clock) -> Table {
+    let mut table = Table::new("Notices", &["Notice", "Feature", "Decided", "State", "Until"]);
+    for row in &found.notices {
+        table.row([
+            Cell::text(row.about()),
+            Cell::text(&row.feature),
+            Cell::at(clock.moment(row.decided_at)),
+            Cell::text(&row.state),
+            Cell::at(clock.moment(row.until)),
+        ]);
+    }
+    table.first(SHOWN)
+}
+
 pub(super) fn emails(emails: &[EmailRow], clock: &Clock) -> Table {
-    let head = ["Queued", "To", "Threshold#", "Feature", "State", "The server said"];
+    let head = ["Queued", "To", "About#", "Feature", "State", "The server said"];
     let mut table = Table::new("Emails", &head);
     for email in emails {
         let progress = email.progress();
         table.row([
             Cell::at(clock.moment(email.recorded_at)),
             Cell::text(&email.recipient),
-            Cell::number(format!("{} %", email.threshold)),
+            Cell::number(email.about()),
             Cell::text(&email.feature),
             Cell::progress(progress),
             Cell::text(email.answer.as_deref().unwrap_or_default()),

@@ -125,7 +125,7 @@ fn thresholds(
     let own_levels = own.iter().flatten().find_map(|setting| setting.thresholds.as_ref());
     let levels: Vec<u8> = own_levels.map_or_else(
         || watched.thresholds(&view.feature).to_vec(),
-        |own| own.iter().filter_map(|level| u8::try_from(*level).ok()).collect(),
+        |own| watched.own_thresholds(own),
     );
     let basis = own.iter().flatten().find_map(|setting| setting.basis.as_deref());
     let limit = match basis.unwrap_or_else(|| watched.basis(&view.feature)) {
@@ -150,7 +150,9 @@ fn thresholds(
         let sent = known
             .emails
             .iter()
-            .filter(|email| is_it(&email.feature, email.threshold, email.period_start))
+            .filter(|email| {
+                is_it(&email.feature, email.threshold.unwrap_or_default(), email.period_start)
+            })
             .filter(|email| email.progress() == Progress::Sent)
             .filter_map(|email| email.settled_at)
             .min()

@@ -1,0 +1,290 @@
+//! Notices: what an org hears beside the thresholds of its usage, decided as values.
+//!
+//! Each kind has an occasion, and each occasion a key: a notice is recorded under its key before
+//! anything is sent, and never recorded twice. Days are the org's local days. What is decided here
+//! is what webhooks carry, too: a [`Notice`] is its own payload.
+//!
+//! Never: a clock; a notice after the fact.
+
+pub mod ahead;
+pub mod packs;
+pub mod reached;
+pub mod runs_out;
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Instant, LocalDate, Quantity};
+
+/// What an email is about.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Usage crossed a threshold.
+    Threshold,
+    /// The allowance will probably run out in the period.
+    RunsOut,
+    /// Packs with something left expire.
+    PackExpires,
+    /// The subscription ends.
+    SubscriptionEnds,
+    /// The trial ends.
+    TrialEnds,
+    /// Another tier applies.
+    TierChanges,
+    /// The limit is still exceeded.
+    LimitReachedAgain,
+    /// The org was set aside; for operators.
+    OrgParked,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Threshold,
+        Self::RunsOut,
+        Self::PackExpires,
+        Self::SubscriptionEnds,
+        Self::TrialEnds,
+        Self::TierChanges,
+        Self::LimitReachedAgain,
+        Self::OrgParked,
+    ];
+
+    /// Its name in the configuration and the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Threshold => "threshold",
+            Self::RunsOut => "runs_out",
+            Self::PackExpires => "pack_expires",
+            Self::SubscriptionEnds => "subscription_ends",
+            Self::TrialEnds => "trial_ends",
+            Self::TierChanges => "tier_changes",
+            Self::LimitReachedAgain => "limit_reached_again",
+            Self::OrgParked => "org_parked",
+        }
+    }
+
+    /// What a list for people says of it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Threshold => "threshold",
+            Self::RunsOut => "runs out",
+            Self::PackExpires => "pack expires",
+            Self::SubscriptionEnds => "subscription ends",
+            Self::TrialEnds => "trial ends",
+            Self::TierChanges => "tier changes",
+            Self::LimitReachedAgain => "limit reached again",
+            Self::OrgParked => "org parked",
+        }
+    }
+
+    /// Does it go to the operators, rather than to the org?
+    pub const fn is_for_operators(self) -> bool {
+        matches!(self, Self::OrgParked)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that is not a kind of email.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown kind of email `{0}`; known are {known}", known = known())]
+pub struct UnknownKind(pub String);
+
+fn known() -> String {
+    Kind::ALL.map(Kind::name).join(", ")
+}
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        found.ok_or_else(|| UnknownKind(text.to_owned()))
+    }
+}
+
+/// What a notice says, as facts: the payload of its webhook, and what its email is written from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Notice {
+    /// At the current pace, the allowance runs out in the open period.
+    RunsOut {
+        /// The feature.
+        feature: String,
+        /// Start of the period.
+        period_start: Instant,
+        /// End of the period.
+        period_end: Instant,
+        /// Usage so far.
+        #[schemars(with = "f64")]
+        used: Quantity,
+        /// Included, drawn and purchased.
+        #[schemars(with = "f64")]
+        allowance: Quantity,
+        /// Expected usage at the end of the period.
+        #[schemars(with = "f64")]
+        expected_at_end: Quantity,
+        /// The local day on which the allowance runs out, about.
+        #[schemars(with = "String")]
+        about: LocalDate,
+    },
+    /// Packs with something left expire.
+    PackExpires {
+        /// In the order in which they pay.
+        packs: Vec<ExpiringPack>,
+    },
+    /// The subscription ends.
+    SubscriptionEnds(Change),
+    /// The trial ends.
+    TrialEnds(Change),
+    /// Another tier applies.
+    TierChanges(Change),
+    /// The limit has been exceeded for some days.
+    LimitReachedAgain {
+        /// The feature.
+        feature: String,
+        /// Start of the period.
+        period_start: Instant,
+        /// End of the period.
+        period_end: Instant,
+        /// Usage so far.
+        #[schemars(with = "f64")]
+        used: Quantity,
+        /// Included, drawn and purchased.
+        #[schemars(with = "f64")]
+        allowance: Quantity,
+        /// Whole days since the limit was reached.
+        days: i64,
+    },
+    /// The org was set aside: nothing is processed for it until somebody corrects its data.
+    OrgParked {
+        /// Since when.
+        since: Instant,
+        /// Code of the reason, if there is one.
+        code: Option<String>,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// A change of the tier at a boundary to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// The boundary from which it holds.
+    pub at: Instant,
+    /// The tier until then, by its code.
+    pub tier: String,
+    /// Its name.
+    pub tier_name: String,
+    /// The tier from then on, by its code.
+    pub next_tier: String,
+    /// Its name.
+    pub next_tier_name: String,
+}
+
+/// A pack that expires with something left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExpiringPack {
+    /// The pack.
+    pub pack: Uuid,
+    /// The feature that it pays for.
+    pub feature: String,
+    /// What is left of it, without what usage has claimed already.
+    #[schemars(with = "f64")]
+    pub left: Quantity,
+    /// When it expires.
+    pub expires_at: Instant,
+}
+
+impl Notice {
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::RunsOut { .. } => Kind::RunsOut,
+            Self::PackExpires { .. } => Kind::PackExpires,
+            Self::SubscriptionEnds(_) => Kind::SubscriptionEnds,
+            Self::TrialEnds(_) => Kind::TrialEnds,
+            Self::TierChanges(_) => Kind::TierChanges,
+            Self::LimitReachedAgain { .. } => Kind::LimitReachedAgain,
+            Self::OrgParked { .. } => Kind::OrgParked,
+        }
+    }
+
+    /// The feature that it is about; empty where it is about the org, or about several.
+    pub fn feature(&self) -> &str {
+        match self {
+            Self::RunsOut { feature, .. } | Self::LimitReachedAgain { feature, .. } => feature,
+            Self::PackExpires { packs } => match &packs[..] {
+                [first, rest @ ..] if rest.iter().all(|pack| pack.feature == first.feature) => {
+                    &first.feature
+                }
+                _ => "",
+            },
+            _ => "",
+        }
+    }
+}
+
+/// What was recorded of a kind before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub kind: Kind,
+    pub key: String,
+    pub state: SeenState,
+    pub decided_at: Instant,
+    /// The allowance that it went by, where it says one.
+    pub allowance: Option<Quantity>,
+}
+
+/// What has become of a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenState {
+    /// It was sent, recorded or covered by another.
+    Told,
+    /// There is nobody to tell.
+    Waiting,
+    /// It no longer held.
+    Withdrawn,
+}
+
+/// A notice that is to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub kind: Kind,
+    pub key: String,
+    pub part: Part,
+    /// From when it is too late.
+    pub until: Instant,
+}
+
+/// What an occasion contributes to what is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It is told of.
+    Tells(Notice),
+    /// The notice of another occasion says it, too: what becomes of that becomes of this.
+    With,
+    /// A nearer one says it.
+    Covered,
+}
+
+/// Has this occasion been dealt with? One that waits for somebody to tell has not.
+fn is_told(seen: &[Seen], kind: Kind, key: &str) -> bool {
+    let is_it = |one: &&Seen| one.kind == kind && one.key == key;
+    seen.iter().filter(is_it).any(|one| one.state != SeenState::Waiting)
+}
+
+#[cfg(test)]
+mod stories;

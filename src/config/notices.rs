@@ -1,0 +1,147 @@
+//! Notices: which kinds of emails there are beside thresholds, when, and to whom.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use crate::billing::notice::Kind;
+use crate::billing::recipients::{ContactRole, Terms};
+
+/// Emails beside those about thresholds.
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Notices {
+    /// The allowance will probably run out in the period.
+    pub runs_out: Notice,
+    /// Packs with something left expire.
+    pub pack_expires: Dated,
+    /// The subscription ends.
+    pub subscription_ends: Dated,
+    /// The trial ends.
+    pub trial_ends: Dated,
+    /// Another tier applies.
+    pub tier_changes: Dated,
+    /// The limit is still exceeded.
+    pub limit_reached_again: Again,
+    /// An org was parked; for the operators.
+    pub org_parked: ForOperators,
+}
+
+/// A kind of notice.
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// Whether it is sent.
+    pub enabled: bool,
+    /// Roles of the contacts that get it; contacts without a role get it, too. Empty: all contacts.
+    pub recipients: Vec<ContactRole>,
+    /// Whether recipients can unsubscribe from it.
+    pub opt_out: bool,
+}
+
+/// A notice some days before something happens.
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dated {
+    /// Whether it is sent.
+    pub enabled: bool,
+    /// Days before, on the org's calendar.
+    pub days: DaysBefore,
+    /// Roles of the contacts that get it; contacts without a role get it, too. Empty: all contacts.
+    pub recipients: Vec<ContactRole>,
+    /// Whether recipients can unsubscribe from it.
+    pub opt_out: bool,
+}
+
+/// Reminders while the limit is exceeded.
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Again {
+    /// Whether it is sent.
+    pub enabled: bool,
+    /// Days between two reminders.
+    #[schemars(range(min = 1, max = 90))]
+    pub every_days: u8,
+    /// Thresholds above 100 %.
+    pub thresholds: Beyond,
+    /// Roles of the contacts that get it; contacts without a role get it, too. Empty: all contacts.
+    pub recipients: Vec<ContactRole>,
+    /// Whether recipients can unsubscribe from it.
+    pub opt_out: bool,
+}
+
+/// A notice to `[mail] operators`.
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForOperators {
+    /// Whether it is sent.
+    pub enabled: bool,
+}
+
+/// Days before something happens: whole, from 1 to 90.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+pub struct DaysBefore(pub Vec<u8>);
+
+impl JsonSchema for DaysBefore {
+    fn schema_name() -> Cow<'static, str> {
+        "DaysBefore".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array",
+            "maxItems": 10,
+            "uniqueItems": true,
+            "items": { "type": "integer", "minimum": 1, "maximum": 90 }
+        })
+    }
+}
+
+/// Percentages above 100: whole, rising, up to 250.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+pub struct Beyond(pub Vec<u8>);
+
+impl JsonSchema for Beyond {
+    fn schema_name() -> Cow<'static, str> {
+        "Beyond".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array",
+            "format": "rising",
+            "maxItems": 10,
+            "uniqueItems": true,
+            "items": { "type": "integer", "minimum": 101, "maximum": 250 }
+        })
+    }
+}
+
+impl Notices {
+    /// The kinds that are sent, each with whom it goes to.
+    pub fn terms(&self) -> Vec<Terms> {
+        let dated = |kind, dated: &Dated| {
+            let is_enabled = dated.enabled && !dated.days.0.is_empty();
+            (kind, is_enabled, dated.recipients.clone(), dated.opt_out)
+        };
+        let (ahead, again) = (&self.runs_out, &self.limit_reached_again);
+        let all = [
+            (Kind::RunsOut, ahead.enabled, ahead.recipients.clone(), ahead.opt_out),
+            dated(Kind::PackExpires, &self.pack_expires),
+            dated(Kind::SubscriptionEnds, &self.subscription_ends),
+            dated(Kind::TrialEnds, &self.trial_ends),
+            dated(Kind::TierChanges, &self.tier_changes),
+            (Kind::LimitReachedAgain, again.enabled, again.recipients.clone(), again.opt_out),
+            (Kind::OrgParked, self.org_parked.enabled, Vec::new(), false),
+        ];
+        let terms = all.into_iter().filter(|(_, is_enabled, ..)| *is_enabled);
+        terms.map(|(kind, _, roles, opt_out)| Terms { kind, roles, opt_out }).collect()
+    }
+
+    /// Thresholds above 100 %, where they are wanted.
+    pub fn beyond(&self) -> &[u8] {
+        let again = &self.limit_reached_again;
+        if again.enabled { &again.thresholds.0 } else { &[] }
+    }
+}

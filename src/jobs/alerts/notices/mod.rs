@@ -1,0 +1,331 @@
+//! Notices: look → decide → record → report.
+//!
+//! A look finds the orgs that each kind may concern, has `billing` decide, and records notices and
+//! emails in one transaction per page. It sends nothing: that is [`super::super::deliver`]'s. What
+//! is decided is written only where nobody has recorded it before, so that two looks at once say
+//! everything once.
+//!
+//! Never: an email that is sent; a notice that is recorded twice, or for an org that is parked or
+//! paused.
+
+mod kinds;
+mod settings;
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::SignedDuration;
+use uuid::Uuid;
+
+use super::Request;
+use crate::billing::Instant;
+use crate::billing::notice::{Decided, Kind, Notice, Part, Seen, SeenState};
+use crate::billing::recipients::{Matter, Person, recipients};
+use crate::jobs::batches::{Batch, Batches};
+use crate::store::notices::{self, NewNotice, NoticeState};
+use crate::store::{
+    Connection, Database, LockTimeout, StoreError, Transaction, alerts, begin_within,
+    rollover::snapshot,
+};
+use crate::tz::TzData;
+pub use settings::Settings;
+
+/// How often the daemon looks.
+const EVERY: SignedDuration = SignedDuration::from_mins(60);
+/// Orgs that are read and recorded together.
+const PAGE: usize = 500;
+/// Notices that wait in vain and are ended in one statement.
+const LATE: i64 = 10_000;
+/// How many notices a dry run names.
+const MOST_NAMED: usize = 100;
+
+/// What a look found.
+#[derive(Debug, Default, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct NoticeReport {
+    /// Notices that were recorded, by their kind.
+    pub recorded: BTreeMap<Kind, usize>,
+    /// Notices that wait for a recipient.
+    pub waiting: usize,
+    /// Notices that no longer hold, because a purchase covers them.
+    pub withdrawn: usize,
+    /// Emails that were queued.
+    pub emails: usize,
+    /// Orgs that were left to the next look: their rows are locked by others or cannot be read.
+    pub left: usize,
+    /// What a dry run would say, the first hundred.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub would: Vec<WouldBe>,
+}
+
+/// A notice that a dry run would record.
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
+pub struct WouldBe {
+    /// The org.
+    pub org: Uuid,
+    /// Its name for people.
+    pub slug: String,
+    /// What it would get.
+    pub notice: Notice,
+    /// Who would get it; nobody: it would wait.
+    pub recipients: Vec<String>,
+}
+
+/// When a look is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// If the last one was an hour ago.
+    Hourly,
+    /// Now.
+    Now,
+    /// Now, and nothing is recorded.
+    Dry,
+}
+
+/// Looks for notices.
+///
+/// # Errors
+/// [`StoreError`] when the database fails. What was recorded until then stays.
+pub async fn run(
+    database: &Database,
+    tz: &TzData,
+    request: &Request,
+    look: Look,
+) -> Result<NoticeReport, StoreError> {
+    let settings = &request.notices;
+    if !settings.is_anything_on() {
+        return Ok(NoticeReport::default());
+    }
+    let real = database.believed_now().await?;
+    let now = request.at.unwrap_or(real);
+    let mut connection = database.connection().await?;
+    if look == Look::Hourly && !is_due(&mut connection, now).await? {
+        return Ok(NoticeReport::default());
+    }
+    let report = NoticeReport::default();
+    let mut pass = Pass { request, settings, tz, now, real, look, report };
+    pass.all_kinds(&mut connection).await?;
+    pass.name(&mut connection).await?;
+    if look != Look::Dry && !request.stop.is_set() {
+        let mut transaction = begin_within(&mut connection, LockTimeout::Long).await?;
+        notices::expire_waiting(&mut transaction, now, LATE).await?;
+        notices::remember_look(&mut transaction, now).await?;
+        transaction.commit().await?;
+    }
+    Ok(pass.report)
+}
+
+async fn is_due(connection: &mut Connection, now: Instant) -> Result<bool, StoreError> {
+    let mut reading = begin_within(connection, LockTimeout::Long).await?;
+    let last = notices::looked_at(&mut reading).await?;
+    reading.commit().await?;
+    // A clock that was set back does not put it off.
+    Ok(last.is_none_or(|last| now < last || now.since(last) >= EVERY))
+}
+
+struct Pass<'a> {
+    request: &'a Request,
+    settings: &'a Settings,
+    tz: &'a TzData,
+    now: Instant,
+    real: Instant,
+    look: Look,
+    report: NoticeReport,
+}
+
+/// What is decided about one org.
+type OfOrg = (Uuid, Vec<Decided>);
+
+/// What one page came to.
+#[derive(Default)]
+struct Page {
+    notices: Vec<(NewNotice, bool)>,
+    withdrawn: usize,
+}
+
+/// What is decided about the orgs of a page.
+#[derive(Default)]
+struct Decisions {
+    told: Vec<OfOrg>,
+    withdrawn: Vec<(Uuid, Kind, String)>,
+}
+
+/// A kind of look: what is asked of the orgs of a page.
+#[derive(Clone, Copy)]
+enum Asked {
+    Packs,
+    Changes,
+    Heading,
+    Reached,
+    Parked,
+}
+
+impl Asked {
+    /// The kinds of notices that come of it.
+    const fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Packs => &[Kind::PackExpires],
+            Self::Changes => &[Kind::SubscriptionEnds, Kind::TrialEnds, Kind::TierChanges],
+            Self::Heading => &[Kind::RunsOut],
+            Self::Reached => &[Kind::LimitReachedAgain],
+            Self::Parked => &[Kind::OrgParked],
+        }
+    }
+}
+
+impl Pass<'_> {
+    async fn all_kinds(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+        for asked in [Asked::Packs, Asked::Changes, Asked::Heading, Asked::Reached, Asked::Parked] {
+            let is_on = asked.kinds().iter().any(|kind| self.settings.is_on(*kind));
+            if !is_on || self.request.stop.is_set() {
+                continue;
+            }
+            // Who is heading out is asked of everybody.
+            let mut reading = if matches!(asked, Asked::Heading) {
+                alerts::begin_reading(connection).await?
+            } else {
+                begin_within(connection, LockTimeout::Long).await?
+            };
+            let orgs = self.orgs(&mut reading, asked).await?;
+            reading.commit().await?;
+            for page in orgs.chunks(PAGE) {
+                self.page(connection, asked, page).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the orgs of a dry run.
+    async fn name(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+        let orgs: Vec<Uuid> = self.report.would.iter().map(|told| told.org).collect();
+        if orgs.is_empty() {
+            return Ok(());
+        }
+        let slugs = snapshot::slugs(connection, &orgs).await?;
+        for told in &mut self.report.would {
+            told.slug = slugs.get(&told.org).cloned().unwrap_or_else(|| told.org.to_string());
+        }
+        Ok(())
+    }
+
+    async fn page(
+        &mut self,
+        connection: &mut Connection,
+        asked: Asked,
+        orgs: &[Uuid],
+    ) -> Result<(), StoreError> {
+        let mut batches = Batches::of(orgs.to_vec(), LockTimeout::Long);
+        while let Some(batch) = batches.next().filter(|_| !self.request.stop.is_set()) {
+            let page = self.once(connection, asked, &batch).await;
+            let page = batches.outcome(connection, batch, page).await?.unwrap_or_default();
+            self.report.withdrawn += page.withdrawn;
+            for (notice, _) in page.notices.into_iter().filter(|(_, moved)| *moved) {
+                self.add(notice);
+            }
+        }
+        self.report.left += batches.left()?.len();
+        Ok(())
+    }
+
+    async fn once(
+        &self,
+        connection: &mut Connection,
+        asked: Asked,
+        batch: &Batch,
+    ) -> Result<Page, StoreError> {
+        let mut transaction = begin_within(connection, batch.wait).await?;
+        let mut seen: HashMap<Uuid, Vec<Seen>> = HashMap::new();
+        let kinds = asked.kinds();
+        for row in notices::seen(&mut transaction, &batch.ids, kinds, self.now).await? {
+            seen.entry(row.org).or_default().push(row.seen);
+        }
+        let decisions = self.decide(&mut transaction, asked, &batch.ids, &seen).await?;
+        let Decisions { told, withdrawn } = decisions;
+        let new = self.addressed(&mut transaction, told, &seen).await?;
+        if self.look == Look::Dry || (new.is_empty() && withdrawn.is_empty()) {
+            transaction.rollback().await?;
+            let notices = new.into_iter().map(|one| (one, true)).collect();
+            return Ok(Page { notices, withdrawn: withdrawn.len() });
+        }
+        let moved = notices::record(&mut transaction, &new, self.now).await?;
+        if !withdrawn.is_empty() {
+            notices::withdraw(&mut transaction, &withdrawn, self.real).await?;
+        }
+        transaction.commit().await?;
+        let notices = new.into_iter().zip(moved).collect();
+        Ok(Page { notices, withdrawn: withdrawn.len() })
+    }
+
+    /// What is decided with those who are to be told; nothing of what waits and goes on waiting.
+    async fn addressed(
+        &self,
+        transaction: &mut Transaction<'_>,
+        told: Vec<OfOrg>,
+        seen: &HashMap<Uuid, Vec<Seen>>,
+    ) -> Result<Vec<NewNotice>, StoreError> {
+        let orgs: Vec<Uuid> = told.iter().map(|(org, _)| *org).collect();
+        let mut people: HashMap<Uuid, Vec<Person>> = HashMap::new();
+        if self.request.mails && !orgs.is_empty() {
+            for (org, person) in alerts::people(transaction, &orgs).await? {
+                people.entry(org).or_default().push(person);
+            }
+        }
+        let mut new = Vec::new();
+        for (org, decided) in told {
+            let people = people.get(&org).map(Vec::as_slice).unwrap_or_default();
+            let waits = |one: &Decided| {
+                seen.get(&org).into_iter().flatten().any(|seen| {
+                    (seen.kind, &seen.key, seen.state) == (one.kind, &one.key, SeenState::Waiting)
+                })
+            };
+            // What goes with a notice becomes what that becomes.
+            let mut state = NoticeState::Covered;
+            for one in decided {
+                let is_waiting = waits(&one);
+                let (kind, key, until) = (one.kind, one.key, one.until);
+                let (state, notice, recipients) = match one.part {
+                    Part::Covered => (NoticeState::Covered, None, Vec::new()),
+                    Part::With => (state, None, Vec::new()),
+                    Part::Tells(notice) => {
+                        let recipients = self.recipients(kind, people);
+                        // Operators who are not named are not waited for.
+                        let waits = self.request.mails && !kind.is_for_operators();
+                        state = match (waits, recipients.is_empty()) {
+                            (_, false) => NoticeState::Notified,
+                            (true, true) => NoticeState::Waiting,
+                            (false, true) => NoticeState::Recorded,
+                        };
+                        (state, Some(notice), recipients)
+                    }
+                };
+                if !(is_waiting && state == NoticeState::Waiting) {
+                    new.push(NewNotice { org, kind, key, state, notice, until, recipients });
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    fn recipients(&self, kind: Kind, people: &[Person]) -> Vec<String> {
+        match self.settings.terms(kind) {
+            _ if !self.request.mails => Vec::new(),
+            Some(_) if kind.is_for_operators() => self.settings.operators.clone(),
+            Some(terms) => recipients(people, Matter::Notice(terms)),
+            None => Vec::new(),
+        }
+    }
+
+    fn add(&mut self, notice: NewNotice) {
+        let report = &mut self.report;
+        match notice.state {
+            NoticeState::Covered => return,
+            NoticeState::Waiting => report.waiting += usize::from(notice.notice.is_some()),
+            NoticeState::Notified | NoticeState::Recorded => {}
+        }
+        report.emails += notice.recipients.len();
+        let NewNotice { org, kind, recipients, notice, .. } = notice;
+        let Some(notice) = notice else { return };
+        *report.recorded.entry(kind).or_default() += 1;
+        if self.look == Look::Dry && report.would.len() < MOST_NAMED {
+            report.would.push(WouldBe { org, slug: String::new(), notice, recipients });
+        }
+    }
+}

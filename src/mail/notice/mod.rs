@@ -1,0 +1,69 @@
+//! What an email about a notice says, as facts; and how its templates see it.
+//!
+//! Never: a sentence or markup in a letter; a fact that is read again after it was composed.
+
+pub(super) mod samples;
+pub(super) mod view;
+
+use serde::{Deserialize, Serialize};
+
+use crate::billing::notice::Kind;
+use crate::billing::{LocalDate, LocalTime, Quantity};
+
+/// Everything that an email about a notice says. It is composed once and stored as JSON, so that
+/// every attempt renders the same email. What a kind says nothing of is empty.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NoticeLetter {
+    /// What it is about; its folder of templates has the same name.
+    pub kind: Kind,
+    /// Can its recipients unsubscribe from this kind?
+    pub opt_out: bool,
+    /// The org's name for people; any text.
+    pub org_name: String,
+    /// The org's short name.
+    pub org_slug: String,
+    /// What is metered; empty where it is about the org.
+    pub feature: String,
+    /// What it is called in emails; none: its name in words.
+    pub label: Option<String>,
+    /// What one unit is called.
+    pub unit: String,
+    pub used: Quantity,
+    pub allowance: Quantity,
+    /// Usage at the end of the period, about.
+    pub expected_at_end: Quantity,
+    /// The local day on which the allowance runs out, about.
+    pub about: Option<LocalDate>,
+    /// When it happens, or happened, on the org's wall clock: the end of the period, the change of
+    /// the tier, the first expiry.
+    pub at: LocalTime,
+    /// Whole days until then; for a reminder, since the limit was reached.
+    pub days: i64,
+    /// In the order in which they pay.
+    pub packs: Vec<PackLeft>,
+    /// The tier until then, by its name.
+    pub tier: String,
+    /// The tier from then on, by its name.
+    pub next_tier: String,
+    /// Why an org was set aside.
+    pub reason: String,
+    /// The org's zone, such as `Europe/Berlin`.
+    pub time_zone: String,
+    /// Language and region for words, numbers and dates.
+    pub locale: String,
+    /// When all this was so, on the org's wall clock.
+    pub composed_at: LocalTime,
+}
+
+/// A pack that expires.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PackLeft {
+    pub feature: String,
+    /// What the feature is called in emails; none: its name in words.
+    pub label: Option<String>,
+    /// What one unit is called.
+    pub unit: String,
+    pub left: Quantity,
+    /// On the org's wall clock.
+    pub expires: LocalTime,
+}

@@ -1,0 +1,20 @@
+//! Notices: what there may be to say beside thresholds, what has been said, and recording what has
+//! been decided.
+//!
+//! Orgs that a kind may concern are found by indexes, and then read by their ids, page by page.
+//! [`record`] is the one place where a notice comes to be: rows, emails, and whatever else is to
+//! hear of it in the same transaction.
+//!
+//! Never: an email without its notice; a notice that is recorded twice.
+
+mod find;
+mod record;
+
+pub use find::{
+    Changing, CounterAhead, PackOf, Parked, Reached, ahead_of, changing_of, orgs_changing,
+    orgs_heading_out, orgs_reached, orgs_with_packs, packs_of, parked, reached_of, tier_name,
+};
+pub use record::{
+    NewNotice, NoticeState, SeenRow, expire_waiting, looked_at, record, remember_look, seen,
+    withdraw,
+};

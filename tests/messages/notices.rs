@@ -1,0 +1,259 @@
+//! Notices: what is told beside thresholds, when, and to whom. Each test tells the story of one
+//! org, on a database of its own.
+
+use periodd::config::Config;
+use periodd::jobs::alerts::Request;
+use periodd::jobs::alerts::notices::{self, Look, NoticeReport};
+use periodd::jobs::deliver::{self, DeliveryReport, Mailer};
+use periodd::tz::TzData;
+
+use crate::support::{TestDatabase, at};
+
+const ORG: &str = "00000000-0000-0000-0000-00000000000a";
+
+/// An org in May 2026 with 600 minutes included, whose billing and technical contacts are known.
+struct Story(TestDatabase);
+
+impl Story {
+    async fn new() -> Self {
+        let test = TestDatabase::new().await;
+        test.sql(&format!(
+            "insert into tier_limits (tier, feature, included)
+                 values ('pro', 'minutes_transcribed', 600), ('starter', 'minutes_transcribed', 60);
+             insert into organizations
+                 (id, slug, name, time_zone, subscription_tier, current_period_start,
+                  current_period_end, next_period_ends)
+             values ('{ORG}', 'acme', 'Acme', 'UTC', 'pro', '2026-05-01Z', '2026-06-01Z',
+                     '{{2026-07-01Z, 2026-08-01Z, 2026-09-01Z}}');
+             insert into org_contacts (org_id, email, role)
+             values ('{ORG}', 'pay@acme.example', 'billing'),
+                    ('{ORG}', 'ops@acme.example', 'technical');"
+        ))
+        .await;
+        Self(test)
+    }
+
+    async fn sql(&self, statements: &str) {
+        self.0.sql(statements).await;
+    }
+
+    fn config(&self) -> Config {
+        Config::load(Some(&self.0.config()), std::iter::empty()).unwrap()
+    }
+
+    async fn look(&self, now: &str) -> NoticeReport {
+        self.look_as(now, Look::Now).await
+    }
+
+    async fn look_as(&self, now: &str, look: Look) -> NoticeReport {
+        let request = Request { at: Some(at(now)), ..Request::of(&self.config()) };
+        notices::run(&self.0.database, &TzData::newest(), &request, look).await.unwrap()
+    }
+
+    async fn deliver(&self, now: &str) -> DeliveryReport {
+        let config = self.config();
+        let mailer = Mailer::of(&config).unwrap();
+        let request = deliver::Request { at: Some(at(now)), ..deliver::Request::of(&config) };
+        deliver::run(&self.0.database, &TzData::newest(), &mailer, &request).await.unwrap()
+    }
+
+    /// Kind, recipient and state of all emails.
+    async fn emails(&self) -> Vec<String> {
+        let query = "select kind, recipient, state from periodd_outbox
+                     order by recorded_at, kind, recipient";
+        self.0.rows(query).await
+    }
+
+    async fn notices(&self) -> Vec<String> {
+        let query = "select kind, state from periodd_notices order by decided_at, kind, key";
+        self.0.rows(query).await
+    }
+
+    async fn grants(&self, reference: &str, quantity: i64, expires: &str) {
+        self.sql(&format!(
+            "select grant_overage_pack('{ORG}', 'minutes_transcribed', {quantity}, '{reference}',
+                                       '{expires}', '2026-05-01T00:00:00Z')"
+        ))
+        .await;
+    }
+
+    /// Uses this much on each of the days up to and with one.
+    async fn uses_daily(&self, quantity: i64, from: &str, upto: &str) {
+        self.sql(&format!(
+            "select record_usage('{ORG}', 'minutes_transcribed', {quantity}, null, d)
+             from generate_series('{from}T09:00:00Z'::timestamptz, '{upto}T09:00:00Z', '1 day') d"
+        ))
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn packs_that_expire_are_told_once_to_whoever_pays() {
+    let story = Story::new().await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    story.grants("two", 50, "2026-05-20T10:00:00Z").await;
+    story.look("2026-05-12T23:59:59Z").await;
+    assert!(story.emails().await.is_empty());
+    let report = story.look("2026-05-13T00:00:00Z").await;
+    assert_eq!(report.emails, 1);
+    assert_eq!(story.look("2026-05-13T01:00:00Z").await.emails, 0);
+    assert_eq!(story.emails().await, ["pack_expires pay@acme.example due"]);
+    assert_eq!(story.deliver("2026-05-13T02:00:00Z").await.sent, 1);
+    let letter = story.0.rows("select letter from periodd_outbox").await.concat();
+    assert!(letter.contains(r#""kind":"pack_expires""#), "{letter}");
+    // The last call, and nothing once they have expired.
+    assert_eq!(story.look("2026-05-19T06:00:00Z").await.emails, 1);
+    assert_eq!(story.look("2026-05-20T10:00:00Z").await.emails, 0);
+}
+
+#[tokio::test]
+async fn what_is_parked_or_paused_is_told_nothing() {
+    let story = Story::new().await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    story.sql("update organizations set paused_from = '2026-05-02Z'").await;
+    assert_eq!(story.look("2026-05-13T06:00:00Z").await.emails, 0);
+    story
+        .sql(
+            "update organizations
+             set paused_from = null, parked_at = '2020-01-01Z', parked_reason = 'odd'",
+        )
+        .await;
+    assert_eq!(story.look("2026-05-13T06:00:00Z").await.emails, 0);
+    story.sql("update organizations set parked_at = null, parked_reason = null").await;
+    assert_eq!(story.look("2026-05-13T06:00:00Z").await.emails, 1);
+}
+
+#[tokio::test]
+async fn a_subscription_that_ends_is_told_before_its_boundary() {
+    let story = Story::new().await;
+    story
+        .sql(
+            "update organizations
+             set subscription_ends_at = '2026-05-20T12:00Z',
+                 period_day_ends = '{2026-06-02Z, 2026-07-02Z, 2026-08-02Z, 2026-09-02Z}'",
+        )
+        .await;
+    assert_eq!(story.look("2026-05-24T23:59:59Z").await.emails, 0);
+    assert_eq!(story.look("2026-05-25T00:00:00Z").await.emails, 1);
+    assert_eq!(story.look("2026-05-31T00:00:00Z").await.emails, 1);
+    assert_eq!(story.look("2026-06-01T00:00:00Z").await.emails, 0);
+    let sent = ["subscription_ends pay@acme.example due"; 2];
+    assert_eq!(story.emails().await, sent);
+}
+
+#[tokio::test]
+async fn what_runs_out_is_told_and_withdrawn_when_a_purchase_covers_it() {
+    let story = Story::new().await;
+    // Thirty a day since April 20: 930 in May.
+    story.sql("update organizations set current_period_start = '2026-05-01Z'").await;
+    story.uses_daily(30, "2026-04-24", "2026-05-11").await;
+    story
+        .sql(
+            "update usage_counters set used = 330
+             where feature = 'minutes_transcribed' and period_start = '2026-05-01Z'",
+        )
+        .await;
+    let now = "2026-05-12T00:00:00Z";
+    let would = story.look_as(now, Look::Dry).await.would;
+    assert_eq!(would.len(), 1, "{would:?}");
+    assert!(story.notices().await.is_empty(), "a dry run records nothing");
+    assert_eq!(story.look(now).await.emails, 2);
+    assert_eq!(story.look("2026-05-13T00:00:00Z").await.emails, 0);
+    story.grants("more", 600, "2027-05-20T08:00:00Z").await;
+    let report = story.look("2026-05-13T01:00:00Z").await;
+    assert_eq!((report.emails, report.withdrawn), (0, 1));
+    assert_eq!(story.notices().await, ["runs_out withdrawn"]);
+    let emails = story.emails().await;
+    assert!(emails.iter().all(|email| email.ends_with("suppressed")), "{emails:?}");
+    assert_eq!(story.deliver("2026-05-13T02:00:00Z").await.sent, 0);
+}
+
+#[tokio::test]
+async fn a_notice_waits_for_somebody_to_tell() {
+    let story = Story::new().await;
+    story.sql("delete from org_contacts").await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    assert_eq!(story.look("2026-05-13T06:00:00Z").await.waiting, 1);
+    assert_eq!(story.look("2026-05-13T07:00:00Z").await.waiting, 0, "it waits already");
+    story
+        .sql(&format!("insert into users (organization_id, email) values ('{ORG}', 'u@x.example')"))
+        .await;
+    assert_eq!(story.look("2026-05-13T08:00:00Z").await.emails, 1);
+    assert_eq!(story.emails().await, ["pack_expires u@x.example due"]);
+    story.look("2026-05-21T08:00:00Z").await;
+}
+
+#[tokio::test]
+async fn operators_hear_of_parked_orgs() {
+    let story = Story::new().await;
+    story.0.configure("[mail]\noperators = [\"ops@periodd.example\"]\n");
+    story
+        .sql(
+            "update organizations
+             set parked_at = '2026-05-12T06:00Z', parked_code = 'unknown_zone',
+                 parked_reason = 'unknown time zone'",
+        )
+        .await;
+    assert_eq!(story.look("2026-05-12T07:00:00Z").await.emails, 1);
+    assert_eq!(story.look("2026-05-12T08:00:00Z").await.emails, 0);
+    assert_eq!(story.deliver("2026-05-12T09:00:00Z").await.sent, 1);
+    assert_eq!(story.emails().await, ["org_parked ops@periodd.example sent"]);
+}
+
+#[tokio::test]
+async fn looks_at_once_say_everything_once() {
+    let story = Story::new().await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    let now = "2026-05-13T06:00:00Z";
+    let looks = (0..4).map(|_| story.look(now));
+    let emails: usize =
+        futures_util::future::join_all(looks).await.iter().map(|report| report.emails).sum();
+    assert_eq!(emails, 1);
+    assert_eq!(story.emails().await.len(), 1);
+}
+
+#[tokio::test]
+async fn one_click_ends_one_kind_and_no_other() {
+    let story = Story::new().await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    story.look("2026-05-13T06:00:00Z").await;
+    story.deliver("2026-05-13T07:00:00Z").await;
+    let done = "select periodd_unsubscribe(
+                    replace(org_id::text, '-', '') || replace(token::text, '-', '')
+                    || '.pack_expires') as done
+                from periodd_unsubscribe_tokens";
+    assert_eq!(story.0.rows(done).await, ["true"]);
+    assert_eq!(story.0.rows(done).await, ["true"], "a second time changes nothing");
+    let contacts = "select opted_out_of, opted_out_at from org_contacts where role = 'billing'";
+    assert_eq!(story.0.rows(contacts).await, [r#"["pack_expires"] -"#]);
+    // Nobody else pays: it waits, and the other kinds go on.
+    assert_eq!(story.look("2026-05-19T06:00:00Z").await.emails, 0);
+}
+
+#[tokio::test]
+async fn the_daemon_looks_once_an_hour() {
+    let story = Story::new().await;
+    story.look("2026-05-13T05:30:00Z").await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    assert_eq!(story.look_as("2026-05-13T06:29:59Z", Look::Hourly).await.emails, 0);
+    assert_eq!(story.look_as("2026-05-13T06:30:00Z", Look::Hourly).await.emails, 1);
+}
+
+#[tokio::test]
+async fn a_limit_that_stays_exceeded_is_told_again_where_it_is_wanted() {
+    let story = Story::new().await;
+    story.0.configure("[notices.limit_reached_again]\nenabled = true\n");
+    story
+        .sql(&format!(
+            "select record_usage('{ORG}', 'minutes_transcribed', 730, null, '2026-05-10T09:00:00Z')"
+        ))
+        .await;
+    let request = Request { at: Some(at("2026-05-10T10:00:00Z")), ..Request::of(&story.config()) };
+    periodd::jobs::alerts::run(&story.0.database, &request).await.unwrap();
+    let alerts = "select threshold, state from periodd_alerts order by threshold";
+    let covered = ["80 covered", "90 covered", "100 covered", "120 notified"];
+    assert_eq!(story.0.rows(alerts).await, covered);
+    assert_eq!(story.look("2026-05-17T09:59:59Z").await.emails, 0);
+    assert_eq!(story.look("2026-05-17T10:00:00Z").await.emails, 2);
+    assert_eq!(story.look("2026-05-18T10:00:00Z").await.emails, 0);
+}
