@@ -2,10 +2,12 @@
 -- the order of their names. Written by tests/schema/dump.rs.
 
 create table billing_adjustments (
+    currency text,
     decided_at timestamp with time zone not null default now(),
     drawn numeric not null default 0,
     export_position bigint not null,
     feature text not null,
+    keeps_price boolean not null default false,
     kind text not null,
     org_id uuid not null,
     period_start timestamp with time zone not null,
@@ -13,16 +15,21 @@ create table billing_adjustments (
     recorded_at timestamp with time zone not null default now(),
     seq integer not null,
     uncovered numeric not null default 0,
+    uncovered_price_cents numeric,
     used numeric not null default 0
 );
+alter table billing_adjustments add constraint billing_adjustments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text));
 alter table billing_adjustments add constraint billing_adjustments_decided_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> decided_at));
 alter table billing_adjustments add constraint billing_adjustments_drawn_range CHECK (((abs(drawn) < '10000000000000000000000'::numeric) AND (drawn = round(drawn, 6))));
 alter table billing_adjustments add constraint billing_adjustments_kind_check CHECK ((kind = ANY (ARRAY['late'::text, 'set_aside'::text])));
 alter table billing_adjustments add constraint billing_adjustments_org_id_period_start_fkey FOREIGN KEY (org_id, period_start) REFERENCES billing_periods(org_id, period_start);
 alter table billing_adjustments add constraint billing_adjustments_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));
 alter table billing_adjustments add constraint billing_adjustments_pkey PRIMARY KEY (org_id, period_start, feature, seq);
+alter table billing_adjustments add constraint billing_adjustments_price_check CHECK ((((uncovered_price_cents IS NULL) = (currency IS NULL)) AND (keeps_price OR (currency IS NULL))));
 alter table billing_adjustments add constraint billing_adjustments_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
 alter table billing_adjustments add constraint billing_adjustments_seq_check CHECK ((seq > 0));
+alter table billing_adjustments add constraint billing_adjustments_uncovered_price_cents_check CHECK ((uncovered_price_cents >= (0)::numeric));
+alter table billing_adjustments add constraint billing_adjustments_uncovered_price_cents_range CHECK (((abs(uncovered_price_cents) < '10000000000000000000000'::numeric) AND (uncovered_price_cents = round(uncovered_price_cents, 6))));
 alter table billing_adjustments add constraint billing_adjustments_uncovered_range CHECK (((abs(uncovered) < '10000000000000000000000'::numeric) AND (uncovered = round(uncovered, 6))));
 alter table billing_adjustments add constraint billing_adjustments_used_range CHECK (((abs(used) < '10000000000000000000000'::numeric) AND (used = round(used, 6))));
 CREATE INDEX billing_adjustments_position ON billing_adjustments USING btree (export_position);
@@ -47,6 +54,8 @@ create table billing_periods (
     tzdb_version text,
     uncovered_each numeric[] not null default '{}'::numeric[],
     uncovered_prices numeric[],
+    unused_features text[],
+    unused_prices numeric[],
     used_each numeric[] not null default '{}'::numeric[]
 );
 alter table billing_periods add constraint billing_periods_adds_up CHECK (periodd_adds_up(features, used_each, included_each, drawn_each, uncovered_each));
@@ -91,6 +100,14 @@ CASE
     WHEN (cardinality(uncovered_prices) = 0) THEN true
     WHEN (array_ndims(uncovered_prices) > 1) THEN false
     ELSE (('10000000000000000000000'::numeric > ALL (uncovered_prices)) AND ('-10000000000000000000000'::numeric < ALL (uncovered_prices)) AND ((uncovered_prices)::text !~ '\.\d{6}\d*[1-9]'::text))
+END);
+alter table billing_periods add constraint billing_periods_unused_check CHECK ((cardinality(unused_features) = cardinality(unused_prices)));
+alter table billing_periods add constraint billing_periods_unused_prices_check CHECK (((0)::numeric <= ALL (unused_prices)));
+alter table billing_periods add constraint billing_periods_unused_prices_range CHECK (
+CASE
+    WHEN (cardinality(unused_prices) = 0) THEN true
+    WHEN (array_ndims(unused_prices) > 1) THEN false
+    ELSE (('10000000000000000000000'::numeric > ALL (unused_prices)) AND ('-10000000000000000000000'::numeric < ALL (unused_prices)) AND ((unused_prices)::text !~ '\.\d{6}\d*[1-9]'::text))
 END);
 alter table billing_periods add constraint billing_periods_used_each_range CHECK (
 CASE
@@ -295,6 +312,7 @@ CREATE INDEX organizations_merged ON organizations USING btree (merged_into) WHE
 CREATE INDEX organizations_parked ON organizations USING btree (id) WHERE (parked_at IS NOT NULL);
 CREATE INDEX organizations_parked_by_hand ON organizations USING btree (id) WHERE ((parked_at IS NOT NULL) AND (parked_code = 'by_hand'::text));
 CREATE INDEX organizations_parked_by_periodd ON organizations USING btree (id) WHERE ((parked_at IS NOT NULL) AND (parked_code IS DISTINCT FROM 'by_hand'::text) AND (removed_at IS NULL));
+CREATE INDEX organizations_paused ON organizations USING btree (paused_from, id) WHERE (paused_from IS NOT NULL);
 CREATE INDEX organizations_removed ON organizations USING btree (id) WHERE (removed_at IS NOT NULL);
 CREATE INDEX organizations_stale_ends ON organizations USING btree (id) WHERE ((parked_at IS NULL) AND has_stale_ends);
 CREATE INDEX organizations_tier_moved ON organizations USING btree (id) INCLUDE (subscription_tier) WHERE (judged_tier <> subscription_tier);
@@ -568,6 +586,40 @@ alter table periodd_drift add constraint periodd_drift_recorded_at_range CHECK (
 CREATE INDEX periodd_drift_age ON periodd_drift USING btree (found_at);
 alter table periodd_drift enable row level security;
 
+create table periodd_empty_hand_overs (
+    handed_over_at timestamp with time zone not null default now(),
+    kind text not null,
+    name text not null,
+    recorded_at timestamp with time zone not null default now(),
+    up_to bigint not null
+);
+alter table periodd_empty_hand_overs add constraint periodd_empty_hand_overs_handed_over_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> handed_over_at));
+alter table periodd_empty_hand_overs add constraint periodd_empty_hand_overs_kind_check CHECK ((kind = ANY (ARRAY['closes'::text, 'packs'::text, 'ledger'::text, 'adjustments'::text])));
+alter table periodd_empty_hand_overs add constraint periodd_empty_hand_overs_name_check CHECK ((name <> ''::text));
+alter table periodd_empty_hand_overs add constraint periodd_empty_hand_overs_pkey PRIMARY KEY (kind, name);
+alter table periodd_empty_hand_overs add constraint periodd_empty_hand_overs_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_empty_hand_overs enable row level security;
+
+create table periodd_events (
+    at timestamp with time zone not null default now(),
+    id uuid not null default gen_random_uuid(),
+    kind text not null,
+    org_id uuid not null,
+    payload jsonb not null default '{}'::jsonb,
+    position bigint not null,
+    recorded_at timestamp with time zone not null default now()
+);
+alter table periodd_events add constraint periodd_events_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> at));
+alter table periodd_events add constraint periodd_events_kind_check CHECK ((kind ~ '^[a-z_]+[.][a-z_]+$'::text));
+alter table periodd_events add constraint periodd_events_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_events add constraint periodd_events_payload_check CHECK ((jsonb_typeof(payload) = 'object'::text));
+alter table periodd_events add constraint periodd_events_pkey PRIMARY KEY (org_id, id);
+alter table periodd_events add constraint periodd_events_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+CREATE INDEX periodd_events_of_org ON periodd_events USING btree (org_id, "position");
+CREATE INDEX periodd_events_position ON periodd_events USING btree ("position");
+CREATE INDEX periodd_events_recorded ON periodd_events USING btree (recorded_at);
+alter table periodd_events enable row level security;
+
 create table periodd_facts (
     name text not null,
     value text not null
@@ -645,6 +697,26 @@ alter table periodd_level_keys add constraint periodd_level_keys_org_id_fkey FOR
 alter table periodd_level_keys add constraint periodd_level_keys_pkey PRIMARY KEY (org_id, idempotency_key);
 alter table periodd_level_keys add constraint periodd_level_keys_set_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> set_at));
 alter table periodd_level_keys enable row level security;
+
+create table periodd_listeners (
+    answer text,
+    channel text not null,
+    failures integer not null default 0,
+    kinds text[],
+    name text not null,
+    only_org uuid,
+    recorded_at timestamp with time zone not null default now(),
+    rests_until timestamp with time zone,
+    switched_off_at timestamp with time zone
+);
+alter table periodd_listeners add constraint periodd_listeners_channel_check CHECK ((channel = ANY (ARRAY['table'::text, 'webhook'::text])));
+alter table periodd_listeners add constraint periodd_listeners_failures_check CHECK ((failures >= 0));
+alter table periodd_listeners add constraint periodd_listeners_name_check CHECK ((name <> ''::text));
+alter table periodd_listeners add constraint periodd_listeners_pkey PRIMARY KEY (channel, name);
+alter table periodd_listeners add constraint periodd_listeners_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_listeners add constraint periodd_listeners_rests_until_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> rests_until));
+alter table periodd_listeners add constraint periodd_listeners_switched_off_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> switched_off_at));
+alter table periodd_listeners enable row level security;
 
 create table periodd_migrations (
     applied_at timestamp with time zone not null default now(),
@@ -976,6 +1048,40 @@ alter table periodd_usage_keys add constraint periodd_usage_keys_used_at_range C
 alter table periodd_usage_keys enable row level security;
 create policy of_the_caller on periodd_usage_keys for select using (((org_id = ( SELECT periodd_caller_org() AS periodd_caller_org)) AND (user_id = ( SELECT periodd_caller() AS periodd_caller))));
 
+create table periodd_webhook_outbox (
+    answer text,
+    attempts integer not null default 0,
+    body text not null,
+    channel text not null default 'webhook'::text,
+    endpoint text not null,
+    event_id uuid not null,
+    id uuid not null default gen_random_uuid(),
+    kind text not null,
+    lease uuid,
+    leased_until timestamp with time zone,
+    next_attempt_at timestamp with time zone not null default now(),
+    org_id uuid not null,
+    recorded_at timestamp with time zone not null default now(),
+    settled_at timestamp with time zone,
+    state text not null default 'due'::text
+);
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_attempts_check CHECK ((attempts >= 0));
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_body_check CHECK ((octet_length(body) <= 20480));
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_channel_check CHECK ((channel = 'webhook'::text));
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_check CHECK (((state = 'due'::text) = (settled_at IS NULL)));
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_leased_until_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> leased_until));
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_next_attempt_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> next_attempt_at));
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_org_id_event_id_channel_endpoint_key UNIQUE (org_id, event_id, channel, endpoint);
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_pkey PRIMARY KEY (org_id, id);
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_recorded_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> recorded_at));
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_settled_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> settled_at));
+alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sent'::text, 'given_up'::text])));
+CREATE INDEX periodd_webhook_outbox_due ON periodd_webhook_outbox USING btree (endpoint, next_attempt_at, org_id, id) WHERE (state = 'due'::text);
+CREATE INDEX periodd_webhook_outbox_settled ON periodd_webhook_outbox USING btree (settled_at) WHERE (settled_at IS NOT NULL);
+CREATE INDEX periodd_webhook_outbox_waiting ON periodd_webhook_outbox USING btree (recorded_at, org_id, id) WHERE (state = 'due'::text);
+alter table periodd_webhook_outbox enable row level security;
+
 create table periodd_zone_months (
     starts timestamp with time zone[] not null,
     time_zone text not null,
@@ -1148,6 +1254,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns boolean
 --     plpgsql immutable set search_path=pg_catalog, pg_temp
 
+-- function periodd_adjusted_price(p_org_id uuid, p_period_start timestamp with time zone, p_feature text, p_seq integer)
+--     returns TABLE(uncovered_price_cents numeric, currency text)
+--     sql stable
+
 -- function periodd_allowances(p_org_id uuid, p_at timestamp with time zone, p_feature text DEFAULT NULL::text)
 --     returns TABLE(feature text, at timestamp with time zone, period_start timestamp with time zone, period_end timestamp with time zone, used numeric, included numeric, is_granted boolean, drawn numeric, usable numeric, owed numeric, allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric, why_not text, tier text, subscription_status text, open_start timestamp with time zone, open_end timestamp with time zone, revision bigint)
 --     plpgsql stable set search_path=public, pg_temp
@@ -1172,6 +1282,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns uuid
 --     plpgsql volatile set search_path=public, pg_temp
 
+-- function periodd_closed_price(p_org_id uuid, p_period_start timestamp with time zone, p_feature text)
+--     returns TABLE(uncovered_price_cents numeric, currency text)
+--     sql stable
+
 -- function periodd_closed_since(p_first uuid, p_last uuid, p_since timestamp with time zone)
 --     returns TABLE(org_id uuid, period_start timestamp with time zone, period_end timestamp with time zone)
 --     sql stable
@@ -1180,13 +1294,41 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 --     returns text
 --     sql stable security definer
 
+-- function periodd_enter_alerts(p_org_ids uuid[], p_starts timestamp with time zone[], p_features text[], p_generations integer[], p_thresholds smallint[])
+--     returns bigint
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function periodd_enter_closes(p_org_ids uuid[], p_starts timestamp with time zone[])
+--     returns bigint
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function periodd_enter_entries(p_org_ids uuid[], p_pack_ids uuid[], p_seqs integer[])
+--     returns bigint
+--     plpgsql volatile security definer set search_path=public, pg_temp
+
+-- function periodd_enter_event(p_kind text, p_org_id uuid, p_payload jsonb, p_at timestamp with time zone, p_id uuid DEFAULT gen_random_uuid())
+--     returns bigint
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function periodd_enter_events(p_ids uuid[], p_kinds text[], p_org_ids uuid[], p_payloads jsonb[], p_ats timestamp with time zone[])
+--     returns bigint
+--     plpgsql volatile set search_path=public, pg_temp
+
 -- function periodd_enter_packs(p_org_ids uuid[])
+--     returns bigint
+--     plpgsql volatile set search_path=public, pg_temp
+
+-- function periodd_enter_tier_change(p_org_id uuid, p_before text, p_at timestamp with time zone)
 --     returns bigint
 --     plpgsql volatile set search_path=public, pg_temp
 
 -- function periodd_erasure(p_user_id uuid, p_email text, p_org_id uuid)
 --     returns TABLE(org_id uuid, what text, quantity numeric)
 --     plpgsql stable set search_path=public, pg_temp
+
+-- function periodd_event_id(p_parts text[])
+--     returns uuid
+--     sql immutable
 
 -- function periodd_events(p_events jsonb)
 --     returns TABLE(org_ids uuid[], features text[], amounts numeric[], user_ids uuid[], used_ats timestamp with time zone[], keys text[])
@@ -1315,6 +1457,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_removal(p_org_id uuid, p_with_history boolean, p_at timestamp with time zone)
 --     returns TABLE(what text, feature text, quantity numeric, is_obstacle boolean)
 --     plpgsql stable set search_path=public, pg_temp
+
+-- function periodd_rfc3339(p_at timestamp with time zone)
+--     returns text
+--     sql immutable set TimeZone=UTC
 
 -- function periodd_seen(p_org_id uuid, p_feature text, p_period_start timestamp with time zone)
 --     returns TABLE(included_seen numeric)

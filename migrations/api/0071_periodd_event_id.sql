@@ -1,4 +1,4 @@
-create or replace function periodd_event_id(variadic p_parts text[]) returns uuid
+create or replace function periodd_event_id(p_parts text[]) returns uuid
 language sql immutable parallel safe
 begin atomic
     select md5(array_to_string(p_parts, chr(31), ''))::uuid;

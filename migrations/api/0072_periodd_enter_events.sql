@@ -10,7 +10,7 @@ declare
     v_listeners jsonb;
     v_entered bigint;
 begin
-    select jsonb_agg(jsonb_build_object('channel', l.channel, 'name', l.name, 'kinds', l.kinds,
+    select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('channel', l.channel, 'name', l.name, 'kinds', l.kinds,
                                         'only_org', l.only_org))
       into v_listeners from periodd_listeners l;
     if v_listeners is null then
@@ -18,24 +18,24 @@ begin
     end if;
     with heard as materialized (
         select e.place, e.id, e.kind, e.org_id, e.at, l.channel, l.name,
-               jsonb_build_object('org_id', o.id, 'org', o.slug)
+               pg_catalog.jsonb_build_object('org_id', o.id, 'org', o.slug)
                    operator(pg_catalog.||) e.payload as payload
         from unnest(p_ids, p_kinds, p_org_ids, p_payloads, p_ats) with ordinality
                  as e (id, kind, org_id, payload, at, place)
         join organizations o on o.id = e.org_id
-        cross join jsonb_to_recordset(v_listeners)
+        cross join pg_catalog.jsonb_to_recordset(v_listeners)
                  as l (channel text, name text, kinds jsonb, only_org uuid)
         where (l.kinds is null or l.kinds ? e.kind)
           and (l.only_org is null or l.only_org = e.org_id)),
     queued as (
         insert into periodd_webhook_outbox (org_id, event_id, endpoint, kind, body)
         select h.org_id, h.id, h.name, h.kind,
-               json_build_object(
+               pg_catalog.json_build_object(
                    'type', h.kind, 'id', h.id, 'timestamp', periodd_rfc3339(h.at),
                    -- What no receiver would take is left out, and can be asked for.
                    'data', case when octet_length(h.payload::text) <= 20000 then h.payload
-                       else jsonb_build_object('org_id', h.payload -> 'org_id',
-                                               'org', h.payload -> 'org', 'too_large', true) end)::text
+                       else pg_catalog.jsonb_build_object('org_id', h.payload -> 'org_id'::text,
+                                               'org', h.payload -> 'org'::text, 'too_large', true) end)::text
         from heard h where h.channel = 'webhook'
         on conflict (org_id, event_id, channel, endpoint) do nothing)
     insert into periodd_events (org_id, id, kind, payload, at)

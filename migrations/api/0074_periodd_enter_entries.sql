@@ -21,15 +21,15 @@ begin
     if not found then
         return 0;
     end if;
-    select array_agg(periodd_event_id('pack', e.org_id::text, e.pack_id::text, e.seq::text) order by k.place),
-           array_agg('pack.' operator(pg_catalog.||) e.kind order by k.place),
-           array_agg(e.org_id order by k.place),
-           array_agg(jsonb_build_object(
+    select pg_catalog.array_agg(periodd_event_id(array['pack', e.org_id::text, e.pack_id::text, e.seq::text]) order by k.place),
+           pg_catalog.array_agg('pack.' operator(pg_catalog.||) e.kind order by k.place),
+           pg_catalog.array_agg(e.org_id order by k.place),
+           pg_catalog.array_agg(pg_catalog.jsonb_build_object(
                'pack_id', e.pack_id, 'reference', p.reference, 'feature', p.feature,
                'quantity', e.quantity, 'remaining', e.remaining,
                'period_start', periodd_rfc3339(e.period_start),
                'expires_at', periodd_rfc3339(nullif(p.expires_at, 'infinity'))) order by k.place),
-           array_agg(e.at order by k.place)
+           pg_catalog.array_agg(e.at order by k.place)
       into v_ids, v_kinds, v_orgs, v_payloads, v_ats
     from unnest(p_org_ids, p_pack_ids, p_seqs) with ordinality as k (org_id, pack_id, seq, place)
     join overage_entries e on e.org_id = k.org_id and e.pack_id = k.pack_id and e.seq = k.seq

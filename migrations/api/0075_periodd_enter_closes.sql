@@ -12,15 +12,15 @@ begin
     if not found then
         return 0;
     end if;
-    select array_agg(periodd_event_id('close', b.org_id::text, periodd_rfc3339(b.period_start)) order by k.place),
-           array_agg(b.org_id order by k.place),
-           array_agg(jsonb_build_object(
+    select pg_catalog.array_agg(periodd_event_id(array['close', b.org_id::text, periodd_rfc3339(b.period_start)]) order by k.place),
+           pg_catalog.array_agg(b.org_id order by k.place),
+           pg_catalog.array_agg(pg_catalog.jsonb_build_object(
                'period_start', periodd_rfc3339(b.period_start),
                'period_end', periodd_rfc3339(b.period_end),
                'time_zone', b.time_zone, 'tier', b.tier, 'is_paused', b.is_paused,
                'currency', b.currency,
                'features', coalesce((
-                   select jsonb_agg(jsonb_build_object(
+                   select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
                               'feature', u.feature, 'used', u.used, 'included', u.included,
                               'drawn', u.drawn, 'uncovered', u.uncovered,
                               'uncovered_price_cents', u.price) order by u.feature)
@@ -28,12 +28,12 @@ begin
                                b.uncovered_each, b.uncovered_prices)
                             as u (feature, used, included, drawn, uncovered, price)), '[]'))
                order by k.place),
-           array_agg(b.closed_at order by k.place)
+           pg_catalog.array_agg(b.closed_at order by k.place)
       into v_ids, v_orgs, v_payloads, v_ats
     from unnest(p_org_ids, p_starts) with ordinality as k (org_id, period_start, place)
     join billing_periods b on b.org_id = k.org_id and b.period_start = k.period_start;
     return periodd_enter_events(
-        v_ids, array_fill('period.closed'::text, array[coalesce(array_length(v_ids, 1), 0)]), v_orgs,
+        v_ids, pg_catalog.array_fill('period.closed'::text, array[coalesce(pg_catalog.array_length(v_ids, 1), 0)]), v_orgs,
         v_payloads, v_ats);
 end
 $$;

@@ -13,8 +13,8 @@ begin
     end if;
     return periodd_enter_event(
         'org.tier_changed', p_org_id,
-        jsonb_build_object('before', p_before, 'after', v_org.subscription_tier), p_at,
-        periodd_event_id('tier', p_org_id::text, v_org.revision::text));
+        pg_catalog.jsonb_build_object('before', p_before, 'after', v_org.subscription_tier), p_at,
+        periodd_event_id(array['tier', p_org_id::text, v_org.revision::text]));
 end
 $$;
 comment on function periodd_enter_tier_change is 'Enters an event about the tier of an org, where it is another one than before.';

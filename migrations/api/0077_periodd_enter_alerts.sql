@@ -18,17 +18,17 @@ begin
     if not found then
         return 0;
     end if;
-    select array_agg(periodd_event_id('alert', a.org_id::text, periodd_rfc3339(a.period_start), a.feature,
-                                      a.generation::text, a.threshold::text) order by k.place),
-           array_agg(case when a.threshold < 100 then 'usage.threshold_reached'
+    select pg_catalog.array_agg(periodd_event_id(array['alert', a.org_id::text, periodd_rfc3339(a.period_start), a.feature,
+                                      a.generation::text, a.threshold::text]) order by k.place),
+           pg_catalog.array_agg(case when a.threshold < 100 then 'usage.threshold_reached'
                           else 'usage.limit_reached' end order by k.place),
-           array_agg(a.org_id order by k.place),
-           array_agg(jsonb_build_object(
+           pg_catalog.array_agg(a.org_id order by k.place),
+           pg_catalog.array_agg(pg_catalog.jsonb_build_object(
                'feature', a.feature, 'threshold', a.threshold, 'basis', a.basis, 'used', a.used,
                'included', a.included, 'drawn', a.drawn, 'purchased', a.purchased,
                'limit_change', a.limit_change, 'period_start', periodd_rfc3339(a.period_start),
                'period_end', periodd_rfc3339(a.period_end)) order by k.place),
-           array_agg(a.decided_at order by k.place)
+           pg_catalog.array_agg(a.decided_at order by k.place)
       into v_ids, v_kinds, v_orgs, v_payloads, v_ats
     from unnest(p_org_ids, p_starts, p_features, p_generations, p_thresholds) with ordinality
              as k (org_id, period_start, feature, generation, threshold, place)

@@ -19,8 +19,8 @@ pub fn amount(quantity: Quantity, price_cents: Quantity) -> Result<Quantity, Ove
     Quantity::from_millionths(cents.checked_mul(MILLIONTHS).ok_or(Overflow)?)
 }
 
-/// What `part` of a quantity that was sold whole costs, after `before` of it: amounts of parts add up
-/// to the price of the whole.
+/// What `part` of a quantity that was sold whole costs, after `before` of it: amounts of parts add
+/// up to the price of the whole.
 ///
 /// # Errors
 /// [`Overflow`] from 10^22 on.

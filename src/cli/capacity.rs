@@ -28,7 +28,7 @@ pub struct Args {
     /// Usage metrics of all orgs per day, such as 200000, 500k or 20m
     #[arg(long, value_name = "N", value_parser = number)]
     metrics_per_day: u64,
-    /// How long metrics and counters are kept: [retention] metrics_keep
+    /// How long retention keeps metrics and counters
     #[arg(long, value_name = "DURATION", default_value = "25 months")]
     keep: Keep,
     /// Months of use

@@ -53,8 +53,8 @@ pub use show::{Format, Setting, Shown};
 
 use http::Http;
 use layers::{Environment, Layers};
-use webhooks::{Events, Webhook};
 use notices::Notices;
+use webhooks::{Events, Webhook};
 
 /// periodd's configuration.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -119,8 +119,8 @@ pub(crate) fn cost(
     price.map(|price| amount(uncovered, price)).transpose()
 }
 
-/// What a refund comes to, as a negative amount: its share of what the pack was sold for. `None`: that
-/// is unknown.
+/// What a refund comes to, as a negative amount: its share of what the pack was sold for. `None`:
+/// that is unknown.
 ///
 /// # Errors
 /// [`Overflow`] from 10^22 on.

@@ -1,6 +1,5 @@
 //! Three processes roll over 2,000 orgs that each missed twelve periods, and a random one of them
-//! is killed again and again, in the middle of its work, until everything is done. Some have levels,
-//! some are paused for a while, and some restarted their cycle.
+//! is killed again and again, in the middle of its work, until everything is done.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -48,18 +47,6 @@ async fn two_thousand_orgs() -> TestDatabase {
          from organizations o, (values (90), (200)) p (n);
          insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
          select org_id, id, 1, 'granted', quantity, purchased_at, quantity from overage_packs;
-         insert into features (feature, unit, kind) values ('seats', 'seats', 'level');
-         insert into tier_limits values ('pro', 'seats', 5);
-         insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
-         select id, 'seats', n, at from organizations,
-                (values (4, timestamptz '2025-01-10'), (3, '2025-06-10'), (-2, '2025-09-10'))
-                    s (n, at)
-         where slug like '%3';
-         update organizations set paused_from = '2025-03-01', paused_until = '2025-06-02'
-         where slug like '%7';
-         insert into tier_limits values ('starter', 'minutes_transcribed', 400);
-         select restart_billing_cycle(id, 'starter', 'evt', '2025-01-20') from organizations
-         where slug like '%5';
          analyze"
     ))
     .await;
@@ -159,13 +146,6 @@ async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
         assert!(worker.exits.iter().all(|exit| exit.code == 0), "{:?}", worker.exits);
     }
 
-    let kinds = "select (select count(*) > 0 from billing_periods where is_paused),
-                        (select count(*) > 0 from billing_periods where tier = 'starter'),
-                        (select bool_and(used = 5) from usage_counters u
-                         join organizations o on o.id = u.org_id
-                             and o.current_period_start = u.period_start
-                         where u.feature = 'seats')";
-    assert_eq!(test.rows(kinds).await, ["true true true"]);
     let periods =
         format!("select count(*) from billing_periods having count(*) = {ORGS} * {MISSED}");
     assert_eq!(test.rows(&periods).await, [(ORGS * MISSED).to_string()]);

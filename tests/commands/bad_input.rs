@@ -397,7 +397,7 @@ const COMMANDS: &[(&str, i32, i32)] = &[
 ];
 
 /// Those that need no database, or have one of their own.
-const WITHOUT: [&str; 9] = [
+const WITHOUT: [&str; 10] = [
     "periods",
     "capacity",
     "alerts templates export",

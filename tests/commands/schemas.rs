@@ -258,7 +258,7 @@ fn endpoint() -> std::net::SocketAddr {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
             // Each message is smaller than what is read at once, and each has its connection.
-            let mut request = [0; 32 * 1024];
+            let mut request = [0; 8 * 1024];
             let _ = stream.read(&mut request);
             let _ = stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");

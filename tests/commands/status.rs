@@ -232,9 +232,10 @@ async fn whoever_is_paused_is_listed_until_the_pause_ends() {
     run(&test, &format!("orgs pause nippon --from period-end --reason later --at {NOW}")).exits(0);
     let said = |at: &str, command: &str| {
         let answer = run(&test, &format!("{command} --at {at} --format json")).json();
-        // The doctor says nothing else.
-        let findings = answer.get("findings").unwrap_or(&answer);
-        let findings = findings.as_array().expect("findings").clone();
+        // The doctor's stand beside the check that found them.
+        let checks = answer["checks"].as_array().cloned().unwrap_or_default();
+        let lists = checks.iter().chain([&answer]).filter_map(|list| list["findings"].as_array());
+        let findings: Vec<Value> = lists.flatten().cloned().collect();
         let paused = findings.into_iter().filter(|found| found["check"] == "org_paused");
         paused.map(|found| found["what"].as_str().expect("a sentence").to_owned()).collect()
     };

@@ -114,7 +114,7 @@ async fn acme() -> TestDatabase {
     test
 }
 
-async fn grant(test: &TestDatabase, reference: &str, quantity: &str, more: &[&str]) {
+fn grant(test: &TestDatabase, reference: &str, quantity: &str, more: &[&str]) {
     let grant = ["packs", "grant", "--org", "acme", "--feature", "minutes_transcribed"];
     let what = [
         "--quantity",
@@ -147,8 +147,8 @@ const KINDS: &str = "select kind from periodd_events order by position";
 #[tokio::test]
 async fn a_story_tells_each_fact_once_and_as_it_is_described() {
     let test = acme().await;
-    grant(&test, "order-1", "30", &[]).await;
-    grant(&test, "order-2", "5", &["--expires-at", "2026-05-20T00:00:00Z"]).await;
+    grant(&test, "order-1", "30", &[]);
+    grant(&test, "order-2", "5", &["--expires-at", "2026-05-20T00:00:00Z"]);
     used(&test, 110, "2026-05-05Z").await;
     // Nobody gets an email; programs hear of it all the same, and of the highest alone.
     look(&test, "2026-05-06T00:00:00Z").await;
@@ -202,7 +202,7 @@ async fn a_story_tells_each_fact_once_and_as_it_is_described() {
 #[tokio::test]
 async fn refunds_and_late_draws_are_told_and_nothing_is_where_nobody_listens() {
     let test = acme().await;
-    grant(&test, "order-1", "30", &[]).await;
+    grant(&test, "order-1", "30", &[]);
     let refund = ["packs", "refund", "--org", "acme", "--reference", "order-1", "--quantity", "4"];
     test.periodd(&[&["--at", "2026-05-05T00:00:00Z"], &refund[..], &["--yes"]].concat()).exits(0);
     test.periodd(&["--at", "2026-06-01T01:00:00Z", "rollover"]).exits(0);
@@ -214,7 +214,7 @@ async fn refunds_and_late_draws_are_told_and_nothing_is_where_nobody_listens() {
     test.sql("delete from periodd_listeners; delete from periodd_events").await;
     used(&test, 90, "2026-06-03Z").await;
     look(&test, "2026-06-04T00:00:00Z").await;
-    grant(&test, "order-3", "1", &[]).await;
+    grant(&test, "order-3", "1", &[]);
     test.periodd(&["--at", "2026-07-01T01:00:00Z", "rollover"]).exits(0);
     assert_eq!(test.rows(KINDS).await, [""; 0]);
 }

@@ -6,8 +6,8 @@ mod charts;
 mod deliver;
 mod events;
 mod mail;
-mod webhooks;
 mod notices;
+mod webhooks;
 
 #[path = "../support/smtp/mod.rs"]
 mod smtp;

@@ -1,5 +1,6 @@
 //! Notices: what is told beside thresholds, when, and to whom. Each test tells the story of one
 //! org, on a database of its own.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
 
 use periodd::config::Config;
 use periodd::jobs::alerts::Request;

@@ -16,7 +16,7 @@ use crate::support;
 
 const ORGS: i64 = 1_000;
 /// How late the last period may be closed after its server is gone.
-const LATEST: Duration = Duration::from_secs(60);
+const LATEST: Duration = Duration::from_mins(1);
 
 /// Two servers, each in a directory of its own.
 struct Pair {
@@ -25,7 +25,7 @@ struct Pair {
 
 impl Pair {
     /// A primary that has periodd's schema, and its standby, which every commit waits for.
-    async fn started() -> Self {
+    fn started() -> Self {
         let dir = tempfile::Builder::new().prefix("pd-").tempdir().expect("a directory");
         let open = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(dir.path(), open).expect("permissions");
@@ -195,16 +195,13 @@ async fn use_it(urls: Vec<String>, user: Uuid, ends: Arc<AtomicBool>, done: Arc<
         let begun = Instant::now();
         loop {
             assert!(begun.elapsed() < PATIENCE, "a use is not counted");
-            let connection = match &mut at_hand {
-                Some(connection) => connection,
-                None => match PgConnection::connect(&urls[place % urls.len()]).await {
-                    Ok(connection) => at_hand.insert(connection),
-                    Err(_) => {
-                        place += 1;
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                        continue;
-                    }
-                },
+            if at_hand.is_none() {
+                at_hand = PgConnection::connect(&urls[place % urls.len()]).await.ok();
+            }
+            let Some(connection) = &mut at_hand else {
+                place += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
             };
             let call = "select allowed
                         from increment_feature_usage($1, 'minutes_transcribed', 1, $2)";
@@ -224,7 +221,7 @@ async fn use_it(urls: Vec<String>, user: Uuid, ends: Arc<AtomicBool>, done: Arc<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_standby_takes_over_amid_all_work_and_nothing_is_lost_or_done_twice() {
-    let pair = Pair::started().await;
+    let pair = Pair::started();
     let config = pair.dir.path().join("periodd.toml");
     let every_second = ["rollover", "sync", "alerts", "deliver"]
         .map(|job| format!("[schedule.{job}]\ncron = \"* * * * * *\"\njitter = \"0s\"\n"));
@@ -295,7 +292,7 @@ async fn a_standby_takes_over_amid_all_work_and_nothing_is_lost_or_done_twice() 
 
 #[tokio::test]
 async fn with_standbys_alone_what_only_looks_still_looks() {
-    let pair = Pair::started().await;
+    let pair = Pair::started();
     let config = pair.dir.path().join("periodd.toml");
     let url = |servers: &[&str]| {
         let lines = format!("[database]\nurl = \"{}\"\n", pair.url(servers));

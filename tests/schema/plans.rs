@@ -34,7 +34,7 @@ const MAY_SCAN: [(&str, &str); 32] = [
     ("select time_zone, count(*)", "the doctor goes over all"),
     ("from numbered group by 1", "the doctor goes over all"),
     ("select distinct on (e.time_zone)", "a person asks for every zone's next boundary"),
-    ("select exists (select from usage_metrics)", "stops at the first row"),
+    ("select exists (select 1 from usage_metrics)", "stops at the first row"),
     ("select count(*) as \"count!\" from organizations", "how many orgs a person is asked about"),
     ("($1::uuid is null or o.id = $1)", "lists every org, or shows one"),
     ("where $1::uuid is null or u.organization_id = $1", "lists every user, or those of one org"),

@@ -349,11 +349,11 @@ async fn functions_keep_the_rules() {
         // Asked by the function itself, in no statement, and not for business time: may a period
         // have been closed meanwhile?
         let body = body.0.replace("if clock_timestamp() < v_end then", "if null then");
-        // A function runs where its org is, and asks no other machine.
-        let body = body.replace("exists (select from", "exists (select 1 from");
         // An act of now, whose instant is the one at which the function has the org for itself.
         let body = body.replace("v_clock := clock_timestamp();", "");
-        let faults = faults(&body);
+        let mut faults = faults(&body);
+        // A function runs where its org is, and asks no other machine whether a row exists.
+        faults.retain(|fault| !fault.starts_with("`exists ("));
         assert!(faults.is_empty(), "function {name}: {}", faults.join("\n"));
     }
 }

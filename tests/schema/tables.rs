@@ -42,7 +42,7 @@ pub(crate) const REFERENCE_TABLES: [&str; 4] =
     ["features", "subscription_tiers", "tier_limits", "pack_offers"];
 
 /// periodd's own books: in one place, and never joined with an org's data.
-pub(crate) const CONTROL_TABLES: [&str; 17] = [
+pub(crate) const CONTROL_TABLES: [&str; 18] = [
     "periodd_api",
     "periodd_audited",
     "periodd_clocks",

@@ -11,6 +11,7 @@ mod said;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
+use super::notice::{Change, LimitReachedAgain, Notice, PacksExpire, Parked, RunsOut};
 pub use said::{CrossedThreshold, PackEntry, Statement, StatementLine, TierChange};
 
 /// What a kind of event says, with an example of it.
@@ -75,6 +76,20 @@ kinds! {
         "A quantity of a pack was refunded.";
     TierChanged "org.tier_changed" TierChange,
         "An org has another tier.";
+    RunsOut "usage.runs_out" RunsOut,
+        "Usage will probably exceed the allowance in the open period.";
+    LimitReachedAgain "usage.limit_reached_again" LimitReachedAgain,
+        "Usage of a feature still exceeds its limit.";
+    PackExpires "pack.expires" PacksExpire,
+        "Packs with something left expire soon.";
+    SubscriptionEnds "org.subscription_ends" Change,
+        "The subscription of an org ends soon.";
+    TrialEnds "org.trial_ends" Change,
+        "The trial of an org ends soon.";
+    TierChanges "org.tier_changes" Change,
+        "An org will have another tier soon.";
+    OrgParked "org.parked" Parked,
+        "An org was set aside: nothing is processed for it until its data is corrected.";
     Ping "periodd.ping" Ping,
         "A person has checked the endpoint; nothing happened.";
 }
@@ -90,6 +105,22 @@ impl Said for Ping {
     fn example() -> Self {
         Self { endpoint: "app".to_owned() }
     }
+}
+
+/// The event of a notice: its kind, and what it says.
+///
+/// # Errors
+/// What it says cannot be written as JSON.
+pub fn of_notice(notice: &Notice) -> serde_json::Result<(Kind, serde_json::Value)> {
+    Ok(match notice {
+        Notice::RunsOut(said) => (Kind::RunsOut, serde_json::to_value(said)?),
+        Notice::LimitReachedAgain(said) => (Kind::LimitReachedAgain, serde_json::to_value(said)?),
+        Notice::PackExpires(said) => (Kind::PackExpires, serde_json::to_value(said)?),
+        Notice::SubscriptionEnds(said) => (Kind::SubscriptionEnds, serde_json::to_value(said)?),
+        Notice::TrialEnds(said) => (Kind::TrialEnds, serde_json::to_value(said)?),
+        Notice::TierChanges(said) => (Kind::TierChanges, serde_json::to_value(said)?),
+        Notice::OrgParked(said) => (Kind::OrgParked, serde_json::to_value(said)?),
+    })
 }
 
 impl std::str::FromStr for Kind {

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Said;
-use crate::billing::{Instant, Quantity};
+use crate::billing::notice::{
+    Change, ExpiringPack, LimitReachedAgain, PacksExpire, Parked, RunsOut,
+};
+use crate::billing::{Instant, LocalDate, Quantity};
 
 /// A threshold that was crossed.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -160,5 +163,66 @@ impl Said for PackEntry {
 impl Said for TierChange {
     fn example() -> Self {
         Self { before: "starter".to_owned(), after: "pro".to_owned() }
+    }
+}
+
+impl Said for RunsOut {
+    fn example() -> Self {
+        Self {
+            feature: "minutes_transcribed".to_owned(),
+            period_start: at("2026-05-01T04:00:00Z"),
+            period_end: at("2026-06-01T04:00:00Z"),
+            used: units("480.25"),
+            allowance: units("600"),
+            expected_at_end: units("880"),
+            about: LocalDate(jiff::civil::date(2026, 5, 21)),
+        }
+    }
+}
+
+impl Said for LimitReachedAgain {
+    fn example() -> Self {
+        Self {
+            feature: "minutes_transcribed".to_owned(),
+            period_start: at("2026-05-01T04:00:00Z"),
+            period_end: at("2026-06-01T04:00:00Z"),
+            used: units("650"),
+            allowance: units("600"),
+            days: 3,
+        }
+    }
+}
+
+impl Said for PacksExpire {
+    fn example() -> Self {
+        let pack = ExpiringPack {
+            pack: uuid::Uuid::from_u128(0x0b2d_7c1e_5f6a_4c3b_9d8e_7f6a_5b4c_3d2e),
+            feature: "minutes_transcribed".to_owned(),
+            left: units("120"),
+            expires_at: at("2026-05-19T04:00:00Z"),
+        };
+        Self { packs: vec![pack] }
+    }
+}
+
+impl Said for Change {
+    fn example() -> Self {
+        Self {
+            at: at("2026-06-01T04:00:00Z"),
+            tier: "pro".to_owned(),
+            tier_name: "Pro".to_owned(),
+            next_tier: "free".to_owned(),
+            next_tier_name: "Free".to_owned(),
+        }
+    }
+}
+
+impl Said for Parked {
+    fn example() -> Self {
+        Self {
+            since: at("2026-05-12T09:30:00Z"),
+            code: Some("unknown_zone".to_owned()),
+            reason: "unknown time zone `Europe/Nowhere`".to_owned(),
+        }
     }
 }

@@ -120,31 +120,9 @@ impl FromStr for Kind {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Notice {
     /// At the current pace, the allowance runs out in the open period.
-    RunsOut {
-        /// The feature.
-        feature: String,
-        /// Start of the period.
-        period_start: Instant,
-        /// End of the period.
-        period_end: Instant,
-        /// Usage so far.
-        #[schemars(with = "f64")]
-        used: Quantity,
-        /// Included, drawn and purchased.
-        #[schemars(with = "f64")]
-        allowance: Quantity,
-        /// Expected usage at the end of the period.
-        #[schemars(with = "f64")]
-        expected_at_end: Quantity,
-        /// The local day on which the allowance runs out, about.
-        #[schemars(with = "String")]
-        about: LocalDate,
-    },
+    RunsOut(RunsOut),
     /// Packs with something left expire.
-    PackExpires {
-        /// In the order in which they pay.
-        packs: Vec<ExpiringPack>,
-    },
+    PackExpires(PacksExpire),
     /// The subscription ends.
     SubscriptionEnds(Change),
     /// The trial ends.
@@ -152,31 +130,64 @@ pub enum Notice {
     /// Another tier applies.
     TierChanges(Change),
     /// The limit has been exceeded for some days.
-    LimitReachedAgain {
-        /// The feature.
-        feature: String,
-        /// Start of the period.
-        period_start: Instant,
-        /// End of the period.
-        period_end: Instant,
-        /// Usage so far.
-        #[schemars(with = "f64")]
-        used: Quantity,
-        /// Included, drawn and purchased.
-        #[schemars(with = "f64")]
-        allowance: Quantity,
-        /// Whole days since the limit was reached.
-        days: i64,
-    },
+    LimitReachedAgain(LimitReachedAgain),
     /// The org was set aside: nothing is processed for it until somebody corrects its data.
-    OrgParked {
-        /// Since when.
-        since: Instant,
-        /// Code of the reason, if there is one.
-        code: Option<String>,
-        /// The reason.
-        reason: String,
-    },
+    OrgParked(Parked),
+}
+
+/// The allowance of the open period runs out before its end, at the current pace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunsOut {
+    /// The feature.
+    pub feature: String,
+    /// Start of the period.
+    pub period_start: Instant,
+    /// End of the period.
+    pub period_end: Instant,
+    /// Usage so far.
+    pub used: Quantity,
+    /// Included, drawn and purchased.
+    pub allowance: Quantity,
+    /// Expected usage at the end of the period.
+    pub expected_at_end: Quantity,
+    /// The local day on which the allowance runs out, about.
+    #[schemars(with = "String")]
+    pub about: LocalDate,
+}
+
+/// Packs that expire soon with something left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PacksExpire {
+    /// In the order in which they pay.
+    pub packs: Vec<ExpiringPack>,
+}
+
+/// A limit that has been exceeded for some days.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LimitReachedAgain {
+    /// The feature.
+    pub feature: String,
+    /// Start of the period.
+    pub period_start: Instant,
+    /// End of the period.
+    pub period_end: Instant,
+    /// Usage so far.
+    pub used: Quantity,
+    /// Included, drawn and purchased.
+    pub allowance: Quantity,
+    /// Whole days since the limit was reached.
+    pub days: i64,
+}
+
+/// An org that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Parked {
+    /// Since when.
+    pub since: Instant,
+    /// Code of the reason, if there is one.
+    pub code: Option<String>,
+    /// The reason.
+    pub reason: String,
 }
 
 /// A change of the tier at a boundary to come.
@@ -202,7 +213,6 @@ pub struct ExpiringPack {
     /// The feature that it pays for.
     pub feature: String,
     /// What is left of it, without what usage has claimed already.
-    #[schemars(with = "f64")]
     pub left: Quantity,
     /// When it expires.
     pub expires_at: Instant,
@@ -212,21 +222,22 @@ impl Notice {
     /// Its kind.
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::RunsOut { .. } => Kind::RunsOut,
-            Self::PackExpires { .. } => Kind::PackExpires,
+            Self::RunsOut(_) => Kind::RunsOut,
+            Self::PackExpires(_) => Kind::PackExpires,
             Self::SubscriptionEnds(_) => Kind::SubscriptionEnds,
             Self::TrialEnds(_) => Kind::TrialEnds,
             Self::TierChanges(_) => Kind::TierChanges,
-            Self::LimitReachedAgain { .. } => Kind::LimitReachedAgain,
-            Self::OrgParked { .. } => Kind::OrgParked,
+            Self::LimitReachedAgain(_) => Kind::LimitReachedAgain,
+            Self::OrgParked(_) => Kind::OrgParked,
         }
     }
 
     /// The feature that it is about; empty where it is about the org, or about several.
     pub fn feature(&self) -> &str {
         match self {
-            Self::RunsOut { feature, .. } | Self::LimitReachedAgain { feature, .. } => feature,
-            Self::PackExpires { packs } => match &packs[..] {
+            Self::RunsOut(RunsOut { feature, .. })
+            | Self::LimitReachedAgain(LimitReachedAgain { feature, .. }) => feature,
+            Self::PackExpires(PacksExpire { packs }) => match &packs[..] {
                 [first, rest @ ..] if rest.iter().all(|pack| pack.feature == first.feature) => {
                     &first.feature
                 }

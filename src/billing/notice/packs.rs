@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::ahead::reached;
-use super::{Decided, ExpiringPack, Kind, Notice, Part, Seen, SeenState, is_told};
+use super::{Decided, ExpiringPack, Kind, Notice, PacksExpire, Part, Seen, SeenState, is_told};
 use crate::billing::quantity::Overflow;
 use crate::billing::{Instant, Quantity, Zone};
 
@@ -65,7 +65,7 @@ pub fn decide(
         return Ok(covered);
     };
     let packs = told.iter().map(|(pack, _)| pack.clone()).collect();
-    let mut parts = std::iter::once(Part::Tells(Notice::PackExpires { packs }));
+    let mut parts = std::iter::once(Part::Tells(Notice::PackExpires(PacksExpire { packs })));
     let decided = told.into_iter().map(|(_, key)| Decided {
         kind: Kind::PackExpires,
         key,

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Decided, Kind, Notice, Part, Seen, is_told};
+use super::{Decided, Kind, LimitReachedAgain, Notice, Parked, Part, Seen, is_told};
 use crate::billing::instant::OutOfRange;
 use crate::billing::{Instant, Period, Quantity};
 
@@ -35,14 +35,14 @@ pub fn decide(
     let times = days / i64::from(every.max(1));
     let key = format!("{}/{feature}/{generation}/{times}", period.start);
     let is_due = times > 0 && used >= allowance && used.is_positive() && now < period.end;
-    let notice = Notice::LimitReachedAgain {
+    let notice = Notice::LimitReachedAgain(LimitReachedAgain {
         feature: feature.to_owned(),
         period_start: period.start,
         period_end: period.end,
         used,
         allowance,
         days,
-    };
+    });
     (is_due && !is_told(seen, Kind::LimitReachedAgain, &key)).then_some(Decided {
         kind: Kind::LimitReachedAgain,
         key,
@@ -69,7 +69,7 @@ pub fn parked(
     Ok(is_due.then_some(Decided {
         kind: Kind::OrgParked,
         key,
-        part: Part::Tells(Notice::OrgParked { since, code, reason }),
+        part: Part::Tells(Notice::OrgParked(Parked { since, code, reason })),
         until,
     }))
 }

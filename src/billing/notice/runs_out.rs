@@ -5,7 +5,7 @@
 //! its last periods: what is expected, less that error, must still exceed the allowance. Nothing
 //! is said in the last tenth of a period, when it is too late to plan.
 
-use super::{Decided, Kind, Notice, Part, Seen, SeenState};
+use super::{Decided, Kind, Notice, Part, RunsOut, Seen, SeenState};
 use crate::billing::forecast::Forecast;
 use crate::billing::forecast::backtest::{Comparison, Method};
 use crate::billing::quantity::Overflow;
@@ -113,7 +113,7 @@ pub fn decide(
         return Ok(Outlook::Nothing);
     }
     let generation = 1 + before.iter().filter(|one| one.state == SeenState::Withdrawn).count();
-    let notice = Notice::RunsOut {
+    let notice = Notice::RunsOut(RunsOut {
         feature: feature.to_owned(),
         period_start: period.start,
         period_end: period.end,
@@ -121,7 +121,7 @@ pub fn decide(
         allowance,
         expected_at_end,
         about,
-    };
+    });
     Ok(Outlook::Tell(Decided {
         kind: Kind::RunsOut,
         key: key(feature, period, generation),

@@ -7,7 +7,7 @@ use super::ahead::{DaysBefore, Subscribed};
 use super::packs::PackAhead;
 use super::reached::LimitReached;
 use super::runs_out::{CounterAhead, Outlook};
-use super::{Decided, Kind, Notice, Part, Seen, SeenState, packs, reached, runs_out};
+use super::{Decided, Kind, Notice, Part, RunsOut, Seen, SeenState, packs, reached, runs_out};
 use crate::billing::forecast::Forecast;
 use crate::billing::forecast::backtest::{Comparison, Method, RunOut};
 use crate::billing::{Instant, LocalDate, Period, Quantity, Zone};
@@ -36,7 +36,7 @@ impl Book {
         for one in decided {
             let Decided { kind, key, part, .. } = one;
             let allowance = match &part {
-                Part::Tells(Notice::RunsOut { allowance, .. }) => Some(*allowance),
+                Part::Tells(Notice::RunsOut(one)) => Some(one.allowance),
                 _ => None,
             };
             if matches!(part, Part::Tells(_)) {
@@ -151,7 +151,7 @@ fn pack(number: u128, remaining: i64, expires: &str) -> PackAhead {
 /// What is left of the packs that a decision tells of, in its order.
 fn left(decided: &[Decided]) -> Vec<Quantity> {
     let told = decided.iter().find_map(|one| match &one.part {
-        Part::Tells(Notice::PackExpires { packs }) => Some(packs),
+        Part::Tells(Notice::PackExpires(one)) => Some(&one.packs),
         _ => None,
     });
     told.into_iter().flatten().map(|pack| pack.left).collect()
@@ -326,7 +326,7 @@ fn operators_hear_once_that_an_org_was_set_aside() {
 #[test]
 fn a_notice_is_its_own_payload() {
     let period = may();
-    let notice = Notice::RunsOut {
+    let notice = Notice::RunsOut(RunsOut {
         feature: "minutes".to_owned(),
         period_start: period.start,
         period_end: period.end,
@@ -334,7 +334,7 @@ fn a_notice_is_its_own_payload() {
         allowance: units(600),
         expected_at_end: units(800),
         about: "2026-05-20".parse().unwrap(),
-    };
+    });
     let json = serde_json::to_string(&notice).unwrap();
     assert!(json.starts_with(r#"{"kind":"runs_out","feature":"minutes""#), "{json}");
     assert_eq!(serde_json::from_str::<Notice>(&json).unwrap(), notice);

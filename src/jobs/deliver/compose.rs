@@ -171,13 +171,13 @@ impl Composer<'_> {
             composed_at: zone.wall_clock(self.now),
         };
         letter.at = match notice {
-            Notice::RunsOut { period_end, used, allowance, expected_at_end, about, .. } => {
-                (letter.used, letter.allowance) = (used, allowance);
-                (letter.expected_at_end, letter.about) = (expected_at_end, Some(about));
-                zone.wall_clock(period_end)
+            Notice::RunsOut(one) => {
+                (letter.used, letter.allowance) = (one.used, one.allowance);
+                (letter.expected_at_end, letter.about) = (one.expected_at_end, Some(one.about));
+                zone.wall_clock(one.period_end)
             }
-            Notice::PackExpires { packs } => {
-                let left = packs.iter().map(|pack| PackLeft {
+            Notice::PackExpires(one) => {
+                let left = one.packs.iter().map(|pack| PackLeft {
                     label: label(&pack.feature),
                     unit: unit(&pack.feature),
                     feature: pack.feature.clone(),
@@ -193,13 +193,14 @@ impl Composer<'_> {
                 (letter.tier, letter.next_tier) = (change.tier_name, change.next_tier_name);
                 zone.wall_clock(change.at)
             }
-            Notice::LimitReachedAgain { period_end, used, allowance, days, .. } => {
-                (letter.used, letter.allowance, letter.days) = (used, allowance, days);
-                zone.wall_clock(period_end)
+            Notice::LimitReachedAgain(one) => {
+                (letter.used, letter.allowance) = (one.used, one.allowance);
+                letter.days = one.days;
+                zone.wall_clock(one.period_end)
             }
-            Notice::OrgParked { since, reason, .. } => {
-                letter.reason = reason;
-                zone.wall_clock(since)
+            Notice::OrgParked(one) => {
+                letter.reason = one.reason;
+                zone.wall_clock(one.since)
             }
         };
         if kind != Kind::LimitReachedAgain {

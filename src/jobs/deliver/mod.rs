@@ -172,8 +172,8 @@ pub async fn run(
     mailer: &Mailer,
     request: &Request,
 ) -> Result<DeliveryReport, StoreError> {
-    let emails = send_emails(database, tz, mailer, request);
-    let messages = webhooks::run(database, &mailer.webhooks, &request.stop);
+    let emails = Box::pin(send_emails(database, tz, mailer, request));
+    let messages = Box::pin(webhooks::run(database, &mailer.webhooks, &request.stop));
     // Neither is dropped amid a statement when the other one fails.
     let (emails, messages) = tokio::join!(emails, messages);
     Ok(DeliveryReport { webhooks: messages?, ..emails? })

@@ -96,8 +96,8 @@ pub(crate) async fn begin(
     Ok(Export { kind, since, up_to, hand_over })
 }
 
-/// Hands over what nobody has, and be it nothing. Of two at once one is first, and the other has what
-/// comes after it.
+/// Hands over what nobody has, and be it nothing. Of two at once one is first, and the other has
+/// what comes after it.
 async fn taken(
     connection: &mut crate::store::Connection,
     kind: Kind,

@@ -280,8 +280,8 @@ impl Pool {
                     return Ok(open);
                 }
                 Ok(Ok((open, false))) => readable = readable.or(Some(open)),
-                Ok(Err(refusal)) => refused = worse(refused, refusal),
-                Err(_) => refused = worse(refused, timed_out()),
+                Ok(Err(refusal)) => refused = Some(worse(refused, refusal)),
+                Err(_) => refused = Some(worse(refused, timed_out())),
             }
         }
         match (readable, refused) {
@@ -349,11 +349,11 @@ fn timed_out() -> Refusal {
 }
 
 /// Of what two hosts said, what tells more: a server that answers knows better than a silent one.
-fn worse(before: Option<Refusal>, now: Refusal) -> Option<Refusal> {
+fn worse(before: Option<Refusal>, now: Refusal) -> Refusal {
     let answers = |refusal: &Refusal| !matches!(refusal, Refusal::Server(sqlx::Error::Io(_)));
     match before {
-        Some(before) if answers(&before) || !answers(&now) => Some(before),
-        _ => Some(now),
+        Some(before) if answers(&before) || !answers(&now) => before,
+        _ => now,
     }
 }
 

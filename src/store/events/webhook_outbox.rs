@@ -120,7 +120,7 @@ pub async fn give_up_before(
              order by recorded_at limit $4)
          update periodd_webhook_outbox o
          set state = 'given_up', settled_at = $2, leased_until = null, lease = null,
-             answer = case when o.answer is null then $3 else $3 || ': ' || o.answer end
+             answer = coalesce(o.answer, $3)
          from old
          where o.org_id = old.org_id and o.id = old.id and o.state = 'due'
            and (o.leased_until is null or o.leased_until <= $2)",

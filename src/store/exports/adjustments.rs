@@ -37,7 +37,8 @@ pub async fn page(
     let rows = sqlx::query_as!(
         AdjustmentRow,
         r#"select a.export_position as position, a.org_id, o.slug as org, a.period_start, a.feature,
-                  a.seq, a.kind, a.used, a.drawn, a.uncovered, b.uncovered_price_cents as "price: Quantity",
+                  a.seq, a.kind, a.used, a.drawn, a.uncovered,
+                  b.uncovered_price_cents as "price: Quantity",
                   b.currency as "currency?", a.reason, a.decided_at
            from (select * from billing_adjustments
                  where export_position > $1 and export_position <= $2

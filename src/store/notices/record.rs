@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::billing;
 use crate::billing::notice::{Kind, Notice, Seen, SeenState};
 use crate::billing::{Instant, Quantity};
 use crate::store::StoreError;
 use crate::store::db::facts;
+use crate::store::events::{self, NewEvent};
 
 /// The fact that remembers when notices were looked for.
 const FACT: &str = "notices_looked";
@@ -46,7 +48,7 @@ pub async fn seen(
         };
         let notice: Option<Notice> = row.facts.and_then(|facts| serde_json::from_str(&facts).ok());
         let allowance: Option<Quantity> = match notice {
-            Some(Notice::RunsOut { allowance, .. }) => Some(allowance),
+            Some(Notice::RunsOut(one)) => Some(one.allowance),
             _ => None,
         };
         let (kind, decided_at) = (row.kind.parse().ok()?, row.decided_at);
@@ -114,6 +116,7 @@ pub async fn record(
         .map(|one| ids.get(&(one.org, one.kind.name().to_owned(), one.key.clone())).copied())
         .collect();
     write_emails(connection, notices, &moved, now).await?;
+    enter_events(connection, notices, &moved, now).await?;
     Ok(moved.into_iter().map(|id| id.is_some()).collect())
 }
 
@@ -198,6 +201,24 @@ async fn write_emails(
     );
     written.execute(connection).await?;
     Ok(())
+}
+
+/// Programs hear of a notice once, whether there is somebody to tell or not.
+async fn enter_events(
+    connection: &mut PgConnection,
+    notices: &[NewNotice],
+    moved: &[Option<Uuid>],
+    now: Instant,
+) -> Result<(), StoreError> {
+    let mut entered = Vec::new();
+    for (one, id) in notices.iter().zip(moved) {
+        if let (Some(notice), Some(id)) = (&one.notice, *id) {
+            let (kind, payload) = billing::events::of_notice(notice)
+                .map_err(|error| StoreError::Failed(error.to_string()))?;
+            entered.push(NewEvent { id, kind, org: one.org, payload, at: now });
+        }
+    }
+    events::enter(connection, &entered).await
 }
 
 /// Why an email is not sent whose notice no longer holds.

@@ -351,8 +351,8 @@ pub struct PausedRow {
     pub reason: String,
 }
 
-/// Some of the orgs whose pause has not ended, the longest first, and how many there are, [`MANY`] at
-/// most.
+/// Some of the orgs whose pause has not ended, the longest first, and how many there are, [`MANY`]
+/// at most.
 #[derive(Debug, Clone)]
 pub struct PausedOrgs {
     pub named: Vec<PausedRow>,

@@ -121,9 +121,10 @@ async fn what_a_restart_ends_is_covered_by_what_was_granted_until_then() {
             take(&test, *step).await;
         }
         let is_late = life.iter().any(|step| matches!(step, Restart(_, at) if *at == late));
-        let (at, now) = match is_late {
-            true => ("2026-05-18T13:00:00Z", "2026-05-20T15:00:00Z"),
-            false => (RESTART, "2026-05-12T15:00:00Z"),
+        let (at, now) = if is_late {
+            ("2026-05-18T13:00:00Z", "2026-05-20T15:00:00Z")
+        } else {
+            (RESTART, "2026-05-12T15:00:00Z")
         };
         // What is said of the new period before the rollover holds after it.
         let told = format!(

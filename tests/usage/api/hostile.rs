@@ -290,6 +290,12 @@ impl Field {
             let value = match argument {
                 "p_user_id" => customer.user.to_string(),
                 "p_org_id" | "p_id" | "p_first" | "p_last" => customer.org.to_string(),
+                "p_kind" => "pack.granted".to_owned(),
+                "p_kinds" => "{pack.granted,pack.granted}".to_owned(),
+                "p_payloads" => "{\"{}\",\"{}\"}".to_owned(),
+                "p_parts" => "{a,b}".to_owned(),
+                "p_before" => "none".to_owned(),
+                "p_seqs" | "p_generations" | "p_thresholds" => "{1,1}".to_owned(),
                 "p_feature" => "Scrapes".to_owned(),
                 "p_tier" => "pro".to_owned(),
                 "p_amount" | "p_quantity" | "p_used" | "p_allowance" | "p_included" | "p_drawn"
@@ -305,7 +311,7 @@ impl Field {
                 | "p_period_start" | "p_set_at" => "now".to_owned(),
                 "p_start" | "p_open_start" | "p_from" => "yesterday".to_owned(),
                 "p_end" | "p_open_end" | "p_expires_at" | "p_until" => "tomorrow".to_owned(),
-                "p_next_ends" => "{}".to_owned(),
+                "p_next_ends" | "p_payload" => "{}".to_owned(),
                 "p_features" if function == "periodd_adds_up" => "{scrapes}".to_owned(),
                 "p_used_each" | "p_included_each" | "p_drawn_each" | "p_uncovered_each" => {
                     "{0}".to_owned()
@@ -319,11 +325,11 @@ impl Field {
                               {{\"org_id\": \"{org}\", \"feature\": \"Scrapes\", \"amount\": 0}}]"
                     )
                 }
-                "p_org_ids" => format!("{{{0},{0}}}", customer.org),
+                "p_org_ids" | "p_ids" | "p_pack_ids" => format!("{{{0},{0}}}", customer.org),
                 "p_user_ids" => format!("{{{0},{0}}}", customer.user),
                 "p_features" => "{Scrapes,scrapes}".to_owned(),
                 "p_amounts" => "{1,0}".to_owned(),
-                "p_used_ats" => "{now,now}".to_owned(),
+                "p_used_ats" | "p_ats" | "p_starts" => "{now,now}".to_owned(),
                 "p_keys" => format!("{{{},null}}", Uuid::new_v4()),
                 "p_token" => "f".repeat(64),
                 "p_email" => "nobody@example.com".to_owned(),

@@ -239,6 +239,22 @@ async fn holds_out(house: &House, role: &str) {
             (format!("periodd_standing('{}', 'scrapes', now())", acme.org), "included > 0"),
             (format!("periodd_held('{}', 'scrapes', now(), now())", acme.org), "usable > 0"),
             (format!("periodd_carried('{}', 'scrapes', now())", acme.org), "f > 0"),
+            (
+                format!(
+                    "periodd_closed_price('{}', (select max(period_start)
+                         from billing_periods), 'scrapes')",
+                    acme.org
+                ),
+                "currency <> ''",
+            ),
+            (
+                format!(
+                    "periodd_adjusted_price('{}', (select max(period_start)
+                         from billing_periods), 'scrapes', 1)",
+                    acme.org
+                ),
+                "currency <> ''",
+            ),
             (format!("periodd_opened('{}', now())", acme.org), "f"),
             (format!("periodd_first_month('{}', now())", acme.org), "period_start is not null"),
             (format!("periodd_unsubscribe('{0}{0}')", acme.org.simple()), "f"),
