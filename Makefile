@@ -136,15 +136,16 @@ deb:
 # statically, for Linux and glibc's own rules of names. Takes as long as any release build.
 DIST_TARGET := $(shell uname -m)-unknown-linux-gnu
 DIST_BINARY := target/dist/$(DIST_TARGET)/release/periodd
-dist: export RUSTFLAGS := -C target-feature=+crt-static --remap-path-prefix=$(CARGO_SOURCES)=/cargo --remap-path-prefix=$(CURDIR)=/periodd
-dist: export CFLAGS := -ffile-prefix-map=$(CARGO_SOURCES)=/cargo
+dist image: export RUSTFLAGS := -C target-feature=+crt-static --remap-path-prefix=$(CARGO_SOURCES)=/cargo --remap-path-prefix=$(CURDIR)=/periodd
+dist image: export CFLAGS := -ffile-prefix-map=$(CARGO_SOURCES)=/cargo
+STATIC = $(CARGO) build --locked --release --quiet --target $(DIST_TARGET) --target-dir target/dist
 dist:
-	$(CARGO) build --locked --release --quiet --target $(DIST_TARGET) --target-dir target/dist
+	$(STATIC)
 	@scripts/dist $(DIST_BINARY)
 
-# A container image of that program, by buildah.
+# A container image of that program, by buildah; by Docker: PERIODD_IMAGE_BUILDER=docker make image
 image:
-	@test -x $(DIST_BINARY) || $(MAKE) --no-print-directory dist
+	$(STATIC)
 	@scripts/image $(DIST_BINARY)
 
 # The suites of the store, the functions and imports on every version of PostgreSQL that is supported, each

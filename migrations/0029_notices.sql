@@ -24,7 +24,7 @@ comment on table periodd_notices is 'Notices beside crossed thresholds: each onc
 comment on column periodd_notices.org_id is 'The org.';
 comment on column periodd_notices.id is 'Id of the notice.';
 comment on column periodd_notices.kind is 'Kind of notice, as in [notices] of the configuration.';
-comment on column periodd_notices.key is 'Occasion of the notice, such as a pack and the days before its end.';
+comment on column periodd_notices.key is 'Occasion of the notice, such as a pack, its end and the days before it.';
 comment on column periodd_notices.state is 'notified: emails were queued; covered: included in another notice; waiting: for a recipient; recorded: transport none; withdrawn: it no longer holds; expired: no recipient in time.';
 comment on column periodd_notices.feature is 'Feature of the notice; empty: it is about the org.';
 comment on column periodd_notices.facts is 'Contents as JSON; null: included in another notice.';
@@ -32,7 +32,7 @@ comment on column periodd_notices.until is 'Time from which the notice is too la
 comment on column periodd_notices.decided_at is 'Business time of the decision.';
 comment on column periodd_notices.recorded_at is 'Time at which the row was written.';
 create index periodd_notices_until on periodd_notices (until, org_id);
-create index periodd_notices_waiting on periodd_notices (org_id, id) where state = 'waiting';
+create index periodd_notices_waiting on periodd_notices (until, org_id) where state = 'waiting';
 alter table periodd_notices enable row level security;
 
 -- An email is about a crossed threshold or about a notice.

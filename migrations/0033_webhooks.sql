@@ -40,6 +40,8 @@ comment on column periodd_webhook_outbox.settled_at is 'Time at which the messag
 comment on column periodd_webhook_outbox.recorded_at is 'Time at which the row was written.';
 create index periodd_webhook_outbox_due on periodd_webhook_outbox (endpoint, next_attempt_at, org_id, id) where state = 'due';
 create index periodd_webhook_outbox_waiting on periodd_webhook_outbox (recorded_at, org_id, id) where state = 'due';
+create index periodd_webhook_outbox_oldest on periodd_webhook_outbox (endpoint, recorded_at) where state = 'due';
+create index periodd_webhook_outbox_given_up on periodd_webhook_outbox (endpoint, settled_at) where state = 'given_up';
 create index periodd_webhook_outbox_settled on periodd_webhook_outbox (settled_at) where settled_at is not null;
 alter table periodd_webhook_outbox enable row level security;
 alter table periodd_webhook_outbox

@@ -791,7 +791,7 @@ alter table periodd_notices add constraint periodd_notices_recorded_at_range CHE
 alter table periodd_notices add constraint periodd_notices_state_check CHECK ((state = ANY (ARRAY['notified'::text, 'covered'::text, 'waiting'::text, 'recorded'::text, 'withdrawn'::text, 'expired'::text])));
 alter table periodd_notices add constraint periodd_notices_until_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> until));
 CREATE INDEX periodd_notices_until ON periodd_notices USING btree (until, org_id);
-CREATE INDEX periodd_notices_waiting ON periodd_notices USING btree (org_id, id) WHERE (state = 'waiting'::text);
+CREATE INDEX periodd_notices_waiting ON periodd_notices USING btree (until, org_id) WHERE (state = 'waiting'::text);
 alter table periodd_notices enable row level security;
 
 create table periodd_outbox (
@@ -1078,6 +1078,8 @@ alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_recorde
 alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_settled_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> settled_at));
 alter table periodd_webhook_outbox add constraint periodd_webhook_outbox_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sent'::text, 'given_up'::text])));
 CREATE INDEX periodd_webhook_outbox_due ON periodd_webhook_outbox USING btree (endpoint, next_attempt_at, org_id, id) WHERE (state = 'due'::text);
+CREATE INDEX periodd_webhook_outbox_given_up ON periodd_webhook_outbox USING btree (endpoint, settled_at) WHERE (state = 'given_up'::text);
+CREATE INDEX periodd_webhook_outbox_oldest ON periodd_webhook_outbox USING btree (endpoint, recorded_at) WHERE (state = 'due'::text);
 CREATE INDEX periodd_webhook_outbox_settled ON periodd_webhook_outbox USING btree (settled_at) WHERE (settled_at IS NOT NULL);
 CREATE INDEX periodd_webhook_outbox_waiting ON periodd_webhook_outbox USING btree (recorded_at, org_id, id) WHERE (state = 'due'::text);
 alter table periodd_webhook_outbox enable row level security;

@@ -161,35 +161,48 @@ const fn days(months: u64) -> u64 {
     months * 487 / 16
 }
 
+/// Hundredths of a day in a year.
+const YEAR: u64 = 36_525;
+
+/// So much, times one over the other; rounded once, and down.
+fn portion(of: u64, times: u64, over: u64) -> u64 {
+    let portion = u128::from(of) * u128::from(times) / u128::from(over);
+    u64::try_from(portion).unwrap_or(u64::MAX)
+}
+
 /// Works a workload out.
 pub fn needs(of: &Workload) -> Needs {
     let Workload { orgs, users, features, .. } = *of;
     let all_days = days(of.months);
-    let kept_days = of.keep_days.map_or(all_days, |kept| kept.min(all_days));
-    let closes = |days: u64| days.saturating_mul(of.closes_per_year) * 100 / 36_525;
+    let per_year = of.closes_per_year;
+    // What ends within what is kept is kept as a whole: from its beginning, a period earlier.
+    let period_days = (YEAR + 50 * per_year) / (100 * per_year);
+    let kept_days =
+        of.keep_days.map_or(all_days, |kept| kept.saturating_add(period_days).min(all_days));
     let closed = orgs.saturating_mul(months_of_closes(of));
+    let kept_closes = of.keep_days.map(|kept| kept.saturating_mul(100 * per_year).div_ceil(YEAR));
     // The open period has counters, too.
-    let periods = closes(kept_days).min(months_of_closes(of)) + 1;
+    let periods = kept_closes.unwrap_or(u64::MAX).min(months_of_closes(of)) + 1;
     let metrics = of.metrics_per_day.saturating_mul(kept_days);
     let gone = of.metrics_per_day.saturating_mul(all_days - kept_days);
-    let share = |of: u64, percent: u64| of.saturating_mul(percent) / 100;
+    let share = |of: u64, percent: u64| portion(of, percent, 100);
     let packs = share(closed, of.packs_percent);
     let emailed = EMAILS_KEPT_DAYS.min(all_days);
-    let alerts = share(orgs.saturating_mul(closes(emailed)), of.alerts_percent);
+    let alerts = portion(orgs, emailed * per_year * of.alerts_percent, YEAR);
     let user_counters =
         if of.user_counters { users.saturating_mul(features).saturating_mul(periods) } else { 0 };
     let counters = orgs.saturating_mul(features).saturating_mul(periods);
-    let closed_bytes = CLOSED + CLOSED_FEATURE * features;
     let keyed = METRIC + KEY_OF_METRIC * of.keys_percent / 100;
+    let with_usage = if of.keep_days.is_some() { Growth::UntilKept } else { Growth::ForEver };
     let parts = [
         ("an empty database", 1, EMPTY, Growth::Constant),
         ("orgs", orgs, ORG, Growth::WithOrgs),
         ("users", users, USER, Growth::WithOrgs),
-        ("counters", counters, COUNTER, Growth::UntilKept),
-        ("counters of users", user_counters, USER_COUNTER, Growth::UntilKept),
-        ("metrics", metrics, keyed, Growth::UntilKept),
+        ("counters", counters, COUNTER, with_usage),
+        ("counters of users", user_counters, USER_COUNTER, with_usage),
+        ("metrics", metrics, keyed, with_usage),
         ("keys of removed metrics", share(gone, of.keys_percent), REMOVED_KEY, Growth::ForEver),
-        ("closed periods", closed, closed_bytes, Growth::ForEver),
+        ("closed periods", closed, closed_bytes(features), Growth::ForEver),
         ("packs", packs, PACK, Growth::ForEver),
         ("ledger rows", packs.saturating_mul(ENTRIES_OF_A_PACK), ENTRY, Growth::ForEver),
         ("alerts and emails", alerts, ALERT + EMAIL, Growth::UntilKept),
@@ -204,9 +217,7 @@ pub fn needs(of: &Workload) -> Needs {
     let parts: Vec<Part> = parts.into_iter().map(part).filter(|part| part.count > 0).collect();
     let bytes = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
     let bytes_after_years = bytes.saturating_mul(LOOSE.0) / LOOSE.1;
-    let per_month = |of_all: u64| of_all / of.months.max(1);
-    let lasting = parts.iter().filter(|part| part.growth == Growth::ForEver);
-    let lasting = lasting.fold(0, |sum: u64, part| sum.saturating_add(per_month(part.bytes)));
+    let lasting = lasting_per_year(of).into_iter().fold(0, u64::saturating_add) / 12;
     let close_us = CLOSE_US + CLOSE_FEATURE_US * features;
     let close_core_seconds = orgs.saturating_mul(close_us).div_ceil(1_000_000);
     let peak = of.metrics_per_day.saturating_mul(PEAK).div_ceil(86_400);
@@ -237,6 +248,30 @@ pub fn needs(of: &Workload) -> Needs {
     }
 }
 
+const fn closed_bytes(features: u64) -> u64 {
+    CLOSED + CLOSED_FEATURE * features
+}
+
+/// Bytes that each further year adds for ever, by kind.
+fn lasting_per_year(of: &Workload) -> [u64; 5] {
+    let (per_year, features) = (of.closes_per_year, of.features);
+    let counters_per_year = if of.keep_days.is_none() { per_year * features } else { 0 };
+    let users = if of.user_counters { of.users } else { 0 };
+    // A metric that is removed leaves its key.
+    let left_of_100_metrics = match of.keep_days {
+        Some(_) => REMOVED_KEY * of.keys_percent,
+        None => METRIC * 100 + KEY_OF_METRIC * of.keys_percent,
+    };
+    let pack = PACK + ENTRIES_OF_A_PACK * ENTRY;
+    [
+        portion(of.orgs, per_year * closed_bytes(features), 1),
+        portion(of.orgs, per_year * of.packs_percent * pack, 100),
+        portion(of.orgs, counters_per_year * COUNTER, 1),
+        portion(users, counters_per_year * USER_COUNTER, 1),
+        portion(of.metrics_per_day, YEAR * left_of_100_metrics, 100 * 100),
+    ]
+}
+
 /// How often an org was closed.
 const fn months_of_closes(of: &Workload) -> u64 {
     of.months.saturating_mul(of.closes_per_year) / 12
@@ -252,7 +287,7 @@ mod tests {
             users: orgs,
             features: 3,
             metrics_per_day: orgs.saturating_mul(10),
-            keep_days: Some(761),
+            keep_days: Some(760),
             months: 36,
             closes_per_year: 12,
             packs_percent: 10,
@@ -270,9 +305,12 @@ mod tests {
     fn rows_are_counted_as_they_come_to_be() {
         let needs = needs(&workload(1_000));
         assert_eq!(count(&needs, "closed periods"), 36_000);
-        assert_eq!(count(&needs, "metrics"), 10_000 * 761);
+        // Retention removes whole periods: a month more than is kept, and the open one.
+        assert_eq!(count(&needs, "metrics"), 10_000 * 790);
         assert_eq!(count(&needs, "counters"), 1_000 * 3 * 26);
         assert_eq!(count(&needs, "packs"), 3_600);
+        // 90 days are almost three closes.
+        assert_eq!(count(&needs, "alerts and emails"), 295);
         assert_eq!(count(&needs, "keys of removed metrics"), 0);
         let sum: u64 = needs.parts.iter().map(|part| part.bytes).sum();
         assert_eq!(needs.bytes, sum);
@@ -283,7 +321,21 @@ mod tests {
         let keeps = needs(&Workload { keep_days: None, keys_percent: 50, ..workload(10) });
         assert_eq!(count(&keeps, "metrics"), 100 * 1_095);
         let drops = needs(&Workload { keys_percent: 50, ..workload(10) });
-        assert_eq!(count(&drops, "keys of removed metrics"), 100 * (1_095 - 761) / 2);
+        assert_eq!(count(&drops, "keys of removed metrics"), 100 * (1_095 - 790) / 2);
+        let daily = Workload { closes_per_year: 365, keep_days: Some(30), ..workload(10) };
+        assert_eq!(count(&needs(&daily), "metrics"), 100 * 31);
+        let short = Workload { closes_per_year: 12, keep_days: Some(10), ..daily };
+        assert_eq!(count(&needs(&short), "counters"), 10 * 3 * 2);
+    }
+
+    #[test]
+    fn a_month_adds_what_lasts_however_many_there_were() {
+        let added = |months| needs(&Workload { months, keys_percent: 50, ..workload(10) });
+        let (one, many) = (added(1).bytes_per_month, added(120).bytes_per_month);
+        assert_eq!(one, many);
+        let of_keys = 100 * REMOVED_KEY / 2 * YEAR / 1_200;
+        let of_closes = 10 * (CLOSED + 3 * CLOSED_FEATURE) + PACK + 3 * ENTRY;
+        assert!(one.abs_diff(of_keys + of_closes) < 2, "{one}");
     }
 
     #[test]

@@ -281,6 +281,7 @@ fn a_release_archive_is_whole_and_the_same_each_time() {
     let script = format!(
         "set -e; cd '{}'; sha256sum -c --quiet {name}.sha256; tar xzf {name}; cd periodd-*/
          for file in LICENSE-MIT LICENSE-APACHE README.md config/periodd.toml Containerfile \\
+             .containerignore scripts/image \\
              systemd/periodd.service completions/periodd.bash man/man1/periodd-rollover.1 \\
              packaging/kubernetes/periodd.yaml docs/growing.md; do test -s $file; done
          ./periodd --version",

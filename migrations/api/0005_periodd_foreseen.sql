@@ -43,6 +43,8 @@ declare
     v_restarts boolean;
     -- A boundary has changed the tier since, or the end of the subscription.
     v_is_changed boolean := false;
+    -- At a restart with a tier.
+    v_is_taken boolean;
     v_is_level boolean;
 begin
     select o.current_period_start, o.current_period_end, o.next_period_ends, o.subscription_tier,
@@ -160,10 +162,13 @@ begin
         if (v_day_end > v_end - interval '2 days' and v_day_end <= v_end + interval '3 days') is not true then
             v_day_end := v_end + interval '1 microsecond';
         end if;
-        -- A restart without a tier on the day of the end is its boundary.
-        if v_org.subscription_ends_at < v_day_end
-           or v_end = v_org.restarted_at and v_org.restarted_tier is null
-              and v_org.subscription_ends_at < v_day_end + interval '1 day' then
+        -- A restart with a tier has taken what was due by then: what there is was written since. One
+        -- without a tier on the day of the end is its boundary.
+        v_is_taken := coalesce(v_end = v_org.restarted_at and v_org.restarted_tier is not null, false);
+        if not v_is_taken
+           and (v_org.subscription_ends_at < v_day_end
+                or v_end = v_org.restarted_at
+                   and v_org.subscription_ends_at < v_day_end + interval '1 day') then
             tier := coalesce(periodd_ended_tier(), tier);
             subscription_status := 'canceled';
             v_is_changed := true;
@@ -175,8 +180,7 @@ begin
         elsif v_org.next_subscription_tier is not null
               and (v_org.next_subscription_tier_at is null
                    or v_org.next_subscription_tier_at < v_day_end)
-              -- A restart with a tier has taken what was due by then: this was written since.
-              and (v_end = v_org.restarted_at and v_org.restarted_tier is not null) is not true then
+              and not v_is_taken then
             tier := v_org.next_subscription_tier;
             v_is_changed := true;
             v_org.next_subscription_tier := null;

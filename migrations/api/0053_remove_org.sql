@@ -67,8 +67,6 @@ begin
     delete from users u where u.organization_id = p_org_id;
     delete from org_contacts c where c.org_id = p_org_id;
     delete from periodd_outbox x where x.org_id = any (v_named);
-    delete from periodd_webhook_outbox x where x.org_id = any (v_named);
-    delete from periodd_events e where e.org_id = any (v_named);
     delete from periodd_notices n where n.org_id = p_org_id;
     delete from periodd_suppressions s where s.org_id = p_org_id;
     delete from periodd_unsubscribe_tokens t where t.org_id = any (v_named);
@@ -118,6 +116,9 @@ begin
         delete from periodd_removed r where r.org_id = p_org_id;
         delete from periodd_moved_ends e where e.org_id = p_org_id;
         delete from periodd_import_sums s where s.org_id = p_org_id;
+        -- With kept books, programs hear of them yet; events name no user.
+        delete from periodd_webhook_outbox x where x.org_id = p_org_id;
+        delete from periodd_events e where e.org_id = p_org_id;
         delete from organizations o where o.id = p_org_id;
     end if;
     return query

@@ -178,15 +178,35 @@ begin
               and f.period_start = v_into.start and f.feature = 'scrapes'), 0)
     where u.organization_id = p_from_org_id;
     -- Where nobody is named, an org's users get its emails: contacts of the other org would take
-    -- their place. Who wants no warnings gets none here either.
-    select exists (select from org_contacts c where c.org_id = p_into_org_id and c.opted_out_at is null)
+    -- their place. A user who wants no warnings, or none of a kind, gets none here either: such a row
+    -- is a mark, and names nobody.
+    select exists (select from org_contacts c
+                   where c.org_id = p_into_org_id
+                     and (c.role is not null or c.kinds is not null
+                          or c.opted_out_at is null and c.opted_out_of is null
+                          or not exists (select from users u
+                                         where u.organization_id = p_into_org_id
+                                           and lower(btrim(u.email, E' \t\r\n'))
+                                               = lower(btrim(c.email, E' \t\r\n')))))
       into v_has_contacts;
-    insert into org_contacts (org_id, email, opted_out_at, role, kinds, opted_out_of)
-    select p_into_org_id, c.email, c.opted_out_at, c.role, c.kinds, c.opted_out_of
+    insert into org_contacts as i (org_id, email, opted_out_at, role, kinds, opted_out_of)
+    select p_into_org_id, c.email, c.opted_out_at, case when v_has_contacts then c.role end,
+           case when v_has_contacts then c.kinds end, c.opted_out_of
     from org_contacts c
     where c.org_id = p_from_org_id
-      and (v_has_contacts or c.opted_out_at is not null or c.opted_out_of is not null)
-    on conflict (org_id, email) do nothing;
+      and (v_has_contacts
+           or (c.opted_out_at is not null or c.opted_out_of is not null)
+              and exists (select from users u
+                          where u.organization_id = p_into_org_id
+                            and lower(btrim(u.email, E' \t\r\n'))
+                                = lower(btrim(c.email, E' \t\r\n'))))
+    order by c.email
+    on conflict (org_id, email) do update
+        set opted_out_at = coalesce(i.opted_out_at, excluded.opted_out_at),
+            opted_out_of = (
+                select pg_catalog.array_agg(distinct k.kind order by k.kind)
+                from unnest(i.opted_out_of operator(pg_catalog.||) excluded.opted_out_of)
+                         as k (kind));
     insert into periodd_suppressions (org_id, email, reason, suppressed_at)
     select p_into_org_id, s.email, s.reason, s.suppressed_at from periodd_suppressions s
     where s.org_id = p_from_org_id

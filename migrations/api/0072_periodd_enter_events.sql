@@ -34,8 +34,10 @@ begin
                    'type', h.kind, 'id', h.id, 'timestamp', periodd_rfc3339(h.at),
                    -- What no receiver would take is left out, and can be asked for.
                    'data', case when octet_length(h.payload::text) <= 20000 then h.payload
-                       else pg_catalog.jsonb_build_object('org_id', h.payload -> 'org_id'::text,
-                                               'org', h.payload -> 'org'::text, 'too_large', true) end)::text
+                       else pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+                                'org_id', h.payload -> 'org_id'::text, 'org', h.payload -> 'org'::text,
+                                'period_start', h.payload -> 'period_start'::text,
+                                'period_end', h.payload -> 'period_end'::text, 'too_large', true)) end)::text
         from heard h where h.channel = 'webhook'
         on conflict (org_id, event_id, channel, endpoint) do nothing)
     insert into periodd_events (org_id, id, kind, payload, at)

@@ -1,5 +1,5 @@
--- Whether anybody gets an email about it or not, programs hear of a threshold once; not of lower ones
--- that a higher one covers, or of those that were kept.
+-- Whether anybody gets an email about it or not, programs hear of a threshold once, when it is
+-- recorded: what waits for a recipient is not told again however long that takes.
 create or replace function periodd_enter_alerts(
     p_org_ids uuid[], p_starts timestamptz[], p_features text[], p_generations integer[],
     p_thresholds smallint[]
@@ -8,6 +8,7 @@ language plpgsql
 set search_path from current
 as $$
 declare
+    v_now constant timestamptz := now();
     v_ids uuid[];
     v_kinds text[];
     v_orgs uuid[];
@@ -20,8 +21,8 @@ begin
     end if;
     select pg_catalog.array_agg(periodd_event_id(array['alert', a.org_id::text, periodd_rfc3339(a.period_start), a.feature,
                                       a.generation::text, a.threshold::text]) order by k.place),
-           pg_catalog.array_agg(case when a.threshold < 100 then 'usage.threshold_reached'
-                          else 'usage.limit_reached' end order by k.place),
+           pg_catalog.array_agg(case when a.threshold = 100 then 'usage.limit_reached'
+                          else 'usage.threshold_reached' end order by k.place),
            pg_catalog.array_agg(a.org_id order by k.place),
            pg_catalog.array_agg(pg_catalog.jsonb_build_object(
                'feature', a.feature, 'threshold', a.threshold, 'basis', a.basis, 'used', a.used,
@@ -34,7 +35,7 @@ begin
              as k (org_id, period_start, feature, generation, threshold, place)
     join periodd_alerts a on a.org_id = k.org_id and a.period_start = k.period_start
          and a.feature = k.feature and a.generation = k.generation and a.threshold = k.threshold
-    where a.state <> 'covered';
+    where a.recorded_at = v_now;
     return periodd_enter_events(v_ids, v_kinds, v_orgs, v_payloads, v_ats);
 end
 $$;

@@ -70,7 +70,7 @@ pub struct Loss {
 
 /// What a sweep saw, as far as it matters for whether it can be believed.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub orgs_with_counters: u64,
     /// Orgs that mending would change.
     pub orgs_to_change: u64,
@@ -84,7 +84,7 @@ pub struct Seen {
 
 impl Seen {
     /// The orgs that lost metrics.
-    pub fn orgs_with_losses(&self) -> BTreeSet<Uuid> {
+    pub(crate) fn orgs_with_losses(&self) -> BTreeSet<Uuid> {
         self.losses.iter().map(|loss| loss.org).collect()
     }
 }
@@ -140,7 +140,7 @@ impl fmt::Display for Refusal {
 
 /// The orgs of which some period does not hold as many metrics as it did `then`: it lost some, or
 /// its bounds have moved, and [`losses`] tells which.
-pub fn suspects(then: &[HeldMetrics], now: &[HeldMetrics]) -> BTreeSet<Uuid> {
+pub(crate) fn suspects(then: &[HeldMetrics], now: &[HeldMetrics]) -> BTreeSet<Uuid> {
     let held: HashMap<(Uuid, Instant, Instant), i64> =
         now.iter().map(|h| ((h.org, h.start, h.end), h.metrics)).collect();
     let lacks = |period: &&HeldMetrics| {
@@ -152,7 +152,7 @@ pub fn suspects(then: &[HeldMetrics], now: &[HeldMetrics]) -> BTreeSet<Uuid> {
 
 /// Which periods hold fewer metrics than they did `then`. Where an org's bounds have moved since, a
 /// period is the sum of what lies between its two; one whose bounds are gone cannot be compared.
-pub fn losses<S: BuildHasher>(
+pub(crate) fn losses<S: BuildHasher>(
     then: &[HeldMetrics],
     now: &[HeldMetrics],
     bounds: &HashMap<Uuid, Vec<Instant>, S>,
@@ -179,7 +179,7 @@ pub fn losses<S: BuildHasher>(
 ///
 /// # Errors
 /// The [`Refusal`], when the metrics are more likely wrong than the counters.
-pub fn judge(seen: &Seen, max_fix_ratio: f64) -> Result<(), Refusal> {
+pub(crate) fn judge(seen: &Seen, max_fix_ratio: f64) -> Result<(), Refusal> {
     if seen.all_metrics_gone {
         return Err(Refusal::NoMetrics);
     }

@@ -12,7 +12,7 @@ pub mod catalogue;
 pub mod check;
 pub mod clock;
 pub mod derived;
-pub mod drift;
+pub(crate) mod drift;
 pub mod events;
 pub mod forecast;
 pub mod instant;

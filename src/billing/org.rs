@@ -201,9 +201,12 @@ impl Subscription {
             return self.at_boundary(date, dates, ended_tier);
         };
         self.tier.clone_from(tier);
-        let is_later = self.next_tier_at.is_none_or(|at| at <= restart.at) && restart.is_stored;
+        if restart.is_stored {
+            // What was due by then is gone from the row: the rest was written since.
+            return;
+        }
         let is_due = self.next_tier_at.is_none() || dates.next_tier <= Some(date);
-        if is_due && !is_later {
+        if is_due {
             self.next_tier = None;
             self.next_tier_at = None;
         }

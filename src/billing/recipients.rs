@@ -174,23 +174,13 @@ pub enum Reach {
 /// The org's contacts get its emails; without any, its users do. A user who opts out becomes a row
 /// among the contacts, which does not make the other users strangers.
 pub fn addressed(people: &[Person]) -> Vec<(String, Reach)> {
+    let named = named(people);
     let lower = |person: &Person| lower(&person.email);
     let of = |wanted: fn(&Role) -> bool| -> BTreeSet<String> {
         people.iter().filter(|person| wanted(&person.role)).map(lower).collect()
     };
-    let users = of(|role| *role == Role::User);
-    let contacts = of(|role| matches!(role, Role::Contact { .. }));
     let opted_out = of(|role| *role == Role::Contact { opted_out: true });
-    let is_mark = |person: &&Person| {
-        let Hears { role, kinds, opted_out_of } = &person.hears;
-        let has_opted_out =
-            person.role == Role::Contact { opted_out: true } || !opted_out_of.is_empty();
-        has_opted_out && role.is_none() && kinds.is_none()
-    };
-    let marks: BTreeSet<String> = people.iter().filter(is_mark).map(lower).collect();
-    let is_named = |email: &String| !(marks.contains(email) && users.contains(email));
-    let named: BTreeSet<String> = contacts.into_iter().filter(is_named).collect();
-    let wanted = if named.is_empty() { users } else { named };
+    let wanted = if named.is_empty() { of(|role| *role == Role::User) } else { named };
     let mut found: Vec<(String, String, Reach)> = people
         .iter()
         .map(|person| (lower(person), person))
@@ -211,6 +201,23 @@ pub fn addressed(people: &[Person]) -> Vec<(String, Reach)> {
     found.into_iter().map(|(_, email, reach)| (email, reach)).collect()
 }
 
+/// The addresses of an org's contacts, but for its users who only opted out.
+fn named(people: &[Person]) -> BTreeSet<String> {
+    let lower = |person: &Person| lower(&person.email);
+    let is_user = |person: &&Person| person.role == Role::User;
+    let users: BTreeSet<String> = people.iter().filter(is_user).map(lower).collect();
+    let is_mark = |person: &Person| {
+        let Hears { role, kinds, opted_out_of } = &person.hears;
+        let has_opted_out =
+            person.role == Role::Contact { opted_out: true } || !opted_out_of.is_empty();
+        has_opted_out && role.is_none() && kinds.is_none()
+    };
+    let marks = people.iter().filter(|person| is_mark(person)).map(lower);
+    let marks: BTreeSet<String> = marks.filter(|email| users.contains(email)).collect();
+    let contacts = people.iter().filter(|person| !is_user(person)).map(lower);
+    contacts.filter(|email| !marks.contains(email)).collect()
+}
+
 /// The addresses that an email goes to, each once, in order; none when there is nobody to tell.
 /// Whoever opted out gets no warnings, but hears that the limit is reached.
 ///
@@ -218,13 +225,19 @@ pub fn addressed(people: &[Person]) -> Vec<(String, Reach)> {
 /// which kinds they want: it is better heard by somebody else than by nobody.
 pub fn recipients<'a>(people: &[Person], matter: impl Into<Matter<'a>>) -> Vec<String> {
     let matter = matter.into();
-    let is_contact = |person: &Person| matches!(person.role, Role::Contact { .. });
-    let concerns = |person: &&Person| !is_contact(person) || matter.concerns(person);
-    let mut about: Vec<Person> = people.iter().filter(concerns).cloned().collect();
-    if !about.iter().any(is_contact) && people.iter().any(is_contact) {
-        let open = |person: &&Person| is_contact(person) && person.hears.kinds.is_none();
-        about = people.iter().filter(open).cloned().collect();
-    }
+    let named = named(people);
+    let is_named =
+        |person: &&Person| person.role != Role::User && named.contains(&lower(&person.email));
+    let named: Vec<&Person> = people.iter().filter(is_named).collect();
+    let is_concerned = named.iter().any(|person| matter.concerns(person));
+    let is_told = |person: &Person| {
+        if is_concerned { matter.concerns(person) } else { person.hears.kinds.is_none() }
+    };
+    let about: Vec<Person> = if named.is_empty() {
+        people.to_vec()
+    } else {
+        named.into_iter().filter(|person| is_told(person)).cloned().collect()
+    };
     let has_opted_out = |email: &str| {
         let has = |person: &Person| person.hears.opted_out_of.contains(&matter.kind());
         about.iter().any(|person| has(person) && lower(&person.email) == lower(email))
@@ -395,6 +408,25 @@ mod tests {
         assert_eq!(recipients(&people, 80), ["u@x.example", "v@x.example"]);
         let always = Terms { opt_out: false, ..packs };
         assert_eq!(recipients(&people, Matter::Notice(&always)).len(), 2);
+    }
+
+    #[test]
+    fn a_user_who_opts_out_takes_no_email_from_the_contacts() {
+        let of = |role| Hears { role: Some(role), ..Hears::default() };
+        let not = Hears { opted_out_of: vec![Kind::RunsOut], ..Hears::default() };
+        let people = [
+            hearing("t@x.example", of(ContactRole::Technical)),
+            hearing("u@x.example", not),
+            user("u@x.example"),
+            user("v@x.example"),
+        ];
+        let billing = terms(&[ContactRole::Billing]);
+        assert_eq!(recipients(&people, Matter::Notice(&billing)), ["t@x.example"]);
+        assert_eq!(recipients(&people, 80), ["t@x.example"]);
+        // Whoever names a kind is a contact, too, and the users are no recipients.
+        let only = Hears { kinds: Some(vec![Kind::RunsOut]), ..Hears::default() };
+        let people = [hearing("r@x.example", only), opted_out("u@x.example"), user("u@x.example")];
+        assert!(recipients(&people, Matter::Notice(&billing)).is_empty());
     }
 
     #[test]

@@ -12,6 +12,9 @@ use super::quota::Included;
 /// What thresholds are percentages of.
 pub type Limit = Included;
 
+/// The level at which the limit itself is reached.
+const LIMIT: u8 = 100;
+
 /// What an earlier pass judged a counter by, and what it told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
@@ -66,6 +69,13 @@ impl Verdict {
     /// Is there anything to record beside usage and limit?
     pub fn is_news(&self) -> bool {
         self.tell.is_some() || !self.covered.is_empty() || !self.kept.is_empty()
+    }
+
+    /// Is this the limit itself, which usage has reached and exceeded at once? Programs hear of it
+    /// although a higher level covers it.
+    pub fn passes(&self, level: u8) -> bool {
+        let exceeds = self.tell.is_some_and(|tell| tell.level > LIMIT);
+        level == LIMIT && exceeds && self.covered.contains(&level)
     }
 }
 

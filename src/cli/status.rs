@@ -9,7 +9,7 @@ use super::{Exit, Failure, Global};
 use crate::billing::Instant;
 use crate::jobs::status::{self, Status, Surroundings, is_alive};
 use crate::schedule::expected;
-use crate::store::reports::status::{MANY, MANY_ENDING, Queue};
+use crate::store::reports::status::{MANY, MANY_ENDING};
 use crate::store::runs::Outcome;
 use crate::store::runs::schedules::Row;
 
@@ -83,7 +83,12 @@ impl Output for Answer {
             ("unknown addresses", &queues.dead),
         ] {
             let since = Cell::whole(time(queue.oldest));
-            table.row([Cell::text(what), Cell::number(length(queue)), since, ago(queue.oldest)]);
+            table.row([
+                Cell::text(what),
+                Cell::number(length(queue.length)),
+                since,
+                ago(queue.oldest),
+            ]);
         }
         page = page.table(table);
         if let Some(next) = queues.next_attempt {
@@ -163,8 +168,9 @@ impl Answer {
     }
 }
 
-fn length(queue: &Queue) -> String {
-    match queue.length {
+/// A length that counting may have ended at.
+pub(super) fn length(length: i64) -> String {
+    match length {
         MANY.. => format!("{MANY} or more"),
         length => length.to_string(),
     }

@@ -4,12 +4,13 @@ use serde::Serialize;
 
 use super::output::{Cell, Output, Page, Table, Tone, counted};
 use super::session::{Schema, Session, with_session};
+use super::status::length;
 use super::times::Local;
 use super::{Exit, Failure, Global};
 use crate::clock;
 use crate::config::Config;
 use crate::config::webhooks::Webhook;
-use crate::jobs::events::webhooks;
+use crate::jobs::events::webhooks::{self, NotApplied};
 use crate::mail::webhook::Answered;
 use crate::store::events::listeners::EndpointRow;
 
@@ -88,11 +89,15 @@ async fn list(session: &Session) -> Result<Exit, Failure> {
 }
 
 async fn apply(session: &Session) -> Result<Exit, Failure> {
-    let changed = webhooks::apply(&session.database, &session.config).await?;
-    let webhooks = session.config.webhooks.iter().map(|webhook| webhook.name.to_string());
+    let applied = webhooks::apply(&session.database, &session.config).await?;
+    let webhooks::Applied { changed, left_out } = applied;
+    let names = session.config.webhooks.iter().map(|webhook| webhook.name.to_string());
+    let is_applied = |name: &String| left_out.iter().all(|fault| fault.endpoint != *name);
+    let webhooks = names.filter(is_applied).collect();
+    let exit = if left_out.is_empty() { Exit::Done } else { Exit::Configuration };
     let events = session.config.events.enabled;
-    session.screen.show(&Applied { changed, events, webhooks: webhooks.collect() })?;
-    Ok(Exit::Done)
+    session.screen.show(&Applied { changed, events, webhooks, left_out })?;
+    Ok(exit)
 }
 
 async fn resume(session: &Session, name: &str) -> Result<Exit, Failure> {
@@ -169,9 +174,9 @@ impl Output for List {
             table.row([
                 Cell::text(&endpoint.name),
                 Cell::text(state).tone(tone),
-                Cell::number(endpoint.due),
+                Cell::number(length(endpoint.due)),
                 Cell::text(oldest),
-                Cell::number(endpoint.given_up),
+                Cell::number(length(endpoint.given_up)),
                 Cell::text(endpoint.answer.as_deref().unwrap_or_default()),
             ]);
         }
@@ -187,6 +192,8 @@ pub(super) struct Applied {
     events: bool,
     /// The endpoints that are sent messages.
     webhooks: Vec<String>,
+    /// Endpoints that could not be applied, each with the reason; they stay as they were.
+    left_out: Vec<NotApplied>,
 }
 
 impl Output for Applied {
@@ -196,7 +203,11 @@ impl Output for Applied {
             0 => "no webhooks".to_owned(),
             count => format!("{}: {}", counted(count, "webhook"), self.webhooks.join(", ")),
         };
-        let page = Page::new().line(format!("event table: {table}")).line(endpoints);
+        let mut page = Page::new().line(format!("event table: {table}")).line(endpoints);
+        for NotApplied { endpoint, reason } in &self.left_out {
+            let line = format!("the webhook {endpoint} was not applied: {reason}");
+            page = page.line(Cell::text(line).tone(Tone::Bad));
+        }
         if self.changed { page } else { page.line("nothing changed") }
     }
 }

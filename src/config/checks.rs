@@ -26,6 +26,9 @@ pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
 /// A shorter lease would run out between two of its renewals on a machine that is merely busy.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
+/// A delivery waits for the last message of each endpoint.
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
+
 struct Checks<'a> {
     config: &'a Config,
     places: &'a Places,
@@ -147,6 +150,8 @@ impl Checks<'_> {
             }
             if webhook.timeout.0.is_zero() {
                 self.blame(&[&path("timeout")], "`timeout` must be greater than 0");
+            } else if webhook.timeout.0 > LONGEST_TIMEOUT {
+                self.blame(&[&path("timeout")], "`timeout` must be 60s or shorter");
             }
         }
     }

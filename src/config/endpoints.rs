@@ -75,6 +75,14 @@ impl EndpointUrl {
     }
 }
 
+/// Where the part of an address ends that may be shown: its path may hold a secret. `None`: it has
+/// no other part.
+pub(super) fn end_of_host(url: &str) -> Option<usize> {
+    let host = url.find("://")? + 3;
+    let path = host + url[host..].find(['/', '?'])?;
+    (!matches!(&url[path..], "/" | "")).then_some(path)
+}
+
 fn bare(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }

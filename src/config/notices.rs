@@ -119,8 +119,8 @@ impl JsonSchema for Beyond {
 }
 
 impl Notices {
-    /// The kinds that are sent, each with whom it goes to.
-    pub fn terms(&self) -> Vec<Terms> {
+    /// All kinds, each with whom it goes to and whether it is sent.
+    pub fn terms(&self) -> Vec<(Terms, bool)> {
         let dated = |kind, dated: &Dated| {
             let is_enabled = dated.enabled && !dated.days.0.is_empty();
             (kind, is_enabled, dated.recipients.clone(), dated.opt_out)
@@ -135,8 +135,8 @@ impl Notices {
             (Kind::LimitReachedAgain, again.enabled, again.recipients.clone(), again.opt_out),
             (Kind::OrgParked, self.org_parked.enabled, Vec::new(), false),
         ];
-        let terms = all.into_iter().filter(|(_, is_enabled, ..)| *is_enabled);
-        terms.map(|(kind, _, roles, opt_out)| Terms { kind, roles, opt_out }).collect()
+        let terms = all.into_iter();
+        terms.map(|(kind, is_on, roles, opt_out)| (Terms { kind, roles, opt_out }, is_on)).collect()
     }
 
     /// Thresholds above 100 %, where they are wanted.

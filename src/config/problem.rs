@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::endpoints::end_of_host;
 use super::values::{STARS, has_password};
 
 /// How many problems of a file are told. Somebody who has a hundred begins with these; whoever
@@ -172,10 +173,23 @@ fn masked(line: &str) -> String {
         .filter_map(|at| value_after_key(&lower, at))
         .min();
     let after_url = line.find("://").filter(|at| has_password(&line[*at..])).map(|at| at + 3);
-    match after_secret_key.into_iter().chain(after_url).min() {
+    let after_host = endpoint_path(line, &lower);
+    match after_secret_key.into_iter().chain(after_url).chain(after_host).min() {
         Some(cut) => format!("{}{STARS}", &line[..cut]),
         None => line.to_owned(),
     }
+}
+
+/// Where the path of an endpoint begins, in the value of a key `url`.
+fn endpoint_path(line: &str, lower: &str) -> Option<usize> {
+    let keys = lower.match_indices("url").map(|(at, _)| at);
+    let keys = keys.filter(|at| !lower[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+    let paths = keys.filter_map(|at| {
+        let value = value_after_key(lower, at)?;
+        let url = value + lower[value..].find("http")?;
+        Some(url + end_of_host(&line[url..])? + 1)
+    });
+    paths.min()
 }
 
 /// Where the value begins, when `at` lies in a key that holds it itself and does not merely name
@@ -281,6 +295,9 @@ mod tests {
             ),
             ("\"smtp password\" = \"x\"", "\"smtp password\" =***"),
             ("apiToken= 'x'", "apiToken=***"),
+            ("url = \"https://h/s3cret\"", "url = \"https://h/***"),
+            ("x = [{ url=\"http://h?s3cret\" }]", "x = [{ url=\"http://h?***"),
+            ("public_url = \"https://h/x\"", "public_url = \"https://h/x\""),
             ("password_file = \"/etc/p\"", "password_file = \"/etc/p\""),
             ("from = \"a@b\" # no password here", "from = \"a@b\" # no password here"),
         ] {

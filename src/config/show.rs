@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::endpoints::end_of_host;
 use super::problem::{Places, Source};
 use super::schema;
 use super::values::STARS;
@@ -42,7 +43,8 @@ pub(super) fn settings(merged: &config::Config, places: &Places) -> Vec<Setting>
     schema::keys().into_iter().map(setting).collect()
 }
 
-/// The entries of tables in the order of the types; the `config` crate keeps none.
+/// The entries of tables in the order of the types; the `config` crate keeps none. Of what may
+/// hold a secret, the rest.
 fn in_order(value: Value, schema: &Value) -> Value {
     match value {
         Value::Array(items) => {
@@ -58,6 +60,11 @@ fn in_order(value: Value, schema: &Value) -> Value {
             entries.sort_keys();
             Value::Object(known.into_iter().chain(entries).collect())
         }
+        // What its path holds may be a secret.
+        Value::String(url) if schema["format"] == "endpoint-url" => match end_of_host(&url) {
+            Some(end) => format!("{}/{STARS}", &url[..end]).into(),
+            None => url.into(),
+        },
         scalar => scalar,
     }
 }

@@ -54,7 +54,7 @@ pub struct Webhook {
     #[serde(default = "rate")]
     #[schemars(range(min = 1, max = 100_000))]
     pub rate_per_second: u32,
-    /// Timeout per message, from connecting to the last byte of the answer [default: 20s].
+    /// Timeout per message, from connecting to the end of the answer, up to 60s [default: 20s].
     #[serde(default = "timeout")]
     pub timeout: Wait,
     /// What the environment variable held.

@@ -24,7 +24,7 @@ use crate::billing;
 use crate::config::Config;
 use crate::http::Running;
 use crate::jobs::catalogue::Job;
-use crate::jobs::events::webhooks;
+use crate::jobs::events::webhooks::{self, NotApplied};
 use crate::jobs::finding::{Finding, Severity};
 use crate::jobs::instance::{self, replica};
 use crate::jobs::stop::Why;
@@ -242,8 +242,9 @@ impl Daemon {
             }
             let ended = self.runs.ended();
             let stepped = match self.is_reachable().await {
-                Ok(()) => self.step().await?,
-                Err(error) => Some(Err(error)),
+                Some(Ok(())) => self.step().await?,
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
             };
             let wait = match stepped {
                 Some(Ok(next)) => self.stepped(next).await,
@@ -255,9 +256,18 @@ impl Daemon {
         self.drain().await
     }
 
-    /// During an outage: is it over? Asking the pool would take its time each time.
-    async fn is_reachable(&self) -> Result<(), StoreError> {
-        if self.outage.is_on() { self.home.ledger.reachable().await } else { Ok(()) }
+    /// During an outage: is it over? Asking the pool would take its time each time. `None` when the
+    /// daemon is to stop meanwhile.
+    async fn is_reachable(&mut self) -> Option<Result<(), StoreError>> {
+        if self.outage.is_on() { self.knock().await } else { Some(Ok(())) }
+    }
+
+    /// Does anybody listen at the database's address?
+    async fn knock(&mut self) -> Option<Result<(), StoreError>> {
+        let database = self.home.ledger.clone();
+        let knocking = tokio::spawn(async move { database.reachable().await });
+        let knocked = self.unless_stopped(knocking).await?;
+        Some(knocked.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string()))))
     }
 
     /// Sleeps until the deadline, a run's end or a word of the operator. So many had `ended` when
@@ -341,10 +351,8 @@ impl Daemon {
     /// What to do when the database is away, and how long to wait.
     async fn survive(&mut self, error: StoreError) -> Duration {
         let is_outage = matches!(error, StoreError::Unavailable(_));
-        let error = match self.home.ledger.reachable().await {
-            Err(reason) if is_outage => reason,
-            _ => error,
-        };
+        let knocked = if is_outage { self.knock().await } else { None };
+        let error = if let Some(Err(reason)) = knocked { reason } else { error };
         let wait = self.outage.failed(&error);
         self.said = None;
         if is_outage {
@@ -517,10 +525,13 @@ async fn said_alive(mut beat: JoinHandle<Result<(), StoreError>>, heartbeat: &He
 /// same where that fails; status finds it. In a task of its own, as all that speaks to the
 /// database.
 async fn apply_listeners(database: Database, config: ConfigHandle) {
-    let task =
-        tokio::spawn(async move { webhooks::apply(&database, &config.get()).await.map(drop) });
+    let task = tokio::spawn(async move { webhooks::apply(&database, &config.get()).await });
     match task.await {
-        Ok(Ok(())) => {}
+        Ok(Ok(applied)) => {
+            for NotApplied { endpoint, reason } in applied.left_out {
+                tracing::warn!(endpoint, error = reason, "a webhook could not be applied");
+            }
+        }
         Ok(Err(error)) => tracing::warn!(%error, "webhooks and events could not be applied"),
         Err(error) => tracing::error!(%error, "internal error, please report it"),
     }

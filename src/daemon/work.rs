@@ -10,7 +10,7 @@ use crate::jobs::alerts::notices::Look;
 use crate::jobs::catalogue::Job;
 use crate::jobs::columns::ColumnLeftOut;
 use crate::jobs::counts::RunCounts;
-use crate::jobs::deliver::{self, Mailer};
+use crate::jobs::deliver::{self, EndpointFault, Mailer, Webhooks};
 use crate::jobs::pace::{self, Pace};
 use crate::jobs::stop::Stop;
 use crate::jobs::{alerts, retention, rollover, sync};
@@ -166,15 +166,28 @@ async fn look_for_alerts(means: JobContext) -> Result<Done, StoreError> {
 
 async fn deliver(means: JobContext) -> Result<Done, StoreError> {
     let JobContext { config, tz, database, stop, .. } = means;
-    let mailer =
-        Mailer::of(&config).map_err(|error| StoreError::Configuration(error.to_string()))?;
     let request = deliver::Request { stop: stop.clone(), ..deliver::Request::of(&config) };
+    let mailer = match Mailer::of(&config) {
+        Ok(mailer) => mailer,
+        // What is wrong with emails keeps no webhook from being sent.
+        Err(error) => {
+            let endpoints = Webhooks::of(&config);
+            let report = deliver::send_webhooks(&database, &endpoints, &request).await?;
+            say_faults(&report.faults);
+            return Err(StoreError::Configuration(error.to_string()));
+        }
+    };
     let report = deliver::run(&database, &tz, &mailer, &request).await?;
-    for fault in &report.webhooks.faults {
-        tracing::warn!(endpoint = fault.endpoint, error = fault.reason, "a webhook failed");
-    }
+    say_faults(&report.webhooks.faults);
     // That the mail server takes no emails is the run's failure, and said as such.
     Ok(Done { counts: RunCounts::Deliver((&report).into()), stopped: stop.is_set() })
+}
+
+/// Has the log say which endpoints could not be spoken to.
+fn say_faults(faults: &[EndpointFault]) {
+    for EndpointFault { endpoint, reason } in faults {
+        tracing::warn!(endpoint, error = reason, "a webhook failed");
+    }
 }
 
 async fn retain(means: JobContext) -> Result<Done, StoreError> {

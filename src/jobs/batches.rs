@@ -11,7 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::billing::parking::ParkedCode;
-use crate::store::{Connection, LockTimeout, StoreError, answers};
+use crate::store::{Connection, LockTimeout, StoreError, serves};
 
 /// Conflicts in a row on the same page before it is taken apart: many orgs at once are fast, few
 /// at once get through.
@@ -123,6 +123,8 @@ struct Refusals {
     others_pass: bool,
     has_probed: bool,
     alone: Vec<(Uuid, StoreError)>,
+    /// Whose error has been passed on for all.
+    spoke: Option<Uuid>,
 }
 
 impl Refusals {
@@ -167,11 +169,8 @@ impl Refusals {
     fn decide(&mut self) -> Result<Vec<Stuck>, StoreError> {
         if !self.others_pass {
             self.unless_all_alike()?;
-            if let [(_, error)] = &self.alone[..]
-                && !is_by_rule(error)
-                && let Some((_, error)) = self.alone.pop()
-            {
-                return Err(error);
+            if matches!(&self.alone[..], [(_, error)] if !is_by_rule(error)) {
+                self.pass_on()?;
             }
         }
         self.others_pass = true;
@@ -183,12 +182,22 @@ impl Refusals {
             [(_, first), rest @ ..] if !rest.is_empty() => (first, rest),
             _ => return Ok(()),
         };
-        if rest.iter().all(|(_, error)| is_alike(first, error))
-            && let Some((_, error)) = self.alone.pop()
-        {
-            return Err(error);
+        if rest.iter().all(|(_, error)| is_alike(first, error)) {
+            self.pass_on()?;
         }
         Ok(())
+    }
+
+    /// Tells the last error as that of all.
+    fn pass_on(&mut self) -> Result<(), StoreError> {
+        let Some((org, error)) = self.alone.pop() else { return Ok(()) };
+        self.spoke = Some(org);
+        Err(error)
+    }
+
+    /// Everybody who was refused and is not told to be at fault.
+    fn take_all(&mut self) -> impl Iterator<Item = Uuid> {
+        self.alone.drain(..).map(|(org, _)| org).chain(self.spoke.take())
     }
 }
 
@@ -306,8 +315,8 @@ impl Batches {
                 self.stuck.push(Stuck::Faulty(org, ParkedCode::Unprocessable, why));
             }
             (StoreError::Unprocessable(_), None) => self.halve(batch.ids, batch.wait),
-            // A server that answers lacked something for these rows only: room for one table, say.
-            (error @ StoreError::Unavailable(_), _) if !answers(connection).await => {
+            // A server that serves lacked something for these rows only: room for one table, say.
+            (error @ StoreError::Unavailable(_), _) if !serves(connection).await => {
                 return Err(error);
             }
             (error @ (StoreError::Refused { .. } | StoreError::Unavailable(_)), Some(org)) => {
@@ -328,6 +337,15 @@ impl Batches {
     pub(super) fn stuck(&mut self) -> Result<Vec<Stuck>, StoreError> {
         self.stuck.extend(self.refusals.decide()?);
         Ok(std::mem::take(&mut self.stuck))
+    }
+
+    /// The orgs that this page does not serve, once it has failed for this reason: everybody who
+    /// was still to be tried is left.
+    pub(super) fn give_up(&mut self, error: &StoreError) -> Vec<Stuck> {
+        let waiting = self.waiting.drain(..).flat_map(|batch| batch.ids);
+        let left = waiting.chain(self.refusals.take_all());
+        self.stuck.extend(left.map(|org| Stuck::Left(org, error.to_string())));
+        std::mem::take(&mut self.stuck)
     }
 
     /// The same with why, for a job that parks nobody.
@@ -482,6 +500,20 @@ mod tests {
         let noted: Result<Vec<()>, StoreError> =
             (0..20).map(|org| many.note(Uuid::from_u128(org), refused("P0001", true))).collect();
         assert!(noted.is_err(), "it does not take everybody to find out");
+    }
+
+    #[test]
+    fn who_was_refused_with_everybody_is_left_with_everybody() {
+        let mut batches = Batches::of(vec![Uuid::from_u128(100)], LockTimeout::Short);
+        let lacks = || StoreError::Unavailable("no room".to_owned());
+        let noted: Result<Vec<()>, StoreError> =
+            (0..20).map(|org| batches.refusals.note(Uuid::from_u128(org), lacks())).collect();
+        let told = batches.refusals.alone.len() as u128 + 1;
+        let error = noted.unwrap_err();
+        let mut left: Vec<Uuid> = batches.give_up(&error).iter().map(Stuck::org).collect();
+        left.sort();
+        let all: Vec<Uuid> = (0..told).chain([100]).map(Uuid::from_u128).collect();
+        assert_eq!(left, all);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 pub use super::checks::Check;
 use crate::command::{Command, Commands, written_as_text};
 use crate::store::StoreError;
+use crate::store::reports::status::MANY;
 
 /// How bad a finding is.
 #[derive(
@@ -137,6 +138,15 @@ impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         if self.then.0.is_empty() { Ok(()) } else { write!(f, "; then: {}", self.then) }
+    }
+}
+
+/// A number of things, of which more than [`MANY`] were not counted.
+pub(super) fn many(length: i64, noun: &str) -> String {
+    match length {
+        1 => format!("1 {noun}"),
+        MANY.. => format!("{MANY} {noun}s or more"),
+        length => format!("{length} {noun}s"),
     }
 }
 

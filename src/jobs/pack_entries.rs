@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::batches::{Batch, Batches, Stuck};
 use super::stop::Stop;
 use crate::store::orgs::packs::{self, EntryScope};
-use crate::store::{Connection, LockTimeout, StoreError, begin_within};
+use crate::store::{Connection, LockTimeout, StoreError, begin_within, serves};
 
 /// Orgs whose packs are entered together.
 const PAGE: i64 = 500;
@@ -53,6 +53,8 @@ pub(super) async fn enter(
                 let why = error.to_string();
                 not_entered.refused.extend(page.into_iter().map(|org| (org, why.clone())));
             }
+            // What the server lacks for these it may have when their periods are closed.
+            Err(StoreError::Unavailable(_)) if serves(connection).await => {}
             Err(other) => return Err(other),
         }
     }

@@ -10,7 +10,7 @@ use crate::billing::parking::ParkedCode;
 use crate::store::rollover::apply::{self, Parking};
 use crate::store::rollover::snapshot;
 use crate::store::usage::ranges::{self, Scope};
-use crate::store::{Connection, LockTimeout, StoreError, answers, begin_within};
+use crate::store::{Connection, LockTimeout, StoreError, begin_within, serves};
 
 /// What became of an org that was to be parked.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub(super) async fn park(
 /// Does an error say something of the row that was to be written, and nothing of the server?
 async fn concerns_its_row(error: &StoreError, connection: &mut Connection) -> bool {
     match error {
-        StoreError::Unavailable(_) => answers(connection).await,
+        StoreError::Unavailable(_) => serves(connection).await,
         StoreError::MaybeConflict { .. } | StoreError::Cancelled(_) => true,
         error => error.may_concern_one_row(),
     }

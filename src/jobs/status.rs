@@ -14,7 +14,7 @@ use super::catalogue::Job;
 use super::columns::ColumnLeftOut;
 use super::counts::RunCounts;
 use super::events::webhooks;
-use super::finding::{Advice, Check, Finding, Mend, Severity};
+use super::finding::{Advice, Check, Finding, Mend, Severity, many};
 use super::mail_findings::{self, Audience};
 use super::{instance, sync, tiers};
 use crate::billing::Instant;
@@ -26,7 +26,7 @@ use crate::command::{Command, Commands};
 use crate::config::Config;
 use crate::store::events::listeners::EndpointRow;
 use crate::store::reports::status::{
-    self, Blocker, LastRun, MANY, MailFault, NextBoundary, Parked, ParkedRow, PausedOrgs, Queues,
+    self, Blocker, LastRun, MailFault, NextBoundary, Parked, ParkedRow, PausedOrgs, Queues,
     ReadOnly, UnderWay, ZoneFacts,
 };
 use crate::store::runs::Outcome;
@@ -335,15 +335,6 @@ pub(super) fn start_daemon(surroundings: &Surroundings, for_good: bool) -> Comma
 
 fn before(at: Instant, span: SignedDuration) -> Instant {
     at.plus(-span).unwrap_or(at)
-}
-
-/// A number of things, of which more than [`MANY`] were not counted.
-fn many(length: i64, noun: &str) -> String {
-    match length {
-        1 => format!("1 {noun}"),
-        MANY.. => format!("{MANY} {noun}s or more"),
-        length => format!("{length} {noun}s"),
-    }
 }
 
 fn orgs(facts: &Facts, now: Instant) -> Vec<Finding> {

@@ -61,7 +61,7 @@ pub fn wanted(config: &Config) -> Catalogue {
 /// would come to in vain, and features, tiers and packs that were never applied.
 pub async fn mismatches(database: &Database, config: &Config) -> Result<Vec<Finding>, StoreError> {
     let mut findings = differences(&list(database).await?, config);
-    findings.extend(webhooks::mismatch(database, config).await?);
+    findings.extend(webhooks::mismatches(database, config).await?);
     Ok(findings)
 }
 

@@ -45,9 +45,14 @@ pub async fn server_now(
     Ok(now.fetch_one(connection).await?)
 }
 
-/// Does the server answer on this connection? It may have lacked something for one statement only.
+/// Does the server answer on this connection?
 pub async fn answers(connection: &mut Connection) -> bool {
     sqlx::Connection::ping(connection).await.is_ok()
+}
+
+/// Does it, and take writes? Then it lacked something for one statement only.
+pub async fn serves(connection: &mut Connection) -> bool {
+    db::lease::takes_writes(connection).await.unwrap_or(false)
 }
 
 /// Begins a transaction.

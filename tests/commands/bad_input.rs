@@ -144,7 +144,7 @@ const LINES: &[(&str, i32, &[&str])] = &[
     ("alerts resend 6f0c3a52-4d0e-4a4e-9c51-0c5a5c1a2b3d", 2, &["6f0c3a52", "alerts list"]),
     ("alerts preview acmee", 2, &["did you mean `acme`?"]),
     ("alerts preview acme --threshold 0", 2, &["0", "--threshold"]),
-    ("alerts preview acme --threshold 101", 2, &["101", "--threshold"]),
+    ("alerts preview acme --threshold 251", 2, &["251", "--threshold"]),
     ("alerts preview acme --feature faxes", 2, &["faxes"]),
     ("alerts test nobody", 2, &["nobody"]),
     ("runs list --job faxes", 2, &["faxes", "rollover"]),

@@ -93,6 +93,21 @@ async fn an_ipv6_address_is_one_like_any_other() {
 }
 
 #[tokio::test]
+async fn silent_hosts_leave_time_for_the_one_that_answers() {
+    let test = TestDatabase::new().await;
+    // Its queue is full: whoever connects is not answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    rustix::net::listen(&silent, 0).expect("it listens");
+    let address = silent.local_addr().expect("an address");
+    let _queued = std::net::TcpStream::connect(address).expect("the only one in the queue");
+    let hosts = format!("{}{}", "127.0.0.1,".repeat(4), server());
+    let ports = format!("{}5432", format!("{},", address.port()).repeat(4));
+    let url = format!("postgresql:///{}?user=postgres&host={hosts}&port={ports}", test.name);
+    let config = format!("[database]\nurl = \"{url}\"\n");
+    test.periodd_configured(&config, &["orgs", "list"]).exits(0);
+}
+
+#[tokio::test]
 async fn libpqs_variables_do_not_change_what_a_url_says() {
     let test = TestDatabase::new().await;
     let mut command = test.command(&["orgs", "add", "acme", "--name", "Acme", "--zone", "UTC"]);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use periodd::store::orgs::contacts;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, TestDatabase};
@@ -154,6 +155,26 @@ async fn books_are_kept_without_a_name_in_them() {
             .into();
     assert!(rows.is_subset(&known), "{rows:?}");
     test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn what_programs_are_yet_to_hear_stays_with_the_books() {
+    let test = two().await;
+    test.sql(
+        "insert into periodd_listeners (channel, name)
+             values ('table', 'events'), ('webhook', 'app');
+         select periodd_enter_closes(array[org_id], array[period_start]) from billing_periods",
+    )
+    .await;
+    let org = test.rows("select id from organizations where slug = 'bolt'").await.remove(0);
+    let told = format!(
+        "select (select count(*) from periodd_events where org_id = '{org}') as events,
+                (select count(*) from periodd_webhook_outbox where org_id = '{org}') as messages"
+    );
+    run(&test, "orgs remove bolt --yes").exits(0);
+    assert_eq!(test.rows(&told).await, ["1 1"]);
+    run(&test, &format!("orgs remove {org} --with-history --yes")).exits(0);
+    assert_eq!(test.rows(&told).await, ["0 0"]);
 }
 
 /// What names an org is emptied for it: a table that is new has to be emptied as well.
@@ -340,6 +361,19 @@ async fn the_column_of_minutes_follows_a_pack_to_both_orgs() {
 }
 
 #[tokio::test]
+async fn a_refund_of_a_pack_that_moved_is_its_share_of_what_it_was_sold_for() {
+    let test = two().await;
+    test.sql("update overage_packs set price_cents = 500, currency = 'EUR'").await;
+    run(&test, "packs move --org acme --reference inv-1 --into bolt").exits(0);
+    run(&test, "packs refund --org bolt --reference inv-1 --quantity 2 --yes").exits(0);
+    run(&test, "rollover --at 2026-07-01T00:00:00Z").exits(0);
+    let line = "statements --org bolt --period 2026-06 --format json --at 2026-07-02T00:00:00Z";
+    let june = run(&test, line).exits(0).json();
+    let refunds = &june["statements"][0]["packs_refunded"];
+    assert_eq!(refunds[0]["amount_cents"], json!(-20), "{refunds}");
+}
+
+#[tokio::test]
 async fn two_orgs_become_one_and_history_stays_where_it_was() {
     let test = two().await;
     // Half counted, half not; in June, and in bolt's open period.
@@ -445,6 +479,71 @@ async fn an_unsubscribe_link_of_the_org_that_went_still_works() {
     let out = "select o.slug, c.email from org_contacts c join organizations o on o.id = c.org_id
                where c.opted_out_at is not null";
     assert_eq!(test.rows(out).await, ["bolt boss@acme.example"]);
+}
+
+#[tokio::test]
+async fn a_link_that_is_taken_back_after_a_merge_leaves_the_users_as_they_were() {
+    let test = two().await;
+    test.sql(
+        "delete from org_contacts;
+         insert into periodd_unsubscribe_tokens (org_id, email)
+         select id, 'ann@acme.example' from organizations where slug = 'acme'",
+    )
+    .await;
+    let link =
+        "select replace(org_id::text || token::text, '-', '') from periodd_unsubscribe_tokens";
+    let link = test.rows(link).await.remove(0);
+    run(&test, "orgs merge acme bolt --yes").exits(0);
+    let rows = "select o.slug, c.email, c.opted_out_at is null, c.opted_out_of
+                from org_contacts c join organizations o on o.id = c.org_id";
+    for kind in ["", ".runs_out"] {
+        test.sql(&format!("select periodd_unsubscribe('{link}{kind}')")).await;
+        assert_eq!(test.rows(rows).await.len(), 1);
+        let mut connection = test.connect().await;
+        let token = format!("{link}{kind}");
+        contacts::subscribe_again(&mut connection, &token).await.expect("it is taken back");
+        assert_eq!(test.rows(rows).await, [""; 0], "{kind}");
+        contacts::subscribe_again(&mut connection, &token).await.expect("nothing happens");
+    }
+    // Of two that were given, one is left.
+    test.sql(&format!(
+        "select periodd_unsubscribe('{link}'), periodd_unsubscribe('{link}.runs_out')"
+    ))
+    .await;
+    contacts::subscribe_again(&mut test.connect().await, &link).await.expect("it is taken back");
+    assert_eq!(test.rows(rows).await, [r#"bolt ann@acme.example true ["runs_out"]"#]);
+}
+
+#[tokio::test]
+async fn a_merge_carries_what_somebody_wants_no_more_and_names_nobody_by_it() {
+    let test = two().await;
+    test.sql(
+        "delete from org_contacts;
+         insert into org_contacts (org_id, email, role, opted_out_at, opted_out_of)
+         select o.id, c.email, c.role, c.opted_out_at, c.opted_out_of
+         from organizations o
+         join (values ('acme', 'Ann@acme.example', 'billing', null::timestamptz,
+                       '{runs_out}'::text[]),
+                      ('acme', 'boss@acme.example', null, '2026-05-05Z', null),
+                      ('acme', 'both@acme.example', null, '2026-05-06Z', '{runs_out}'),
+                      ('bolt', 'both@acme.example', null, null, '{tier_changes,runs_out}'),
+                      ('bolt', 'ann@bolt.example', null, '2026-05-05Z', null))
+                  as c (slug, email, role, opted_out_at, opted_out_of) on c.slug = o.slug;
+         insert into users (organization_id, email)
+         select id, 'both@acme.example' from organizations where slug = 'bolt'",
+    )
+    .await;
+    run(&test, "orgs merge acme bolt --yes").exits(0);
+    let rows = "select email, role, opted_out_at is not null, opted_out_of from org_contacts
+                order by 1";
+    let carried = [
+        r#"Ann@acme.example - false ["runs_out"]"#,
+        "ann@bolt.example - true -",
+        r#"both@acme.example - true ["runs_out","tier_changes"]"#,
+    ];
+    let mut found = test.rows(rows).await;
+    found.sort();
+    assert_eq!(found, carried);
 }
 
 #[tokio::test]

@@ -395,7 +395,8 @@ async fn an_export_holds_no_more_of_many_closes_than_of_few() {
         }
         let (early, late) = (peaks[peaks.len() / 4], peaks[peaks.len() - 1]);
         assert!(late <= early + 8, "{format}: {early} MiB, later {late} MiB");
-        assert!(late < 64, "{format}: {late} MiB");
+        // The program itself is larger here than as it is shipped (`make bench W=export`).
+        assert!(late < 96, "{format}: {late} MiB");
     }
 }
 

@@ -196,7 +196,8 @@ fn fixture(check: Check) -> Fixture {
         Check::EmailsExpired => emails(
             Status,
             Advice(Sql("delete from periodd_outbox")),
-            "update periodd_outbox set state = 'given_up', period_end = '2026-05-10Z'",
+            "update periodd_outbox set state = 'given_up', period_end = '2026-05-10Z'
+             where kind = 'threshold'",
         ),
         Check::EmailsLate => emails(
             Status,

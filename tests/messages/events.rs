@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use periodd::billing::events::Kind;
 use periodd::config::Config;
-use periodd::jobs::alerts;
+use periodd::jobs::{alerts, rollover};
+use periodd::tz::TzData;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
@@ -42,9 +44,13 @@ fn described(kind: Kind) -> Value {
     let whole = json!({ "type": "object", "properties": properties, "required": required });
     let cut = json!({
         "type": "object",
-        "description": "A message that would be larger than 20 KB says only whom it is about: read \
-                        the event by its id from the event table.",
-        "properties": { "too_large": { "const": true } },
+        "description": "A message that would be larger than 20 KB says only whom and which period \
+                        it is about: `periodd statements` has the rest of a close.",
+        "properties": {
+            "period_start": { "type": "string", "description": "Start of the period." },
+            "period_end": { "type": "string", "description": "End of the period." },
+            "too_large": { "const": true },
+        },
         "required": ["org_id", "org", "too_large"],
     });
     json!({
@@ -200,6 +206,77 @@ async fn a_story_tells_each_fact_once_and_as_it_is_described() {
 }
 
 #[tokio::test]
+async fn a_tier_that_was_set_and_one_that_a_rollover_brings_are_both_told() {
+    let test = acme().await;
+    let set = ["orgs", "set", "acme", "--tier", "starter", "--ends-at", "2026-05-20T00:00:00Z"];
+    test.periodd(&[&["--at", "2026-05-10T00:00:00Z"], &set[..]].concat()).exits(0);
+    test.periodd(&["--at", "2026-06-02T00:00:00Z", "rollover"]).exits(0);
+    test.periodd(&["--at", "2026-06-02T00:01:00Z", "rollover"]).exits(0);
+    let changes = "select payload ->> 'before' as before, payload ->> 'after' as after
+                   from periodd_events where kind = 'org.tier_changed' order by position";
+    assert_eq!(test.rows(changes).await, ["pro starter", "starter free"]);
+}
+
+#[tokio::test]
+async fn whoever_listens_while_a_rollover_runs_hears_of_the_closes_that_come() {
+    let test = Arc::new(TestDatabase::new().await);
+    for slug in ["acme", "beta"] {
+        let add = ["orgs", "add", slug, "--name", slug, "--zone", "UTC"];
+        let start = ["--period-start", "2026-05-01T00:00:00Z"];
+        test.periodd(&[&["--at", "2026-05-02T00:00:00Z"], &add[..], &start].concat()).exits(0);
+    }
+    test.configure("[events]\nenabled = true\n");
+    let config = Config::load(Some(&test.config()), std::iter::empty()).expect("a configuration");
+    let standing = rollover::Request::standing(&config.rollover);
+    let now = Some(at("2026-06-02T00:00:00Z"));
+    let request = rollover::Request { batch_size: 1, connections: 1, at: now, ..standing };
+    // After its first page.
+    let listens = Arc::clone(&test);
+    let observer: rollover::Observer = Arc::new(move |report| {
+        if report.orgs == 1 {
+            listens.periodd(&["webhooks", "apply"]).exits(0);
+        }
+    });
+    let tz = TzData::newest();
+    let report = rollover::run(&test.database, &tz, &request, observer).await.expect("a run");
+    assert_eq!(report.orgs, 2, "{report:?}");
+    assert_eq!(test.rows(KINDS).await, ["period.closed"]);
+}
+
+#[tokio::test]
+async fn the_limit_is_told_where_usage_exceeds_it_at_once_and_a_higher_threshold_is_none() {
+    let test = acme().await;
+    test.configure("[notices.limit_reached_again]\nenabled = true\n");
+    used(&test, 130, "2026-05-05Z").await;
+    look(&test, "2026-05-06T00:00:00Z").await;
+    used(&test, 30, "2026-05-07Z").await;
+    look(&test, "2026-05-08T00:00:00Z").await;
+    let told = "select kind, payload -> 'threshold' as threshold from periodd_events
+                order by position";
+    let reached = |level: &str| format!("usage.threshold_reached {level}");
+    let limit = "usage.limit_reached 100".to_owned();
+    assert_eq!(test.rows(told).await, [limit, reached("120"), reached("150")]);
+}
+
+#[tokio::test]
+async fn an_alert_that_waited_longer_than_events_are_kept_is_not_told_again() {
+    let test = acme().await;
+    used(&test, 110, "2026-05-05Z").await;
+    look(&test, "2026-05-06T00:00:00Z").await;
+    assert_eq!(test.rows(KINDS).await, ["usage.limit_reached"]);
+    // Nobody is there to get the email, until there is; meanwhile the event is read and deleted.
+    test.sql(
+        "delete from periodd_events; delete from periodd_webhook_outbox;
+         insert into org_contacts (org_id, email) select id, 'a@b.example' from organizations",
+    )
+    .await;
+    look(&test, "2026-05-20T00:00:00Z").await;
+    let states = "select state from periodd_alerts where threshold = 100";
+    assert_eq!(test.rows(states).await, ["notified"]);
+    assert_eq!(test.rows(KINDS).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn refunds_and_late_draws_are_told_and_nothing_is_where_nobody_listens() {
     let test = acme().await;
     grant(&test, "order-1", "30", &[]);
@@ -240,7 +317,8 @@ async fn what_is_rolled_back_is_not_told_and_what_no_receiver_would_take_is_cut(
     .await;
     let sizes = "select octet_length(m.body) < 20480 as fits,
                         m.body::json -> 'data' ->> 'too_large' as cut,
+                        m.body::json -> 'data' ->> 'period_start' as starts,
                         jsonb_array_length(e.payload -> 'features') as whole
                  from periodd_webhook_outbox m, periodd_events e";
-    assert_eq!(test.rows(sizes).await, ["true true 400"]);
+    assert_eq!(test.rows(sizes).await, ["true true 2026-03-31T22:00:00Z 400"]);
 }

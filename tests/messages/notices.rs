@@ -7,6 +7,7 @@ use periodd::jobs::alerts::Request;
 use periodd::jobs::alerts::notices::{self, Look, NoticeReport};
 use periodd::jobs::deliver::{self, DeliveryReport, Mailer};
 use periodd::tz::TzData;
+use sqlx::Connection as _;
 
 use crate::support::{TestDatabase, at};
 
@@ -174,13 +175,23 @@ async fn a_notice_waits_for_somebody_to_tell() {
     let story = Story::new().await;
     story.sql("delete from org_contacts").await;
     story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    story.sql("insert into periodd_listeners (channel, name) values ('table', 'events')").await;
     assert_eq!(story.look("2026-05-13T06:00:00Z").await.waiting, 1);
     assert_eq!(story.look("2026-05-13T07:00:00Z").await.waiting, 0, "it waits already");
+    let status = story.0.periodd(&["status", "--format", "json"]).json();
+    assert_eq!(status["queues"]["waiting"]["length"], 1);
+    let unheard = "without a recipient: no contact and no user of acme";
+    assert!(status["findings"].to_string().contains(unheard), "{status}");
+    // Programs hear of it now, and not once more, however long ago that was.
+    let events = "select kind from periodd_events";
+    assert_eq!(story.0.rows(events).await, ["pack.expires"]);
+    story.sql("delete from periodd_events").await;
     story
         .sql(&format!("insert into users (organization_id, email) values ('{ORG}', 'u@x.example')"))
         .await;
     assert_eq!(story.look("2026-05-13T08:00:00Z").await.emails, 1);
     assert_eq!(story.emails().await, ["pack_expires u@x.example due"]);
+    assert_eq!(story.0.rows(events).await, [""; 0]);
     story.look("2026-05-21T08:00:00Z").await;
 }
 
@@ -257,4 +268,171 @@ async fn a_limit_that_stays_exceeded_is_told_again_where_it_is_wanted() {
     assert_eq!(story.look("2026-05-17T09:59:59Z").await.emails, 0);
     assert_eq!(story.look("2026-05-17T10:00:00Z").await.emails, 2);
     assert_eq!(story.look("2026-05-18T10:00:00Z").await.emails, 0);
+}
+
+#[tokio::test]
+async fn a_pack_that_is_given_another_end_is_told_of_anew() {
+    let story = Story::new().await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    story.grants("two", 50, "2026-06-20T10:00:00Z").await;
+    assert_eq!(story.look("2026-05-19T06:00:00Z").await.emails, 1);
+    let moved = "update overage_packs set expires_at = '2026-06-20T08:00Z' where reference = 'one'";
+    story.sql(moved).await;
+    assert_eq!(story.look("2026-06-13T06:00:00Z").await.emails, 1);
+    assert_eq!(story.look("2026-06-13T07:00:00Z").await.emails, 0);
+    let facts = "select facts from periodd_notices where facts is not null order by decided_at";
+    let told = story.0.rows(facts).await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[1].matches("2026-06-20T").count(), 2, "{told:?}");
+}
+
+#[tokio::test]
+async fn what_goes_with_a_notice_that_is_not_recorded_is_told_later() {
+    let story = Story::new().await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    story.grants("two", 50, "2026-05-20T10:00:00Z").await;
+    story.look("2026-05-13T06:00:00Z").await;
+    // Of these two only the first is known, and no look sees it.
+    story
+        .sql(
+            "delete from periodd_outbox;
+             delete from periodd_notices where facts is null;
+             update periodd_notices set state = 'expired', until = '2026-05-13T06:30Z'",
+        )
+        .await;
+    assert_eq!(story.look("2026-05-13T07:00:00Z").await.emails, 0);
+    assert_eq!(story.notices().await, ["pack_expires expired"]);
+    story.sql("delete from periodd_notices").await;
+    assert_eq!(story.look("2026-05-13T08:00:00Z").await.emails, 1);
+    assert_eq!(story.notices().await, ["pack_expires notified"; 2]);
+}
+
+#[tokio::test]
+async fn an_org_that_somebody_holds_keeps_no_other_from_the_end_of_its_wait() {
+    let story = Story::new().await;
+    let other = ORG.replace("00a", "00b");
+    story
+        .sql(&format!(
+            "delete from org_contacts;
+             insert into organizations
+                 (id, slug, name, time_zone, subscription_tier, current_period_start,
+                  current_period_end)
+             values ('{other}', 'bolt', 'Bolt', 'UTC', 'pro', '2026-05-01Z', '2026-06-01Z')"
+        ))
+        .await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    story
+        .sql(&format!(
+            "select grant_overage_pack('{other}', 'minutes_transcribed', 5, 'b',
+                                       '2026-05-20T08:00:00Z', '2026-05-01T00:00:00Z')"
+        ))
+        .await;
+    assert_eq!(story.look("2026-05-13T06:00:00Z").await.waiting, 2);
+    let mut connection = story.0.connect().await;
+    let mut theirs = connection.begin().await.unwrap();
+    let held = "select from periodd_notices where org_id = $1::uuid for update";
+    sqlx::query(held).bind(ORG).execute(&mut *theirs).await.unwrap();
+    let late = "2026-05-21T08:00:00Z";
+    assert_eq!(story.look(late).await.left, 1);
+    let mut states = story.notices().await;
+    states.sort();
+    assert_eq!(states, ["pack_expires expired", "pack_expires waiting"]);
+    assert_eq!(story.look_as("2026-05-21T08:01:00Z", Look::Hourly).await.left, 0, "it was made");
+    theirs.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_called_off_before_it_is_sent_is_not_sent() {
+    let story = Story::new().await;
+    let ends = "update organizations
+                set subscription_ends_at = '2026-05-20T12:00Z',
+                    period_day_ends = '{2026-06-02Z, 2026-07-02Z, 2026-08-02Z, 2026-09-02Z}'";
+    story.sql(ends).await;
+    assert_eq!(story.look("2026-05-25T00:00:00Z").await.emails, 1);
+    story.sql("update organizations set subscription_ends_at = null").await;
+    assert_eq!(story.deliver("2026-05-25T01:00:00Z").await.sent, 0);
+    assert_eq!(story.emails().await, ["subscription_ends pay@acme.example given_up"]);
+    story.sql(ends).await;
+    assert_eq!(story.look("2026-05-31T00:00:00Z").await.emails, 1);
+    // Another tier until then leaves it as it is; another one after it does not.
+    story.sql("update organizations set subscription_tier = 'starter'").await;
+    assert_eq!(story.deliver("2026-05-31T01:00:00Z").await.sent, 1);
+    story
+        .sql(
+            "update organizations
+             set subscription_ends_at = null, next_subscription_tier = 'pro',
+                 current_period_end = '2026-06-02Z'",
+        )
+        .await;
+    assert_eq!(story.look("2026-05-31T02:00:00Z").await.emails, 1);
+    story.sql("update organizations set next_subscription_tier = 'free'").await;
+    assert_eq!(story.deliver("2026-05-31T03:00:00Z").await.sent, 0);
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_period_that_a_restart_has_ended_is_not_sent() {
+    let story = Story::new().await;
+    story.0.configure("[notices.limit_reached_again]\nenabled = true\n");
+    story
+        .sql(&format!(
+            "select record_usage('{ORG}', 'minutes_transcribed', 730, null, '2026-05-10T09:00:00Z')"
+        ))
+        .await;
+    let request = Request { at: Some(at("2026-05-10T10:00:00Z")), ..Request::of(&story.config()) };
+    periodd::jobs::alerts::run(&story.0.database, &request).await.unwrap();
+    story.sql("delete from periodd_outbox").await;
+    assert_eq!(story.look("2026-05-17T10:00:00Z").await.emails, 2);
+    let restart = format!("select restart_billing_cycle('{ORG}', null, null, '2026-05-17T11:00Z')");
+    story.sql(&restart).await;
+    assert_eq!(story.deliver("2026-05-17T12:00:00Z").await.sent, 0);
+    let emails = story.emails().await;
+    assert!(emails.iter().all(|email| email.ends_with("given_up")), "{emails:?}");
+    // Once a rollover has closed it, as well.
+    story.sql("update periodd_outbox set state = 'due', settled_at = null, answer = null").await;
+    story.0.periodd(&["--at", "2026-05-17T12:30:00Z", "rollover"]).exits(0);
+    assert_eq!(story.deliver("2026-05-17T13:00:00Z").await.sent, 0);
+}
+
+#[tokio::test]
+async fn packs_that_have_expired_by_then_are_not_told_of() {
+    let story = Story::new().await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    story.grants("two", 50, "2026-05-20T10:00:00Z").await;
+    assert_eq!(story.look("2026-05-19T06:00:00Z").await.emails, 1);
+    assert_eq!(story.deliver("2026-05-20T08:00:00Z").await.sent, 1);
+    let letter = story.0.rows("select letter from periodd_outbox").await.concat();
+    assert_eq!(letter.matches(r#""left":"#).count(), 1, "{letter}");
+}
+
+#[tokio::test]
+async fn what_is_queued_of_a_kind_that_is_switched_off_goes_to_whoever_wants_it() {
+    let story = Story::new().await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    assert_eq!(story.look("2026-05-13T06:00:00Z").await.emails, 1);
+    let out = "update org_contacts set opted_out_of = '{pack_expires}' where role = 'billing'";
+    story.sql(out).await;
+    story.0.configure("[notices.pack_expires]\nenabled = false\n");
+    assert_eq!(story.look("2026-05-19T06:00:00Z").await.emails, 0);
+    assert_eq!(story.deliver("2026-05-19T07:00:00Z").await.sent, 0);
+    assert_eq!(story.emails().await, ["pack_expires pay@acme.example suppressed"]);
+}
+
+#[tokio::test]
+async fn a_threshold_above_the_limit_goes_to_whoever_is_reminded() {
+    let story = Story::new().await;
+    story
+        .0
+        .configure("[notices.limit_reached_again]\nenabled = true\nrecipients = [\"technical\"]\n");
+    for (quantity, at_time) in [(600, "2026-05-10T09:00:00Z"), (130, "2026-05-11T09:00:00Z")] {
+        story
+            .sql(&format!(
+                "select record_usage('{ORG}', 'minutes_transcribed', {quantity}, null, '{at_time}')"
+            ))
+            .await;
+        let request = Request { at: Some(at(at_time)), ..Request::of(&story.config()) };
+        periodd::jobs::alerts::run(&story.0.database, &request).await.unwrap();
+    }
+    let emails = "select threshold, recipient from periodd_outbox order by threshold, recipient";
+    let both = ["100 ops@acme.example", "100 pay@acme.example", "120 ops@acme.example"];
+    assert_eq!(story.0.rows(emails).await, both);
 }

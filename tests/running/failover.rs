@@ -291,6 +291,37 @@ async fn a_standby_takes_over_amid_all_work_and_nothing_is_lost_or_done_twice() 
 }
 
 #[tokio::test]
+async fn a_primary_that_is_full_is_waited_for() {
+    let pair = Pair::started();
+    let config = pair.dir.path().join("periodd.toml");
+    let lines = format!("[database]\nurl = \"{}\"\n", pair.url(&["b", "a"]));
+    std::fs::write(&config, lines).expect("the configuration is written");
+    pair.periodd(&config, &["db", "migrate"]).exits(0);
+    let mut all = Vec::new();
+    while let Ok(one) = PgConnection::connect(&pair.url(&["a"])).await {
+        all.push(one);
+    }
+    let log = pair.dir.path().join("a/log");
+    let refused = || {
+        let log = std::fs::read_to_string(&log).expect("a log");
+        log.matches("too many clients already").count()
+    };
+    let before = refused();
+    let add = ["orgs", "add", "acme", "--name", "Acme", "--zone", "UTC"];
+    let mut command = binary(&config, &add);
+    command.env("STATE_DIRECTORY", pair.dir.path().join("state"));
+    let adding = tokio::task::spawn_blocking(move || command.output());
+    let begun = Instant::now();
+    while refused() == before {
+        assert!(begun.elapsed() < PATIENCE, "it is not refused");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    drop(all);
+    let added = adding.await.expect("a task").expect("the binary runs");
+    assert!(added.status.success(), "{added:?}");
+}
+
+#[tokio::test]
 async fn with_standbys_alone_what_only_looks_still_looks() {
     let pair = Pair::started();
     let config = pair.dir.path().join("periodd.toml");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::dump::{dump, file};
-use crate::migrations::{die_before_every_statement, files, inventory};
+use crate::migrations::{die_before_statements, files, inventory};
 use crate::ranges::a_range_refuses;
 use crate::support::TestDatabase;
 
@@ -294,8 +294,7 @@ async fn what_was_granted_on_an_earlier_database_is_still_granted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upgrade_that_dies_before_any_statement_leaves_the_earlier_database() {
-    let died = die_before_every_statement(earlier).await;
-    assert!(died > 400, "there are more statements than that: {died}");
+    die_before_statements(earlier).await;
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ const WHERE_NOTHING_IS_SCANNED: [&str; 4] = [
     "as moved order by moved.org_id",
 ];
 /// What has to go through an index, by a piece of its text.
-const BY_INDEX: [(&str, &str); 39] = [
+const BY_INDEX: [(&str, &str); 41] = [
     ("from organizations where judged_tier is null", "organizations_tier_unjudged"),
     ("where m.counted_at is null and m.organization_id > $1", "usage_metrics_uncounted"),
     ("with pending as", "usage_counters_pending"),
@@ -92,6 +92,8 @@ const BY_INDEX: [(&str, &str); 39] = [
     ("update periodd_webhook_outbox o set leased_until = $2", "periodd_webhook_outbox_due"),
     ("delete from periodd_webhook_outbox o using old", "periodd_webhook_outbox_settled"),
     ("order by recorded_at limit $4", "periodd_webhook_outbox_waiting"),
+    ("order by m.recorded_at limit $2", "periodd_webhook_outbox_oldest"),
+    ("order by m.recorded_at limit $2", "periodd_webhook_outbox_given_up"),
     ("where position > $1 and position <= $2", "periodd_events_position"),
     ("where org_id = $1 and position > $2", "periodd_events_of_org"),
     ("as \"oldest!\"", "organizations_due"),

@@ -373,3 +373,10 @@ impl Answer {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
+
+/// How far apart the places are at which a long flow is broken off: all of them take minutes, and
+/// `PERIODD_TEST_EVERY=1` asks for that.
+pub(crate) fn every() -> usize {
+    let asked = std::env::var("PERIODD_TEST_EVERY").ok();
+    asked.map_or(7, |text| text.parse().expect("PERIODD_TEST_EVERY is a number"))
+}

@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::notice::{Change, LimitReachedAgain, Notice, PacksExpire, Parked, RunsOut};
-pub use said::{CrossedThreshold, PackEntry, Statement, StatementLine, TierChange};
+pub use said::{CrossedThreshold, PackEntry, ReachedLimit, Statement, StatementLine, TierChange};
 
 /// What a kind of event says, with an example of it.
 pub trait Said: Serialize + JsonSchema {
@@ -61,9 +61,9 @@ macro_rules! kinds {
 
 kinds! {
     ThresholdReached "usage.threshold_reached" CrossedThreshold,
-        "Usage of a feature has reached a threshold below 100 %.";
-    LimitReached "usage.limit_reached" CrossedThreshold,
-        "Usage of a feature has reached its limit.";
+        "Usage of a feature has reached a threshold other than 100 %.";
+    LimitReached "usage.limit_reached" ReachedLimit,
+        "Usage of a feature has reached its limit: the threshold of 100 %.";
     PeriodClosed "period.closed" Statement,
         "A billing period was closed.";
     PackGranted "pack.granted" PackEntry,

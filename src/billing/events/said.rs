@@ -34,6 +34,11 @@ pub struct CrossedThreshold {
     pub period_end: Instant,
 }
 
+/// The threshold of 100 %.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ReachedLimit(pub CrossedThreshold);
+
 /// A period that was closed.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Statement {
@@ -122,6 +127,12 @@ impl Said for CrossedThreshold {
             period_start: at("2026-05-01T04:00:00Z"),
             period_end: at("2026-06-01T04:00:00Z"),
         }
+    }
+}
+
+impl Said for ReachedLimit {
+    fn example() -> Self {
+        Self(CrossedThreshold { threshold: 100, used: units("900"), ..CrossedThreshold::example() })
     }
 }
 

@@ -58,20 +58,19 @@ impl Subscribed<'_> {
         days.filter(|(_, day_end)| **day_end > set_for).map(|(end, _)| *end).next()
     }
 
-    /// What is to be told of changes ahead. Where subscription and tier change at one boundary,
-    /// the end of the subscription says both.
-    pub fn decide(&self, days: DaysBefore<'_>, now: Instant, seen: &[Seen]) -> Vec<Decided> {
-        let mut decided = Vec::new();
+    /// The changes ahead. Where subscription and tier change at one boundary, the end of the
+    /// subscription says both.
+    pub fn changes(&self) -> Vec<Notice> {
+        let mut changes = Vec::new();
         let ending = self.subscription_ends_at.and_then(|at| self.boundary(Some(at)));
         if let Some(at) = ending {
             let change = self.change(at, self.ended_tier);
-            if self.status.is_some_and(|status| TRIALS.contains(&status)) {
-                let notice = Notice::TrialEnds(change);
-                decided.extend(before(notice, at, days.trial_ends, now, self.zone, seen));
+            let is_trial = self.status.is_some_and(|status| TRIALS.contains(&status));
+            changes.push(if is_trial {
+                Notice::TrialEnds(change)
             } else {
-                let notice = Notice::SubscriptionEnds(change);
-                decided.extend(before(notice, at, days.subscription_ends, now, self.zone, seen));
-            }
+                Notice::SubscriptionEnds(change)
+            });
         }
         let changing =
             self.next_tier.and_then(|next| Some((next, self.boundary(self.next_tier_at)?)));
@@ -79,10 +78,23 @@ impl Subscribed<'_> {
             && ending.is_none_or(|ending| at < ending)
             && next.0 != self.tier.0
         {
-            let notice = Notice::TierChanges(self.change(at, next));
-            decided.extend(before(notice, at, days.tier_changes, now, self.zone, seen));
+            changes.push(Notice::TierChanges(self.change(at, next)));
         }
-        decided
+        changes
+    }
+
+    /// What is to be told of changes ahead.
+    pub fn decide(&self, days: DaysBefore<'_>, now: Instant, seen: &[Seen]) -> Vec<Decided> {
+        let changes = self.changes().into_iter().filter_map(|notice| {
+            let (days, at) = match &notice {
+                Notice::TrialEnds(change) => (days.trial_ends, change.at),
+                Notice::SubscriptionEnds(change) => (days.subscription_ends, change.at),
+                Notice::TierChanges(change) => (days.tier_changes, change.at),
+                _ => return None,
+            };
+            Some(before(notice, at, days, now, self.zone, seen))
+        });
+        changes.flatten().collect()
     }
 
     fn change(&self, at: Instant, next: (&str, &str)) -> Change {

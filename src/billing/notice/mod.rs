@@ -248,6 +248,63 @@ impl Notice {
     }
 }
 
+/// How an org stands when an email about a notice is written, maybe long after it was decided.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing<'a> {
+    /// Start of the last period that was closed.
+    pub closed_start: Option<Instant>,
+    /// When the billing cycle was restarted, until that is closed.
+    pub restarted_at: Option<Instant>,
+    /// Since when the org has been set aside.
+    pub parked_at: Option<Instant>,
+    /// The changes that are ahead of it now; `None`: unknown.
+    pub changes: Option<&'a [Notice]>,
+}
+
+impl Notice {
+    /// Does it no longer hold? Its period was closed, what it announces was called off, or every
+    /// pack that it names has expired.
+    pub fn is_over(&self, standing: Standing<'_>, now: Instant) -> bool {
+        match self {
+            Self::RunsOut(RunsOut { period_start, .. })
+            | Self::LimitReachedAgain(LimitReachedAgain { period_start, .. }) => {
+                standing.closed_start.is_some_and(|closed| closed >= *period_start)
+                    || standing.restarted_at.is_some_and(|restart| restart > *period_start)
+            }
+            Self::PackExpires(one) => one.still_to_expire(now).next().is_none(),
+            Self::SubscriptionEnds(change)
+            | Self::TrialEnds(change)
+            | Self::TierChanges(change) => {
+                let is_it = |ahead: &Self| ahead.kind() == self.kind() && ahead.leads_to(change);
+                standing.changes.is_some_and(|changes| !changes.iter().any(is_it))
+            }
+            Self::OrgParked(parked) => standing.parked_at != Some(parked.since),
+        }
+    }
+
+    /// Is it about a change of the tier?
+    pub const fn is_of_change(&self) -> bool {
+        matches!(self, Self::SubscriptionEnds(_) | Self::TrialEnds(_) | Self::TierChanges(_))
+    }
+
+    /// Does another tier apply by it, at the same boundary as by this change?
+    fn leads_to(&self, change: &Change) -> bool {
+        match self {
+            Self::SubscriptionEnds(one) | Self::TrialEnds(one) | Self::TierChanges(one) => {
+                (one.at, &one.next_tier) == (change.at, &change.next_tier)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl PacksExpire {
+    /// The packs that have not expired yet.
+    pub fn still_to_expire(&self, now: Instant) -> impl Iterator<Item = &ExpiringPack> {
+        self.packs.iter().filter(move |pack| pack.expires_at > now)
+    }
+}
+
 /// What was recorded of a kind before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {

@@ -36,7 +36,8 @@ pub fn decide(
     for pack in left(packs)? {
         let mut is_nearest = true;
         for days in reached(days, pack.expires_at, now, zone) {
-            let key = format!("{}/{days}", pack.pack);
+            // A pack that is given another end is told of anew.
+            let key = format!("{}/{}/{days}", pack.pack, pack.expires_at);
             let is_new = !is_told(seen, Kind::PackExpires, &key);
             if is_new && is_nearest {
                 told.push((pack.clone(), key));

@@ -11,7 +11,7 @@ use crate::jobs::alerts::notices::{self, Look, NoticeReport};
 use crate::jobs::alerts::{self, AlertReport};
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
-use crate::jobs::deliver::{self, Mailer, Which};
+use crate::jobs::deliver::{self, Mailer, Webhooks, Which};
 use crate::jobs::events::webhooks;
 use crate::mail::SendError;
 use crate::store::messages::outbox::{self, State};
@@ -260,7 +260,8 @@ async fn resend(session: &Session, args: &Resend) -> Result<Exit, Failure> {
         deliver::again(database, tz, &mailer, &request, &which, to).await?
     };
     if webhooks::queue_again(database, &messages).await? > 0 {
-        emails.webhooks = deliver::send_webhooks(database, &mailer, &request).await?;
+        let endpoints = Webhooks::of(&session.config);
+        emails.webhooks = deliver::send_webhooks(database, &endpoints, &request).await?;
     }
     let postponed = emails.postponed + emails.webhooks.postponed;
     let exit =

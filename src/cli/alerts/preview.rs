@@ -9,6 +9,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use super::mailer;
+use crate::billing::notice::Kind;
 use crate::billing::quantity::Overflow;
 use crate::billing::recipients::{Person, recipients};
 use crate::billing::threshold::{Limit, is_crossed};
@@ -18,6 +19,7 @@ use crate::cli::session::Session;
 use crate::cli::{Exit, Failure};
 use crate::command::Command as Proposed;
 use crate::jobs::alerts::Watched;
+use crate::jobs::alerts::notices::Settings;
 use crate::jobs::deliver::Preview;
 use crate::mail::is_known_locale;
 use crate::store::alerts;
@@ -154,7 +156,8 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
         .into_iter()
         .map(|(_, person)| person)
         .collect();
-    let to = recipients(&people, threshold);
+    let notices = Settings::of(&session.config);
+    let to = recipients(&people, notices.matter(Kind::Threshold, Some(i16::from(threshold))));
     let facts = Facts {
         org,
         id: Uuid::nil(),

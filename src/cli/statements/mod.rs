@@ -26,10 +26,10 @@ mod pdf;
 
 const NOTES: &str = "\
 A statement is made from a closed period, its adjustments, the packs that were bought or refunded in
-it and the ledger of what packs paid. Dates are local to the org. Amounts are rounded by line; totals are the
-sums of the lines, by currency: uncovered usage at the prices that the close kept ([[tiers]]
-uncovered_price_cents), and packs at the price that they were sold for. A refund takes its share of
-that price off the period in which it was made. The price of the tier is not in it.
+it and the ledger of what packs paid. Dates are local to the org. Amounts are rounded by line;
+totals are the sums of the lines, by currency: uncovered usage at the prices that the close kept
+([[tiers]] uncovered_price_cents), and packs at the price that they were sold for. A refund takes
+its share of that price off the period in which it was made. The price of the tier is not in it.
 
 Formats: table, json, csv (a row for each line), html (one document that prints on A4), pdf (the
 same, printed by Chromium).

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::notices::Settings;
 use super::request::Watched;
 use crate::billing::Quantity;
+use crate::billing::notice::Kind;
 use crate::billing::quantity::Overflow;
 use crate::billing::quota::Included;
 use crate::billing::recipients::{Person, recipients};
@@ -41,6 +43,7 @@ pub(super) fn decide(candidate: Candidate, watched: &Watched) -> Option<Decided>
         threshold: *level,
         state: AlertState::Covered,
         limit_change: false,
+        is_event: verdict.passes(*level),
     };
     let ends_wait = then.is_some_and(|then| {
         !then.judged.waiting.is_empty() && verdict.generation > then.judged.generation
@@ -86,11 +89,13 @@ impl Decided {
         &self,
         people: &HashMap<Uuid, Vec<Person>>,
         mails: bool,
+        notices: &Settings,
     ) -> Option<Judgement> {
         let mut judgement = self.judgement.clone();
         let Some(Tell { level, limit_change, .. }) = self.tell else { return Some(judgement) };
         let people = people.get(&judgement.org).map(Vec::as_slice).unwrap_or_default();
-        let recipients = recipients(people, level);
+        let matter = notices.matter(Kind::Threshold, Some(i16::from(level)));
+        let recipients = recipients(people, matter);
         let state = match (mails, recipients.is_empty()) {
             (false, _) => AlertState::Recorded,
             (true, true) => AlertState::Waiting,
@@ -99,7 +104,7 @@ impl Decided {
         if self.is_waiting && state == AlertState::Waiting {
             return None;
         }
-        judgement.alerts.push(AlertRow { threshold: level, state, limit_change });
+        judgement.alerts.push(AlertRow { threshold: level, state, limit_change, is_event: true });
         if mails {
             let email = |recipient| NewEmail { id: Uuid::new_v4(), threshold: level, recipient };
             judgement.emails = recipients.into_iter().map(email).collect();

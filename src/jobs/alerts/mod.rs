@@ -294,8 +294,10 @@ impl<'a> Pass<'a> {
                 people.entry(org).or_default().push(person);
             }
         }
-        let judgements: Vec<Judgement> =
-            page.iter().filter_map(|one| one.addressed(&people, self.request.mails)).collect();
+        let judgements: Vec<Judgement> = page
+            .iter()
+            .filter_map(|one| one.addressed(&people, self.request.mails, &self.request.notices))
+            .collect();
         if judgements.is_empty() {
             return Ok(Vec::new());
         }

@@ -177,7 +177,10 @@ impl Composer<'_> {
                 zone.wall_clock(one.period_end)
             }
             Notice::PackExpires(one) => {
-                let left = one.packs.iter().map(|pack| PackLeft {
+                let some_left = one.still_to_expire(self.now).next().is_some();
+                let packs = one.packs.iter();
+                let packs = packs.filter(|pack| !some_left || pack.expires_at > self.now);
+                let left = packs.map(|pack| PackLeft {
                     label: label(&pack.feature),
                     unit: unit(&pack.feature),
                     feature: pack.feature.clone(),

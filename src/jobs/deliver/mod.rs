@@ -21,7 +21,8 @@ mod worker;
 
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::billing::Instant;
@@ -49,6 +50,8 @@ const WORKERS: usize = 2;
 const LARGEST_CLAIM: u32 = 200;
 /// … and no more than can be expected to be sent in this many seconds.
 const SECONDS_OF_CLAIM: u32 = 10;
+/// After this, webhooks that have become due are sent while emails go on.
+const PAUSE_OF_WEBHOOKS: Duration = Duration::from_secs(1);
 
 /// A delivery that was asked for.
 #[derive(Debug, Clone)]
@@ -172,8 +175,22 @@ pub async fn run(
     mailer: &Mailer,
     request: &Request,
 ) -> Result<DeliveryReport, StoreError> {
-    let emails = Box::pin(send_emails(database, tz, mailer, request));
-    let messages = Box::pin(webhooks::run(database, &mailer.webhooks, &request.stop));
+    let are_sent = Notify::new();
+    let emails = Box::pin(async {
+        let sent = send_emails(database, tz, mailer, request).await;
+        are_sent.notify_one();
+        sent
+    });
+    let messages = Box::pin(async {
+        let mut all = WebhookReport::default();
+        loop {
+            all.add(webhooks::run(database, &mailer.webhooks, &request.stop).await?);
+            // Emails may take long: what is due meanwhile does not wait for them.
+            if timeout(PAUSE_OF_WEBHOOKS, are_sent.notified()).await.is_ok() {
+                return Ok::<_, StoreError>(all);
+            }
+        }
+    });
     // Neither is dropped amid a statement when the other one fails.
     let (emails, messages) = tokio::join!(emails, messages);
     Ok(DeliveryReport { webhooks: messages?, ..emails? })
@@ -210,10 +227,10 @@ async fn send_emails(
 /// As [`run`].
 pub async fn send_webhooks(
     database: &Database,
-    mailer: &Mailer,
+    endpoints: &Webhooks,
     request: &Request,
 ) -> Result<WebhookReport, StoreError> {
-    webhooks::run(database, &mailer.webhooks, &request.stop).await
+    webhooks::run(database, endpoints, &request.stop).await
 }
 
 /// Emails that a person has sent again.

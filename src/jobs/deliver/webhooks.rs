@@ -72,6 +72,15 @@ impl WebhookReport {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Adds what was done after this. Of each endpoint, the last fault is said.
+    pub(super) fn add(&mut self, later: Self) {
+        self.sent += later.sent;
+        self.postponed += later.postponed;
+        self.given_up += later.given_up;
+        self.faults.retain(|fault| later.faults.iter().all(|one| one.endpoint != fault.endpoint));
+        self.faults.extend(later.faults);
+    }
 }
 
 /// The endpoints of a configuration, with their secrets.
@@ -124,8 +133,6 @@ pub(super) async fn run(
 ) -> Result<WebhookReport, StoreError> {
     let report = WebhookReport { faults: webhooks.faults.clone(), ..WebhookReport::default() };
     let report = Mutex::new(report);
-    let given_up = give_up_old(database, stop).await?;
-    report.lock().await.given_up += given_up;
     let deliveries = webhooks.endpoints.iter().map(|ready| {
         let delivery = Delivery { database, ready, stop, report: &report };
         async move { delivery.run().await }
@@ -133,19 +140,25 @@ pub(super) async fn run(
     for delivered in future::join_all(deliveries).await {
         delivered?;
     }
-    Ok(report.into_inner())
+    let mut report = report.into_inner();
+    // Now that everything was tried that could be.
+    report.given_up += give_up_old(database, stop).await?;
+    Ok(report)
 }
 
-/// Messages that nobody accepted for so long, to whatever endpoint.
+/// Messages that nobody accepted for so long, to whatever endpoint; those that were not tried wait
+/// for their first attempt, unless there will be none.
 async fn give_up_old(database: &Database, stop: &Stop) -> Result<usize, StoreError> {
     let now = database.believed_now().await?;
     let before = now.plus(-TRIED_FOR).unwrap_or(now);
     let mut connection = database.connection().await?;
+    let on = listeners::on(&mut connection).await?;
     let mut all = 0;
     while !stop.is_set() {
         let mut transaction = begin_within(&mut connection, LockTimeout::Long).await?;
         let why = "given up after 3 days";
-        let some = webhook_outbox::give_up_before(&mut transaction, before, now, why, PAGE).await;
+        let some =
+            webhook_outbox::give_up_before(&mut transaction, before, now, why, &on, PAGE).await;
         let some = match some {
             Ok(some) => some,
             // The next delivery is near.
@@ -302,10 +315,10 @@ impl Delivery<'_> {
         let name = &self.ready.name;
         match &trouble {
             Some(Trouble { fares, answer }) => {
-                listeners::note(&mut transaction, name, *fares, Some(answer)).await?;
+                listeners::note_trouble(&mut transaction, name, *fares, answer).await?;
             }
             None if any_accepted && before.failures > 0 => {
-                listeners::note(&mut transaction, name, Fares::default(), None).await?;
+                listeners::note_success(&mut transaction, name).await?;
             }
             None => {}
         }

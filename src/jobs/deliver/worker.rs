@@ -1,6 +1,6 @@
 //! One worker: claims, has composed, sends, settles.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -14,16 +14,17 @@ use super::compose::{Composer, Uncomposable};
 use super::mailer::Mailer;
 use super::{DeliveryReport, Request};
 use crate::billing::Instant;
-use crate::billing::notice::Kind;
+use crate::billing::notice::{Kind, Notice, Standing};
 use crate::billing::recipients::{Person, is_still_wanted, recipients_again};
-use crate::jobs::alerts::notices::Settings;
+use crate::jobs::alerts::notices::{Settings, changes_ahead};
 use crate::jobs::batches::{Batch, Batches, Stuck};
 use crate::mail::Envelope;
 use crate::mail::letter::Contents;
 use crate::store::messages::outbox::{self, Claimed, Composed, Lease, Of, Settled};
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, Transaction, alerts, begin_within,
-    messages::content, orgs::contacts,
+    messages::content::{self, NoticeFacts},
+    orgs::contacts,
 };
 use crate::tz::TzData;
 
@@ -352,13 +353,48 @@ impl<'a> Worker<'a> {
         }
         if !notices.is_empty() {
             let facts = content::notices(transaction, &notices).await?;
+            let over = self.over(transaction, &facts, now).await?;
             let letters = composer.notices(transaction, &facts, &self.request.notices).await?;
             for (facts, letter) in facts.iter().zip(letters) {
-                let letter = letter.map(|letter| Contents::Notice(Box::new(letter)));
-                composed.insert(facts.id, kept(facts.id, letter));
+                let email = if over.contains(&facts.id) && !late_too {
+                    Err(Outcome::TooLate)
+                } else {
+                    kept(facts.id, letter.map(|letter| Contents::Notice(Box::new(letter))))
+                };
+                composed.insert(facts.id, email);
             }
         }
         Ok(composed)
+    }
+
+    /// Emails about notices that no longer hold, by their ids.
+    async fn over(
+        &self,
+        transaction: &mut Transaction<'_>,
+        facts: &[NoticeFacts],
+        now: Instant,
+    ) -> Result<HashSet<Uuid>, StoreError> {
+        let parsed = facts.iter().filter_map(|facts| {
+            let notice: Notice = serde_json::from_str(&facts.facts).ok()?;
+            Some((facts, notice))
+        });
+        let parsed: Vec<(&NoticeFacts, Notice)> = parsed.collect();
+        let changing = parsed.iter().filter(|(_, notice)| notice.is_of_change());
+        let mut orgs: Vec<Uuid> = changing.map(|(facts, _)| facts.org).collect();
+        orgs.sort_unstable();
+        orgs.dedup();
+        let settings = &self.request.notices;
+        let ahead = changes_ahead(transaction, self.tz, settings, &orgs, now).await?;
+        let over = parsed.iter().filter(|(facts, notice)| {
+            let standing = Standing {
+                closed_start: facts.closed_start,
+                restarted_at: facts.restarted_at,
+                parked_at: facts.parked_at,
+                changes: ahead.get(&facts.org).map(Vec::as_slice),
+            };
+            notice.is_over(standing, now)
+        });
+        Ok(over.map(|(facts, _)| facts.id).collect())
     }
 
     /// Sends what is in hand and settles it as answers come in: those that come in while one

@@ -8,12 +8,13 @@ use crate::billing::events::{Kind, Ping};
 use crate::billing::when::shown_in_utc;
 use crate::command::Command;
 use crate::config::values::Secret;
-use crate::config::webhooks::{EventKind, Webhook};
+use crate::config::webhooks::{EndpointUrl, EventKind, Webhook};
 use crate::config::{Config, ConfigError};
-use crate::jobs::finding::{Check, Finding, Mend};
+use crate::jobs::finding::{Check, Finding, Mend, many};
 use crate::mail::webhook::{Allowed, Answered, Endpoint, Secrets, Settings, Unusable};
-use crate::store::events::listeners::{self, Channel, EndpointRow, Fares, Listener};
+use crate::store::events::listeners::{self, Channel, EndpointRow, Listener};
 use crate::store::events::webhook_outbox;
+use crate::store::reports::status::MANY;
 use crate::store::{Connection, Database, IdPrefix, LockTimeout, StoreError, begin_within, orgs};
 
 /// The event table among the listeners.
@@ -40,19 +41,24 @@ pub(crate) fn endpoint(config: &Config, webhook: &Webhook) -> Result<Endpoint, E
     let secrets = config.webhook_secrets(webhook)?;
     let secrets = Secrets::read(secrets.iter().map(Secret::reveal))
         .map_err(|why| Unusable(format!("the secret of the webhook {}: {why}", webhook.name)))?;
-    let allowed = match (webhook.private_addresses, webhook.url.is_loopback()) {
-        (true, _) => Allowed::Private,
-        (false, true) => Allowed::Loopback,
-        (false, false) => Allowed::Public,
-    };
     let settings = Settings {
         uri: webhook.url.uri().clone(),
-        allowed,
+        allowed: allowed(&webhook.url, webhook.private_addresses),
         secrets,
         ca_file: webhook.ca_file.clone(),
         timeout: webhook.timeout.0,
     };
     Ok(Endpoint::new(settings)?)
+}
+
+/// The addresses that an endpoint may have. What names this machine, and may do without TLS, goes
+/// nowhere else, whoever answers for its name.
+fn allowed(url: &EndpointUrl, private_addresses: bool) -> Allowed {
+    match (url.is_loopback(), private_addresses) {
+        (true, _) => Allowed::Loopback,
+        (false, true) => Allowed::Private,
+        (false, false) => Allowed::Public,
+    }
 }
 
 /// Sends an endpoint a message that nothing happened.
@@ -65,33 +71,58 @@ pub(crate) async fn ping(endpoint: &Endpoint, webhook: &Webhook, now: Instant) -
     endpoint.send(id, now, &body.to_string()).await
 }
 
-/// Makes the database's listeners those of the configuration, and says whether that changed any.
+/// An endpoint whose settings cannot be applied.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub(crate) struct NotApplied {
+    /// Its name.
+    pub(crate) endpoint: String,
+    /// What is wrong.
+    pub(crate) reason: String,
+}
+
+/// What was applied of a configuration.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// Did anything change?
+    pub(crate) changed: bool,
+    pub(crate) left_out: Vec<NotApplied>,
+}
+
+/// Makes the database's listeners those of the configuration. An endpoint whose org is unknown
+/// stays as it was, and keeps no other from being applied.
 ///
 /// # Errors
-/// [`StoreError::Invalid`] for an unknown org, [`StoreError`] when the database fails.
-pub(crate) async fn apply(database: &Database, config: &Config) -> Result<bool, StoreError> {
-    let wanted = wanted(database, config).await?;
+/// [`StoreError`] when the database fails.
+pub(crate) async fn apply(database: &Database, config: &Config) -> Result<Applied, StoreError> {
+    let (mut wanted, left_out) = wanted(database, config).await?;
     let mut connection = database.connection().await?;
     let mut transaction = begin_within(&mut connection, LockTimeout::Long).await?;
-    if listeners::known(&mut transaction).await? == wanted {
-        return Ok(false);
+    let known = listeners::known(&mut transaction).await?;
+    keep(&mut wanted, &known, &left_out);
+    let changed = known != wanted;
+    if changed {
+        listeners::write(&mut transaction, &wanted).await?;
+        transaction.commit().await?;
     }
-    listeners::write(&mut transaction, &wanted).await?;
-    transaction.commit().await?;
-    Ok(true)
+    Ok(Applied { changed, left_out })
 }
 
-/// Are the database's listeners those of the configuration?
-///
-/// # Errors
-/// As [`apply`].
-pub(crate) async fn are_applied(database: &Database, config: &Config) -> Result<bool, StoreError> {
-    let wanted = wanted(database, config).await?;
-    Ok(listeners::known(&mut *database.connection().await?).await? == wanted)
+/// What stands in the database about endpoints that cannot be applied is wanted as it is.
+fn keep(wanted: &mut Vec<Listener>, known: &[Listener], left_out: &[NotApplied]) {
+    let stays = |one: &&Listener| {
+        let is_named = left_out.iter().any(|fault| fault.endpoint == one.name);
+        one.channel == Channel::Webhook.name() && is_named
+    };
+    wanted.extend(known.iter().filter(stays).cloned());
+    wanted.sort();
 }
 
-async fn wanted(database: &Database, config: &Config) -> Result<Vec<Listener>, StoreError> {
-    let mut wanted = Vec::new();
+/// The listeners of a configuration, and the endpoints whose org is unknown.
+async fn wanted(
+    database: &Database,
+    config: &Config,
+) -> Result<(Vec<Listener>, Vec<NotApplied>), StoreError> {
+    let (mut wanted, mut left_out) = (Vec::new(), Vec::new());
     if config.events.enabled {
         wanted.push(Listener {
             channel: Channel::Table.name().to_owned(),
@@ -101,19 +132,26 @@ async fn wanted(database: &Database, config: &Config) -> Result<Vec<Listener>, S
         });
     }
     for webhook in &config.webhooks {
+        let name = webhook.name.to_string();
         let only_org = match &webhook.org {
-            Some(org) => Some(orgs::find(database, org).await?),
             None => None,
+            Some(org) => match orgs::find(database, org).await {
+                Ok(org) => Some(org),
+                Err(StoreError::Invalid(reason)) => {
+                    left_out.push(NotApplied { endpoint: name, reason });
+                    continue;
+                }
+                Err(other) => return Err(other),
+            },
         };
         wanted.push(Listener {
             channel: Channel::Webhook.name().to_owned(),
-            name: webhook.name.to_string(),
+            name,
             kinds: names(&webhook.kinds),
             only_org,
         });
     }
-    wanted.sort();
-    Ok(wanted)
+    Ok((wanted, left_out))
 }
 
 /// No kinds are all kinds.
@@ -131,7 +169,7 @@ pub(crate) async fn endpoints(
     now: Instant,
 ) -> Result<Vec<EndpointRow>, StoreError> {
     let recently = now.plus(-RECENTLY).unwrap_or(now);
-    listeners::endpoints(connection, recently).await
+    listeners::endpoints(connection, recently, MANY).await
 }
 
 /// What is wrong with endpoints, at an instant in real time.
@@ -148,10 +186,9 @@ pub(in crate::jobs) fn findings(endpoints: &[EndpointRow], now: Instant) -> Vec<
             findings.push(Finding::problem(Check::WebhookOff, what).mend(resume));
         } else if let Some(since) = oldest.filter(|since| *since <= late) {
             let since = shown_in_utc(since);
-            let messages = if *due == 1 { "message" } else { "messages" };
-            let what = format!(
-                "{due} {messages} to the webhook {name}, the oldest recorded at {since}{said}"
-            );
+            let messages = many(*due, "message");
+            let what =
+                format!("{messages} to the webhook {name}, the oldest recorded at {since}{said}");
             let now = Command::periodd(["alerts", "run", "--now"]);
             let mend = Mend::advice_then("repair the endpoint, then have them tried at once", now);
             findings.push(Finding::problem(Check::WebhookLate, what).mend(mend));
@@ -159,36 +196,37 @@ pub(in crate::jobs) fn findings(endpoints: &[EndpointRow], now: Instant) -> Vec<
     }
     let given_up: i64 = endpoints.iter().map(|endpoint| endpoint.given_up).sum();
     if given_up > 0 {
-        let webhooks = if given_up == 1 { "webhook" } else { "webhooks" };
-        let what = format!("{given_up} {webhooks} given up in the last 24 hours");
+        let what = format!("{} given up in the last 24 hours", many(given_up, "webhook"));
         let again = Mend::periodd(["alerts", "resend", "--state", "given_up"]);
         findings.push(Finding::problem(Check::WebhooksGivenUp, what).mend(again));
     }
     findings
 }
 
-/// The finding that the database has other listeners than the configuration.
+/// That the database has other listeners than the configuration, and endpoints that cannot be
+/// applied.
 ///
 /// # Errors
-/// As [`apply`].
-pub(in crate::jobs) async fn mismatch(
+/// [`StoreError`] when the database fails.
+pub(in crate::jobs) async fn mismatches(
     database: &Database,
     config: &Config,
-) -> Result<Option<Finding>, StoreError> {
-    match are_applied(database, config).await {
-        Ok(true) => return Ok(None),
-        Ok(false) => {}
-        Err(StoreError::Invalid(why)) => {
-            let what = format!("[[webhooks]] cannot be applied: {why}");
-            let advice = "correct `org` in [[webhooks]]";
-            let finding = Finding::problem(Check::Listeners, what).mend(Mend::advice(advice));
-            return Ok(Some(finding));
-        }
-        Err(other) => return Err(other),
+) -> Result<Vec<Finding>, StoreError> {
+    let (mut wanted, left_out) = wanted(database, config).await?;
+    let known = listeners::known(&mut *database.connection().await?).await?;
+    keep(&mut wanted, &known, &left_out);
+    let faults = left_out.into_iter().map(|NotApplied { endpoint, reason }| {
+        let what = format!("the webhook {endpoint} cannot be applied: {reason}");
+        let advice = Mend::advice("correct `org` in [[webhooks]]");
+        Finding::problem(Check::Listeners, what).mend(advice)
+    });
+    let mut findings: Vec<Finding> = faults.collect();
+    if known != wanted {
+        let what = "[events] or [[webhooks]] of the configuration are not applied to the database";
+        let apply = Mend::periodd(["webhooks", "apply"]);
+        findings.push(Finding::warning(Check::Listeners, what.to_owned()).mend(apply));
     }
-    let what = "[events] or [[webhooks]] of the configuration are not applied to the database";
-    let apply = Mend::periodd(["webhooks", "apply"]);
-    Ok(Some(Finding::warning(Check::Listeners, what.to_owned()).mend(apply)))
+    Ok(findings)
 }
 
 /// Switches an endpoint on again, and has it tried at once. False: it is not known.
@@ -198,8 +236,7 @@ pub(in crate::jobs) async fn mismatch(
 pub(crate) async fn resume(database: &Database, name: &str) -> Result<bool, StoreError> {
     let mut connection = database.connection().await?;
     let mut transaction = begin_within(&mut connection, LockTimeout::Long).await?;
-    let is_known = listeners::fares(&mut transaction, name).await?.is_some();
-    listeners::note(&mut transaction, name, Fares::default(), None).await?;
+    let is_known = listeners::resume(&mut transaction, name).await?;
     transaction.commit().await?;
     Ok(is_known)
 }
@@ -251,4 +288,20 @@ pub(crate) async fn queue_again(
         queued += usize::from(again);
     }
     Ok(queued)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_this_machine_stays_on_it() {
+        let of = |url: &str, private| allowed(&url.parse().expect("an address"), private);
+        for private in [false, true] {
+            assert_eq!(of("http://localhost/", private), Allowed::Loopback);
+            assert_eq!(of("https://127.0.0.1/", private), Allowed::Loopback);
+        }
+        assert_eq!(of("https://10.0.0.1/", true), Allowed::Private);
+        assert_eq!(of("https://10.0.0.1/", false), Allowed::Public);
+    }
 }

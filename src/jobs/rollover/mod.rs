@@ -28,9 +28,7 @@ use crate::billing::timeline::{CatchUp, Early, Policy};
 use crate::command::Command;
 use crate::config;
 use crate::store::orgs::packs::EntryScope;
-use crate::store::{
-    Connection, Database, LockTimeout, StoreError, events, rollover::claim, usage::limits,
-};
+use crate::store::{Connection, Database, LockTimeout, StoreError, rollover::claim, usage::limits};
 use crate::tz::TzData;
 use page::{PageRead, Worker};
 use page_scan::PageScan;
@@ -153,7 +151,6 @@ impl Job<'_> {
     async fn regular_passes(&self) -> Result<(), StoreError> {
         let policy = Policy { early: Early::No, ..self.request.policy.clone() };
         let mut fruitless = 0;
-        let mut left_before = Vec::new();
         let (mut has_entered, mut has_rechecked) = (false, false);
         let mut wait = LockTimeout::Long;
         loop {
@@ -176,16 +173,7 @@ impl Job<'_> {
                 has_entered = true;
                 continue;
             }
-            let moved = match self.pass(scope, &policy, now, pending.old_rules, wait).await {
-                // Nothing is left but orgs for which the server lacks something, such as a machine
-                // of several: it is there for the others.
-                Err(StoreError::Unavailable(_))
-                    if !left_before.is_empty() && self.database.now().await.is_ok() =>
-                {
-                    return Err(stays_due(&left_before));
-                }
-                moved => moved?,
-            };
+            let moved = self.pass(scope, &policy, now, pending.old_rules, wait).await?;
             has_rechecked |= pending.old_rules && matches!(scope, Scope::All);
             if self.request.stop.is_set() {
                 self.report.lock().await.stopped = true;
@@ -210,7 +198,6 @@ impl Job<'_> {
             if fruitless == FRUITLESS_PASSES {
                 return Err(stays_due(&left));
             }
-            left_before = left;
         }
     }
 
@@ -289,7 +276,6 @@ impl Job<'_> {
         worker.with_derived(&self.request.derived.targets);
         worker.with_cancel(&self.request.stop);
         worker.with_lock_timeout(wait);
-        worker.telling(events::are_heard(&mut connection).await?);
         if policy.early.restarts() && self.request.at.is_none() {
             worker.restarting_by_clock();
         }

@@ -17,8 +17,9 @@ use crate::store::audit::derived::Target;
 use crate::store::orgs::packs;
 use crate::store::rollover::apply::{self, Parking};
 use crate::store::{
-    Connection, LockTimeout, StoreError, Transaction, answers, begin_within,
+    Connection, LockTimeout, StoreError, Transaction, begin_within,
     rollover::{claim, planned::Stamp, snapshot},
+    serves,
 };
 use crate::tz::TzData;
 
@@ -79,7 +80,7 @@ impl PagePlan {
 impl<'a> Worker<'a> {
     /// `real` is the database's clock when the pass began.
     pub(super) fn new(tz: &'a TzData, policy: &'a Policy, now: Instant, real: Instant) -> Self {
-        let stamp = Stamp { now, counted_at: real, tzdb: tz.release(), tells: false, raises: 0 };
+        let stamp = Stamp { now, counted_at: real, tzdb: tz.release(), raises: 0 };
         let planner = Planner::new(tz, policy, now);
         Self { planner, stamp, derived: &[], wait: LockTimeout::Long, stop: Stop::default() }
     }
@@ -92,11 +93,6 @@ impl<'a> Worker<'a> {
     /// Has this worker wait no longer than that, where the pass before met somebody who holds rows.
     pub(super) fn with_lock_timeout(&mut self, wait: LockTimeout) {
         self.wait = wait;
-    }
-
-    /// Has this worker enter events, where somebody hears of them.
-    pub(super) fn telling(&mut self, tells: bool) {
-        self.stamp.tells = tells;
     }
 
     /// Has this worker end when it is asked to, even amid a page that was taken apart.
@@ -136,8 +132,8 @@ impl<'a> Worker<'a> {
                     rest = later;
                     continue;
                 }
-                // A server that answers lacked something for these rows only.
-                Err(StoreError::Unavailable(_)) if answers(connection).await => None,
+                // A server that serves lacked something for these rows only.
+                Err(StoreError::Unavailable(_)) if serves(connection).await => None,
                 read => unless_taken_apart(read)?.flatten(),
             };
             return Ok(PageRead { ids, read, rest });
@@ -161,7 +157,6 @@ impl<'a> Worker<'a> {
         next: Option<PageRead>,
     ) -> Result<(Tally, Option<PagePlan>), StoreError> {
         let PagePlan { ids, decision } = page;
-        let alone = if let [org] = ids[..] { Some(org) } else { None };
         let mut tally = Tally::default();
         let mut batches = Batches::of(ids, self.wait).locking_first();
         let planning = async {
@@ -171,26 +166,25 @@ impl<'a> Worker<'a> {
             }
         };
         let planned = decision.and_then(|decision| Some((decision, batches.next()?)));
-        let next = if let Some((decision, batch)) = planned {
+        let (begun, next) = if let Some((decision, batch)) = planned {
             let writing = self.write(connection, decision, &mut tally);
             let (written, next) = futures_util::future::join(writing, planning).await;
-            follow_up(connection, batch, written, &mut batches, &mut tally).await?;
-            next?
+            (follow_up(connection, batch, written, &mut batches, &mut tally).await, next?)
         } else {
-            planning.await?
+            (Ok(()), planning.await?)
         };
-        // What is due stays due, for whoever comes after a run that was asked to stop.
-        while let Some(batch) = batches.next().filter(|_| !self.stop.is_set()) {
-            let written = self.attempt(connection, &batch, &mut tally).await;
-            follow_up(connection, batch, written, &mut batches, &mut tally).await?;
-        }
+        let served = match begun {
+            Ok(()) => self.go_on(connection, &mut batches, &mut tally).await,
+            Err(error) => Err(error),
+        };
         tally.conflicts += batches.conflicts();
-        let stuck = match (batches.stuck(), alone) {
-            // A single org: what the server lacks for it may be there the next time.
-            (Err(error @ StoreError::Unavailable(_)), Some(org)) => {
-                vec![Stuck::Left(org, error.to_string())]
+        let stuck = match served {
+            // A server that serves lacks something for this page only, such as a machine of
+            // several: others may not need it, and it may be there the next time.
+            Err(error @ StoreError::Unavailable(_)) if serves(connection).await => {
+                batches.give_up(&error)
             }
-            (stuck, _) => stuck?,
+            served => served?,
         };
         for stuck in stuck {
             match stuck {
@@ -201,6 +195,21 @@ impl<'a> Worker<'a> {
             }
         }
         Ok((tally, next))
+    }
+
+    /// Tries what is left of a page, and returns the orgs that it does not serve. What is due stays
+    /// due, for whoever comes after a run that was asked to stop.
+    async fn go_on(
+        &mut self,
+        connection: &mut Connection,
+        batches: &mut Batches,
+        tally: &mut Tally,
+    ) -> Result<Vec<Stuck>, StoreError> {
+        while let Some(batch) = batches.next().filter(|_| !self.stop.is_set()) {
+            let written = self.attempt(connection, &batch, tally).await;
+            follow_up(connection, batch, written, batches, tally).await?;
+        }
+        batches.stuck()
     }
 
     /// Parks an org whose rows cannot be processed; where somebody is at its row, the next pass

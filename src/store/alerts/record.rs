@@ -52,6 +52,8 @@ pub struct AlertRow {
     pub state: AlertState,
     /// Was it crossed because the limit fell?
     pub limit_change: bool,
+    /// Do programs hear of it?
+    pub is_event: bool,
 }
 
 /// What becomes of an alert.
@@ -268,19 +270,31 @@ async fn write_alerts(
         now
     );
     written.execute(&mut *connection).await?;
-    // Without one, those that are covered are no news to anybody.
-    let is_news = rows.iter().any(|(_, row)| row.state != AlertState::Covered);
-    if is_news {
-        let keys = AlertKeys {
-            orgs: &orgs,
-            starts: &starts,
-            features: &features,
-            generations: &generations,
-            thresholds: &thresholds,
-        };
-        events::enter_alerts(connection, &keys).await?;
+    enter_events(connection, &rows).await
+}
+
+/// Programs hear of a threshold once, whether there is somebody to tell or not.
+async fn enter_events(
+    connection: &mut PgConnection,
+    rows: &[(&Judgement, &AlertRow)],
+) -> Result<(), StoreError> {
+    let rows: Vec<_> = rows.iter().filter(|(_, row)| row.is_event).collect();
+    if rows.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let orgs: Vec<Uuid> = rows.iter().map(|(one, _)| one.org).collect();
+    let features: Vec<&str> = rows.iter().map(|(one, _)| one.feature.as_str()).collect();
+    let starts: Vec<Instant> = rows.iter().map(|(one, _)| one.period.start).collect();
+    let generations: Vec<i32> = rows.iter().map(|(one, _)| one.generation).collect();
+    let thresholds: Vec<i16> = rows.iter().map(|(_, row)| i16::from(row.threshold)).collect();
+    let keys = AlertKeys {
+        orgs: &orgs,
+        starts: &starts,
+        features: &features,
+        generations: &generations,
+        thresholds: &thresholds,
+    };
+    events::enter_alerts(connection, &keys).await
 }
 
 /// What a mail server is to be told of, once all this is committed.

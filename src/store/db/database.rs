@@ -376,15 +376,8 @@ impl Database {
     /// [`StoreError::Unavailable`], with the reason.
     pub async fn reachable(&self) -> Result<(), StoreError> {
         let hosts = self.pool.hosts();
-        let mut refused = None;
-        for options in hosts.all() {
-            match wire::knock(options, ACQUIRE_TIMEOUT).await {
-                Ok(()) => return Ok(()),
-                Err(error) => refused = refused.or(Some(error)),
-            }
-        }
-        let error = refused.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
-        Err(hosts.unreachable(&error.into()))
+        let knocked = wire::knock(hosts.all(), ACQUIRE_TIMEOUT).await;
+        knocked.map_err(|error| hosts.unreachable(&error.into()))
     }
 
     /// Gives up what was given back last, when what used it was broken off: nobody knows what it is

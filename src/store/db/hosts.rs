@@ -124,9 +124,11 @@ impl Hosts {
 fn place(options: &PgConnectOptions) -> String {
     let host = options.get_host();
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let port = options.get_port();
     options.get_socket().map_or_else(
-        || format!("{host}:{}", options.get_port()),
-        |socket| socket.display().to_string(),
+        || format!("{host}:{port}"),
+        // Several servers may share a directory.
+        |socket| socket.join(format!(".s.PGSQL.{port}")).display().to_string(),
     )
 }
 
@@ -163,6 +165,12 @@ fn split(url: &str) -> Result<Vec<String>, String> {
     let several = in_authority.len().max(named.len()).max(ports.len()).max(1);
     if several > MOST_HOSTS {
         return Err(format!("[database] url names {several} hosts; {MOST_HOSTS} are possible"));
+    }
+    let addresses = list("hostaddr").len();
+    if addresses > 1 || (several > 1 && addresses > 0) {
+        return Err("[database] url: hostaddr goes with one host only; leave it out and name the \
+                    hosts"
+            .to_owned());
     }
     if several == 1 && attributes.is_none() {
         return Ok(vec![url.to_owned()]);
@@ -264,7 +272,10 @@ mod tests {
     fn a_url_may_name_several_hosts() {
         assert_eq!(places("postgresql://u@a:1,b:2/d"), ["a:1", "b:2"]);
         assert_eq!(places("postgresql://u:p,w@a,b,[::1]:7/d"), ["a:5432", "b:5432", "[::1]:7"]);
-        assert_eq!(places("postgresql:///d?host=/run/a,/run/b&user=u"), ["/run/a", "/run/b"]);
+        assert_eq!(
+            places("postgresql:///d?host=/run/a,/run/b&user=u"),
+            ["/run/a/.s.PGSQL.5432", "/run/b/.s.PGSQL.5432"]
+        );
         assert_eq!(places("postgresql://h/d?port=1,2"), ["h:1", "h:2"]);
         assert_eq!(places("postgresql://h:9/d?target_session_attrs=read-write"), ["h:9"]);
         let several = split("postgresql:///d?host=/a,/b&port=5,6&user=u").expect("two");
@@ -278,6 +289,9 @@ mod tests {
             ("postgresql://a,b/d?target_session_attrs=standby", "periodd writes"),
             ("postgresql://a,b/d?sslmode=prefer", "verify-full"),
             ("postgresql://a,b/d?hosts=x", "unknown parameter"),
+            ("postgresql://a,b/d?hostaddr=10.0.0.1", "hostaddr goes with one host"),
+            ("postgresql://a,b/d?hostaddr=10.0.0.1,10.0.0.2", "hostaddr goes with one host"),
+            ("postgresql://a/d?hostaddr=10.0.0.1,10.0.0.2", "hostaddr goes with one host"),
         ] {
             let Err(error) = Hosts::of_url(url) else { panic!("{url} is taken") };
             assert!(error.to_string().contains(why), "{url}: {error}");
@@ -297,5 +311,13 @@ mod tests {
         assert!(hosts.is_same_place(&Hosts::of_url(url).expect("hosts")));
         assert!(!hosts.is_same_place(&Hosts::of_url("postgresql://u@a,b/d").expect("hosts")));
         assert!(hosts.read_only().starts_with("none of c:5432, b:5432, a:5432 takes writes"));
+        // Two servers in one directory are two.
+        let mut hosts = Hosts::of_url("postgresql:///d?host=/run&port=1,2&user=u").expect("hosts");
+        let last = hosts.all().last().expect("two").clone();
+        hosts.prefer(&last);
+        assert_eq!(
+            hosts.all().map(place).collect::<Vec<_>>(),
+            ["/run/.s.PGSQL.2", "/run/.s.PGSQL.1"]
+        );
     }
 }

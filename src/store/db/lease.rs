@@ -4,6 +4,7 @@
 //! needs several. Every connection is looked at before it is lent, travels over a wire that is
 //! watched, and is closed rather than lent again when anything about it is in doubt.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -11,19 +12,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::hosts::Hosts;
 use super::wire::{self, Cutter, Wire};
 
 /// How long a caller waits for a connection before the database counts as unavailable.
 pub(in crate::store) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one of several hosts may take before the next one is asked.
-const HOST_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one of several hosts may take before the next one is asked, too.
+const NEXT_HOST: Duration = Duration::from_secs(1);
 /// How long a connection that lay idle may take to say that it is well.
 const LOOK: Duration = Duration::from_secs(5);
 /// A connection is closed when it has lain idle for so long …
@@ -55,6 +58,24 @@ pub(in crate::store) enum Refusal {
     ReadOnly,
     /// The server cannot be reached, or refuses.
     Server(sqlx::Error),
+}
+
+impl Refusal {
+    /// Does the server refuse whoever says that name and password?
+    fn is_of_login(&self) -> bool {
+        matches!(self.code().as_deref(), Some("28P01" | "28000"))
+    }
+
+    /// Does the server refuse for the moment only?
+    fn passes(&self) -> bool {
+        // Too many connections; the system is starting up.
+        matches!(self.code().as_deref(), Some("53300" | "57P03"))
+    }
+
+    fn code(&self) -> Option<Cow<'_, str>> {
+        let Self::Server(error) = self else { return None };
+        error.as_database_error().and_then(DatabaseError::code)
+    }
 }
 
 /// Reads again how to connect; `None` where that is not known, or names another database.
@@ -231,19 +252,29 @@ impl Pool {
     }
 
     async fn open_anew(&self) -> Result<Open, Refusal> {
-        let begun = Instant::now();
+        let mut readable = None;
+        match self.open_writable(Instant::now() + ACQUIRE_TIMEOUT, &mut readable).await {
+            // Where no host takes writes, a command that only looks gets one that may be read.
+            Err(refusal) => readable.filter(|_| !self.stays).ok_or(refusal),
+            found => found,
+        }
+    }
+
+    /// Looks for a host that takes writes until then, and keeps the first that may be read.
+    async fn open_writable(
+        &self,
+        until: Instant,
+        readable: &mut Option<Open>,
+    ) -> Result<Open, Refusal> {
         let mut pause = RETRY;
         let mut is_read_again = false;
         loop {
-            let left = ACQUIRE_TIMEOUT.saturating_sub(begun.elapsed());
-            let error = match timeout(left, self.find()).await {
-                Ok(Ok(open)) => return Ok(open),
-                Ok(Err(refusal)) => refusal,
-                Err(_) => return Err(timed_out()),
+            let refusals = match self.find(until, readable).await {
+                Ok(open) => return Ok(open),
+                Err(refusals) => refusals,
             };
-            let refuses_login = matches!(&error, Refusal::Server(error) if is_of_login(error));
-            if refuses_login
-                && !is_read_again
+            if !is_read_again
+                && refusals.iter().any(Refusal::is_of_login)
                 && let Some(hosts) = self.again.get().and_then(|again| again())
             {
                 is_read_again = true;
@@ -251,43 +282,57 @@ impl Pool {
                 continue;
             }
             // A server that is full, or just starting, is asked again.
-            let passes = matches!(&error, Refusal::Server(error) if passes(error));
-            if !passes || begun.elapsed() + pause >= ACQUIRE_TIMEOUT {
-                return Err(error);
+            if !refusals.iter().any(Refusal::passes) || Instant::now() + pause >= until {
+                return Err(most_telling(refusals));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_RETRY);
         }
     }
 
-    /// Connects to the first host that takes writes; the one found last is asked first. Where none
-    /// does, a command that only looks gets one that may be read.
-    async fn find(&self) -> Result<Open, Refusal> {
+    /// Connects to the first host that takes writes; the one found last is asked first. A host that
+    /// is slow to answer is still waited for while the next one is asked.
+    async fn find(
+        &self,
+        until: Instant,
+        readable: &mut Option<Open>,
+    ) -> Result<Open, Vec<Refusal>> {
         let hosts = self.hosts();
         if let Some(only) = hosts.only() {
-            return match self.connect(only, false).await? {
-                (open, true) => Ok(open),
-                (_, false) => Err(Refusal::ReadOnly),
+            return match timeout_at(until, self.connect(only, false)).await {
+                Ok(Ok((open, true))) => Ok(open),
+                Ok(Ok((_, false))) => Err(vec![Refusal::ReadOnly]),
+                Ok(Err(refusal)) => Err(vec![refusal]),
+                Err(_) => Err(vec![timed_out()]),
             };
         }
-        let (mut refused, mut readable) = (None, None);
-        for host in hosts.all() {
-            match timeout(HOST_TIMEOUT, self.connect(host, true)).await {
-                Ok(Ok((open, true))) => {
+        let (mut to_ask, mut asked) = (hosts.all().peekable(), FuturesUnordered::new());
+        let mut refusals = Vec::new();
+        loop {
+            asked.extend(
+                to_ask.next().map(|host| async move { (host, self.connect(host, true).await) }),
+            );
+            let patience =
+                if to_ask.peek().is_some() { until.min(Instant::now() + NEXT_HOST) } else { until };
+            match timeout_at(patience, asked.next()).await {
+                Ok(Some((host, Ok((open, true))))) => {
                     // The password may be another one meanwhile.
                     let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
                     hosts.prefer(host);
                     return Ok(open);
                 }
-                Ok(Ok((open, false))) => readable = readable.or(Some(open)),
-                Ok(Err(refusal)) => refused = Some(worse(refused, refusal)),
-                Err(_) => refused = Some(worse(refused, timed_out())),
+                Ok(Some((_, Ok((open, false))))) => {
+                    readable.get_or_insert(open);
+                    refusals.push(Refusal::ReadOnly);
+                }
+                Ok(Some((_, Err(refusal)))) => refusals.push(refusal),
+                Ok(None) => return Err(refusals),
+                Err(_) if Instant::now() >= until => {
+                    refusals.push(timed_out());
+                    return Err(refusals);
+                }
+                Err(_) => {}
             }
-        }
-        match (readable, refused) {
-            (Some(open), _) if !self.stays => Ok(open),
-            (Some(_), _) | (None, None) => Err(Refusal::ReadOnly),
-            (None, Some(refusal)) => Err(refusal),
         }
     }
 
@@ -338,7 +383,9 @@ impl Pool {
 }
 
 /// Does the server take writes, on a connection that is well?
-async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+pub(in crate::store) async fn takes_writes(
+    connection: &mut PgConnection,
+) -> Result<bool, sqlx::Error> {
     let rows = sqlx::raw_sql(WELL).fetch_all(&mut *connection).await?;
     let said = rows.last().map(|row| row.try_get::<String, _>(0)).transpose()?;
     Ok(said.as_deref() != Some("on"))
@@ -348,32 +395,23 @@ fn timed_out() -> Refusal {
     Refusal::Server(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
 }
 
-/// Of what two hosts said, what tells more: a server that answers knows better than a silent one.
-fn worse(before: Option<Refusal>, now: Refusal) -> Refusal {
-    let answers = |refusal: &Refusal| !matches!(refusal, Refusal::Server(sqlx::Error::Io(_)));
-    match before {
-        Some(before) if answers(&before) || !answers(&now) => before,
-        _ => now,
-    }
+/// Of what hosts said, what tells most: a server that answers knows better than a silent one.
+fn most_telling(refusals: Vec<Refusal>) -> Refusal {
+    let rank = |refusal: &Refusal| match refusal {
+        Refusal::Schema(_) => 0,
+        refusal if refusal.is_of_login() => 0,
+        refusal if refusal.passes() => 1,
+        Refusal::ReadOnly => 2,
+        Refusal::Server(sqlx::Error::Io(_)) => 4,
+        _ => 3,
+    };
+    refusals.into_iter().min_by_key(rank).unwrap_or_else(timed_out)
 }
 
 /// Is it the greeting's words that the other side does not take? Poolers answer so.
 fn is_of_greeting(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     matches!(code.as_deref(), Some("08P01"))
-}
-
-/// Does the server refuse whoever says that name and password?
-fn is_of_login(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    matches!(code.as_deref(), Some("28P01" | "28000"))
-}
-
-/// Does the server refuse for the moment only?
-fn passes(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    // Too many connections; the system is starting up.
-    matches!(code.as_deref(), Some("53300" | "57P03"))
 }
 
 /// The connections of one run, so that they can be closed together. Nobody lends any to it after

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::select_ok;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -171,15 +172,17 @@ async fn reach(options: &PgConnectOptions) -> io::Result<Server> {
     }
 }
 
-/// Does anybody listen there?
+/// Does anybody listen at one of these? All are asked at once, so that none that is silent keeps
+/// the others from being heard.
 ///
 /// # Errors
 /// [`io::Error`] when nobody does, also within `patience`.
-pub(in crate::store) async fn knock(
-    options: &PgConnectOptions,
+pub(in crate::store) async fn knock<'a>(
+    hosts: impl Iterator<Item = &'a PgConnectOptions>,
     patience: Duration,
 ) -> io::Result<()> {
-    let reached = timeout(patience, reach(options)).await;
+    let asked = hosts.map(|options| Box::pin(reach(options)));
+    let reached = timeout(patience, select_ok(asked)).await;
     reached.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(drop)
 }
 
@@ -314,5 +317,24 @@ mod tests {
         assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), KEEPALIVE_COUNT);
         #[cfg(target_os = "linux")]
         assert_eq!(u128::from(sockopt::tcp_user_timeout(&stream).unwrap()), RECEIPT.as_millis());
+    }
+
+    #[tokio::test]
+    async fn a_silent_host_keeps_no_other_from_being_heard() {
+        // Its queue is full: whoever knocks is not answered.
+        let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        rustix::net::listen(&silent, 0).unwrap();
+        let _queued = std::net::TcpStream::connect(silent.local_addr().unwrap()).unwrap();
+        let live = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let host = |listener: &std::net::TcpListener| {
+            let port = listener.local_addr().unwrap().port();
+            PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port)
+        };
+        let patience = Duration::from_secs(2);
+        let hosts = [host(&silent), host(&silent)];
+        let unheard = knock(hosts.iter(), patience).await.unwrap_err();
+        assert_eq!(unheard.kind(), io::ErrorKind::TimedOut);
+        let hosts = [host(&silent), host(&silent), host(&live)];
+        knock(hosts.iter(), patience).await.unwrap();
     }
 }

@@ -38,13 +38,13 @@ pub struct Listener {
     pub only_org: Option<Uuid>,
 }
 
-/// The listeners that are known.
+/// The listeners that are known, in the order of the type: the database's collation has another.
 pub async fn known(connection: &mut PgConnection) -> Result<Vec<Listener>, StoreError> {
-    let rows = sqlx::query_as!(
-        Listener,
-        "select channel, name, kinds, only_org from periodd_listeners order by channel, name"
-    );
-    Ok(rows.fetch_all(connection).await?)
+    let rows =
+        sqlx::query_as!(Listener, "select channel, name, kinds, only_org from periodd_listeners");
+    let mut known = rows.fetch_all(connection).await?;
+    known.sort();
+    Ok(known)
 }
 
 /// Makes these the listeners. How an endpoint fares is kept, by its name.
@@ -95,18 +95,20 @@ pub struct EndpointRow {
     pub switched_off_at: Option<Instant>,
     /// Its last answer, where it failed.
     pub answer: Option<String>,
-    /// Messages to be sent.
+    /// Messages to be sent; counting ends at 1000.
     pub due: i64,
     /// When the oldest of them was recorded.
     pub oldest: Option<Instant>,
-    /// Messages that were given up in the last 24 hours.
+    /// Messages that were given up in the last 24 hours; counting ends at 1000.
     pub given_up: i64,
 }
 
-/// Every endpoint that is known. `recently` is when the last 24 hours began.
+/// Every endpoint that is known. `recently` is when the last 24 hours began; of each kind, `most`
+/// messages are counted.
 pub async fn endpoints(
     connection: &mut PgConnection,
     recently: Instant,
+    most: i64,
 ) -> Result<Vec<EndpointRow>, StoreError> {
     let rows = sqlx::query_as!(
         EndpointRow,
@@ -114,15 +116,18 @@ pub async fn endpoints(
                   coalesce(q.due, 0) as "due!", q.oldest, coalesce(g.given_up, 0) as "given_up!"
            from periodd_listeners l
            left join lateral (
-               select count(*) as due, min(m.recorded_at) as oldest
-               from periodd_webhook_outbox m
-               where m.endpoint = l.name and m.state = 'due') q on true
+               select count(*) as due, min(w.recorded_at) as oldest
+               from (select m.recorded_at from periodd_webhook_outbox m
+                     where m.endpoint = l.name and m.state = 'due'
+                     order by m.recorded_at limit $2) w) q on true
            left join lateral (
-               select count(*) as given_up from periodd_webhook_outbox m
-               where m.settled_at >= $1 and m.endpoint = l.name
-                 and m.state = 'given_up') g on true
+               select count(*) as given_up
+               from (select from periodd_webhook_outbox m
+                     where m.settled_at >= $1 and m.endpoint = l.name and m.state = 'given_up'
+                     limit $2) w) g on true
            where l.channel = 'webhook' order by l.name"#,
-        recently
+        recently,
+        most
     );
     Ok(rows.fetch_all(connection).await?)
 }
@@ -147,16 +152,26 @@ pub async fn fares(connection: &mut PgConnection, name: &str) -> Result<Option<F
     Ok(row.fetch_optional(connection).await?)
 }
 
-/// Notes how an endpoint fares, and what it answered.
-pub async fn note(
+/// The endpoints that are on, by their names.
+pub async fn on(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let names = sqlx::query_scalar!(
+        "select name from periodd_listeners where channel = 'webhook' and switched_off_at is null"
+    );
+    Ok(names.fetch_all(connection).await?)
+}
+
+/// Notes what is wrong with an endpoint, and what it answered. Once it is switched off it stays so,
+/// whatever others are answered who asked before.
+pub async fn note_trouble(
     connection: &mut PgConnection,
     name: &str,
     fares: Fares,
-    answer: Option<&str>,
+    answer: &str,
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "update periodd_listeners
-         set failures = $2, rests_until = $3, switched_off_at = $4, answer = $5
+         set failures = $2, rests_until = $3, switched_off_at = coalesce(switched_off_at, $4),
+             answer = $5
          where channel = 'webhook' and name = $1",
         name,
         fares.failures,
@@ -167,4 +182,27 @@ pub async fn note(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Notes that an endpoint is well again, unless it is switched off.
+pub async fn note_success(connection: &mut PgConnection, name: &str) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update periodd_listeners set failures = 0, rests_until = null, answer = null
+         where channel = 'webhook' and name = $1 and switched_off_at is null",
+        name
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Switches an endpoint on, whatever was wrong with it. False: it is not known.
+pub async fn resume(connection: &mut PgConnection, name: &str) -> Result<bool, StoreError> {
+    let resumed = sqlx::query!(
+        "update periodd_listeners
+         set failures = 0, rests_until = null, switched_off_at = null, answer = null
+         where channel = 'webhook' and name = $1",
+        name
+    );
+    Ok(resumed.execute(connection).await?.rows_affected() == 1)
 }

@@ -112,7 +112,7 @@ pub struct AlertKeys<'a> {
     pub thresholds: &'a [i16],
 }
 
-/// Enters events about thresholds that were crossed.
+/// Enters events about thresholds that were recorded in this transaction.
 pub async fn enter_alerts(
     connection: &mut PgConnection,
     alerts: &AlertKeys<'_>,
@@ -130,9 +130,11 @@ pub async fn enter_alerts(
     Ok(())
 }
 
-/// Does anybody hear of events? A rollover asks once, and writes none where nobody does.
+/// Does anybody hear of events? A rollover asks with each page, in its transaction: somebody may
+/// listen from now on.
 pub async fn are_heard(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    let heard = sqlx::query_scalar!(r#"select exists (select from periodd_listeners) as "heard!""#);
+    let heard =
+        sqlx::query_scalar!(r#"select exists (select 1 from periodd_listeners) as "heard!""#);
     Ok(heard.fetch_one(connection).await?)
 }
 

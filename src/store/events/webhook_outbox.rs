@@ -104,12 +104,14 @@ pub async fn settle(
 }
 
 /// Gives up to `limit` messages up that were recorded before an instant and that nobody is sending,
-/// and returns how many there were.
+/// and returns how many there were: those that were tried, and those that nobody will try, to none
+/// of the endpoints that are on.
 pub async fn give_up_before(
     connection: &mut PgConnection,
     before: Instant,
     now: Instant,
     why: &str,
+    on: &[String],
     limit: i64,
 ) -> Result<u64, StoreError> {
     let given_up = sqlx::query!(
@@ -117,6 +119,7 @@ pub async fn give_up_before(
              select org_id, id from periodd_webhook_outbox
              where state = 'due' and recorded_at < $1
                and (leased_until is null or leased_until <= $2)
+               and (attempts > 0 or endpoint <> all($5))
              order by recorded_at limit $4)
          update periodd_webhook_outbox o
          set state = 'given_up', settled_at = $2, leased_until = null, lease = null,
@@ -127,7 +130,8 @@ pub async fn give_up_before(
         before,
         now,
         why,
-        limit
+        limit,
+        on
     );
     Ok(given_up.execute(connection).await?.rows_affected())
 }

@@ -133,9 +133,16 @@ pub struct NoticeFacts {
     pub locale: Option<String>,
     /// What is said, as JSON.
     pub facts: String,
+    /// Start of the last period that was closed.
+    pub closed_start: Option<Instant>,
+    /// When the billing cycle was restarted, until that is closed.
+    pub restarted_at: Option<Instant>,
+    /// Since when the org has been set aside.
+    pub parked_at: Option<Instant>,
 }
 
-/// The facts of emails about notices, as they were when these were decided.
+/// The facts of emails about notices, as they were when these were decided, and how the orgs stand
+/// now.
 pub async fn notices(
     connection: &mut PgConnection,
     emails: &[(Uuid, Uuid)],
@@ -144,7 +151,10 @@ pub async fn notices(
     let rows = sqlx::query_as!(
         NoticeFacts,
         r#"select m.org_id as org, m.id, o.slug, o.name, o.time_zone, o.locale,
-                  n.facts as "facts!"
+                  n.facts as "facts!",
+                  (select max(b.period_start) from billing_periods b where b.org_id = m.org_id)
+                      as closed_start,
+                  o.restarted_at, o.parked_at
            from unnest($1::uuid[], $2::uuid[]) as asked (org_id, id)
            join periodd_outbox m on m.org_id = asked.org_id and m.id = asked.id
            join periodd_notices n on n.org_id = m.org_id and n.id = m.notice

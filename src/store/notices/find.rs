@@ -301,10 +301,11 @@ pub struct Parked {
     pub reason: String,
 }
 
-/// The orgs that periodd set aside after an instant.
+/// The orgs that periodd set aside after an instant, and not later than now.
 pub async fn parked(
     connection: &mut PgConnection,
     after: Instant,
+    now: Instant,
 ) -> Result<Vec<Parked>, StoreError> {
     let rows = sqlx::query_as!(
         Parked,
@@ -312,9 +313,10 @@ pub async fn parked(
                   coalesce(o.parked_reason, '') as "reason!"
            from organizations o
            where o.parked_at is not null and o.parked_code is distinct from 'by_hand'
-             and o.removed_at is null and o.parked_at > $1
+             and o.removed_at is null and o.parked_at > $1 and o.parked_at <= $2
            order by o.id"#,
-        after
+        after,
+        now
     );
     Ok(rows.fetch_all(connection).await?)
 }

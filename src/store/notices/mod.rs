@@ -16,5 +16,5 @@ pub use find::{
 };
 pub use record::{
     NewNotice, NoticeState, SeenRow, expire_waiting, looked_at, record, remember_look, seen,
-    withdraw,
+    waiting_in_vain, withdraw,
 };

@@ -1,6 +1,6 @@
 //! What has been said, and recording what is decided: notices and emails, in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -95,9 +95,31 @@ pub struct NewNotice {
     pub recipients: Vec<String>,
 }
 
+/// By what a notice is known: its org, kind and key.
+type Key = (Uuid, String, String);
+
+/// A notice that was let through.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    id: Uuid,
+    /// It has not waited: what has was told to programs when it came.
+    is_new: bool,
+}
+
+impl NewNotice {
+    /// Does another one of its org and kind say it, and become what this becomes?
+    fn goes_with_another(&self) -> bool {
+        self.notice.is_none() && self.state != NoticeState::Covered
+    }
+
+    fn key(&self) -> Key {
+        (self.org, self.kind.name().to_owned(), self.key.clone())
+    }
+}
+
 /// Records notices within a transaction, and returns which of them were let through, in their
 /// order: of two passes that decide the same, the first one. What waited for somebody to tell moves
-/// on.
+/// on. What goes with another one is recorded with it, or not at all: it is still to be told.
 ///
 /// Everything that hears of a notice in the transaction that decides it is called from here.
 pub async fn record(
@@ -105,16 +127,18 @@ pub async fn record(
     notices: &[NewNotice],
     now: Instant,
 ) -> Result<Vec<bool>, StoreError> {
-    let mut facts: Vec<Option<String>> = Vec::with_capacity(notices.len());
-    for one in notices {
-        let text = one.notice.as_ref().map(serde_json::to_string).transpose();
-        facts.push(text.map_err(|error| StoreError::Failed(error.to_string()))?);
+    let (with, own): (Vec<&NewNotice>, Vec<&NewNotice>) =
+        notices.iter().partition(|one| one.goes_with_another());
+    let mut ids = write_notices(connection, &own, now).await?;
+    let told = own.iter().filter(|one| one.notice.is_some() && ids.contains_key(&one.key()));
+    let told: HashSet<(Uuid, Kind)> = told.map(|one| (one.org, one.kind)).collect();
+    let with: Vec<&NewNotice> =
+        with.into_iter().filter(|one| told.contains(&(one.org, one.kind))).collect();
+    if !with.is_empty() {
+        ids.extend(write_notices(connection, &with, now).await?);
     }
-    let ids = write_notices(connection, notices, &facts, now).await?;
-    let moved: Vec<Option<Uuid>> = notices
-        .iter()
-        .map(|one| ids.get(&(one.org, one.kind.name().to_owned(), one.key.clone())).copied())
-        .collect();
+    let moved: Vec<Option<Moved>> =
+        notices.iter().map(|one| ids.get(&one.key()).copied()).collect();
     write_emails(connection, notices, &moved, now).await?;
     enter_events(connection, notices, &moved, now).await?;
     Ok(moved.into_iter().map(|id| id.is_some()).collect())
@@ -122,10 +146,14 @@ pub async fn record(
 
 async fn write_notices(
     connection: &mut PgConnection,
-    notices: &[NewNotice],
-    facts: &[Option<String>],
+    notices: &[&NewNotice],
     now: Instant,
-) -> Result<HashMap<(Uuid, String, String), Uuid>, StoreError> {
+) -> Result<HashMap<Key, Moved>, StoreError> {
+    let mut facts: Vec<Option<String>> = Vec::with_capacity(notices.len());
+    for one in notices {
+        let text = one.notice.as_ref().map(serde_json::to_string).transpose();
+        facts.push(text.map_err(|error| StoreError::Failed(error.to_string()))?);
+    }
     let orgs: Vec<Uuid> = notices.iter().map(|one| one.org).collect();
     let ids: Vec<Uuid> = notices.iter().map(|_| Uuid::new_v4()).collect();
     let kinds: Vec<&str> = notices.iter().map(|one| one.kind.name()).collect();
@@ -153,25 +181,28 @@ async fn write_notices(
         &keys as &[&str],
         &states as &[&str],
         &features as &[&str],
-        facts as &[Option<String>],
+        &facts as &[Option<String>],
         &untils,
         now
     );
-    let moved = moved.fetch_all(connection).await?.into_iter();
-    Ok(moved.map(|row| ((row.org_id, row.kind, row.key), row.id)).collect())
+    let moved = moved.fetch_all(connection).await?.into_iter().map(|row| {
+        let is_new = ids.contains(&row.id);
+        ((row.org_id, row.kind, row.key), Moved { id: row.id, is_new })
+    });
+    Ok(moved.collect())
 }
 
 /// One email for everybody who is to be told, of the notices that were let through.
 async fn write_emails(
     connection: &mut PgConnection,
     notices: &[NewNotice],
-    moved: &[Option<Uuid>],
+    moved: &[Option<Moved>],
     now: Instant,
 ) -> Result<(), StoreError> {
     let rows: Vec<(&NewNotice, Uuid, &String)> = notices
         .iter()
         .zip(moved)
-        .filter_map(|(one, id)| Some((one, (*id)?)))
+        .filter_map(|(one, moved)| Some((one, (*moved)?.id)))
         .flat_map(|(one, id)| one.recipients.iter().map(move |to| (one, id, to)))
         .collect();
     if rows.is_empty() {
@@ -207,12 +238,12 @@ async fn write_emails(
 async fn enter_events(
     connection: &mut PgConnection,
     notices: &[NewNotice],
-    moved: &[Option<Uuid>],
+    moved: &[Option<Moved>],
     now: Instant,
 ) -> Result<(), StoreError> {
     let mut entered = Vec::new();
-    for (one, id) in notices.iter().zip(moved) {
-        if let (Some(notice), Some(id)) = (&one.notice, *id) {
+    for (one, moved) in notices.iter().zip(moved) {
+        if let (Some(notice), Some(Moved { id, is_new: true })) = (&one.notice, *moved) {
             let (kind, payload) = billing::events::of_notice(notice)
                 .map_err(|error| StoreError::Failed(error.to_string()))?;
             entered.push(NewEvent { id, kind, org: one.org, payload, at: now });
@@ -261,29 +292,33 @@ pub async fn withdraw(
     Ok(())
 }
 
-/// Ends the wait of notices that are too late, up to `limit`; returns how many there were.
-pub async fn expire_waiting(
+/// The orgs with notices that waited for somebody to tell until it was too late, in order.
+pub async fn waiting_in_vain(
     connection: &mut PgConnection,
     now: Instant,
-    limit: i64,
-) -> Result<u64, StoreError> {
-    let late = sqlx::query!(
-        "select org_id, id from periodd_notices
-         where state = 'waiting' and until <= $1 order by org_id, id limit $2",
-        now,
-        limit
+) -> Result<Vec<Uuid>, StoreError> {
+    let orgs = sqlx::query_scalar!(
+        "select distinct org_id from periodd_notices
+         where state = 'waiting' and until <= $1 order by org_id",
+        now
     );
-    let late = late.fetch_all(&mut *connection).await?;
-    let (orgs, ids): (Vec<Uuid>, Vec<Uuid>) =
-        late.into_iter().map(|row| (row.org_id, row.id)).unzip();
+    Ok(orgs.fetch_all(connection).await?)
+}
+
+/// Ends the wait of some orgs' notices that are too late.
+pub async fn expire_waiting(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+    now: Instant,
+) -> Result<(), StoreError> {
     let expired = sqlx::query!(
-        "update periodd_notices n set state = 'expired'
-         from unnest($1::uuid[], $2::uuid[]) as m (org_id, id)
-         where n.org_id = m.org_id and n.id = m.id and n.state = 'waiting'",
-        &orgs,
-        &ids
+        "update periodd_notices set state = 'expired'
+         where org_id = any($1) and state = 'waiting' and until <= $2",
+        orgs,
+        now
     );
-    Ok(expired.execute(connection).await?.rows_affected())
+    expired.execute(connection).await?;
+    Ok(())
 }
 
 /// When notices were looked for last, in business time; `None`: never.

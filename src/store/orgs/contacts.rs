@@ -129,7 +129,9 @@ pub async fn unsubscribe(
     Ok(done.fetch_one(&mut *database.connection().await?).await?)
 }
 
-/// Takes an unsubscription back, by the same token; nothing happens where it names nobody.
+/// Takes an unsubscription back, by the same token; nothing happens where it names nobody. The row
+/// of a user that said nothing else goes with it: what would be left names a contact, and the org's
+/// other users would hear nothing.
 pub async fn subscribe_again(connection: &mut PgConnection, token: &str) -> Result<(), StoreError> {
     // One kind of notice, or all warnings.
     let (token, kind) = token.split_once('.').unwrap_or((token, ""));
@@ -138,12 +140,28 @@ pub async fn subscribe_again(connection: &mut PgConnection, token: &str) -> Resu
         Some((Uuid::try_parse(org).ok()?, Uuid::try_parse(address).ok()?))
     });
     let Some((org, address)) = ids else { return Ok(()) };
+    let gone = sqlx::query!(
+        "delete from org_contacts c
+         using periodd_unsubscribe_tokens t join organizations o on o.id = t.org_id
+         where t.org_id = $1 and t.token = $2 and c.org_id = coalesce(o.merged_into, t.org_id)
+           and lower(btrim(c.email, E' \\t\\r\\n')) = t.email
+           and c.role is null and c.kinds is null
+           and case when $3 = '' then c.opted_out_at is not null and c.opted_out_of is null
+                    else c.opted_out_at is null and c.opted_out_of <@ array[$3] end
+           and exists (select from users u
+                       where u.organization_id = c.org_id
+                         and lower(btrim(u.email, E' \\t\\r\\n')) = t.email)",
+        org,
+        address,
+        kind
+    );
+    gone.execute(&mut *connection).await?;
     let again = sqlx::query!(
         "update org_contacts c
          set opted_out_at = case when $3 = '' then null else c.opted_out_at end,
              opted_out_of = nullif(array_remove(c.opted_out_of, $3), '{}')
-         from periodd_unsubscribe_tokens t
-         where t.org_id = $1 and t.token = $2 and c.org_id = t.org_id
+         from periodd_unsubscribe_tokens t join organizations o on o.id = t.org_id
+         where t.org_id = $1 and t.token = $2 and c.org_id = coalesce(o.merged_into, t.org_id)
            and lower(btrim(c.email, E' \\t\\r\\n')) = t.email",
         org,
         address,

@@ -201,28 +201,38 @@ pub async fn one(
     Ok(email.fetch_optional(connection).await?)
 }
 
-/// An alert that waits for a recipient.
+/// An alert or a notice that waits for a recipient.
 #[derive(Debug, Clone)]
 pub struct Waiting {
     pub slug: String,
     pub feature: String,
-    pub threshold: i16,
+    /// `threshold`, or the kind of the notice.
+    pub kind: String,
+    pub threshold: Option<i16>,
     pub decided_at: Instant,
-    /// End of its period: then nobody waits any longer.
+    /// End of its period, or from when the notice is too late: then nobody waits any longer.
     pub period_end: Instant,
 }
 
-/// Alerts that wait for a recipient, by the end of their periods.
+/// Alerts and notices that wait for a recipient, those first that wait the shortest time.
 pub async fn waiting(
     connection: &mut PgConnection,
     limit: i64,
 ) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query_as!(
         Waiting,
-        r#"select o.slug, a.feature, a.threshold, a.decided_at, a.period_end
-           from periodd_alerts a join organizations o on o.id = a.org_id
-           where a.state = 'waiting'
-           order by a.period_end, a.org_id, a.feature, a.threshold limit $1"#,
+        r#"select o.slug, w.feature as "feature!", w.kind as "kind!", w.threshold,
+                  w.decided_at as "decided_at!", w.period_end as "period_end!"
+           from ((select a.org_id, a.feature, 'threshold' as kind, a.threshold, a.decided_at,
+                         a.period_end
+                  from periodd_alerts a where a.state = 'waiting'
+                  order by a.period_end, a.org_id limit $1)
+                 union all
+                 (select n.org_id, n.feature, n.kind, null, n.decided_at, n.until
+                  from periodd_notices n where n.state = 'waiting' and n.facts is not null
+                  order by n.until, n.org_id limit $1)) w
+           join organizations o on o.id = w.org_id
+           order by w.period_end, w.org_id, w.feature, w.threshold limit $1"#,
         limit
     );
     Ok(rows.fetch_all(connection).await?)

@@ -282,7 +282,8 @@ pub struct Refund {
     pub reference: Option<String>,
     pub feature: String,
     pub quantity: Quantity,
-    /// What had been refunded of the pack before, and its quantity when it was sold.
+    /// What had been refunded of the pack before, and its quantity when it was sold, whichever org
+    /// bought it.
     pub before: Quantity,
     pub sold: Quantity,
     /// What that was sold for, in hundredths of the currency.
@@ -291,7 +292,8 @@ pub struct Refund {
     pub refunded_at: Instant,
 }
 
-/// The refunds of packs within closed periods, the first first.
+/// The refunds of packs within closed periods, the first first. What a pack was sold for is known
+/// of the org that bought it, from which it may have moved.
 pub async fn refunds(
     connection: &mut PgConnection,
     keys: &Keys,
@@ -299,8 +301,8 @@ pub async fn refunds(
     let rows = sqlx::query_as!(
         Refund,
         r#"select k.place as "place!", e.pack_id as pack, p.reference, p.feature, e.quantity,
-                  x.before as "before!: Quantity", p.quantity as sold, p.price_cents, p.currency,
-                  e.at as refunded_at
+                  x.before as "before!: Quantity", s.quantity as "sold!: Quantity", s.price_cents,
+                  s.currency, e.at as refunded_at
            from unnest($1::uuid[], $2::timestamptz[]) with ordinality as k (org, start, place)
            cross join lateral (
                select period_end as "end" from billing_periods
@@ -316,13 +318,32 @@ pub async fn refunds(
                select coalesce(sum(quantity), 0) as before from overage_entries
                where org_id = k.org and pack_id = e.pack_id and kind = 'refunded'
                  and seq < e.seq offset 0) x
+           cross join lateral (
+               with recursive sold as (
+                   select p.org_id, p.id, p.quantity, p.price_cents, p.currency, 0 as step
+                   union all
+                   select q.org_id, q.id, q.quantity, q.price_cents, q.currency, w.step + 1
+                   from sold w
+                   cross join lateral (
+                       select from_org, from_pack from periodd_moved_packs
+                       where org_id = w.org_id and pack_id = w.id
+                       order by recorded_at limit 1) m
+                   cross join lateral (
+                       select * from overage_packs
+                       where org_id = m.from_org and id = m.from_pack offset 0) q
+                   where w.step < $4)
+               select * from sold order by step desc limit 1) s
            order by k.place, e.at, e.pack_id, e.seq"#,
         &keys.orgs,
         &keys.starts,
-        one_more()
+        one_more(),
+        MOST_MOVES
     );
     Ok(rows.fetch_all(connection).await?)
 }
+
+/// How often a pack may have moved before nobody looks for its price any more.
+const MOST_MOVES: i32 = 100;
 
 /// What a pack paid for a period, over all its draws and what was given back.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -132,8 +132,13 @@ pub async fn queues(
                select next_attempt_at as at from periodd_outbox where state = 'due'
                order by next_attempt_at, org_id, id limit 1),
            waiting as materialized (
-               select decided_at as at from periodd_alerts where state = 'waiting'
-               order by period_end, org_id limit $3),
+               (select decided_at as at from periodd_alerts where state = 'waiting'
+                order by period_end, org_id limit $3)
+               union all
+               (select decided_at from periodd_notices
+                where state = 'waiting' and facts is not null
+                order by until, org_id limit $3)
+               limit $3),
            given_up as materialized (
                select settled_at as at, period_end <= $1 as is_over from periodd_outbox
                where settled_at is not null and settled_at >= $2 and state = 'given_up'
@@ -240,15 +245,18 @@ pub async fn mail_faults(connection: &mut PgConnection) -> Result<Vec<MailFault>
     Ok(rows.collect())
 }
 
-/// Some orgs with alerts that wait for a recipient.
+/// Some orgs with alerts or notices that wait for a recipient.
 pub async fn orgs_without_recipient(
     connection: &mut PgConnection,
 ) -> Result<Vec<(Uuid, String)>, StoreError> {
     let rows = sqlx::query!(
         r#"with waiting as materialized (
                select distinct org_id from (
-                   select org_id from periodd_alerts where state = 'waiting'
-                   order by period_end, org_id limit $1) as w)
+                   (select org_id from periodd_alerts where state = 'waiting'
+                    order by period_end, org_id limit $1)
+                   union all
+                   (select org_id from periodd_notices where state = 'waiting'
+                    order by until, org_id limit $1)) as w)
            select o.id, o.slug from waiting w join organizations o on o.id = w.org_id
            order by o.slug limit $2"#,
         MANY,

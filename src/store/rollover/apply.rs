@@ -56,7 +56,7 @@ pub async fn apply(
     close_periods(connection, &page, stamp).await?;
     move_packs(connection, &page).await?;
     write_entries(connection, &page).await?;
-    if stamp.tells {
+    if events::are_heard(connection).await? {
         tell(connection, &page, stamp.now).await?;
     }
     restart_cycles(connection, &page).await?;

@@ -12,8 +12,6 @@ pub struct Stamp<'a> {
     pub counted_at: Instant,
     /// The tz database release that the ends come from.
     pub tzdb: &'a str,
-    /// Are events entered? Not where nobody hears of them.
-    pub tells: bool,
     /// By how much the orgs' revisions rise: 1 where they were locked before they were read.
     pub raises: i64,
 }

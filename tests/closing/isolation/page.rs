@@ -134,8 +134,7 @@ pub(crate) async fn apply(
     planned: &Planned,
 ) -> Result<HashSet<Uuid>, StoreError> {
     let tz = TzData::newest();
-    let stamp =
-        Stamp { now: now(), counted_at: now(), tzdb: tz.release(), tells: false, raises: 0 };
+    let stamp = Stamp { now: now(), counted_at: now(), tzdb: tz.release(), raises: 0 };
     apply::apply(connection, std::slice::from_ref(planned), stamp).await
 }
 

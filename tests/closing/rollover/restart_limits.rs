@@ -171,6 +171,31 @@ async fn a_tier_to_come_that_is_written_after_a_restart_waits_for_the_end_of_its
     test.check_invariants().await;
 }
 
+/// A subscription that is canceled after a restart with a tier ends with the period that the
+/// restart began, even if it is canceled for the same day.
+#[tokio::test]
+async fn a_subscription_that_is_canceled_after_a_restart_ends_with_its_period() {
+    for ends in ["2026-05-12T20:00:00Z", "2026-05-12T14:00:00Z"] {
+        let test = acme().await;
+        take(&test, Restart("pro", RESTART)).await;
+        let cancel = format!(
+            "update organizations set subscription_ends_at = '{ends}',
+                 next_subscription_tier = 'starter', next_subscription_tier_at = '{ends}'"
+        );
+        test.sql(&cancel).await;
+        let foreseen = "select a.tier from organizations o,
+                               periodd_allowances(o.id, '2026-05-12T15:00:00Z',
+                                                  'minutes_transcribed') a";
+        assert_eq!(test.rows(foreseen).await, ["pro"], "{ends}");
+        rollover(&test, "2026-05-12T15:00:00Z", &[]).exits(0);
+        assert_eq!(tiers(&test).await, "free pro", "{ends}");
+        assert_eq!(test.rows(foreseen).await, ["pro"], "{ends}");
+        rollover(&test, "2026-06-13T00:00:00Z", &[]).exits(0);
+        assert_eq!(tiers(&test).await, "free pro free", "{ends}");
+        test.check_invariants().await;
+    }
+}
+
 /// Between the restart and its rollover the new period is as open as any: a limit that falls in it
 /// leaves what was used by then, whoever counts that, and whoever sees the fall.
 #[tokio::test]

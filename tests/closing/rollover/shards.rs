@@ -7,9 +7,9 @@ const AT: &str = "2026-06-02T00:00:00Z";
 
 /// Orgs that are due; of each tenth, nothing can be written, because the server says of itself that
 /// it lacks something: what it says comes from its own code, and not from a rule about the row.
-async fn a_tenth_is_away() -> TestDatabase {
+async fn a_tenth_is_away(batch_size: usize) -> TestDatabase {
     let test = TestDatabase::new().await;
-    test.configure("[rollover]\nbatch_size = 100\n");
+    test.configure(&format!("[rollover]\nbatch_size = {batch_size}\n"));
     test.sql(&format!(
         "insert into organizations
              (slug, name, time_zone, subscription_tier, current_period_start, current_period_end,
@@ -39,7 +39,7 @@ async fn a_tenth_is_away() -> TestDatabase {
 
 #[tokio::test]
 async fn a_tenth_that_is_away_holds_up_nobody_and_is_caught_up_later() {
-    let test = a_tenth_is_away().await;
+    let test = a_tenth_is_away(100).await;
     let closed = "select count(*) from billing_periods";
     let rolled = test.periodd(&["rollover", "--at", AT]);
     assert_eq!(test.rows(closed).await, [(ORGS - ORGS / 10).to_string()], "{rolled:?}");
@@ -50,6 +50,33 @@ async fn a_tenth_that_is_away_holds_up_nobody_and_is_caught_up_later() {
     // What is away is nobody's fault.
     let parked = "select count(*) from organizations where parked_at is not null";
     assert_eq!(test.rows(parked).await, ["0"]);
+    test.sql("drop trigger away on organizations").await;
+    test.periodd(&["rollover", "--at", AT]).exits(0);
+    assert_eq!(test.rows(closed).await, [ORGS.to_string()]);
+    test.check_invariants().await;
+}
+
+#[tokio::test]
+async fn pages_of_nothing_but_orgs_that_are_away_hold_up_nobody_either() {
+    let test = a_tenth_is_away(20).await;
+    // Everybody else ends later, so that those that are away fill the first pages.
+    test.sql(
+        "update organizations
+         set time_zone = 'America/Panama', ends_time_zone = 'America/Panama',
+             current_period_start = '2026-05-01T05:00Z', current_period_end = '2026-06-01T05:00Z',
+             next_period_ends = array['2026-07-01T05:00Z', '2026-08-01T05:00Z',
+                                      '2026-09-01T05:00Z']::timestamptz[]
+         where slug not like '%7'",
+    )
+    .await;
+    let closed = "select count(*) from billing_periods";
+    let said = format!("{} orgs are still due", ORGS / 10);
+    for run in ["first", "second"] {
+        let rolled = test.periodd(&["rollover", "--at", AT]);
+        assert_eq!(test.rows(closed).await, [(ORGS - ORGS / 10).to_string()], "{run}: {rolled:?}");
+        assert_eq!(rolled.code, 1, "{run}: {rolled:?}");
+        assert!(rolled.stderr.contains(&said), "{run}: {rolled:?}");
+    }
     test.sql("drop trigger away on organizations").await;
     test.periodd(&["rollover", "--at", AT]).exits(0);
     assert_eq!(test.rows(closed).await, [ORGS.to_string()]);

@@ -289,6 +289,19 @@ fn what_is_shown_can_be_loaded_again() {
     assert_eq!(row("mail.templates_dir")["value"], serde_json::Value::Null);
 }
 
+#[test]
+fn of_an_endpoint_only_the_host_is_shown() {
+    let toml = "[[webhooks]]\nname = \"app\"\nsecret_env = \"S\"\n\
+                url = \"https://app.example.com/hooks/s3cret?key=s3cret\"\n";
+    let (_directory, file) = written(toml);
+    let config = load(Some(&file), &[]).unwrap();
+    for format in [Format::Toml, Format::Json] {
+        let shown = config.show(format);
+        assert!(shown.contains("\"https://app.example.com/***\""), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(100))]
 

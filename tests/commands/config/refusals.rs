@@ -235,6 +235,11 @@ fn keys_that_contradict_each_other_are_refused() {
         ("[mail.smtp]\nusername = \"u\"\n", "F:2:12: `username` needs `password_file`"),
         ("[schedule.sync]\ntimeout = \"0s\"\n", "F:2:11: `timeout` must be greater than 0"),
         (
+            "[[webhooks]]\nname = \"app\"\nurl = \"https://a.example/\"\nsecret_env = \"S\"\n\
+             timeout = \"61s\"\n",
+            "F:5:11: `timeout` must be 60s or shorter",
+        ),
+        (
             "[[features]]\nname = \"Calls\"\n[[features]]\nname = \"calls\"\n",
             "F:4:8: `calls` is given twice, first at F:2:8",
         ),

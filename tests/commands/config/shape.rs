@@ -71,7 +71,7 @@ fn keys_of(toml: &str) -> BTreeSet<String> {
                     collect(format!("{path}.{key}").trim_start_matches('.'), value, keys);
                 }
             }
-            toml::Value::Array(items) if items.iter().all(toml::Value::is_table) => {
+            toml::Value::Array(items) if items.first().is_some_and(toml::Value::is_table) => {
                 for item in items {
                     collect(path, item, keys);
                 }

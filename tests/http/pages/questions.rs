@@ -73,7 +73,7 @@ async fn each_question_is_answered_within_two_clicks() {
         ),
         ("Who will run out?", &["Usage"], &["Who will run out before the reset"]),
         ("How does the month go?", &["Usage"], &["Orgs by share of their allowance", "acme"]),
-        ("Were they warned?", &["Emails", "sent"], &["acme@example.com", ">100<"]),
+        ("Were they warned?", &["Emails", "sent"], &["acme@example.com", ">100 %<"]),
         ("Is periodd at work?", &["Runs"], &["audit", "2 orgs audited"]),
     ] {
         assert!(clicks.len() <= CLICKS, "{question}");

@@ -2,9 +2,15 @@
 //! Message-ID, or listed with the reason; and nothing else is held up.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use periodd::config::Config;
+use tokio::net::TcpListener;
 
 use crate::deliver::outbox::Outbox;
 use crate::smtp::{Act, Certificates, RealServer, Received, ScriptedServer, Security, Verb};
+use crate::webhooks::endpoint;
+use crate::webhooks::receiver::{Receiver, SECRET};
 
 async fn three(server: &ScriptedServer) -> Outbox {
     // One after the other, so that it is the first one that meets the fault.
@@ -249,6 +255,32 @@ async fn of_several_workers_none_gives_up_an_email_for_one_that_another_has_in_h
     assert!(given_up.iter().all(bad), "a healthy email was given up: {given_up:?}");
     assert_eq!((report.sent, report.given_up, given_up.len()), (32, 8, 8), "{report:?}");
     assert_all_arrived(&server, 32);
+}
+
+#[tokio::test]
+async fn an_email_that_takes_long_holds_up_no_webhook_that_becomes_due() {
+    let (mail, receiver) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Receiver::start());
+    let port = mail.local_addr().unwrap().port();
+    let block = endpoint("app", &receiver.url(), "");
+    let outbox = Outbox::queued(1, &format!("port = {port}\n{block}")).await;
+    outbox.configured("timeout = \"1s\"", "timeout = \"10m\"");
+    outbox.test.periodd(&["webhooks", "apply"]).exits(0);
+    let secrets = [("SECRET".to_owned(), SECRET.to_owned())].into_iter();
+    let config = Config::load(Some(&outbox.test.config()), secrets).expect("a configuration");
+    let meanwhile = async {
+        // The mail server says nothing, for as long as it is there.
+        let (_held, _) = mail.accept().await.expect("a client");
+        let grant = "select grant_overage_pack(id, 'scrapes', 1, 'order-1') from organizations";
+        outbox.test.sql(grant).await;
+        let begun = Instant::now();
+        while receiver.received().is_empty() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "it waits for the email");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(mail);
+    };
+    let (report, ()) = tokio::join!(outbox.deliver_as(&config), meanwhile);
+    assert_eq!((report.webhooks.sent, report.sent), (1, 0), "{report:?}");
 }
 
 #[tokio::test]

@@ -62,9 +62,12 @@ impl Outbox {
 
     /// Sends what is due.
     pub(crate) async fn deliver(&self) -> DeliveryReport {
-        let config = self.config();
-        let post = Mailer::of(&config).expect("a post");
-        let request = Request { at: Some(at(&self.now)), ..Request::of(&config) };
+        self.deliver_as(&self.config()).await
+    }
+
+    pub(crate) async fn deliver_as(&self, config: &Config) -> DeliveryReport {
+        let post = Mailer::of(config).expect("a post");
+        let request = Request { at: Some(at(&self.now)), ..Request::of(config) };
         deliver::run(&self.test.database, &TzData::newest(), &post, &request)
             .await
             .expect("a delivery")

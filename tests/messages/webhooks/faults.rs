@@ -1,5 +1,8 @@
 //! Endpoints that are down, slow, gone, or not who they should be.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
 use super::receiver::Receiver;
 use super::{Queue, endpoint};
 use crate::smtp::Certificates;
@@ -58,6 +61,28 @@ async fn a_message_is_given_up_after_three_days_and_can_be_sent_again() {
 }
 
 #[tokio::test]
+async fn nothing_is_given_up_without_an_attempt_where_one_can_be_made() {
+    let receiver = Receiver::start();
+    let queue = Queue::to(&receiver, 3).await;
+    // Nobody delivers for a while; and one endpoint is gone from the configuration, one is off.
+    queue
+        .test
+        .sql(
+            "insert into periodd_listeners (channel, name, switched_off_at)
+                 values ('webhook', 'off', now());
+             update periodd_webhook_outbox set endpoint = 'gone' where org_id = md5('org 1')::uuid;
+             update periodd_webhook_outbox set endpoint = 'off' where org_id = md5('org 2')::uuid",
+        )
+        .await;
+    queue.passes("80 hours").await;
+    let report = queue.deliver().await;
+    assert_eq!((report.webhooks.sent, report.webhooks.given_up), (1, 2), "{report:?}");
+    let given_up =
+        "select endpoint from periodd_webhook_outbox where state = 'given_up' order by 1";
+    assert_eq!(queue.test.rows(given_up).await, ["gone", "off"]);
+}
+
+#[tokio::test]
 async fn an_endpoint_that_never_answers_holds_up_neither_another_nor_the_delivery() {
     let (slow, well) = (Receiver::start(), Receiver::start());
     slow.answers("hang");
@@ -112,6 +137,33 @@ async fn an_endpoint_that_is_gone_is_switched_off_until_somebody_resumes_it() {
     assert_eq!(off, 1, "{findings}");
     queue.test.periodd(&["webhooks", "resume", "app"]).exits(0);
     assert_eq!(queue.deliver().await.webhooks.sent, 1);
+}
+
+#[tokio::test]
+async fn an_endpoint_stays_off_whatever_happens_to_those_who_asked_before() {
+    let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", server.local_addr().expect("an address"));
+    let queue = Queue::new(1, &endpoint("app", &url, "")).await;
+    let config = queue.config();
+    let beside = async {
+        let (first, _) = server.accept().await.expect("a client");
+        let grant = "select grant_overage_pack(md5('org 1')::uuid, 'scrapes', 1, 'another')";
+        queue.test.sql(grant).await;
+        let gone = async {
+            let (mut second, _) = server.accept().await.expect("another client");
+            assert!(second.read(&mut [0; 4096]).await.expect("a request") > 0);
+            let answer = b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n";
+            second.write_all(answer).await.expect("it is there");
+            second
+        };
+        let (report, _) = tokio::join!(queue.deliver_as(&config), gone);
+        // The first one ends after that, without an answer.
+        drop(first);
+        report
+    };
+    let (first, second) = tokio::join!(queue.deliver_as(&config), beside);
+    assert_eq!((first.webhooks.postponed, second.webhooks.postponed), (1, 1));
+    assert_eq!(endpoints(&queue).await, ["app 1 true true"]);
 }
 
 #[tokio::test]

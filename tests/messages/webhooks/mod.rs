@@ -3,7 +3,7 @@
 
 mod faults;
 mod killed;
-mod receiver;
+pub(crate) mod receiver;
 mod sent;
 
 use periodd::config::Config;

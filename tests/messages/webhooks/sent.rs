@@ -58,6 +58,36 @@ async fn an_endpoint_hears_what_it_asked_for() {
 }
 
 #[tokio::test]
+async fn an_endpoint_of_an_unknown_org_keeps_no_other_from_being_applied() {
+    let receiver = Receiver::start();
+    let all = endpoint("B", &receiver.url(), "") + &endpoint("a", &receiver.url(), "");
+    let lost = endpoint("lost", &receiver.url(), "org = \"nobody\"");
+    let queue = Queue::new(0, "").await;
+    // In most collations a comes before B.
+    let sorts = "alter table periodd_listeners alter column name type text collate \"en-x-icu\"";
+    queue.test.sql(sorts).await;
+    queue.test.configure(&format!("{all}{lost}"));
+    for changed in [true, false] {
+        let applied = queue.test.periodd(&["webhooks", "apply", "--format", "json"]).exits(78);
+        let applied = applied.json();
+        assert_eq!(
+            (&applied["changed"], &applied["webhooks"]),
+            (&changed.into(), &json!(["B", "a"]))
+        );
+        let fault = &applied["left_out"][0];
+        assert_eq!(fault["endpoint"], "lost");
+        assert!(fault["reason"].as_str().expect("a reason").contains("nobody"), "{fault}");
+    }
+    let names = "select name from periodd_listeners order by name collate \"C\"";
+    assert_eq!(queue.test.rows(names).await, ["B", "a"]);
+    let status = queue.test.periodd(&["status", "--format", "json"]).json();
+    let findings = status["findings"].as_array().expect("findings").iter();
+    let about: Vec<_> = findings.filter(|finding| finding["check"] == "listeners").collect();
+    assert_eq!(about.len(), 1, "{status}");
+    assert!(about[0].to_string().contains("the webhook lost cannot be applied"), "{status}");
+}
+
+#[tokio::test]
 async fn a_secret_is_replaced_without_a_lost_message() {
     let receiver = Receiver::start();
     let queue = Queue::to(&receiver, 1).await;

@@ -145,7 +145,8 @@ proptest! {
         // As the function leaves it: the instant is an end among the stored ones.
         let mut called = memory.clone();
         let from = called.org.subscription.tier.clone();
-        called.org.restart = Some(Restart { at: now, on: from.clone(), from, tier: None, is_stored: true });
+        let restart = Restart { at: now, on: from.clone(), from, tier: None, is_stored: true };
+        called.org.restart = Some(restart);
         let called = called.pass(&replay(12), now).expect("an org");
 
         let policy = Policy { early: Early::Restart { tier: None }, ..replay(12) };

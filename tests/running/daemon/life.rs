@@ -151,6 +151,33 @@ async fn while_it_waits_for_the_schema_it_can_be_stopped_and_a_newer_schema_ends
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_emails_keeps_no_webhook_from_being_sent() {
+    let test = TestDatabase::new().await;
+    // Nobody listens there.
+    test.configure(
+        "[schedule.deliver]\ncron = \"* * * * * *\"\njitter = \"0s\"\n\
+         [mail]\ntransport = \"smtp\"\nfrom = \"alerts@periodd.example\"\n\
+         [mail.smtp]\nhost = \"127.0.0.1\"\ntls = \"none\"\nusername = \"u\"\n\
+         password_file = \"/nonexistent/password\"\n\
+         [[webhooks]]\nname = \"app\"\nurl = \"http://127.0.0.1:9/\"\nsecret_env = \"SECRET\"\n",
+    );
+    test.periodd(&["webhooks", "apply"]).exits(0);
+    test.sql(
+        "insert into organizations (slug, name, time_zone) values ('acme', 'Acme', 'UTC');
+         select grant_overage_pack(id, 'scrapes', 1, 'order-1') from organizations",
+    )
+    .await;
+    let mut command = test.command(&["run"]);
+    command.env("SECRET", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+    let daemon = Daemon::spawn(command);
+    until(&test, "select attempts > 0 from periodd_webhook_outbox", "true").await;
+    let failed = "select count(*) > 0 from periodd_runs where job = 'deliver'
+                  and outcome = 'failed' and error like '%/nonexistent/password%'";
+    until(&test, failed, "true").await;
+    assert_eq!(daemon.stop().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_job_runs_when_it_is_due() {
     let test = TestDatabase::new().await;
     let jobs = Job::ALL;

@@ -299,7 +299,9 @@ impl Field {
                 "p_feature" => "Scrapes".to_owned(),
                 "p_tier" => "pro".to_owned(),
                 "p_amount" | "p_quantity" | "p_used" | "p_allowance" | "p_included" | "p_drawn"
-                | "p_usable" | "p_granted" | "p_at_least" | "p_seen" | "p_value" => "1".to_owned(),
+                | "p_usable" | "p_granted" | "p_at_least" | "p_seen" | "p_value" | "p_seq" => {
+                    "1".to_owned()
+                }
                 "p_pack_or_reference" => "b".to_owned(),
                 "p_is_granted" | "p_is_partial" | "p_is_internal" => "true".to_owned(),
                 // New keys; and orgs and packs that are not there, so that nobody is lost before

@@ -347,6 +347,50 @@ async fn a_trusted_server_refunds_with_a_key() {
     assert_eq!(house.test.rows(&left).await, ["3"]);
 }
 
+/// Applications have other ways to these functions than `db migrate --grant`: a function of their
+/// own that lends its owner's rights, and a role with rights of its own.
+#[tokio::test]
+async fn packs_are_granted_and_told_through_a_wrapper_and_by_a_role_of_its_own() {
+    let house = House::new().await;
+    let (test, org) = (&house.test, house.acme.org);
+    let unique = Uuid::new_v4().simple();
+    let (caller, own) = (format!("caller_{unique}"), format!("own_{unique}"));
+    test.sql(&format!(
+        "create role {caller} login;
+         create role {own} login bypassrls;
+         grant select, insert, update on all tables in schema public to {own};
+         revoke all on periodd_listeners, periodd_events from {own};
+         grant execute on all functions in schema public to {own};
+         create function sell(p_reference text) returns uuid language sql security definer
+             return grant_overage_pack('{org}', 'scrapes', 1, p_reference)"
+    ))
+    .await;
+    let through = async |role: &str, call: &str| {
+        let mut connection = house.connect(role).await;
+        run(&mut connection, &format!("select {call}")).await
+    };
+    let grant =
+        |reference: &str| format!("grant_overage_pack('{org}', 'scrapes', 1, '{reference}')");
+    let refund = |reference: &str| format!("refund_overage_pack('{org}', '{reference}')");
+    through(&caller, "sell('unheard-1')").await.expect("nobody listens");
+    through(&own, &grant("unheard-2")).await.expect("nobody listens");
+    test.sql("insert into periodd_listeners (channel, name) values ('table', 'events')").await;
+    through(&caller, "sell('told-1')").await.expect("a pack through the wrapper");
+    through(&own, &grant("told-2")).await.expect("a pack by the role");
+    through(&own, &refund("told-2")).await.expect("a refund by the role");
+    // What others have entered is theirs to tell.
+    let old = "select org_id, pack_id, seq from overage_entries";
+    let again = format!(
+        "periodd_enter_entries(array_agg(org_id), array_agg(pack_id), array_agg(seq))
+         from ({old}) e"
+    );
+    through(&own, &again).await.expect("nothing of its own");
+    let told = "select kind, payload ->> 'reference' as reference from periodd_events
+                order by position";
+    let expected = ["pack.granted told-1", "pack.granted told-2", "pack.refunded told-2"];
+    assert_eq!(test.rows(told).await, expected);
+}
+
 /// As where default privileges give everything to everybody, and policies are all there is.
 #[tokio::test]
 async fn nor_does_whoever_was_granted_everything() {

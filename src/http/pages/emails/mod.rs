@@ -224,13 +224,13 @@ fn table(emails: &[Listed], clock: &Clock) -> Table {
 }
 
 fn without_recipient(alerts: &[Waiting], clock: &Clock) -> Table {
-    let head = ["Org", "Feature", "%#", "Crossed", "Waits until"];
+    let head = ["Org", "Feature", "About#", "Decided", "Waits until"];
     let mut table = Table::new("Alerts without a recipient", &head);
     for alert in alerts {
         table.row([
             to_org(&alert.slug),
             Cell::text(&alert.feature),
-            Cell::number(alert.threshold),
+            Cell::number(outbox::about(&alert.kind, alert.threshold)),
             Cell::at(clock.moment(alert.decided_at)),
             Cell::at(clock.moment(alert.period_end)),
         ]);

@@ -5,20 +5,21 @@ use std::collections::HashMap;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::{Asked, Decisions, OfOrg, Pass};
+use super::{Asked, Decisions, OfOrg, Pass, Settings};
 use crate::billing::forecast::backtest::Comparison;
 use crate::billing::forecast::{self, Forecast, History, Window};
 use crate::billing::notice::ahead::Subscribed;
 use crate::billing::notice::packs::{self, PackAhead};
 use crate::billing::notice::reached::{self, LimitReached};
 use crate::billing::notice::runs_out::{self, CounterAhead, Outlook};
-use crate::billing::notice::{Kind, Seen};
+use crate::billing::notice::{Kind, Notice, Seen};
 use crate::billing::{Instant, Zone};
 use crate::jobs::usage::backtest;
 use crate::store::messages::content::{self, Days};
-use crate::store::notices::{self, CounterAhead as Counter, PackOf};
+use crate::store::notices::{self, Changing, CounterAhead as Counter, PackOf};
 use crate::store::reports::closed::{self, ClosedUsage};
 use crate::store::{StoreError, Transaction};
+use crate::tz::TzData;
 
 /// Local days are up to so much longer than they look.
 const SLACK: SignedDuration = SignedDuration::from_hours(48);
@@ -51,7 +52,7 @@ impl Pass<'_> {
             Asked::Heading => notices::orgs_heading_out(reading, self.now).await,
             Asked::Reached => notices::orgs_reached(reading, self.now).await,
             Asked::Parked => {
-                let parked = notices::parked(reading, self.parked_after()).await?;
+                let parked = notices::parked(reading, self.parked_after(), self.now).await?;
                 Ok(parked.into_iter().map(|parked| parked.org).collect())
             }
         }
@@ -130,21 +131,9 @@ impl Pass<'_> {
         let mut told = Vec::new();
         for org in &changing {
             let Ok(zone) = self.tz.zone(&org.time_zone) else { continue };
-            let ends: Vec<Instant> =
-                std::iter::once(org.end).chain(org.next_ends.iter().flatten().copied()).collect();
-            let next =
-                org.next_tier.as_deref().map(|tier| named(tier, org.next_tier_name.as_deref()));
-            let subscribed = Subscribed {
-                zone: &zone,
-                ends: &ends,
-                day_ends: org.day_ends.as_deref().unwrap_or_default(),
-                status: org.status.as_deref(),
-                tier: named(&org.tier, org.tier_name.as_deref()),
-                next_tier: next,
-                next_tier_at: org.next_tier_at,
-                subscription_ends_at: org.subscription_ends_at,
-                ended_tier: (&self.settings.ended_tier, &ended),
-            };
+            let ends = ends(org);
+            let ended = (self.settings.ended_tier.as_str(), ended.as_str());
+            let subscribed = subscribed(org, &zone, &ends, ended);
             let days = self.settings.days_before();
             told.push((org.org, subscribed.decide(days, self.now, of(seen, org.org))));
         }
@@ -278,7 +267,7 @@ impl Pass<'_> {
         seen: &HashMap<Uuid, Vec<Seen>>,
     ) -> Result<Vec<OfOrg>, StoreError> {
         let mut told = Vec::new();
-        for org in notices::parked(transaction, self.parked_after()).await? {
+        for org in notices::parked(transaction, self.parked_after(), self.now).await? {
             if !orgs.contains(&org.org) {
                 continue;
             }
@@ -288,6 +277,51 @@ impl Pass<'_> {
             }
         }
         Ok(told)
+    }
+}
+
+/// The changes that are ahead of orgs, but for those that are parked or paused.
+pub async fn changes_ahead(
+    transaction: &mut Transaction<'_>,
+    tz: &TzData,
+    settings: &Settings,
+    orgs: &[Uuid],
+    now: Instant,
+) -> Result<HashMap<Uuid, Vec<Notice>>, StoreError> {
+    let mut ahead = HashMap::new();
+    if orgs.is_empty() {
+        return Ok(ahead);
+    }
+    let ended = notices::tier_name(transaction, &settings.ended_tier).await?;
+    for org in notices::changing_of(transaction, orgs, now).await? {
+        let Ok(zone) = tz.zone(&org.time_zone) else { continue };
+        let ended = (settings.ended_tier.as_str(), ended.as_str());
+        ahead.insert(org.org, subscribed(&org, &zone, &ends(&org), ended).changes());
+    }
+    Ok(ahead)
+}
+
+/// The ends of the open period and of those after it.
+fn ends(org: &Changing) -> Vec<Instant> {
+    std::iter::once(org.end).chain(org.next_ends.iter().flatten().copied()).collect()
+}
+
+fn subscribed<'a>(
+    org: &'a Changing,
+    zone: &'a Zone,
+    ends: &'a [Instant],
+    ended_tier: (&'a str, &'a str),
+) -> Subscribed<'a> {
+    Subscribed {
+        zone,
+        ends,
+        day_ends: org.day_ends.as_deref().unwrap_or_default(),
+        status: org.status.as_deref(),
+        tier: named(&org.tier, org.tier_name.as_deref()),
+        next_tier: org.next_tier.as_deref().map(|tier| named(tier, org.next_tier_name.as_deref())),
+        next_tier_at: org.next_tier_at,
+        subscription_ends_at: org.subscription_ends_at,
+        ended_tier,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Notices: look → decide → record → report.
 //!
 //! A look finds the orgs that each kind may concern, has `billing` decide, and records notices and
-//! emails in one transaction per page. It sends nothing: that is [`super::super::deliver`]'s. What
-//! is decided is written only where nobody has recorded it before, so that two looks at once say
-//! everything once.
+//! emails in one transaction per page. It sends nothing: that is [`super::super::deliver`]'s. An
+//! org that is to hear something is held and decided about once more, and what is decided is
+//! written only where nobody has recorded it before, so that two looks at once say everything once.
 //!
 //! Never: an email that is sent; a notice that is recorded twice, or for an org that is parked or
 //! paused.
@@ -24,17 +24,16 @@ use crate::jobs::batches::{Batch, Batches};
 use crate::store::notices::{self, NewNotice, NoticeState};
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, Transaction, alerts, begin_within,
-    rollover::snapshot,
+    rollover::{claim, snapshot},
 };
 use crate::tz::TzData;
+pub use kinds::changes_ahead;
 pub use settings::Settings;
 
 /// How often the daemon looks.
 const EVERY: SignedDuration = SignedDuration::from_mins(60);
 /// Orgs that are read and recorded together.
 const PAGE: usize = 500;
-/// Notices that wait in vain and are ended in one statement.
-const LATE: i64 = 10_000;
 /// How many notices a dry run names.
 const MOST_NAMED: usize = 100;
 
@@ -105,12 +104,20 @@ pub async fn run(
     pass.all_kinds(&mut connection).await?;
     pass.name(&mut connection).await?;
     if look != Look::Dry && !request.stop.is_set() {
-        let mut transaction = begin_within(&mut connection, LockTimeout::Long).await?;
-        notices::expire_waiting(&mut transaction, now, LATE).await?;
-        notices::remember_look(&mut transaction, now).await?;
-        transaction.commit().await?;
+        match remember(&mut connection, now).await {
+            // Somebody holds that row, which keeps nobody else: the next look just comes sooner.
+            Ok(()) | Err(StoreError::Held(_)) => {}
+            Err(error) => return Err(error),
+        }
+        pass.expire(&mut connection).await?;
     }
     Ok(pass.report)
+}
+
+async fn remember(connection: &mut Connection, now: Instant) -> Result<(), StoreError> {
+    let mut transaction = begin_within(connection, LockTimeout::Short).await?;
+    notices::remember_look(&mut transaction, now).await?;
+    Ok(transaction.commit().await?)
 }
 
 async fn is_due(connection: &mut Connection, now: Instant) -> Result<bool, StoreError> {
@@ -139,6 +146,12 @@ type OfOrg = (Uuid, Vec<Decided>);
 struct Page {
     notices: Vec<(NewNotice, bool)>,
     withdrawn: usize,
+}
+
+/// What there is to record about the orgs of a page.
+struct News {
+    new: Vec<NewNotice>,
+    withdrawn: Vec<(Uuid, Kind, String)>,
 }
 
 /// What is decided about the orgs of a page.
@@ -232,19 +245,19 @@ impl Pass<'_> {
         batch: &Batch,
     ) -> Result<Page, StoreError> {
         let mut transaction = begin_within(connection, batch.wait).await?;
-        let mut seen: HashMap<Uuid, Vec<Seen>> = HashMap::new();
-        let kinds = asked.kinds();
-        for row in notices::seen(&mut transaction, &batch.ids, kinds, self.now).await? {
-            seen.entry(row.org).or_default().push(row.seen);
-        }
-        let decisions = self.decide(&mut transaction, asked, &batch.ids, &seen).await?;
-        let Decisions { told, withdrawn } = decisions;
-        let new = self.addressed(&mut transaction, told, &seen).await?;
+        let News { new, withdrawn } = self.news(&mut transaction, asked, &batch.ids).await?;
         if self.look == Look::Dry || (new.is_empty() && withdrawn.is_empty()) {
             transaction.rollback().await?;
             let notices = new.into_iter().map(|one| (one, true)).collect();
             return Ok(Page { notices, withdrawn: withdrawn.len() });
         }
+        // Looks at one org come one after the other, each seeing what those before it recorded.
+        let mut orgs: Vec<Uuid> = new.iter().map(|one| one.org).collect();
+        orgs.extend(withdrawn.iter().map(|(org, ..)| *org));
+        orgs.sort_unstable();
+        orgs.dedup();
+        claim::lock_all(&mut transaction, &orgs).await?;
+        let News { new, withdrawn } = self.news(&mut transaction, asked, &orgs).await?;
         let moved = notices::record(&mut transaction, &new, self.now).await?;
         if !withdrawn.is_empty() {
             notices::withdraw(&mut transaction, &withdrawn, self.real).await?;
@@ -252,6 +265,38 @@ impl Pass<'_> {
         transaction.commit().await?;
         let notices = new.into_iter().zip(moved).collect();
         Ok(Page { notices, withdrawn: withdrawn.len() })
+    }
+
+    /// What there is to record about some orgs.
+    async fn news(
+        &self,
+        transaction: &mut Transaction<'_>,
+        asked: Asked,
+        orgs: &[Uuid],
+    ) -> Result<News, StoreError> {
+        let mut seen: HashMap<Uuid, Vec<Seen>> = HashMap::new();
+        for row in notices::seen(transaction, orgs, asked.kinds(), self.now).await? {
+            seen.entry(row.org).or_default().push(row.seen);
+        }
+        let Decisions { told, withdrawn } = self.decide(transaction, asked, orgs, &seen).await?;
+        let new = self.addressed(transaction, told, &seen).await?;
+        Ok(News { new, withdrawn })
+    }
+
+    /// Ends the wait of notices that are too late.
+    async fn expire(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+        let mut reading = begin_within(connection, LockTimeout::Long).await?;
+        let late = notices::waiting_in_vain(&mut reading, self.now).await?;
+        reading.commit().await?;
+        for page in late.chunks(PAGE) {
+            let mut batches = Batches::of(page.to_vec(), LockTimeout::Long);
+            while let Some(batch) = batches.next().filter(|_| !self.request.stop.is_set()) {
+                let expired = expire_once(connection, &batch, self.now).await;
+                batches.outcome(connection, batch, expired).await?;
+            }
+            self.report.left += batches.left()?.len();
+        }
+        Ok(())
     }
 
     /// What is decided with those who are to be told; nothing of what waits and goes on waiting.
@@ -277,22 +322,28 @@ impl Pass<'_> {
                 })
             };
             // What goes with a notice becomes what that becomes.
-            let mut state = NoticeState::Covered;
+            let mut goes_with = None;
             for one in decided {
                 let is_waiting = waits(&one);
                 let (kind, key, until) = (one.kind, one.key, one.until);
                 let (state, notice, recipients) = match one.part {
                     Part::Covered => (NoticeState::Covered, None, Vec::new()),
-                    Part::With => (state, None, Vec::new()),
+                    Part::With => match goes_with {
+                        Some(state) => (state, None, Vec::new()),
+                        // That one waits already: the two are told together.
+                        None => continue,
+                    },
                     Part::Tells(notice) => {
                         let recipients = self.recipients(kind, people);
                         // Operators who are not named are not waited for.
                         let waits = self.request.mails && !kind.is_for_operators();
-                        state = match (waits, recipients.is_empty()) {
+                        let state = match (waits, recipients.is_empty()) {
                             (_, false) => NoticeState::Notified,
                             (true, true) => NoticeState::Waiting,
                             (false, true) => NoticeState::Recorded,
                         };
+                        let goes_on = is_waiting && state == NoticeState::Waiting;
+                        goes_with = (!goes_on).then_some(state);
                         (state, Some(notice), recipients)
                     }
                 };
@@ -328,4 +379,14 @@ impl Pass<'_> {
             report.would.push(WouldBe { org, slug: String::new(), notice, recipients });
         }
     }
+}
+
+async fn expire_once(
+    connection: &mut Connection,
+    batch: &Batch,
+    now: Instant,
+) -> Result<(), StoreError> {
+    let mut transaction = begin_within(connection, batch.wait).await?;
+    notices::expire_waiting(&mut transaction, &batch.ids, now).await?;
+    Ok(transaction.commit().await?)
 }

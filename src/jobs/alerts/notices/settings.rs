@@ -1,16 +1,19 @@
 //! What is looked for, and where the configuration says it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::billing::notice::Kind;
 use crate::billing::notice::ahead::DaysBefore;
-use crate::billing::recipients::{Matter, Terms};
+use crate::billing::recipients::{LIMIT_REACHED, Matter, Terms};
 use crate::config::Config;
 
 /// The kinds of notices that are sent, when and to whom.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// To whom each kind goes, whether it is sent or not.
     terms: BTreeMap<Kind, Terms>,
+    /// The kinds that are sent.
+    on: BTreeSet<Kind>,
     pub(super) pack_days: Vec<u8>,
     subscription_days: Vec<u8>,
     trial_days: Vec<u8>,
@@ -26,10 +29,13 @@ impl Settings {
     /// What the configuration says.
     pub fn of(config: &Config) -> Self {
         let notices = &config.notices;
-        let terms = notices.terms().into_iter().map(|terms| (terms.kind, terms));
+        let all = notices.terms();
+        let on = all.iter().filter(|(_, is_on)| *is_on).map(|(terms, _)| terms.kind).collect();
+        let terms = all.into_iter().map(|(terms, _)| (terms.kind, terms));
         let operators = config.mail.operators.iter().map(|operator| operator.address.clone());
         Self {
             terms: terms.collect(),
+            on,
             pack_days: notices.pack_expires.days.0.clone(),
             subscription_days: notices.subscription_ends.days.0.clone(),
             trial_days: notices.trial_ends.days.0.clone(),
@@ -42,16 +48,16 @@ impl Settings {
 
     /// Is a kind sent?
     pub(super) fn is_on(&self, kind: Kind) -> bool {
-        self.terms.contains_key(&kind)
+        self.on.contains(&kind)
     }
 
     pub(super) fn is_anything_on(&self) -> bool {
-        !self.terms.is_empty()
+        !self.on.is_empty()
     }
 
     /// Whom a kind goes to; `None`: it is not sent.
     pub(super) fn terms(&self, kind: Kind) -> Option<&Terms> {
-        self.terms.get(&kind)
+        self.terms.get(&kind).filter(|terms| self.is_on(terms.kind))
     }
 
     /// Those who run periodd.
@@ -59,15 +65,17 @@ impl Settings {
         &self.operators
     }
 
-    /// What an email of the outbox is about: a threshold, or a notice. One of a kind that is no
-    /// longer sent goes to those who would get it by default.
+    /// What an email of the outbox is about: a threshold, or a notice, which may be of a kind that
+    /// is no longer sent. A threshold above 100 % goes by what is said of reminders.
     pub fn matter(&self, kind: Kind, threshold: Option<i16>) -> Matter<'_> {
-        match (self.terms.get(&kind), threshold) {
+        let level = threshold.map(|level| u8::try_from(level).unwrap_or(u8::MAX));
+        let (kind, level) = match level {
+            Some(level) if level > LIMIT_REACHED => (Kind::LimitReachedAgain, None),
+            level => (kind, level),
+        };
+        match (self.terms.get(&kind), level) {
             (Some(terms), None) => Matter::Notice(terms),
-            (_, threshold) => {
-                let level = threshold.and_then(|level| u8::try_from(level).ok());
-                Matter::Threshold(level.unwrap_or(u8::MAX))
-            }
+            (_, level) => Matter::Threshold(level.unwrap_or(u8::MAX)),
         }
     }
 
