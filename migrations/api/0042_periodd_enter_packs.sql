@@ -50,9 +50,9 @@ begin
         select a.org_id, a.id, 2, 'drawn', a.quantity - a.remaining, a.purchased_at, a.remaining
         from adopted a where a.remaining <> a.quantity
         returning overage_entries.org_id, overage_entries.pack_id, overage_entries.seq)
-    select array_agg(e.org_id order by e.org_id, e.pack_id, e.seq),
-           array_agg(e.pack_id order by e.org_id, e.pack_id, e.seq),
-           array_agg(e.seq order by e.org_id, e.pack_id, e.seq)
+    select pg_catalog.array_agg(e.org_id order by e.org_id, e.pack_id, e.seq),
+           pg_catalog.array_agg(e.pack_id order by e.org_id, e.pack_id, e.seq),
+           pg_catalog.array_agg(e.seq order by e.org_id, e.pack_id, e.seq)
       into v_orgs, v_packs, v_seqs
     from entered e;
     if v_orgs is not null then
