@@ -38,6 +38,8 @@ mod verbs;
 #[allow(dead_code, reason = "pages are all that is asked for here")]
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/python.rs"]
+mod python;
 #[path = "../support/schemas.rs"]
 mod schema_files;
 #[path = "../support/smtp/mod.rs"]

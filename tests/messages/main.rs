@@ -9,6 +9,8 @@ mod mail;
 mod notices;
 mod webhooks;
 
+#[path = "../support/python.rs"]
+mod python;
 #[path = "../support/smtp/mod.rs"]
 mod smtp;
 #[path = "../support/mod.rs"]

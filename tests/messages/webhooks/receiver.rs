@@ -3,14 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside the functions clippy excuses")]
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
+use crate::python;
 use crate::smtp::Certificates;
 
 pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -134,29 +132,8 @@ impl Drop for Receiver {
 }
 
 fn run(options: &[String], port: u16, directory: &TempDir) -> (Child, u16) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new("python3");
-    command.arg(root.join("tests/messages/webhooks/receiver.py")).args(options);
-    command.args(["--port", &port.to_string()]).env("PYTHONPATH", library());
-    let log: PathBuf = directory.path().join("log");
-    let complaints = File::options().create(true).append(true).open(&log).unwrap();
-    command.stdout(Stdio::piped()).stderr(complaints);
-    let mut process = command.spawn().expect("Python runs");
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let complaints = || std::fs::read_to_string(&log).unwrap_or_default();
-    let port = line.trim().parse().unwrap_or_else(|_| panic!("{}", complaints()));
-    (process, port)
-}
-
-/// Where standardwebhooks is; installed by whoever asks first.
-fn library() -> &'static str {
-    static PATH: OnceLock<String> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/standardwebhooks");
-        let found = Command::new(script).output().expect("the script runs");
-        let complaint = String::from_utf8_lossy(&found.stderr).into_owned();
-        assert!(found.status.success(), "{complaint}");
-        String::from_utf8(found.stdout).expect("a path").trim().to_owned()
-    })
+    static LIBRARY: OnceLock<String> = OnceLock::new();
+    let library = python::library(&LIBRARY, "scripts/standardwebhooks");
+    let program = "tests/messages/webhooks/receiver.py";
+    python::serve(program, options, port, library, &directory.path().join("log"))
 }

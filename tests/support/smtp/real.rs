@@ -1,15 +1,14 @@
 //! aiosmtpd, a mail server that shares no code with ours.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Child;
 use std::sync::OnceLock;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 use super::Received;
+use crate::python;
 
 /// How the server wants to be spoken to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,28 +128,8 @@ impl Drop for RealServer {
 }
 
 fn run(options: &[String], port: u16) -> (Child, u16) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/smtp/server.py");
-    let mut command = Command::new("python3");
-    command.arg(script).args(options).args(["--port", &port.to_string()]);
-    // Beside its emails: what it complains about is of interest when it does not start.
+    static LIBRARY: OnceLock<String> = OnceLock::new();
+    let library = python::library(&LIBRARY, "scripts/aiosmtpd");
     let log = PathBuf::from(&options[1]).with_extension("log");
-    let complaints = File::options().create(true).append(true).open(&log).unwrap();
-    command.env("PYTHONPATH", library()).stdout(Stdio::piped()).stderr(complaints);
-    let mut process = command.spawn().expect("Python runs");
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let complaints = || std::fs::read_to_string(&log).unwrap_or_default();
-    let port = line.trim().parse().unwrap_or_else(|_| panic!("{}", complaints()));
-    (process, port)
-}
-
-/// Where aiosmtpd is; installed by whoever asks first.
-fn library() -> &'static str {
-    static PATH: OnceLock<String> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/aiosmtpd");
-        let output = Command::new(script).output().expect("the script runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    })
+    python::serve("tests/support/smtp/server.py", options, port, library, &log)
 }
