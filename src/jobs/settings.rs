@@ -260,7 +260,7 @@ async fn once(
     }
     if !changes.is_empty() {
         settings::write(&mut transaction, org, &after).await?;
-        events::enter_tier_change(&mut transaction, org, &before.tier, now).await?;
+        events::enter_tier_changes(&mut transaction, &[org], &[&before.tier], now).await?;
     }
     if after.tier != before.tier {
         kept::see_limits(&mut transaction, &[org]).await?;

@@ -89,16 +89,24 @@ pub async fn enter_entries(
     Ok(())
 }
 
-/// Enters an event about the tier of an org, where it is another one than before.
-pub async fn enter_tier_change(
+/// Enters events about the tiers of orgs, where they are other ones than before.
+pub async fn enter_tier_changes(
     connection: &mut PgConnection,
-    org: Uuid,
-    before: &str,
+    orgs: &[Uuid],
+    before: &[&str],
     at: Instant,
 ) -> Result<(), StoreError> {
-    sqlx::query_scalar!("select periodd_enter_tier_change($1, $2, $3)", org, before, at)
-        .fetch_one(connection)
+    if !orgs.is_empty() {
+        sqlx::query_scalar!(
+            "select periodd_enter_tier_change(m.org_id, m.before, $3)
+             from unnest($1::uuid[], $2::text[]) as m (org_id, before)",
+            orgs,
+            before as &[&str],
+            at
+        )
+        .fetch_all(connection)
         .await?;
+    }
     Ok(())
 }
 

@@ -507,12 +507,12 @@ async fn tell(
         }
     }
     events::enter_entries(connection, &orgs, &packs, &seqs).await?;
-    for plan in page.iter().map(|planned| &planned.plan) {
-        if let Some(change) = &plan.subscription {
-            events::enter_tier_change(connection, plan.org, &change.before.tier, now).await?;
-        }
-    }
-    Ok(())
+    let changed = page.iter().filter_map(|planned| {
+        let change = planned.plan.subscription.as_ref()?;
+        Some((planned.plan.org, change.before.tier.as_str()))
+    });
+    let (orgs, before): (Vec<Uuid>, Vec<&str>) = changed.unzip();
+    events::enter_tier_changes(connection, &orgs, &before, now).await
 }
 
 /// Tier changes and ended subscriptions; rare, so a statement per org.
