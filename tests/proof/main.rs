@@ -1,9 +1,9 @@
 //! Proof that nothing is lost, doubled or notified twice, whatever fails. `make test` runs a part of
 //! each proof, `make proof` all of them (docs/proof.md).
 
-#[path = "../support/mod.rs"]
-mod support;
 #[path = "../support/proof.rs"]
 mod proof;
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[path = "../support/mod.rs"]
+mod support;

@@ -134,7 +134,7 @@ pub(super) async fn run(
     let report = WebhookReport { faults: webhooks.faults.clone(), ..WebhookReport::default() };
     let report = Mutex::new(report);
     let deliveries = webhooks.endpoints.iter().map(|ready| {
-        let delivery = Delivery { database, ready, stop, report: &report };
+        let delivery = Delivery::new(database, ready, stop, &report);
         async move { delivery.run().await }
     });
     for delivered in future::join_all(deliveries).await {
@@ -179,37 +179,98 @@ struct Delivery<'a> {
     ready: &'a Ready,
     stop: &'a Stop,
     report: &'a Mutex<WebhookReport>,
+    begun: Ticks,
+    pace: Pace,
+    is_out_of_order: AtomicBool,
+}
+
+/// Messages that were claimed together.
+struct Page {
+    lease: Lease,
+    claimed_at: Ticks,
+    /// How the endpoint fared then.
+    fares: Fares,
+    messages: Vec<Claimed>,
+}
+
+/// What became of the messages of a page.
+struct Tried {
+    lease: Lease,
+    claimed_at: Ticks,
+    fares: Fares,
+    outcomes: Vec<(Claimed, Outcome)>,
 }
 
 /// What became of an attempt.
-enum Tried {
+enum Outcome {
     Answered(Answered),
     /// It was not begun: the endpoint rests, or time is up.
     NotTried,
 }
 
-impl Delivery<'_> {
+impl<'a> Delivery<'a> {
+    fn new(
+        database: &'a Database,
+        ready: &'a Ready,
+        stop: &'a Stop,
+        report: &'a Mutex<WebhookReport>,
+    ) -> Self {
+        let (begun, pace) = (Ticks::now(), Pace::new(ready.rate_per_second));
+        let is_out_of_order = AtomicBool::new(false);
+        Self { database, ready, stop, report, begun, pace, is_out_of_order }
+    }
+
+    /// While a page travels, the one before it is settled and the next one claimed.
     async fn run(&self) -> Result<(), StoreError> {
-        let (begun, pace) = (Ticks::now(), Pace::new(self.ready.rate_per_second));
-        while begun.elapsed() < BEGINS_FOR && !self.stop.is_set() {
-            let (lease, claimed_at, fares, messages) = match self.claim().await {
-                Ok(Some(claimed)) => claimed,
-                Ok(None) => return Ok(()),
-                // Somebody holds a row; the next delivery is near.
-                Err(error) if error.is_contention() => return Ok(()),
-                Err(other) => return Err(other),
+        let mut sent = None;
+        let mut next = self.claim().await?;
+        while let Some(page) = next {
+            // One that was out of order is asked with a single message, whose answer decides.
+            let is_well = page.fares.failures == 0;
+            let before = sent.take();
+            let books = async {
+                let goes_on = match before {
+                    Some(tried) => self.settle(tried).await?,
+                    None => true,
+                };
+                if goes_on && is_well { self.claim().await } else { Ok(None) }
             };
-            let count = messages.len();
-            let tried = self.send(begun, &pace, (claimed_at, lease.now), messages).await;
-            if !self.settle(lease, claimed_at, fares, tried).await? || count == 0 {
-                return Ok(());
-            }
+            let (tried, claimed) = future::join(self.send(page), books).await;
+            next = match claimed {
+                Ok(Some(page)) => {
+                    sent = Some(tried);
+                    Some(page)
+                }
+                ended => {
+                    let goes_on = self.settle(tried).await?;
+                    ended?;
+                    if goes_on { self.claim().await? } else { None }
+                }
+            };
         }
         Ok(())
     }
 
-    /// Claims what is due, unless the endpoint rests; a single message where it was out of order.
-    async fn claim(&self) -> Result<Option<(Lease, Ticks, Fares, Vec<Claimed>)>, StoreError> {
+    /// Is nothing more begun?
+    fn is_over(&self) -> bool {
+        let is_late = self.begun.elapsed() >= BEGINS_FOR || self.stop.is_set();
+        is_late || self.is_out_of_order.load(Relaxed)
+    }
+
+    /// Claims what is due, unless the endpoint rests or time is up; a single message where it was
+    /// out of order.
+    async fn claim(&self) -> Result<Option<Page>, StoreError> {
+        if self.is_over() {
+            return Ok(None);
+        }
+        match self.claim_due().await {
+            // Somebody holds a row; the next delivery is near.
+            Err(error) if error.is_contention() => Ok(None),
+            claimed => claimed,
+        }
+    }
+
+    async fn claim_due(&self) -> Result<Option<Page>, StoreError> {
         let (claimed_at, now) = (Ticks::now(), self.database.believed_now().await?);
         let mut connection = self.database.connection().await?;
         let mut transaction = begin_within(&mut connection, LockTimeout::Long).await?;
@@ -228,55 +289,38 @@ impl Delivery<'_> {
         let messages =
             webhook_outbox::claim(&mut transaction, &self.ready.name, lease, limit).await?;
         transaction.commit().await?;
-        Ok((!messages.is_empty()).then_some((lease, claimed_at, fares, messages)))
+        Ok((!messages.is_empty()).then_some(Page { lease, claimed_at, fares, messages }))
     }
 
     /// Sends messages at the endpoint's rate, until it turns out to be out of order.
-    async fn send(
-        &self,
-        begun: Ticks,
-        pace: &Pace,
-        (claimed_at, now): (Ticks, Instant),
-        messages: Vec<Claimed>,
-    ) -> Vec<(Claimed, Tried)> {
-        let is_out_of_order = AtomicBool::new(false);
-        let is_over = || {
-            let is_late = begun.elapsed() >= BEGINS_FOR || self.stop.is_set();
-            is_late || is_out_of_order.load(Relaxed)
-        };
-        let attempts = stream::iter(messages).map(|message| {
-            let (is_over, is_out_of_order) = (&is_over, &is_out_of_order);
-            async move {
-                if !is_over() {
-                    pace.turn().await;
-                }
-                if is_over() {
-                    return (message, Tried::NotTried);
-                }
-                let now = passed(now, claimed_at);
-                let answered = self.ready.endpoint.send(message.id, now, &message.body).await;
-                if !matches!(answered, Answered::Accepted(_) | Answered::Refused(_)) {
-                    is_out_of_order.store(true, Relaxed);
-                }
-                (message, Tried::Answered(answered))
+    async fn send(&self, page: Page) -> Tried {
+        let Page { lease, claimed_at, fares, messages } = page;
+        let attempts = stream::iter(messages).map(|message| async move {
+            if !self.is_over() {
+                self.pace.turn().await;
             }
+            if self.is_over() {
+                return (message, Outcome::NotTried);
+            }
+            let now = passed(lease.now, claimed_at);
+            let answered = self.ready.endpoint.send(message.id, now, &message.body).await;
+            if !matches!(answered, Answered::Accepted(_) | Answered::Refused(_)) {
+                self.is_out_of_order.store(true, Relaxed);
+            }
+            (message, Outcome::Answered(answered))
         });
-        attempts.buffer_unordered(CONCURRENCY).collect().await
+        let outcomes = attempts.buffer_unordered(CONCURRENCY).collect().await;
+        Tried { lease, claimed_at, fares, outcomes }
     }
 
     /// Writes what became of the messages, and how the endpoint fares. Returns whether there is any
     /// use in going on.
-    async fn settle(
-        &self,
-        lease: Lease,
-        claimed_at: Ticks,
-        before: Fares,
-        tried: Vec<(Claimed, Tried)>,
-    ) -> Result<bool, StoreError> {
+    async fn settle(&self, tried: Tried) -> Result<bool, StoreError> {
+        let Tried { lease, claimed_at, fares: before, outcomes } = tried;
         let now = passed(lease.now, claimed_at);
         let (mut settled, mut trouble, mut any_accepted) = (Vec::new(), None, false);
         let mut report = WebhookReport::default();
-        for (message, outcome) in tried {
+        for (message, outcome) in outcomes {
             let Claimed { org, id, attempts, .. } = message;
             let failed = attempts.saturating_add(1);
             let wait = attempt::wait(failed, fastrand::f64());
@@ -290,19 +334,19 @@ impl Delivery<'_> {
                 answer,
             };
             settled.push(match outcome {
-                Tried::NotTried => due(attempts, now, None),
-                Tried::Answered(Answered::Accepted(words)) => {
+                Outcome::NotTried => due(attempts, now, None),
+                Outcome::Answered(Answered::Accepted(words)) => {
                     any_accepted = true;
                     report.sent += 1;
                     Settled { state: State::Sent, ..due(attempts, now, Some(words)) }
                 }
-                Tried::Answered(Answered::Refused(words)) => {
+                Outcome::Answered(Answered::Refused(words)) => {
                     report.postponed += 1;
                     due(failed, again, Some(words))
                 }
                 // The endpoint rests, and the message waits, too: if it is what brings the endpoint
                 // down, others are tried before it.
-                Tried::Answered(answered) => {
+                Outcome::Answered(answered) => {
                     report.postponed += 1;
                     let words = note(&mut trouble, answered, before.failures, now);
                     due(failed, again, Some(words))
