@@ -80,7 +80,7 @@ CASE
     ELSE (('10000000000000000000000'::numeric > ALL (included_each)) AND ('-10000000000000000000000'::numeric < ALL (included_each)) AND ((included_each)::text !~ '\.\d{6}\d*[1-9]'::text))
 END);
 alter table billing_periods add constraint billing_periods_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
-alter table billing_periods add constraint billing_periods_org_id_follows_fkey FOREIGN KEY (org_id, follows) REFERENCES billing_periods(org_id, period_end);
+alter table billing_periods add constraint billing_periods_follows_fkey FOREIGN KEY (follows, org_id) REFERENCES billing_periods(period_end, org_id);
 alter table billing_periods add constraint billing_periods_period_end_org_id_key UNIQUE (period_end, org_id);
 alter table billing_periods add constraint billing_periods_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
 alter table billing_periods add constraint billing_periods_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));

@@ -117,3 +117,23 @@ async fn nothing_fires_behind_an_orgs_rows() {
     ];
     Rule { query, faults }.holds().await;
 }
+
+#[tokio::test]
+async fn a_foreign_key_over_the_columns_of_a_key_has_their_order() {
+    let query =
+        "select format('%s: %s names the columns of %s in another order, which Prisma pulls \
+                 and does not accept', f.conrelid::regclass, f.conname, u.conname)
+         from pg_constraint f
+         join pg_constraint u on u.conrelid = f.conrelid and u.contype in ('p', 'u')
+         where f.contype = 'f' and f.conkey @> u.conkey and f.conkey <@ u.conkey
+           and f.conkey <> u.conkey
+         order by 1"
+            .to_owned();
+    let faults = &[(
+        "alter table billing_periods add constraint back foreign key (org_id, follows)
+             references billing_periods (org_id, period_end)",
+        "billing_periods: back names the columns of billing_periods_first in another order, which \
+         Prisma pulls and does not accept",
+    )];
+    Rule { query, faults }.holds().await;
+}
