@@ -16,6 +16,7 @@ const brands = {
 }
 const links = '[mail.links]\nbuy = "https://shop.example/{org.slug}?pack={pack.code}"\naccount = "https://shop.example/{org.slug}"\n'
 const languages = ['en', 'de', 'fr', 'es', 'pt', 'ja']
+const kinds = ['runs_out', 'pack_expires', 'subscription_ends', 'trial_ends', 'tier_changes', 'limit_reached_again', 'summary', 'user_limit', 'org_parked', 'purchase_without_pack']
 const schemes = ['light', 'dark']
 const widths = [375, 700]
 
@@ -75,6 +76,16 @@ for (const brand of Object.keys(brands)) {
       }
     })
   }
+}
+
+// Every kind in one brand and every language: the brands differ in colours that warnings have shown.
+for (const kind of kinds) {
+  test(`emails of ${kind} in every language`, async () => {
+    for (const language of languages) {
+      const html = periodd('night', brands.night + links, 'alerts', 'preview', 'cedar', '--kind', kind, '--locale', language, '--html')
+      await look(`${kind}-${language}`, html, ofPages)
+    }
+  })
 }
 
 test('the page that explain writes', async () => {
