@@ -6,7 +6,7 @@ use crate::{
     webhooks,
 };
 
-pub(crate) const WORKLOADS: [(&str, Run); 34] = [
+pub(crate) const WORKLOADS: [(&str, Run); 35] = [
     ("rollover", |bench| Box::pin(rollover::speed::run(bench))),
     ("history", |bench| Box::pin(rollover::growth::history(bench))),
     ("orgs", |bench| Box::pin(rollover::growth::orgs(bench))),
@@ -14,6 +14,7 @@ pub(crate) const WORKLOADS: [(&str, Run); 34] = [
     ("beside-rollover", |bench| Box::pin(rollover::others::beside(bench))),
     ("open-transaction", |bench| Box::pin(rollover::others::open_transaction(bench))),
     ("nothing-due", |bench| Box::pin(rollover::others::nothing_due(bench))),
+    ("replicas", |bench| Box::pin(rollover::replicas::run(bench))),
     ("lateness", |bench| Box::pin(rollover::lateness::run(bench))),
     ("bloat", |bench| Box::pin(rollover::bloat::run(bench))),
     ("increments", |bench| Box::pin(usage::increments::run(bench))),

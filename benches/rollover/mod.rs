@@ -6,6 +6,7 @@ pub(crate) mod customer;
 pub(crate) mod growth;
 pub(crate) mod lateness;
 pub(crate) mod others;
+pub(crate) mod replicas;
 pub(crate) mod speed;
 
 use crate::support::Server;

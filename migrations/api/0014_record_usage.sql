@@ -26,10 +26,7 @@ begin
         raise exception 'invalid amount %: it must not be zero, with at most 6 decimals', p_amount
             using errcode = '22023';
     end if;
-    if v_used_at < '0001-01-01 00:00:00+00' or v_used_at >= '10000-01-01 00:00:00+00' then
-        raise exception 'p_used_at is %: it must lie between the years 1 and 9999 (seconds are expected, not milliseconds)', v_used_at
-            using errcode = '22023';
-    end if;
+    perform periodd_check_time('p_used_at', v_used_at);
     if p_idempotency_key is not null and not periodd_is_key(p_idempotency_key) then
         perform periodd_refuse_key(p_idempotency_key);
     end if;

@@ -18,16 +18,10 @@ declare
     v_pack uuid := gen_random_uuid();
     v_known record;
 begin
-    if p_quantity is null or not (p_quantity > 0.0 and p_quantity < 1e22)
-       or p_quantity <> round(p_quantity, 6) then
-        raise exception 'invalid quantity %: it must be greater than zero, with at most 6 decimals', p_quantity
-            using errcode = '22023';
-    end if;
-    if v_purchased_at < '0001-01-01 00:00:00+00' or v_purchased_at >= '10000-01-01 00:00:00+00'
-       or v_expires_at < '0001-01-01 00:00:00+00' or v_expires_at >= '10000-01-01 00:00:00+00' then
-        raise exception 'p_purchased_at is %, p_expires_at is %: they must lie between the years 1 and 9999 (without p_expires_at the pack never expires)', v_purchased_at, v_expires_at
-            using errcode = '22023';
-    end if;
+    -- A pack holds something.
+    perform periodd_check_quantity(coalesce(p_quantity, 0));
+    perform periodd_check_time('p_purchased_at', v_purchased_at);
+    perform periodd_check_time('p_expires_at', v_expires_at);
     if p_reference = '' then
         raise exception 'the reference is empty: pass null for a pack without a reference'
             using errcode = '22023';

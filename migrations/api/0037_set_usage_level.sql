@@ -32,10 +32,7 @@ begin
     if p_idempotency_key is not null and not periodd_is_key(p_idempotency_key) then
         perform periodd_refuse_key(p_idempotency_key);
     end if;
-    if v_set_at < '0001-01-01 00:00:00+00' or v_set_at >= '10000-01-01 00:00:00+00' then
-        raise exception 'p_set_at is %: it must lie between the years 1 and 9999', v_set_at
-            using errcode = '22023';
-    end if;
+    perform periodd_check_time('p_set_at', v_set_at);
     select f.feature, f.kind into v_feature from features f where f.feature = periodd_folded(p_feature);
     if not found then
         raise exception 'unknown feature %', p_feature using errcode = 'PB002';
@@ -44,11 +41,7 @@ begin
         raise exception 'the feature % is metered: only a feature of kind level is set', v_feature.feature
             using errcode = '22023';
     end if;
-    perform from organizations o
-    where o.id = p_org_id and o.removed_at is null for no key update;
-    if not found then
-        raise exception 'unknown org %', p_org_id using errcode = 'PB002';
-    end if;
+    perform periodd_lock_org(p_org_id);
     if p_idempotency_key is not null then
         insert into periodd_level_keys (org_id, idempotency_key, feature, level, set_at)
         values (p_org_id, p_idempotency_key, v_feature.feature, p_value, v_now)

@@ -33,12 +33,7 @@ begin
     if p_tier is not null and not exists (select from subscription_tiers t where t.code = p_tier) then
         raise exception 'unknown tier %', p_tier using errcode = 'PB002';
     end if;
-    -- Whoever restarts at the same time, or plans a rollover, is waited for, and read after that.
-    perform from organizations o
-    where o.id = p_org_id and o.removed_at is null for no key update;
-    if not found then
-        raise exception 'unknown org %', p_org_id using errcode = 'PB002';
-    end if;
+    perform periodd_lock_org(p_org_id);
     select o.current_period_start, o.current_period_end, o.next_period_ends, o.restarted_at,
            o.revision, o.subscription_tier
       into v_org from organizations o where o.id = p_org_id;

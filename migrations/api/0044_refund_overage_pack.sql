@@ -28,14 +28,8 @@ declare
     v_most numeric;
     v_why text;
 begin
-    if not (p_quantity > 0.0 and p_quantity < 1e22 and p_quantity = round(p_quantity, 6)) then
-        raise exception 'invalid quantity %: it must be greater than zero, with at most 6 decimals', p_quantity
-            using errcode = '22023';
-    end if;
-    if v_at < '0001-01-01 00:00:00+00' or v_at >= '10000-01-01 00:00:00+00' then
-        raise exception 'p_at is %: it must lie between the years 1 and 9999', v_at
-            using errcode = '22023';
-    end if;
+    perform periodd_check_quantity(p_quantity);
+    perform periodd_check_time('p_at', v_at);
     if p_key is not null and not periodd_is_key(p_key) then
         perform periodd_refuse_key(p_key);
     end if;
@@ -43,11 +37,7 @@ begin
         v_id := p_pack_or_reference::uuid;
     end if;
 
-    perform from organizations o
-    where o.id = p_org_id and o.removed_at is null for no key update;
-    if not found then
-        raise exception 'unknown org %', p_org_id using errcode = 'PB002';
-    end if;
+    perform periodd_lock_org(p_org_id);
     if p_key is not null then
         select p.id, p.feature, p.reference, p.expires_at, k.asked, e.quantity, e.remaining, e.seq,
                e.at, e.recorded_at

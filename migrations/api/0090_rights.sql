@@ -17,7 +17,8 @@ revoke execute on function
     merge_orgs, periodd_pack_move, move_overage_pack,
     periodd_rfc3339, periodd_event_id, periodd_enter_events, periodd_enter_event,
     periodd_enter_entries, periodd_enter_closes, periodd_enter_tier_change, periodd_enter_alerts,
-    periodd_closed_price, periodd_adjusted_price
+    periodd_closed_price, periodd_adjusted_price,
+    periodd_check_time, periodd_check_quantity, periodd_lock_org
 from public;
 
 do $$
@@ -36,9 +37,15 @@ begin
                      ('record_usage', 'periodd_events'), ('record_usage', 'periodd_seen'),
                      ('record_usage', 'periodd_included'), ('record_usage', 'periodd_at_least'),
                      ('record_usage', 'periodd_is_deleted'),
+                     ('record_usage', 'periodd_check_time'),
                      ('grant_overage_pack', 'periodd_folded'),
+                     ('grant_overage_pack', 'periodd_check_time'),
+                     ('grant_overage_pack', 'periodd_check_quantity'),
                      ('grant_overage_pack', 'periodd_enter_entries'),
                      ('refund_overage_pack', 'periodd_enter_entries'),
+                     ('refund_overage_pack', 'periodd_check_time'),
+                     ('refund_overage_pack', 'periodd_check_quantity'),
+                     ('refund_overage_pack', 'periodd_lock_org'),
                      ('periodd_enter_packs', 'periodd_enter_entries'),
                      ('get_current_usage_period', 'periodd_folded'),
                      ('get_current_usage_period', 'periodd_period_at'),

@@ -9,16 +9,6 @@
 //! Schema is derived from them, and the strict reader and `config show` walk that schema.
 //!
 //! Never: a guessed value; half of a file in effect; a secret that prints.
-//!
-//! ```
-//! use periodd::config::Config;
-//!
-//! let home = ("HOME".to_owned(), "/home/me".to_owned());
-//! let batch = ("PERIODD__ROLLOVER__BATCH_SIZE".to_owned(), "500".to_owned());
-//! let config = Config::load(None, [home, batch].into_iter())?;
-//! assert_eq!(config.rollover.batch_size, 500);
-//! # Ok::<(), periodd::config::ConfigError>(())
-//! ```
 
 pub mod catalogue;
 mod checks;

@@ -368,6 +368,9 @@ fn words(what: &What) -> String {
             );
             format!("{org} buys {quantity} {feature}, {until}")
         }
+        What::Set { org, feature, level } => {
+            format!("{org} has {level} {feature} from here on, in every period")
+        }
         What::Moved { org, from, to } => {
             format!("{org} moves from {from} to {to}, from its next period on")
         }

@@ -4,7 +4,9 @@
 //! A page that fails is tried in halves, until what fails stands alone. An org whose rows somebody
 //! else holds, or changes without a pause, is left to the next run; one whose rows cannot be
 //! processed is parked; everybody else is served. What the server refuses for every org alike is
-//! nobody's fault among them: then the run fails, and nobody is parked.
+//! nobody's fault among them: then the run fails, and nobody is parked. What it lacks for every org
+//! of a page, such as a machine of several, others may not need: the page is left, and the run fails
+//! only where it served nobody.
 
 use std::time::Duration;
 
@@ -238,6 +240,35 @@ pub(super) struct Batches {
     waits: usize,
     conflicts: usize,
     stuck: Vec<Stuck>,
+    has_served: bool,
+    /// What the server lacked for everybody who was still to be tried.
+    lacked: Option<StoreError>,
+}
+
+/// Whom the pages of a run served.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    anybody: bool,
+    lacked: Option<StoreError>,
+}
+
+impl Served {
+    /// Notes what became of a page that has been tried.
+    pub(super) fn note(&mut self, page: &mut Batches) {
+        self.anybody |= page.has_served;
+        self.lacked = page.lacked.take().or(self.lacked.take());
+    }
+
+    /// Ends the run.
+    ///
+    /// # Errors
+    /// What the server lacked, where nobody was served.
+    pub(super) fn end(self) -> Result<(), StoreError> {
+        match self.lacked {
+            Some(error) if !self.anybody => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Batches {
@@ -251,6 +282,8 @@ impl Batches {
             waits: 0,
             conflicts: 0,
             stuck: Vec::new(),
+            has_served: false,
+            lacked: None,
         }
     }
 
@@ -297,6 +330,7 @@ impl Batches {
     ) -> Result<Option<T>, StoreError> {
         let error = match result {
             Ok(done) => {
+                self.has_served = true;
                 self.refusals.passed();
                 self.stuck.extend(self.refusals.guilty());
                 return Ok(Some(done));
@@ -320,7 +354,10 @@ impl Batches {
                 return Err(error);
             }
             (error @ (StoreError::Refused { .. } | StoreError::Unavailable(_)), Some(org)) => {
-                self.refused(org, error)?;
+                match self.refused(org, error) {
+                    Err(error @ StoreError::Unavailable(_)) => self.give_up(error),
+                    refused => refused?,
+                }
             }
             (StoreError::Refused { .. } | StoreError::Unavailable(_), None) => {
                 self.halve(batch.ids, batch.wait);
@@ -335,17 +372,20 @@ impl Batches {
     /// # Errors
     /// What the server refused for every org alike.
     pub(super) fn stuck(&mut self) -> Result<Vec<Stuck>, StoreError> {
-        self.stuck.extend(self.refusals.decide()?);
+        match self.refusals.decide() {
+            // The server was asked when it refused them, and serves.
+            Err(error @ StoreError::Unavailable(_)) => self.give_up(error),
+            decided => self.stuck.extend(decided?),
+        }
         Ok(std::mem::take(&mut self.stuck))
     }
 
-    /// The orgs that this page does not serve, once it has failed for this reason: everybody who
-    /// was still to be tried is left.
-    pub(super) fn give_up(&mut self, error: &StoreError) -> Vec<Stuck> {
+    /// Leaves everybody who was still to be tried: a server that serves lacks something for these.
+    fn give_up(&mut self, error: StoreError) {
         let waiting = self.waiting.drain(..).flat_map(|batch| batch.ids);
         let left = waiting.chain(self.refusals.take_all());
         self.stuck.extend(left.map(|org| Stuck::Left(org, error.to_string())));
-        std::mem::take(&mut self.stuck)
+        self.lacked = Some(error);
     }
 
     /// The same with why, for a job that parks nobody.
@@ -510,10 +550,33 @@ mod tests {
             (0..20).map(|org| batches.refusals.note(Uuid::from_u128(org), lacks())).collect();
         let told = batches.refusals.alone.len() as u128 + 1;
         let error = noted.unwrap_err();
-        let mut left: Vec<Uuid> = batches.give_up(&error).iter().map(Stuck::org).collect();
+        batches.give_up(error);
+        let mut left: Vec<Uuid> = batches.stuck().unwrap().iter().map(Stuck::org).collect();
         left.sort();
         let all: Vec<Uuid> = (0..told).chain([100]).map(Uuid::from_u128).collect();
         assert_eq!(left, all);
+        // A run in which nobody was served fails; one that served others has left some.
+        let run = |anybody| {
+            let mut served = Served { anybody, lacked: None };
+            let mut page = Batches::of(vec![], LockTimeout::Short);
+            page.give_up(lacks());
+            served.note(&mut page);
+            served.end()
+        };
+        assert!(matches!(run(false), Err(StoreError::Unavailable(_))));
+        assert!(run(true).is_ok());
+    }
+
+    #[test]
+    fn what_a_server_lacks_for_one_org_alone_leaves_it() {
+        let org = Uuid::from_u128(1);
+        let mut batches = Batches::of(vec![], LockTimeout::Short);
+        batches.refusals.note(org, StoreError::Unavailable("no room".to_owned())).unwrap();
+        assert_eq!(batches.stuck().unwrap(), [Stuck::Left(org, lacking("no room"))]);
+    }
+
+    fn lacking(what: &str) -> String {
+        StoreError::Unavailable(what.to_owned()).to_string()
     }
 
     #[test]

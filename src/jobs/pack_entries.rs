@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::batches::{Batch, Batches, Stuck};
 use super::stop::Stop;
 use crate::store::orgs::packs::{self, EntryScope};
-use crate::store::{Connection, LockTimeout, StoreError, begin_within, serves};
+use crate::store::{Connection, LockTimeout, StoreError, begin_within};
 
 /// Orgs whose packs are entered together.
 const PAGE: i64 = 500;
@@ -25,8 +25,8 @@ pub(super) struct NotEntered {
 
 /// Enters the packs of everybody in scope, and returns whose were not.
 ///
-/// Where somebody else is at an org's rows, that org is left: whoever closes its period enters its
-/// packs before.
+/// Where somebody else is at an org's rows, or the server lacks something for them, that org is
+/// left: whoever closes its period enters its packs before.
 ///
 /// # Errors
 /// What is about the database, and not about orgs.
@@ -53,8 +53,6 @@ pub(super) async fn enter(
                 let why = error.to_string();
                 not_entered.refused.extend(page.into_iter().map(|org| (org, why.clone())));
             }
-            // What the server lacks for these it may have when their periods are closed.
-            Err(StoreError::Unavailable(_)) if serves(connection).await => {}
             Err(other) => return Err(other),
         }
     }

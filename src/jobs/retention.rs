@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::batches::{Batch, Batches, Left};
+use super::batches::{Batch, Batches, Left, Served};
 use super::stop::Stop;
 use super::sync;
 use crate::billing::Instant;
@@ -110,8 +110,8 @@ pub async fn run(database: &Database, request: &Request) -> Result<RetentionRepo
     let now = request.at.unwrap_or(real);
     let cut = |keep: Keep, now: Instant| keep.before(now).map_err(outside);
     let connection = database.connection().await?;
-    let mut work =
-        Work { connection, stop: &request.stop, wait: LockTimeout::Long, left: BTreeMap::new() };
+    let (stop, wait, left) = (&request.stop, LockTimeout::Long, BTreeMap::new());
+    let mut work = Work { connection, stop, wait, left, served: Served::default() };
     let mut report = RetentionReport::default();
     if let Some(before) = cut(request.metrics_keep, now)? {
         let closed_before = now.plus(-request.grace).map_err(outside)?;
@@ -138,6 +138,7 @@ pub async fn run(database: &Database, request: &Request) -> Result<RetentionRepo
     if let Some(before) = cut(OVERVIEW_KEEP, now)? {
         report.overview = work.of_no_org(before, kept::delete_before).await?;
     }
+    std::mem::take(&mut work.served).end()?;
     report.stopped = request.stop.is_set();
     report.left = work.left.len();
     let named: Vec<Uuid> = work.left.keys().copied().take(MOST_NAMED).collect();
@@ -189,6 +190,7 @@ struct Work<'a> {
     wait: LockTimeout,
     /// Orgs of which something stays, with why.
     left: BTreeMap<Uuid, String>,
+    served: Served,
 }
 
 impl Work<'_> {
@@ -313,6 +315,7 @@ impl Work<'_> {
             self.wait = LockTimeout::Short;
         }
         self.left.extend(batches.left()?);
+        self.served.note(&mut batches);
         Ok(())
     }
 }

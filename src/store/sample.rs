@@ -42,6 +42,18 @@ pub async fn remembered_now(database: &Database) -> Result<Option<Instant>, Stor
     Ok(now.and_then(|now| now.parse().ok()))
 }
 
+/// Adds a feature of kind level, where there is none of its name.
+pub async fn level(database: &Database, feature: &str, unit: &str) -> Result<(), StoreError> {
+    let written = sqlx::query!(
+        "insert into features (feature, unit, kind) values ($1, $2, 'level')
+         on conflict do nothing",
+        feature,
+        unit
+    );
+    written.execute(&mut *database.connection().await?).await?;
+    Ok(())
+}
+
 /// What a tier includes of a feature; `None` is unlimited.
 pub type Limit = (&'static str, &'static str, Option<i64>);
 

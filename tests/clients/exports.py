@@ -28,6 +28,32 @@ def ask(statement):
         return connection.execute(statement).fetchone()
 
 
+def setUpModule():
+    """An org with three closed periods, a pack that has paid, and one that has not; whatever ran before."""
+    with psycopg.connect(host=HOST, dbname=DATABASE, user="postgres") as connection:
+        connection.execute(
+            """insert into organizations (slug, name, time_zone, subscription_tier, current_period_start,
+                                          current_period_end)
+               select 'exports', 'Exports', 'UTC', 'pro', m, m + interval '1 month'
+               from (select date_trunc('month', now() at time zone 'UTC') at time zone 'UTC'
+                            - interval '3 months' as m) months"""
+        )
+        connection.execute(
+            """select grant_overage_pack(id, 'scrapes', 12.25, 'exports-1', null, current_period_start),
+                      grant_overage_pack(id, 'sms_sent', 7, 'exports-2', null, current_period_start)
+               from organizations where slug = 'exports'"""
+        )
+        connection.execute(
+            """insert into limit_overrides (org_id, feature, included)
+               select id, 'scrapes', 100 from organizations where slug = 'exports'"""
+        )
+        connection.execute(
+            """select record_usage(id, 'scrapes', 105.125, null, current_period_start + interval '3 days')
+               from organizations where slug = 'exports'"""
+        )
+    subprocess.run([PERIODD, "--quiet", "rollover"], check=True)
+
+
 class Exports(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()

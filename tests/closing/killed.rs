@@ -9,6 +9,8 @@ use crate::support::{Answer, TestDatabase, url_of};
 const AT: &str = "2026-01-15T12:00:00Z";
 const ORGS: usize = 2_000;
 const MISSED: usize = 12;
+/// Orgs with a level, and as many that pause: every tenth.
+const TENTH: usize = ORGS / 10;
 /// How often a process has to be killed at its work.
 const KILLS: usize = 100;
 /// Processes at work.
@@ -17,11 +19,14 @@ const PROCESSES: usize = 3;
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// 2,000 orgs in many zones whose open period ended with January 2025, with metrics that nobody
-/// has counted, more of them than is included; and packs, half of which expire.
+/// has counted, more of them than is included; and packs, half of which expire. Every tenth has a
+/// level that rises and falls, beside a pack that raises its limit until August; and every tenth is
+/// paused from late April to September, or on.
 async fn two_thousand_orgs() -> TestDatabase {
     let test = TestDatabase::new().await;
     test.sql(&format!(
-        "insert into tier_limits values ('pro', 'minutes_transcribed', 500);
+        "insert into features (feature, unit, kind) values ('storage', 'GB', 'level');
+         insert into tier_limits values ('pro', 'minutes_transcribed', 500), ('pro', 'storage', 60);
          insert into organizations
              (id, slug, name, time_zone, subscription_tier, current_period_start,
               current_period_end)
@@ -40,11 +45,26 @@ async fn two_thousand_orgs() -> TestDatabase {
                 500 + 10 * (abs(hashtext(o.slug)) % 7), m
          from organizations o left join users u on u.organization_id = o.id,
               generate_series(timestamptz '2025-01-10', '2026-01-10', interval '1 month') m;
+         insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+         select o.id, 'storage',
+                case when m.number % 4 = 0 then -9 else 8 + abs(hashtext(o.slug)) % 7 end, m.at
+         from organizations o,
+              generate_series(timestamptz '2025-01-12', '2026-01-12', interval '1 month')
+                  with ordinality as m (at, number)
+         where o.slug like '%3';
+         update organizations
+         set paused_from = '2025-04-20', pause_reason = 'asked for',
+             paused_until = case when slug not like '%77' then timestamptz '2025-09-10' end
+         where slug like '%7';
          insert into overage_packs
              (id, org_id, feature, quantity, remaining, purchased_at, expires_at, entries)
          select md5('pack ' || n || o.slug)::uuid, o.id, 'minutes_transcribed', n, n,
-                '2025-01-05', case when n = 90 then timestamptz '2025-06-15' end, 1
-         from organizations o, (values (90), (200)) p (n);
+                timestamptz '2025-01-05', case when n = 90 then timestamptz '2025-06-15' end, 1
+         from organizations o, (values (90), (200)) p (n)
+         union all
+         select md5('storage ' || o.slug)::uuid, o.id, 'storage', 40, 40,
+                timestamptz '2025-01-05', timestamptz '2025-08-20', 1
+         from organizations o where o.slug like '%3';
          insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
          select org_id, id, 1, 'granted', quantity, purchased_at, quantity from overage_packs;
          analyze"
@@ -107,8 +127,10 @@ fn spawn(test: &TestDatabase, role: &str) -> Child {
 async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
     let undisturbed = two_thousand_orgs().await;
     let test = undisturbed.copy().await;
-    // Small pages, and few periods in each pass: many transactions to be torn.
+    // Small pages, and few periods in each pass: many transactions to be torn. A level that is
+    // carried over raises the org's revision with each pass.
     test.configure("[rollover]\nbatch_size = 20\nmax_periods_per_pass = 2\nconnections = 1\n");
+    undisturbed.configure("[rollover]\nmax_periods_per_pass = 2\n");
     undisturbed.periodd(&["--at", AT, "rollover"]).exits(0);
 
     let mut workers = Vec::new();
@@ -153,7 +175,24 @@ async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
                         sum(quantity) filter (where kind <> 'granted')
                             + (select sum(remaining) from overage_packs) as accounted_for
                  from overage_entries";
-    assert_eq!(test.rows(units).await, [format!("{0} {0}", ORGS * 290)]);
+    assert_eq!(test.rows(units).await, [format!("{0} {0}", ORGS * 290 + TENTH * 40)]);
+    // Each close of a level is the sum of all that was ever used, and none was carried over twice.
+    let levels = "select count(*), count(*) filter (where u.used > 60) > 0 as exceeded
+                  from billing_period_usage u
+                  join billing_periods b on b.org_id = u.org_id and b.period_start = u.period_start
+                  where u.feature = 'storage' and u.drawn = 0 and u.used = (
+                      select sum(m.metric_value) from usage_metrics m
+                      where m.organization_id = u.org_id and m.metric_type = 'storage'
+                        and m.idempotency_key is null and m.created_at < b.period_end)";
+    assert_eq!(test.rows(levels).await, [format!("{} true", TENTH * MISSED)]);
+    // May to August, and of one in ten everything from May on.
+    let paused = "select count(distinct (b.org_id, b.period_start)), count(e.seq)
+                  from billing_periods b
+                  left join overage_entries e
+                       on e.org_id = b.org_id and e.period_start = b.period_start
+                          and e.kind = 'drawn'
+                  where b.is_paused";
+    assert_eq!(test.rows(paused).await, [format!("{} 0", TENTH * 4 + TENTH / 10 * 4)]);
     test.check_invariants().await;
     // The same, row for row, as if nobody had been killed.
     assert_eq!(test.digests().await, undisturbed.digests().await);

@@ -125,15 +125,24 @@ fn it_is_what_was_promised(told: &Value) {
     assert_eq!(list(told, "rules").len(), invariants().len(), "every rule is asked");
     assert_eq!(list(told, "parked").len(), 0, "beside the story's");
     let totals = list(told, "totals");
-    assert_eq!(strings(totals, "org").len(), 15);
+    assert_eq!(strings(totals, "org").len(), 16);
     assert!(strings(totals, "time_zone").len() >= 9);
+    // A level is what it was at the last close; a plan for life closes nothing.
+    let total = |org: &str, key: &str| {
+        let found = totals.iter().find(|total| total["org"] == org && total["feature"] == key);
+        found.map(|total| [&total["used"], &total["included"]].map(Value::to_string))
+    };
+    assert_eq!(total("burrard", "seats"), Some(["18", "25"].map(str::to_owned)));
+    let for_life = totals.iter().find(|total| total["org"] == "kallang").unwrap();
+    assert_eq!((&for_life["periods"], &for_life["feature"]), (&json!(0), &Value::Null));
     assert_eq!(strings(totals, "tier"), ["business", "free", "pro", "starter"]);
     let some = |key: &str| totals.iter().any(|total| total[key].as_f64() > Some(0.0));
     assert!(["drawn", "carried", "expired", "uncovered"].into_iter().all(some));
 
     let scenes = list(told, "scenes");
     let event = |name: &str| scenes.iter().find(|scene| scene["event"] == name).expect(name);
-    for name in ["bought", "moved", "booked", "ended", "miscounted", "late", "mail_stopped"] {
+    for name in ["bought", "set", "moved", "booked", "ended", "miscounted", "late", "mail_stopped"]
+    {
         event(name);
     }
     let parked = event("parked");
@@ -242,7 +251,7 @@ fn every_page_has_something_to_show(place: &Place, told: &Value) {
         page.replace("&#x2f;", "/")
     };
     let now = page("index.html");
-    for said in ["15 orgs in 14 zones.", "waitangi", "Pacific/Chatam", "As of"] {
+    for said in ["16 orgs in 15 zones.", "waitangi", "Pacific/Chatam", "As of"] {
         assert!(now.contains(said), "{said}: {now}");
     }
     let runs = page("runs-span-week.html");
@@ -250,6 +259,8 @@ fn every_page_has_something_to_show(place: &Place, told: &Value) {
         assert!(runs.contains(said), "{said}: {runs}");
     }
     assert!(page("orgs-furnas.html").contains("given up"));
+    assert!(page("orgs-kallang.html").contains("without an end"));
+    assert!(page("orgs-burrard.html").contains("seats"));
     assert!(page("orgs-waitangi.html").contains("This org is parked"));
     assert!(page("orgs-hudson.html").contains("usage_counters.used"));
 }

@@ -11,6 +11,7 @@ mod periods;
 mod plans;
 mod quantities;
 mod ranges;
+mod refusals;
 mod rules;
 mod sources;
 mod sql;

@@ -6,20 +6,20 @@ use std::io;
 use crate::jobs::export::lines::{Column, Lines, Value};
 
 /// Writes lines as JSON.
-pub(super) struct JsonLines<W: io::Write> {
+pub(super) struct JsonLines<'a, W: io::Write> {
     to: W,
-    columns: &'static [Column],
+    columns: &'a [Column],
     line: String,
 }
 
-impl<W: io::Write> JsonLines<W> {
+impl<'a, W: io::Write> JsonLines<'a, W> {
     /// Each line is written to `to` at once.
-    pub(super) fn new(to: W, columns: &'static [Column]) -> Self {
+    pub(super) fn new(to: W, columns: &'a [Column]) -> Self {
         Self { to, columns, line: String::new() }
     }
 }
 
-impl<W: io::Write> Lines for JsonLines<W> {
+impl<W: io::Write> Lines for JsonLines<'_, W> {
     fn line(&mut self, values: &[Value<'_>]) -> io::Result<()> {
         self.line.clear();
         for ((name, _), value) in self.columns.iter().zip(values) {

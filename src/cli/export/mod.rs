@@ -174,12 +174,12 @@ impl Writer {
         let columns = columns(self.kind);
         let mut escaping;
         let mut lines: Box<dyn Lines + '_> = match self.form {
-            Form::Csv => Box::new(Csv::new(to, columns)?),
+            Form::Csv => Box::new(Csv::new(to, &columns)?),
             Form::JsonLines => {
                 escaping = Escaping(to);
-                Box::new(JsonLines::new(&mut escaping, columns))
+                Box::new(JsonLines::new(&mut escaping, &columns))
             }
-            Form::Parquet => Box::new(Parquet::new(to, columns)?),
+            Form::Parquet => Box::new(Parquet::new(to, &columns)?),
         };
         loop {
             match parts.blocking_recv() {

@@ -13,9 +13,11 @@ const MINUTES: &str = "minutes_transcribed";
 const SCRAPES: &str = "scrapes";
 const EMAILS: &str = "emails_sent";
 const MESSAGES: &str = "sms_sent";
+/// A level: it carries over, and is set rather than counted.
+pub(super) const SEATS: &str = "seats";
 
 /// What the tiers include.
-const LIMITS: [Limit; 13] = [
+const LIMITS: [Limit; 14] = [
     ("free", MINUTES, Some(60)),
     ("free", SCRAPES, Some(100)),
     ("starter", MINUTES, Some(600)),
@@ -29,6 +31,7 @@ const LIMITS: [Limit; 13] = [
     ("business", SCRAPES, Some(50_000)),
     ("business", EMAILS, None),
     ("business", MESSAGES, Some(2_000)),
+    ("business", SEATS, Some(25)),
 ];
 
 /// A customer.
@@ -105,8 +108,9 @@ const fn monthly(slug: &'static str, name: &'static str, zone: &'static str) -> 
     }
 }
 
-/// Fifteen customers, in as many zones: with every cycle, and one who is billed at a time of day.
-pub(super) const CUSTOMERS: [Customer; 15] = [
+/// Sixteen customers, in as many zones: with every cycle, one who is billed at a time of day, and one
+/// whose plan is for life.
+pub(super) const CUSTOMERS: [Customer; 16] = [
     Customer {
         anchor_day: 31,
         tier: "pro",
@@ -163,6 +167,13 @@ pub(super) const CUSTOMERS: [Customer; 15] = [
         people: &["joana"],
         habits: &[minutes((3, 7), (20, 140))],
         ..monthly("ipanema", "Ipanema Podcasts", "America/Sao_Paulo")
+    },
+    Customer {
+        cycle: "none",
+        tier: "starter",
+        people: &["wei"],
+        habits: &[habit(SCRAPES, (0, 2), (1, 5))],
+        ..monthly("kallang", "Kallang Makers", "Asia/Singapore")
     },
     Customer {
         tier: "starter",
@@ -240,6 +251,7 @@ pub(super) fn id(name: &str) -> Uuid {
 
 /// Sees to it that the company is there; who is there already is left alone.
 pub(super) async fn open(database: &Database, tz: &TzData, now: Instant) -> Result<(), Error> {
+    sample::level(database, SEATS, SEATS).await?;
     sample::tier_limits(database, &LIMITS).await?;
     let there =
         stored::list(&mut *database.connection().await?, &stored::Filter::default()).await?;

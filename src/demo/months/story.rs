@@ -1,9 +1,10 @@
 //! What happens to the sample company, besides life going on: purchases, changes, an outage.
 
 use super::Error;
-use super::company::id;
+use super::company::{SEATS, id};
 use crate::billing::{Instant, Quantity};
 use crate::store::orgs::packs::{self, Grant};
+use crate::store::usage::level::{self, NewLevel};
 use crate::store::usage::{self, NewUsage};
 use crate::store::{Database, sample};
 
@@ -38,6 +39,15 @@ pub(crate) enum What {
         expires_at: Option<Instant>,
         /// The buyer's reference.
         reference: &'static str,
+    },
+    /// The application sets a level of an org.
+    Set {
+        /// Whose.
+        org: &'static str,
+        /// Of which feature.
+        feature: &'static str,
+        /// What it is from then on.
+        level: Quantity,
     },
     /// An org moves to another zone.
     Moved {
@@ -128,6 +138,7 @@ impl Story {
     pub(super) fn of_2026() -> Result<Self, Error> {
         let event = |at: &str, what| Ok::<_, Error>(Event { at: at.parse()?, what });
         let events = vec![
+            event("2026-01-08T17:20:00Z", seats("burrard", 12))?,
             event("2026-01-12T09:30:00Z", bought("alster", "minutes_transcribed", 900, None)?)?,
             event("2026-01-20T14:05:00Z", bought("fleet", "minutes_transcribed", 150, None)?)?,
             event("2026-01-26T18:40:00Z", bought("ipanema", "minutes_transcribed", 1_200, None)?)?,
@@ -151,6 +162,7 @@ impl Story {
             )?,
             event("2026-03-12T15:40:00Z", late("fleet", 12, "2026-02-20T10:00:00Z")?)?,
             event("2026-03-13T03:30:00Z", What::Audited)?,
+            event("2026-03-16T16:45:00Z", seats("burrard", 18))?,
             event(
                 "2026-03-18T11:30:00Z",
                 What::Ended { org: "fleet", ends_at: "2026-03-18T11:30:00Z".parse()? },
@@ -228,6 +240,10 @@ fn bought(
     Ok(What::Bought { org, feature, quantity, expires_at, reference })
 }
 
+fn seats(org: &'static str, level: i64) -> What {
+    What::Set { org, feature: SEATS, level: Quantity::units(level) }
+}
+
 fn late(org: &'static str, minutes: i64, used_at: &str) -> Result<What, Error> {
     let (feature, quantity) = ("minutes_transcribed", Quantity::units(minutes));
     Ok(What::Late { org, feature, quantity, used_at: used_at.parse()? })
@@ -249,6 +265,12 @@ impl Event {
                     price: None,
                 };
                 packs::grant(database, &grant).await?;
+            }
+            &What::Set { org, feature, level } => {
+                let key = Some(format!("demo-level-{}", self.at));
+                let (org, feature) = (id(org), feature.to_owned());
+                let wanted = NewLevel { org, feature, level, set_at: self.at, key };
+                level::set(database, &wanted).await?;
             }
             &What::Moved { org, to, .. } => sample::move_to_zone(database, id(org), to).await?,
             &What::Booked { org, tier } => {

@@ -19,11 +19,11 @@ use uuid::Uuid;
 
 use crate::billing::Instant;
 use crate::billing::recipients::Person;
-use crate::jobs::batches::{Batch, Batches, Left, orgs_that_fit};
+use crate::jobs::batches::{Batch, Batches, Left, Served, orgs_that_fit};
 use crate::store::alerts::{self, AlertState, Candidate, Judgement, MovedLimits, Since};
 use crate::store::usage::kept;
 use crate::store::{
-    Connection, Database, LockTimeout, StoreError, audit, begin_within, rollover::snapshot,
+    Connection, Database, LockTimeout, StoreError, audit, begin_within, rollover::snapshot, serves,
 };
 use decide::Decided;
 pub use request::{Request, Watched};
@@ -102,6 +102,7 @@ pub async fn run(database: &Database, request: &Request) -> Result<AlertReport, 
         pass.judge_orgs(&mut connection, &orgs).await?;
     }
     pass.judge_missed(&mut connection).await?;
+    std::mem::take(&mut pass.served).end()?;
     if request.stop.is_set() {
         // What was not looked at has to be found again.
         pass.report.stopped = true;
@@ -123,6 +124,8 @@ struct Pass<'a> {
     left: BTreeMap<Uuid, String>,
     /// Orgs with a counter that another pass was judging at the same time.
     missed: BTreeSet<Uuid>,
+    /// Whom it recorded something for.
+    served: Served,
 }
 
 impl<'a> Pass<'a> {
@@ -137,6 +140,7 @@ impl<'a> Pass<'a> {
             wait: LockTimeout::Long,
             left: BTreeMap::new(),
             missed: BTreeSet::new(),
+            served: Served::default(),
         }
     }
 
@@ -152,6 +156,8 @@ impl<'a> Pass<'a> {
             Err(error)
                 if error.may_concern_one_row()
                     || matches!(error, StoreError::Held(_) | StoreError::Cancelled(_)) => {}
+            // A server that serves lacked something for some of them.
+            Err(StoreError::Unavailable(_)) if serves(&mut writer).await => {}
             other => return other,
         }
         let mut after = Uuid::nil();
@@ -205,7 +211,7 @@ impl<'a> Pass<'a> {
                 candidates
                     .extend(batches.outcome(connection, batch, read).await?.into_iter().flatten());
             }
-            self.set_aside(batches)?;
+            self.set_aside(&mut batches)?;
             fitting = orgs_that_fit(page.len(), candidates.len(), PAGE);
             self.judge(connection, candidates).await?;
         }
@@ -275,7 +281,9 @@ impl<'a> Pass<'a> {
                 }
             }
         }
-        self.set_aside(batches)
+        self.set_aside(&mut batches)?;
+        self.served.note(&mut batches);
+        Ok(())
     }
 
     /// Records judgements, and returns each with whether it was let through.
@@ -320,13 +328,13 @@ impl<'a> Pass<'a> {
                 let expired = expire_once(connection, &batch, self.now).await;
                 batches.outcome(connection, batch, expired).await?;
             }
-            self.set_aside(batches)?;
+            self.set_aside(&mut batches)?;
         }
         Ok(())
     }
 
     /// Notes the orgs that a page did not serve. Alerts park nobody: billing goes on.
-    fn set_aside(&mut self, mut batches: Batches) -> Result<(), StoreError> {
+    fn set_aside(&mut self, batches: &mut Batches) -> Result<(), StoreError> {
         if batches.met_holder() {
             self.wait = LockTimeout::Short;
         }

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::billing::Instant;
 use crate::config::Config;
 use crate::jobs::alerts::notices::Settings;
-use crate::jobs::batches::{Batch, Batches};
+use crate::jobs::batches::{Batch, Batches, Served, Stuck};
 use crate::jobs::stop::Stop;
 use crate::store::alerts::late_emails::{self, TooLate};
 use crate::store::events::webhook_outbox;
@@ -383,7 +383,7 @@ async fn give_up_ended(
     let mut connection = database.connection().await?;
     let real = database.believed_now().await?;
     let now = request.at.unwrap_or(real);
-    let mut left: Vec<Uuid> = Vec::new();
+    let (mut left, mut served) = (Vec::<Uuid>::new(), Served::default());
     while !request.stop.is_set() {
         let mut reading = begin_within(&mut connection, LockTimeout::Long).await?;
         let ended = late_emails::too_late(&mut reading, now, real, &left, PAGE).await?;
@@ -396,13 +396,16 @@ async fn give_up_ended(
             let some = give_up_once(&mut connection, now, real, &ended, &batch).await;
             given_up += batches.outcome(&mut connection, batch, some).await?.unwrap_or_default();
         }
-        left.extend(batches.stuck()?.into_iter().map(|stuck| stuck.org()));
+        let stuck = batches.stuck()?;
+        served.note(&mut batches);
         report.lock().await.expired += usize::try_from(given_up).unwrap_or(usize::MAX);
-        if given_up == 0 {
+        // A page of nobody but those that are left hides others.
+        if given_up == 0 && stuck.is_empty() {
             break;
         }
+        left.extend(stuck.iter().map(Stuck::org));
     }
-    Ok(())
+    served.end()
 }
 
 async fn give_up_once(

@@ -17,7 +17,7 @@ use crate::billing::Instant;
 use crate::billing::notice::{Kind, Notice, Standing};
 use crate::billing::recipients::{Person, is_still_wanted, recipients_again};
 use crate::jobs::alerts::notices::{Settings, changes_ahead};
-use crate::jobs::batches::{Batch, Batches, Stuck};
+use crate::jobs::batches::{Batch, Batches, Served, Stuck};
 use crate::mail::Envelope;
 use crate::mail::letter::Contents;
 use crate::store::messages::outbox::{self, Claimed, Composed, Lease, Of, Settled};
@@ -25,6 +25,7 @@ use crate::store::{
     Connection, Database, LockTimeout, StoreError, Transaction, alerts, begin_within,
     messages::content::{self, NoticeFacts},
     orgs::contacts,
+    serves,
 };
 use crate::tz::TzData;
 
@@ -108,12 +109,18 @@ impl<'a> Worker<'a> {
     /// Works until nothing is due, or there is no use in going on.
     pub(super) async fn work(&self) -> Result<(), StoreError> {
         let mut connection = self.database.connection().await?;
-        let (mut empty, mut left) = (0, Vec::new());
+        let (mut empty, mut left, mut served) = (0, Vec::new(), Served::default());
+        let mut has_served = false;
         while self.goes_on().await {
-            let hand = self.claim(&mut connection, &mut left).await?;
+            let known = left.len();
+            let hand = self.claim(&mut connection, &mut left, &mut served).await?;
             if !hand.emails.is_empty() || !hand.settled.is_empty() {
-                empty = 0;
+                (empty, has_served) = (0, true);
                 self.send(&mut connection, hand).await?;
+                continue;
+            }
+            // Those that are left hid others.
+            if left.len() > known {
                 continue;
             }
             empty += 1;
@@ -126,7 +133,7 @@ impl<'a> Worker<'a> {
         }
         let mut report = self.report.lock().await;
         report.left = report.left.max(left.len());
-        Ok(())
+        if has_served { Ok(()) } else { served.end() }
     }
 
     /// Sends one email once more, to those who get the org's emails now, or to another address.
@@ -177,11 +184,12 @@ impl<'a> Worker<'a> {
     }
 
     /// Claims what is due, with what it says: composed now, or at an earlier attempt. Orgs whose
-    /// rows somebody holds are `left` out from then on.
+    /// rows somebody holds, or for which the server lacks something, are `left` out from then on.
     async fn claim(
         &self,
         connection: &mut Connection,
         left: &mut Vec<Uuid>,
+        served: &mut Served,
     ) -> Result<ClaimedBatch, StoreError> {
         let limit = i64::from(self.request.claim);
         let mut hand = self.empty_hand().await?;
@@ -190,7 +198,12 @@ impl<'a> Worker<'a> {
             Ok(()) => Ok(hand),
             // One of them cannot even be read: take them one by one, to find it.
             Err(error) if error.may_concern_one_row() => self.claim_one(connection, left).await,
-            Err(error) if error.is_contention() => self.claim_by_org(connection, left, limit).await,
+            Err(error) if error.is_contention() => {
+                self.claim_by_org(connection, left, limit, served).await
+            }
+            Err(StoreError::Unavailable(_)) if serves(connection).await => {
+                self.claim_by_org(connection, left, limit, served).await
+            }
             Err(other) => Err(other),
         }
     }
@@ -213,12 +226,13 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Claims what is due while somebody holds rows of some org.
+    /// Claims what is due while somebody holds rows of some org, or it is away.
     async fn claim_by_org(
         &self,
         connection: &mut Connection,
         left: &mut Vec<Uuid>,
         limit: i64,
+        served: &mut Served,
     ) -> Result<ClaimedBatch, StoreError> {
         let mut hand = self.empty_hand().await?;
         let mut reading = begin_within(connection, LockTimeout::Long).await?;
@@ -236,6 +250,7 @@ impl<'a> Worker<'a> {
                 left.push(org);
             }
         }
+        served.note(&mut batches);
         Ok(hand)
     }
 

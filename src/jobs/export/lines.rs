@@ -50,87 +50,210 @@ impl<'a> Value<'a> {
     fn text(value: Option<&'a str>) -> Self {
         Self::of(value, Self::Text)
     }
+
+    fn exact(value: Option<Quantity>) -> Self {
+        Self::of(value, Self::Exact)
+    }
 }
 
-const CLOSES: [Column; 18] = [
-    ("cursor", Type::Text),
-    ("org", Type::Text),
-    ("org_id", Type::Text),
-    ("period_start", Type::At),
-    ("period_end", Type::At),
-    ("time_zone", Type::Text),
-    ("tier", Type::Text),
-    ("closed_at", Type::At),
-    ("feature", Type::Text),
-    ("used", Type::Exact),
-    ("included", Type::Exact),
-    ("drawn", Type::Exact),
-    ("uncovered", Type::Exact),
-    ("uncovered_price_cents", Type::Exact),
-    ("uncovered_amount_cents", Type::Exact),
-    ("currency", Type::Text),
-    ("hand_over", Type::Text),
-    ("handed_over_at", Type::At),
-];
-const PACKS: [Column; 14] = [
-    ("cursor", Type::Text),
-    ("org", Type::Text),
-    ("org_id", Type::Text),
-    ("pack_id", Type::Text),
-    ("reference", Type::Text),
-    ("feature", Type::Text),
-    ("quantity", Type::Exact),
-    ("price_cents", Type::Whole),
-    ("currency", Type::Text),
-    ("purchased_at", Type::At),
-    ("expires_at", Type::At),
-    ("moved_from", Type::Text),
-    ("hand_over", Type::Text),
-    ("handed_over_at", Type::At),
-];
-const LEDGER: [Column; 14] = [
-    ("cursor", Type::Text),
-    ("org", Type::Text),
-    ("org_id", Type::Text),
-    ("pack_id", Type::Text),
-    ("reference", Type::Text),
-    ("feature", Type::Text),
-    ("seq", Type::Whole),
-    ("kind", Type::Text),
-    ("quantity", Type::Exact),
-    ("remaining", Type::Exact),
-    ("at", Type::At),
-    ("period_start", Type::At),
-    ("hand_over", Type::Text),
-    ("handed_over_at", Type::At),
-];
-const ADJUSTMENTS: [Column; 17] = [
-    ("cursor", Type::Text),
-    ("org", Type::Text),
-    ("org_id", Type::Text),
-    ("period_start", Type::At),
-    ("feature", Type::Text),
-    ("seq", Type::Whole),
-    ("kind", Type::Text),
-    ("used", Type::Exact),
-    ("drawn", Type::Exact),
-    ("uncovered", Type::Exact),
-    ("uncovered_price_cents", Type::Exact),
-    ("uncovered_amount_cents", Type::Exact),
-    ("currency", Type::Text),
-    ("reason", Type::Text),
-    ("decided_at", Type::At),
-    ("hand_over", Type::Text),
-    ("handed_over_at", Type::At),
-];
+/// A line of an export: a row, and what goes with it.
+struct Line<'a, R> {
+    row: &'a R,
+    cursor: Cursor,
+    /// Which of the row's features it is about.
+    place: usize,
+    /// What uncovered usage costs, where it has a price.
+    cost: Option<Quantity>,
+    hand_over: Option<&'a HandOver>,
+}
+
+impl Line<'_, CloseRow> {
+    fn of<T: Copy>(&self, list: &[T]) -> Option<T> {
+        list.get(self.place).copied()
+    }
+}
+
+/// A column, and what the lines of such rows say in it.
+struct Field<R> {
+    name: &'static str,
+    holds: Type,
+    says: for<'a> fn(&Line<'a, R>) -> Value<'a>,
+}
+
+impl<R> Field<R> {
+    const CURSOR: Self = Self::of("cursor", Type::Text, |line| Value::Cursor(line.cursor));
+    const HAND_OVER: Self = Self::of("hand_over", Type::Text, |line| {
+        Value::text(line.hand_over.map(|one| one.name.as_str()))
+    });
+    const HANDED_OVER_AT: Self = Self::of("handed_over_at", Type::At, |line| {
+        Value::of(line.hand_over.map(|one| one.handed_over_at), Value::At)
+    });
+
+    const fn of(
+        name: &'static str,
+        holds: Type,
+        says: for<'a> fn(&Line<'a, R>) -> Value<'a>,
+    ) -> Self {
+        Self { name, holds, says }
+    }
+}
+
+/// A row that is exported.
+trait Row: Sized + 'static {
+    /// What its lines say, column by column.
+    const FIELDS: &'static [Field<Self>];
+
+    fn position(&self) -> i64;
+
+    /// How many lines it has.
+    fn lines(&self) -> u32 {
+        1
+    }
+
+    /// The cursor of a line, the first of which is 1.
+    fn cursor(&self, _line: u32) -> Cursor {
+        Cursor::row(self.position())
+    }
+
+    /// Uncovered usage and its price, of which the cost is made.
+    fn uncovered(&self, _place: usize) -> Option<(Quantity, Quantity)> {
+        None
+    }
+}
+
+/// A line for each feature; one for a period without usage, so that each close is there.
+impl Row for CloseRow {
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::CURSOR,
+        Field::of("org", Type::Text, |line| Value::Text(&line.row.org)),
+        Field::of("org_id", Type::Text, |line| Value::Id(line.row.org_id)),
+        Field::of("period_start", Type::At, |line| Value::At(line.row.period_start)),
+        Field::of("period_end", Type::At, |line| Value::At(line.row.period_end)),
+        Field::of("time_zone", Type::Text, |line| Value::text(line.row.time_zone.as_deref())),
+        Field::of("tier", Type::Text, |line| Value::Text(&line.row.tier)),
+        Field::of("closed_at", Type::At, |line| Value::At(line.row.closed_at)),
+        Field::of("feature", Type::Text, |line| {
+            Value::text(line.row.features.get(line.place).map(String::as_str))
+        }),
+        Field::of("used", Type::Exact, |line| Value::exact(line.of(&line.row.used))),
+        Field::of("included", Type::Exact, |line| {
+            Value::exact(line.of(&line.row.included).flatten())
+        }),
+        Field::of("drawn", Type::Exact, |line| Value::exact(line.of(&line.row.drawn))),
+        Field::of("uncovered", Type::Exact, |line| Value::exact(line.of(&line.row.uncovered))),
+        Field::of("uncovered_price_cents", Type::Exact, |line| {
+            Value::exact(line.row.prices.as_deref().and_then(|prices| line.of(prices)).flatten())
+        }),
+        Field::of("uncovered_amount_cents", Type::Exact, |line| Value::exact(line.cost)),
+        Field::of("currency", Type::Text, |line| Value::text(line.row.currency.as_deref())),
+        Field::HAND_OVER,
+        Field::HANDED_OVER_AT,
+    ];
+
+    fn position(&self) -> i64 {
+        self.position
+    }
+
+    fn lines(&self) -> u32 {
+        u32::try_from(self.features.len()).unwrap_or(u32::MAX).max(1)
+    }
+
+    fn cursor(&self, line: u32) -> Cursor {
+        Cursor::line(self.position, line)
+    }
+
+    fn uncovered(&self, place: usize) -> Option<(Quantity, Quantity)> {
+        let price = self.prices.as_deref()?.get(place).copied().flatten()?;
+        Some((*self.uncovered.get(place)?, price))
+    }
+}
+
+impl Row for PackRow {
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::CURSOR,
+        Field::of("org", Type::Text, |line| Value::Text(&line.row.org)),
+        Field::of("org_id", Type::Text, |line| Value::Id(line.row.org_id)),
+        Field::of("pack_id", Type::Text, |line| Value::Id(line.row.pack_id)),
+        Field::of("reference", Type::Text, |line| Value::text(line.row.reference.as_deref())),
+        Field::of("feature", Type::Text, |line| Value::Text(&line.row.feature)),
+        Field::of("quantity", Type::Exact, |line| Value::Exact(line.row.quantity)),
+        Field::of("price_cents", Type::Whole, |line| Value::of(line.row.price_cents, Value::Whole)),
+        Field::of("currency", Type::Text, |line| Value::text(line.row.currency.as_deref())),
+        Field::of("purchased_at", Type::At, |line| Value::At(line.row.purchased_at)),
+        Field::of("expires_at", Type::At, |line| Value::of(line.row.expires_at, Value::At)),
+        Field::of("moved_from", Type::Text, |line| Value::of(line.row.moved_from, Value::Id)),
+        Field::HAND_OVER,
+        Field::HANDED_OVER_AT,
+    ];
+
+    fn position(&self) -> i64 {
+        self.position
+    }
+}
+
+impl Row for EntryRow {
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::CURSOR,
+        Field::of("org", Type::Text, |line| Value::Text(&line.row.org)),
+        Field::of("org_id", Type::Text, |line| Value::Id(line.row.org_id)),
+        Field::of("pack_id", Type::Text, |line| Value::Id(line.row.pack_id)),
+        Field::of("reference", Type::Text, |line| Value::text(line.row.reference.as_deref())),
+        Field::of("feature", Type::Text, |line| Value::Text(&line.row.feature)),
+        Field::of("seq", Type::Whole, |line| Value::Whole(line.row.seq.into())),
+        Field::of("kind", Type::Text, |line| Value::Text(&line.row.kind)),
+        Field::of("quantity", Type::Exact, |line| Value::Exact(line.row.quantity)),
+        Field::of("remaining", Type::Exact, |line| Value::Exact(line.row.remaining)),
+        Field::of("at", Type::At, |line| Value::At(line.row.at)),
+        Field::of("period_start", Type::At, |line| Value::of(line.row.period_start, Value::At)),
+        Field::HAND_OVER,
+        Field::HANDED_OVER_AT,
+    ];
+
+    fn position(&self) -> i64 {
+        self.position
+    }
+}
+
+impl Row for AdjustmentRow {
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::CURSOR,
+        Field::of("org", Type::Text, |line| Value::Text(&line.row.org)),
+        Field::of("org_id", Type::Text, |line| Value::Id(line.row.org_id)),
+        Field::of("period_start", Type::At, |line| Value::At(line.row.period_start)),
+        Field::of("feature", Type::Text, |line| Value::Text(&line.row.feature)),
+        Field::of("seq", Type::Whole, |line| Value::Whole(line.row.seq.into())),
+        Field::of("kind", Type::Text, |line| Value::Text(&line.row.kind)),
+        Field::of("used", Type::Exact, |line| Value::Exact(line.row.used)),
+        Field::of("drawn", Type::Exact, |line| Value::Exact(line.row.drawn)),
+        Field::of("uncovered", Type::Exact, |line| Value::Exact(line.row.uncovered)),
+        Field::of("uncovered_price_cents", Type::Exact, |line| Value::exact(line.row.price)),
+        Field::of("uncovered_amount_cents", Type::Exact, |line| Value::exact(line.cost)),
+        Field::of("currency", Type::Text, |line| Value::text(line.row.currency.as_deref())),
+        Field::of("reason", Type::Text, |line| Value::text(line.row.reason.as_deref())),
+        Field::of("decided_at", Type::At, |line| Value::At(line.row.decided_at)),
+        Field::HAND_OVER,
+        Field::HANDED_OVER_AT,
+    ];
+
+    fn position(&self) -> i64 {
+        self.position
+    }
+
+    fn uncovered(&self, _place: usize) -> Option<(Quantity, Quantity)> {
+        Some((self.uncovered, self.price?))
+    }
+}
 
 /// The columns of an export, in their order.
-pub(crate) fn columns(kind: Kind) -> &'static [Column] {
+pub(crate) fn columns(kind: Kind) -> Vec<Column> {
+    fn of<R: Row>() -> Vec<Column> {
+        R::FIELDS.iter().map(|field| (field.name, field.holds)).collect()
+    }
     match kind {
-        Kind::Closes => &CLOSES,
-        Kind::Packs => &PACKS,
-        Kind::Ledger => &LEDGER,
-        Kind::Adjustments => &ADJUSTMENTS,
+        Kind::Closes => of::<CloseRow>(),
+        Kind::Packs => of::<PackRow>(),
+        Kind::Ledger => of::<EntryRow>(),
+        Kind::Adjustments => of::<AdjustmentRow>(),
     }
 }
 
@@ -147,10 +270,10 @@ impl Rows {
     /// The position of the last one.
     pub(crate) fn last_position(&self) -> Option<i64> {
         match self {
-            Self::Closes(rows) => rows.last().map(|row| row.position),
-            Self::Packs(rows) => rows.last().map(|row| row.position),
-            Self::Ledger(rows) => rows.last().map(|row| row.position),
-            Self::Adjustments(rows) => rows.last().map(|row| row.position),
+            Self::Closes(rows) => rows.last().map(Row::position),
+            Self::Packs(rows) => rows.last().map(Row::position),
+            Self::Ledger(rows) => rows.last().map(Row::position),
+            Self::Adjustments(rows) => rows.last().map(Row::position),
         }
     }
 }
@@ -188,178 +311,44 @@ impl Page {
         since: Cursor,
         to: &mut dyn Lines,
     ) -> io::Result<Option<(u64, Cursor)>> {
-        let mut written = Written { to, since, lines: 0, last: since };
         match &self.rows {
-            Rows::Closes(rows) => {
-                for row in rows {
-                    self.close(row, &mut written)?;
+            Rows::Closes(rows) => self.lines(rows, since, to),
+            Rows::Packs(rows) => self.lines(rows, since, to),
+            Rows::Ledger(rows) => self.lines(rows, since, to),
+            Rows::Adjustments(rows) => self.lines(rows, since, to),
+        }
+    }
+
+    fn lines<R: Row>(
+        &self,
+        rows: &[R],
+        since: Cursor,
+        to: &mut dyn Lines,
+    ) -> io::Result<Option<(u64, Cursor)>> {
+        let mut written = None;
+        let mut values = Vec::with_capacity(R::FIELDS.len());
+        for row in rows {
+            let hand_over = self.hand_over(row.position());
+            for (place, number) in (1..=row.lines()).enumerate() {
+                // The consumer has it.
+                if since.covers(row.position(), number) {
+                    continue;
                 }
-            }
-            Rows::Packs(rows) => {
-                for row in rows {
-                    written.line(Cursor::row(row.position), &self.pack(row))?;
-                }
-            }
-            Rows::Ledger(rows) => {
-                for row in rows {
-                    written.line(Cursor::row(row.position), &self.entry(row))?;
-                }
-            }
-            Rows::Adjustments(rows) => {
-                for row in rows {
-                    written.line(Cursor::row(row.position), &self.adjustment(row)?)?;
-                }
+                let cost = row.uncovered(place).map(|(uncovered, price)| amount(uncovered, price));
+                let cost = cost.transpose().map_err(io::Error::other)?;
+                let line = Line { row, cursor: row.cursor(number), place, cost, hand_over };
+                values.clear();
+                values.extend(R::FIELDS.iter().map(|field| (field.says)(&line)));
+                to.line(&values)?;
+                let before = written.map_or(0, |(lines, _)| lines);
+                written = Some((before + 1, line.cursor));
             }
         }
-        Ok((written.lines > 0).then_some((written.lines, written.last)))
-    }
-
-    /// A line for each feature; one for a period without usage, so that each close is there.
-    fn close(&self, row: &CloseRow, to: &mut Written<'_>) -> io::Result<()> {
-        let [hand_over, handed_over_at] = self.handed_over(row.position);
-        let places = (0..row.features.len()).map(Some);
-        let lines = places.chain(row.features.is_empty().then_some(None));
-        for (line, place) in (1_u32..).zip(lines) {
-            if to.since.covers(row.position, line) {
-                continue;
-            }
-            let of = |list: &[Quantity]| place.and_then(|place| list.get(place)).copied();
-            let or_none = |list: &[Option<Quantity>]| {
-                place.and_then(|place| list.get(place)).copied().flatten()
-            };
-            let (uncovered, price) = (of(&row.uncovered), row.prices.as_deref().and_then(or_none));
-            let cursor = Cursor::line(row.position, line);
-            to.take(
-                cursor,
-                &[
-                    Value::Cursor(cursor),
-                    Value::Text(&row.org),
-                    Value::Id(row.org_id),
-                    Value::At(row.period_start),
-                    Value::At(row.period_end),
-                    Value::text(row.time_zone.as_deref()),
-                    Value::Text(&row.tier),
-                    Value::At(row.closed_at),
-                    Value::text(
-                        place.and_then(|place| row.features.get(place)).map(String::as_str),
-                    ),
-                    Value::of(of(&row.used), Value::Exact),
-                    Value::of(or_none(&row.included), Value::Exact),
-                    Value::of(of(&row.drawn), Value::Exact),
-                    Value::of(uncovered, Value::Exact),
-                    Value::of(price, Value::Exact),
-                    cost(uncovered, price)?,
-                    Value::text(row.currency.as_deref()),
-                    hand_over,
-                    handed_over_at,
-                ],
-            )?;
-        }
-        Ok(())
-    }
-
-    fn pack<'a>(&'a self, row: &'a PackRow) -> [Value<'a>; 14] {
-        let [hand_over, handed_over_at] = self.handed_over(row.position);
-        [
-            Value::Cursor(Cursor::row(row.position)),
-            Value::Text(&row.org),
-            Value::Id(row.org_id),
-            Value::Id(row.pack_id),
-            Value::text(row.reference.as_deref()),
-            Value::Text(&row.feature),
-            Value::Exact(row.quantity),
-            Value::of(row.price_cents, Value::Whole),
-            Value::text(row.currency.as_deref()),
-            Value::At(row.purchased_at),
-            Value::of(row.expires_at, Value::At),
-            Value::of(row.moved_from, Value::Id),
-            hand_over,
-            handed_over_at,
-        ]
-    }
-
-    fn entry<'a>(&'a self, row: &'a EntryRow) -> [Value<'a>; 14] {
-        let [hand_over, handed_over_at] = self.handed_over(row.position);
-        [
-            Value::Cursor(Cursor::row(row.position)),
-            Value::Text(&row.org),
-            Value::Id(row.org_id),
-            Value::Id(row.pack_id),
-            Value::text(row.reference.as_deref()),
-            Value::Text(&row.feature),
-            Value::Whole(row.seq.into()),
-            Value::Text(&row.kind),
-            Value::Exact(row.quantity),
-            Value::Exact(row.remaining),
-            Value::At(row.at),
-            Value::of(row.period_start, Value::At),
-            hand_over,
-            handed_over_at,
-        ]
-    }
-
-    fn adjustment<'a>(&'a self, row: &'a AdjustmentRow) -> io::Result<[Value<'a>; 17]> {
-        let [hand_over, handed_over_at] = self.handed_over(row.position);
-        Ok([
-            Value::Cursor(Cursor::row(row.position)),
-            Value::Text(&row.org),
-            Value::Id(row.org_id),
-            Value::At(row.period_start),
-            Value::Text(&row.feature),
-            Value::Whole(row.seq.into()),
-            Value::Text(&row.kind),
-            Value::Exact(row.used),
-            Value::Exact(row.drawn),
-            Value::Exact(row.uncovered),
-            Value::of(row.price, Value::Exact),
-            cost(Some(row.uncovered), row.price)?,
-            Value::text(row.currency.as_deref()),
-            Value::text(row.reason.as_deref()),
-            Value::At(row.decided_at),
-            hand_over,
-            handed_over_at,
-        ])
+        Ok(written)
     }
 
     /// The hand-over of a position.
-    fn handed_over(&self, position: i64) -> [Value<'_>; 2] {
-        let found =
-            self.hand_overs.iter().find(|one| one.after < position && position <= one.up_to);
-        let name = found.map(|one| one.name.as_str());
-        [Value::text(name), Value::of(found.map(|one| one.handed_over_at), Value::At)]
-    }
-}
-
-/// What uncovered usage costs, where it has a price.
-fn cost<'a>(uncovered: Option<Quantity>, price: Option<Quantity>) -> io::Result<Value<'a>> {
-    match uncovered.zip(price) {
-        None => Ok(Value::Null),
-        Some((uncovered, price)) => {
-            amount(uncovered, price).map(Value::Exact).map_err(io::Error::other)
-        }
-    }
-}
-
-/// Counts what is taken, and leaves out what the consumer has.
-struct Written<'a> {
-    to: &'a mut dyn Lines,
-    since: Cursor,
-    lines: u64,
-    last: Cursor,
-}
-
-impl Written<'_> {
-    fn line(&mut self, cursor: Cursor, values: &[Value<'_>]) -> io::Result<()> {
-        if self.since.covers(cursor.position(), 1) {
-            return Ok(());
-        }
-        self.take(cursor, values)
-    }
-
-    fn take(&mut self, cursor: Cursor, values: &[Value<'_>]) -> io::Result<()> {
-        self.to.line(values)?;
-        self.lines += 1;
-        self.last = cursor;
-        Ok(())
+    fn hand_over(&self, position: i64) -> Option<&HandOver> {
+        self.hand_overs.iter().find(|one| one.after < position && position <= one.up_to)
     }
 }

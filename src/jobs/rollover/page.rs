@@ -178,15 +178,7 @@ impl<'a> Worker<'a> {
             Err(error) => Err(error),
         };
         tally.conflicts += batches.conflicts();
-        let stuck = match served {
-            // A server that serves lacks something for this page only, such as a machine of
-            // several: others may not need it, and it may be there the next time.
-            Err(error @ StoreError::Unavailable(_)) if serves(connection).await => {
-                batches.give_up(&error)
-            }
-            served => served?,
-        };
-        for stuck in stuck {
+        for stuck in served? {
             match stuck {
                 Stuck::Left(org, why) => tally.leave(org, &why),
                 Stuck::Faulty(org, code, why) => {

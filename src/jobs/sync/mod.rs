@@ -27,7 +27,7 @@ use crate::billing::late::{AfterGrace, Rules};
 use crate::billing::parking::ParkedCode;
 use crate::command::Command;
 use crate::config;
-use crate::jobs::batches::{Batches, Left, Stuck};
+use crate::jobs::batches::{Batches, Left, Served, Stuck};
 use crate::jobs::columns::Columns;
 use crate::jobs::finding::Mend;
 use crate::jobs::pack_entries;
@@ -262,6 +262,7 @@ struct Job<'a> {
     met_holder: AtomicBool,
     /// Pages in a row of which nobody could be served for that.
     held_up: AtomicUsize,
+    served: Mutex<Served>,
 }
 
 impl<'a> Job<'a> {
@@ -269,7 +270,8 @@ impl<'a> Job<'a> {
         let (met_holder, held_up) = (AtomicBool::new(false), AtomicUsize::new(0));
         let report = Mutex::new(SyncReport::without(&request.columns.left_out));
         let audit = Uuid::new_v4();
-        Self { database, request, observer, report, audit, met_holder, held_up }
+        let served = Mutex::default();
+        Self { database, request, observer, report, audit, met_holder, held_up, served }
     }
 
     async fn pass(&self) -> Result<Pass, StoreError> {
@@ -375,7 +377,9 @@ impl<'a> Job<'a> {
             self.held_up.store(0, Ordering::Relaxed);
             0
         };
-        for stuck in batches.stuck()? {
+        let stuck = batches.stuck()?;
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).note(&mut batches);
+        for stuck in stuck {
             match stuck {
                 Stuck::Faulty(org, code, why) => {
                     self.park(connection, org, code, why, pass).await?;
@@ -449,8 +453,12 @@ impl<'a> Job<'a> {
     }
 
     /// The report, in order and with names for people.
+    ///
+    /// # Errors
+    /// The database's; and what it lacked, where the run served nobody.
     async fn done(self) -> Result<SyncReport, StoreError> {
         let stopped = self.stopped();
+        self.served.into_inner().unwrap_or_else(PoisonError::into_inner).end()?;
         let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         report.stopped = stopped;
         report.purchases_without_pack.sort_by(|a, b| (&a.org, &a.column).cmp(&(&b.org, &b.column)));

@@ -189,6 +189,9 @@ const RIGHTS: [(&[Audience], &[&str], &[&str]); 8] = [
             "periodd_refuse_reuse",
             "periodd_record_batch",
             "periodd_events",
+            "periodd_check_time",
+            "periodd_check_quantity",
+            "periodd_lock_org",
         ],
     ),
 ];

@@ -122,6 +122,22 @@ pub struct Moved {
     pub quantity: Quantity,
 }
 
+/// Asks a function for the steps of a plan, or of what was done.
+macro_rules! steps {
+    ($connection:expr, $is_obstacle:literal, $function:literal, $($value:expr),+) => {{
+        let steps = sqlx::query_as!(
+            Step,
+            r#"select what as "what!: What", feature, quantity as "quantity!",
+                  "# + $is_obstacle
+                + r#" as "is_obstacle!"
+           from "#
+                + $function,
+            $($value),+
+        );
+        steps.fetch_all($connection).await.map_err(StoreError::of_call)
+    }};
+}
+
 /// The plan of a removal.
 pub async fn removal(
     connection: &mut PgConnection,
@@ -129,16 +145,7 @@ pub async fn removal(
     with_history: bool,
     at: Instant,
 ) -> Result<Vec<Step>, StoreError> {
-    let plan = sqlx::query_as!(
-        Step,
-        r#"select what as "what!: What", feature, quantity as "quantity!",
-                  is_obstacle as "is_obstacle!"
-           from periodd_removal($1, $2, $3)"#,
-        org,
-        with_history,
-        at
-    );
-    Ok(plan.fetch_all(connection).await?)
+    steps!(connection, "is_obstacle", "periodd_removal($1, $2, $3)", org, with_history, at)
 }
 
 /// Removes an org, and returns what was done.
@@ -151,16 +158,7 @@ pub async fn remove(
     with_history: bool,
     at: Instant,
 ) -> Result<Vec<Step>, StoreError> {
-    let done = sqlx::query_as!(
-        Step,
-        r#"select what as "what!: What", feature, quantity as "quantity!",
-                  false as "is_obstacle!"
-           from remove_org($1, $2, $3)"#,
-        org,
-        with_history,
-        at
-    );
-    done.fetch_all(connection).await.map_err(StoreError::of_call)
+    steps!(connection, "false", "remove_org($1, $2, $3)", org, with_history, at)
 }
 
 /// The plan of a merge.
@@ -170,16 +168,7 @@ pub async fn merger(
     into: Uuid,
     at: Instant,
 ) -> Result<Vec<Step>, StoreError> {
-    let plan = sqlx::query_as!(
-        Step,
-        r#"select what as "what!: What", feature, quantity as "quantity!",
-                  is_obstacle as "is_obstacle!"
-           from periodd_merge($1, $2, $3)"#,
-        from,
-        into,
-        at
-    );
-    Ok(plan.fetch_all(connection).await?)
+    steps!(connection, "is_obstacle", "periodd_merge($1, $2, $3)", from, into, at)
 }
 
 /// Merges an org into another, and returns what was done.
@@ -192,16 +181,7 @@ pub async fn merge(
     into: Uuid,
     at: Instant,
 ) -> Result<Vec<Step>, StoreError> {
-    let done = sqlx::query_as!(
-        Step,
-        r#"select what as "what!: What", feature, quantity as "quantity!",
-                  false as "is_obstacle!"
-           from merge_orgs($1, $2, $3)"#,
-        from,
-        into,
-        at
-    );
-    done.fetch_all(connection).await.map_err(StoreError::of_call)
+    steps!(connection, "false", "merge_orgs($1, $2, $3)", from, into, at)
 }
 
 /// The plan of a pack's move.
@@ -211,16 +191,7 @@ pub async fn pack_move(
     pack: Uuid,
     at: Instant,
 ) -> Result<Vec<Step>, StoreError> {
-    let plan = sqlx::query_as!(
-        Step,
-        r#"select what as "what!: What", feature, quantity as "quantity!",
-                  is_obstacle as "is_obstacle!"
-           from periodd_pack_move($1, $2, $3)"#,
-        org,
-        pack,
-        at
-    );
-    Ok(plan.fetch_all(connection).await?)
+    steps!(connection, "is_obstacle", "periodd_pack_move($1, $2, $3)", org, pack, at)
 }
 
 /// Moves what is left of a pack to another org.

@@ -220,9 +220,10 @@ pub struct Total {
     pub periods: i64,
     /// What was used.
     pub feature: Option<String>,
-    /// How much was used.
+    /// How much was used; of a level, what it was at the last close.
     pub used: Quantity,
-    /// How much was included in the periods that used it; `None` is unlimited in one of them.
+    /// How much was included in the periods that used it, and for a level in the last of them;
+    /// `None` is unlimited in one of them.
     pub included: Option<Quantity>,
     /// What packs paid.
     pub drawn: Quantity,
@@ -239,10 +240,16 @@ pub async fn totals(database: &Database) -> Result<Vec<Total>, StoreError> {
     let rows = sqlx::query_as!(
         Total,
         r#"with closed as (
-               select org_id, feature, sum(used) as used, sum(drawn) as drawn,
-                      sum(uncovered) as uncovered,
-                      case when bool_and(included is not null) then sum(included) end as included
-               from billing_period_usage group by 1, 2),
+               select u.org_id, u.feature, sum(u.drawn) as drawn, sum(u.uncovered) as uncovered,
+                      case when f.kind = 'level'
+                           then (array_agg(u.used order by u.period_start desc))[1]
+                           else sum(u.used) end as used,
+                      case when f.kind = 'level'
+                           then (array_agg(u.included order by u.period_start desc))[1]
+                           when bool_and(u.included is not null) then sum(u.included)
+                           end as included
+               from billing_period_usage u left join features f on f.feature = u.feature
+               group by u.org_id, u.feature, f.kind),
            packs as (
                select p.org_id, p.feature, sum(p.remaining) as carried,
                       coalesce(sum(e.expired), 0) as expired

@@ -1,6 +1,7 @@
 //! Alerts: which thresholds are told of, when, and to whom. Each test tells the story of one org,
 //! on a database of its own.
 
+mod away;
 mod commands;
 mod levels;
 mod limits;

@@ -261,6 +261,7 @@ async fn holds_out(house: &House, role: &str) {
             (format!("periodd_keyed('{}', 'theirs')", acme.org), "quantity > 0"),
             (format!("periodd_hold('{}', now())", acme.org), "f"),
             (format!("periodd_let_go('{}', now())", acme.org), "f::text <> ''"),
+            (format!("periodd_lock_org('{}')", acme.org), "f::text <> ''"),
             (format!("periodd_forget_held('{}')", acme.org), "f::text <> ''"),
             (format!("periodd_shift_minutes('{}', 1, now())", acme.org), "f::text <> ''"),
             (format!("periodd_removal('{}', false, now())", acme.org), "quantity > 0"),
@@ -292,12 +293,14 @@ async fn a_member_sees_and_moves_nothing_of_others() {
 
 /// Functions that look at nothing but their arguments, at who the caller is, and at what is the
 /// same for everybody.
-const HARMLESS: [&str; 22] = [
+const HARMLESS: [&str; 24] = [
     "get_current_usage_period",
     "periodd_adds_up",
     "periodd_at_least",
     "periodd_caller",
     "periodd_caller_org",
+    "periodd_check_quantity",
+    "periodd_check_time",
     "periodd_ended_tier",
     "periodd_event_id",
     "periodd_events",

@@ -2,6 +2,7 @@
 //! retention.
 #![allow(clippy::unwrap_used, reason = "a helper that fails, fails its test")]
 
+mod away;
 mod beside;
 mod counting;
 mod derived;

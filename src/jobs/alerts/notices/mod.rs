@@ -20,7 +20,7 @@ use super::Request;
 use crate::billing::Instant;
 use crate::billing::notice::{Decided, Kind, Notice, Part, Seen, SeenState};
 use crate::billing::recipients::{Matter, Person, recipients};
-use crate::jobs::batches::{Batch, Batches};
+use crate::jobs::batches::{Batch, Batches, Served};
 use crate::store::notices::{self, NewNotice, NoticeState};
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, Transaction, alerts, begin_within,
@@ -100,8 +100,10 @@ pub async fn run(
         return Ok(NoticeReport::default());
     }
     let report = NoticeReport::default();
-    let mut pass = Pass { request, settings, tz, now, real, look, report };
+    let served = Served::default();
+    let mut pass = Pass { request, settings, tz, now, real, look, report, served };
     pass.all_kinds(&mut connection).await?;
+    std::mem::take(&mut pass.served).end()?;
     pass.name(&mut connection).await?;
     if look != Look::Dry && !request.stop.is_set() {
         match remember(&mut connection, now).await {
@@ -136,6 +138,7 @@ struct Pass<'a> {
     real: Instant,
     look: Look,
     report: NoticeReport,
+    served: Served,
 }
 
 /// What is decided about one org.
@@ -235,6 +238,7 @@ impl Pass<'_> {
             }
         }
         self.report.left += batches.left()?.len();
+        self.served.note(&mut batches);
         Ok(())
     }
 
