@@ -13,7 +13,7 @@ AS_ROOT := --config 'target."cfg(unix)".runner = ["sudo", "-n"]'
 endif
 
 .PHONY: demo rust tools check t sqlx psql test test-clock test-systemd test-clients test-api lint docs deny advisories bench bench-quick deb dist image \
-	test-versions
+	test-versions planted
 
 # A sample company through several months, in a private cluster of its own.
 demo: rust
@@ -84,6 +84,11 @@ tools:
 test-clock:
 	@scripts/libfaketime >/dev/null
 	PERIODD_TEST_SPELL=12 scripts/with-postgresql $(CARGO) test --locked --test running -- daemon::clock daemon::outage
+
+# Do the tests notice? Plants every defect of tests/planted in a copy of the sources, and runs the tests
+# that should fail then: a build each, a minute or two. One: make planted P=a_grant_is_not_announced
+planted:
+	@scripts/planted $(P)
 
 # The units under a real systemd, booted in namespaces of its own. Needs root, or a sudo that asks
 # nothing; touches nothing of the machine's own systemd.

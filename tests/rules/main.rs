@@ -5,5 +5,6 @@ mod charts;
 mod figures;
 mod periods;
 mod plan;
+mod planted;
 mod rooms;
 mod runbook;

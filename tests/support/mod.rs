@@ -244,7 +244,7 @@ impl TestDatabase {
 
     /// Runs every invariant under `tests/invariants`: each lists what breaks it.
     pub async fn check_invariants(&self) {
-        for (name, query) in invariants() {
+        for (name, query) in invariants().into_iter().chain(invariants_of_periods()) {
             let broken = self.rows(query.trim_end().trim_end_matches(';')).await;
             assert!(broken.is_empty(), "{name}: {} rows violate it: {broken:#?}", broken.len());
         }
@@ -342,13 +342,23 @@ pub fn allow_many_files() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("it is permitted");
 }
 
-/// The invariants: SQL files, each with a sentence, that list what breaks a rule; of all orgs and
-/// all of their history.
+/// The invariants of the books: SQL files, each with a sentence, that list what breaks a rule; of all
+/// orgs and all of their history. `db verify` and `doctor` ask the same files.
 pub fn invariants() -> Vec<(String, String)> {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/invariants");
+    invariants_in("tests/invariants")
+}
+
+/// Those of periods, whoever wrote them, which `db verify` asks, too.
+pub fn invariants_of_periods() -> Vec<(String, String)> {
+    invariants_in("tests/invariants/periods")
+}
+
+fn invariants_in(directory: &str) -> Vec<(String, String)> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
         .expect("the invariants are there")
         .map(|entry| entry.expect("a file").path())
+        .filter(|path| path.is_file())
         .collect();
     files.sort();
     let read = |path: &PathBuf| {

@@ -1,4 +1,4 @@
-//! A proxy on a unix socket that counts what a client says to PostgreSQL, and cuts.
+//! A proxy on a unix socket that counts what a client says to PostgreSQL, and cuts, or holds back.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// The file name of the socket that clients look for in the directory they are given.
@@ -41,6 +42,64 @@ impl Said {
     }
 }
 
+/// Holds back one message of a client until it is told to go on, and counts from when it was set.
+///
+/// What counts is what the server acts on: `Q`, and the `B` and the `E` of the extended protocol.
+/// Held at its `E`, a statement has its snapshot, and has done nothing: as if the server had been
+/// slow just then.
+#[derive(Default)]
+pub(crate) struct Stall(watch::Sender<Held>);
+
+#[derive(Default)]
+struct Held {
+    /// Messages that came by.
+    seen: usize,
+    /// The one that is held back, counted from 0.
+    at: Option<usize>,
+    /// It has come, and is held.
+    is_held: bool,
+}
+
+#[allow(dead_code, reason = "not every test that cuts holds back, too")]
+impl Stall {
+    /// Counts from 0 again, and holds back the message of that number.
+    pub(crate) fn set(&self, at: Option<usize>) {
+        self.0.send_modify(|held| *held = Held { seen: 0, at, is_held: false });
+    }
+
+    /// Waits until that message has come.
+    pub(crate) async fn is_reached(&self) {
+        // The sender is `self`: it stays.
+        let _ = self.0.subscribe().wait_for(|held| held.is_held).await;
+    }
+
+    /// Lets it go on; nothing is held back any more.
+    pub(crate) fn go_on(&self) {
+        self.0.send_modify(|held| (held.at, held.is_held) = (None, false));
+    }
+
+    /// Messages that came by.
+    pub(crate) fn seen(&self) -> usize {
+        self.0.borrow().seen
+    }
+
+    /// A message comes by.
+    async fn pass(&self, kind: u8) {
+        if ![b'Q', b'B', b'E'].contains(&kind) {
+            return;
+        }
+        let mut is_mine = false;
+        self.0.send_modify(|held| {
+            is_mine = held.at == Some(held.seen);
+            held.is_held |= is_mine;
+            held.seen += 1;
+        });
+        if is_mine {
+            let _ = self.0.subscribe().wait_for(|held| !held.is_held).await;
+        }
+    }
+}
+
 /// A proxy that is listening.
 pub(crate) struct Proxy {
     directory: PathBuf,
@@ -52,13 +111,24 @@ impl Proxy {
     /// Listens in `directory`, in front of the server whose socket is in `server`, and cuts the
     /// connection at the message of that number, counted from 0 over all connections.
     pub(crate) fn listen(directory: &Path, server: &str, cut: Option<(usize, Cut)>) -> Self {
+        Self::start(directory, server, cut, Arc::default())
+    }
+
+    /// The same, and holds back instead of cutting.
+    #[allow(dead_code, reason = "not every test that cuts holds back, too")]
+    pub(crate) fn stalling(directory: &Path, server: &str, stall: &Arc<Stall>) -> Self {
+        Self::start(directory, server, None, stall.clone())
+    }
+
+    fn start(directory: &Path, server: &str, cut: Option<(usize, Cut)>, stall: Arc<Stall>) -> Self {
         let listener = UnixListener::bind(directory.join(SOCKET)).expect("a socket");
         let said = Arc::new(Mutex::new(Vec::new()));
         let (heard, server) = (said.clone(), Path::new(server).join(SOCKET));
         let listening = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = UnixStream::connect(&server).await.expect("the server answers");
-                tokio::spawn(Talk { said: heard.clone(), cut }.carry(client, server));
+                let talk = Talk { said: heard.clone(), cut, stall: stall.clone() };
+                tokio::spawn(talk.carry(client, server));
             }
         });
         Self { directory: directory.to_owned(), said, listening }
@@ -85,6 +155,7 @@ impl Drop for Proxy {
 struct Talk {
     said: Arc<Mutex<Vec<Said>>>,
     cut: Option<(usize, Cut)>,
+    stall: Arc<Stall>,
 }
 
 impl Talk {
@@ -101,6 +172,7 @@ impl Talk {
             first = false;
             let said = Said { kind };
             let cut = if kind == TERMINATE { None } else { self.count(said) };
+            self.stall.pass(kind).await;
             if cut == Some(Cut::Before) || !write(&mut to_server, &message).await {
                 return;
             }

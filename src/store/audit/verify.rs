@@ -23,7 +23,9 @@ pub enum Rule {
     LateUsageIsChargedOnce,
     OverageIsPaidOrUncovered,
     PacksAreConserved,
+    SettledMessagesHaveNoLease,
     SyncedCountersAreCopied,
+    UncoveredOnlyWithoutPacks,
     PeriodsEndAfterTheyStart,
     PeriodEndsAreExclusive,
     CountersDoNotOverlap,
@@ -43,7 +45,9 @@ impl Rule {
             Self::LateUsageIsChargedOnce => "late usage is charged once",
             Self::OverageIsPaidOrUncovered => "overage is paid or uncovered",
             Self::PacksAreConserved => "packs are conserved",
+            Self::SettledMessagesHaveNoLease => "settled messages have no lease",
             Self::SyncedCountersAreCopied => "synced counters are copied",
+            Self::UncoveredOnlyWithoutPacks => "nothing is uncovered while a pack holds something",
             Self::PeriodsEndAfterTheyStart => "periods end after they start",
             Self::PeriodEndsAreExclusive => "period ends are exclusive",
             Self::CountersDoNotOverlap => "counters of a feature do not overlap",
@@ -166,11 +170,30 @@ pub async fn rules(
                 .len(),
         ),
         (
+            Rule::SettledMessagesHaveNoLease,
+            sqlx::query_file!("tests/invariants/settled_messages_have_no_lease.sql", first, last)
+                .fetch_all(&mut *connection)
+                .await?
+                .len(),
+        ),
+        (
             Rule::SyncedCountersAreCopied,
             sqlx::query_file!("tests/invariants/synced_counters_are_copied.sql", first, last)
                 .fetch_all(&mut *connection)
                 .await?
                 .len(),
+        ),
+        (
+            Rule::UncoveredOnlyWithoutPacks,
+            sqlx::query_file!(
+                "tests/invariants/uncovered_only_without_packs.sql",
+                first,
+                last,
+                since
+            )
+            .fetch_all(&mut *connection)
+            .await?
+            .len(),
         ),
     ];
     Ok(asked.into_iter().map(|(rule, broken_by)| RuleCheck { rule, broken_by }).collect())
@@ -181,46 +204,49 @@ pub async fn periods(
     connection: &mut PgConnection,
     Range { first, last }: Range,
 ) -> Result<Vec<RuleCheck>, StoreError> {
-    let counts = sqlx::query!(
-        r#"-- Periods that end before they start, that end with their last moment, or that overlap.
-           select
-               (select count(*) from organizations o
-                where o.current_period_end <= o.current_period_start
-                  and o.id >= $1 and o.id <= $2) as "inverted!",
-               (select count(*) from (
-                    select o.current_period_start as start, o.current_period_end as ends,
-                           o.anchor_time as time
-                    from organizations o
-                    where o.id >= $1 and o.id <= $2
-                    union all
-                    select c.period_start, c.period_end, o.anchor_time
-                    from usage_counters c join organizations o on o.id = c.org_id
-                    where c.org_id >= $1 and c.org_id <= $2) p
-                where periodd_is_inclusive(p.start, p.ends, p.time)) as "inclusive!",
-               (select count(*) from (
-                    select c.period_end, lead(c.period_start) over (
-                               partition by c.org_id, c.feature order by c.period_start) as next
-                    from usage_counters c where c.org_id >= $1 and c.org_id <= $2) n
-                where n.next < n.period_end) as "overlapping!",
-               (select count(*) from (
-                    select f.period_end, lead(f.period_start) over (
-                               partition by f.organization_id, f.user_id, f.feature
-                               order by f.period_start) as next
-                    from feature_usage f
-                    where f.organization_id >= $1 and f.organization_id <= $2) n
-                where n.next < n.period_end) as "overlapping_of_users!""#,
-        first,
-        last
-    );
-    let counts = counts.fetch_one(connection).await?;
-    let check =
-        |rule, count: i64| RuleCheck { rule, broken_by: usize::try_from(count).unwrap_or(0) };
-    Ok(vec![
-        check(Rule::PeriodsEndAfterTheyStart, counts.inverted),
-        check(Rule::PeriodEndsAreExclusive, counts.inclusive),
-        check(Rule::CountersDoNotOverlap, counts.overlapping),
-        check(Rule::CountersOfUsersDoNotOverlap, counts.overlapping_of_users),
-    ])
+    let asked = [
+        (
+            Rule::PeriodsEndAfterTheyStart,
+            sqlx::query_file!(
+                "tests/invariants/periods/periods_end_after_they_start.sql",
+                first,
+                last
+            )
+            .fetch_all(&mut *connection)
+            .await?
+            .len(),
+        ),
+        (
+            Rule::PeriodEndsAreExclusive,
+            sqlx::query_file!(
+                "tests/invariants/periods/period_ends_are_exclusive.sql",
+                first,
+                last
+            )
+            .fetch_all(&mut *connection)
+            .await?
+            .len(),
+        ),
+        (
+            Rule::CountersDoNotOverlap,
+            sqlx::query_file!("tests/invariants/periods/counters_do_not_overlap.sql", first, last)
+                .fetch_all(&mut *connection)
+                .await?
+                .len(),
+        ),
+        (
+            Rule::CountersOfUsersDoNotOverlap,
+            sqlx::query_file!(
+                "tests/invariants/periods/counters_of_users_do_not_overlap.sql",
+                first,
+                last
+            )
+            .fetch_all(&mut *connection)
+            .await?
+            .len(),
+        ),
+    ];
+    Ok(asked.into_iter().map(|(rule, broken_by)| RuleCheck { rule, broken_by }).collect())
 }
 
 /// The fact that says when a verification of everything began that found nothing.

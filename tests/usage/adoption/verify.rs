@@ -50,6 +50,26 @@ async fn each_fault_is_found() {
         ),
         ("update usage_counters set used = used + 1", "counters are their metrics"),
         ("update overage_packs set remaining = remaining - 1", "packs are conserved"),
+        (
+            "insert into periodd_outbox (org_id, feature, period_start, period_end, threshold,
+                                         recipient, state, settled_at, lease, leased_until)
+             select id, 'scrapes', current_period_start, current_period_end, 80,
+                    'ann@example.com', 'sent', now(), gen_random_uuid(), now()
+             from organizations where name = 'Drifted'",
+            "settled messages have no lease",
+        ),
+        (
+            "select grant_overage_pack(id, 'scrapes', 5, 'unused', null,
+                                       current_period_start - interval '40 days')
+             from organizations where name = 'Drifted';
+             update overage_entries set recorded_at = now() - interval '2 hours';
+             insert into billing_periods (org_id, period_start, period_end, features, used_each,
+                                          included_each, drawn_each, uncovered_each)
+             select id, current_period_start - interval '30 days', current_period_start,
+                    '{scrapes}', '{3}', '{0}', '{0}', '{3}'
+             from organizations where name = 'Drifted'",
+            "nothing is uncovered while a pack holds something",
+        ),
     ] {
         let test = adopted(include_str!("002.sql")).await;
         test.periodd(&["db", "verify"]).exits(0);
