@@ -13,7 +13,7 @@ AS_ROOT := --config 'target."cfg(unix)".runner = ["sudo", "-n"]'
 endif
 
 .PHONY: demo rust tools check t sqlx psql test test-clock test-systemd test-clients test-api lint docs deny advisories bench bench-quick deb dist image \
-	test-versions planted
+	test-versions planted proof soak fuzz
 
 # A sample company through several months, in a private cluster of its own.
 demo: rust
@@ -78,6 +78,22 @@ tools:
 	@scripts/libfaketime >/dev/null
 	@scripts/promtool >/dev/null
 	@scripts/nginx >/dev/null
+
+# Every proof at full size, and docs/proof.md with what they found. Takes hours. One of them:
+# make proof P=model
+proof: rust tools
+	scripts/proof $(P)
+
+# Random operations against the model for so many seconds. A failure prints its seed, and what is left
+# of the operations; PERIODD_CASE=SEED plays them again.
+SECONDS ?= 3600
+soak: rust
+	PERIODD_SOAK=$(SECONDS) scripts/with-postgresql $(CARGO) test --locked --test proof -- --nocapture model::
+
+# Texts and bytes of others, changed at random, for so many seconds a target. What fails is printed,
+# and belongs in tests/proof/fuzz/corpus. One target: PERIODD_CASE=cron make fuzz
+fuzz: rust
+	PERIODD_FUZZ=$(SECONDS) $(CARGO) test --locked --test proof -- --nocapture fuzz::
 
 # A server whose clock is wrong for twelve seconds under a daemon: hours, days and years ahead, and an
 # hour behind; and one that is away for a minute. `make test` does the same with shorter spells.

@@ -1,16 +1,14 @@
-//! Three processes roll over 2,000 orgs that each missed twelve periods, and a random one of them
-//! is killed again and again, in the middle of its work, until everything is done.
+//! Three processes roll over 2,000 orgs that each missed twelve periods (10,000 and 36 in `make
+//! proof`), and a random one of them is killed again and again, in the middle of its work, until
+//! everything is done.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::proof::{figure, size};
 use crate::support::{Answer, TestDatabase, url_of};
 
 const AT: &str = "2026-01-15T12:00:00Z";
-const ORGS: usize = 2_000;
-const MISSED: usize = 12;
-/// Orgs with a level, and as many that pause: every tenth.
-const TENTH: usize = ORGS / 10;
 /// How often a process has to be killed at its work.
 const KILLS: usize = 100;
 /// Processes at work.
@@ -18,12 +16,31 @@ const PROCESSES: usize = 3;
 /// Nothing here takes that long, unless something hangs.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// 2,000 orgs in many zones whose open period ended with January 2025, with metrics that nobody
+fn orgs() -> usize {
+    size(2_000, 10_000)
+}
+
+/// Orgs with a level, and as many that pause: every tenth.
+fn tenth() -> usize {
+    orgs() / 10
+}
+
+/// Years that nobody has closed anything in.
+fn years() -> usize {
+    size(1, 3)
+}
+
+fn missed() -> usize {
+    12 * years()
+}
+
+/// Orgs in many zones whose open period ended with the first January, with metrics that nobody
 /// has counted, more of them than is included; and packs, half of which expire. Every tenth has a
 /// level that rises and falls, beside a pack that raises its limit until August; and every tenth is
 /// paused from late April to September, or on.
-async fn two_thousand_orgs() -> TestDatabase {
+async fn orgs_that_missed_years() -> TestDatabase {
     let test = TestDatabase::new().await;
+    let (orgs, first) = (orgs(), 2026 - years());
     test.sql(&format!(
         "insert into features (feature, unit, kind) values ('storage', 'GB', 'level');
          insert into tier_limits values ('pro', 'minutes_transcribed', 500), ('pro', 'storage', 60);
@@ -31,9 +48,9 @@ async fn two_thousand_orgs() -> TestDatabase {
              (id, slug, name, time_zone, subscription_tier, current_period_start,
               current_period_end)
          select md5('org ' || i)::uuid, 'org-' || i, 'Org', z.zone, 'pro',
-                timestamp '2025-01-01' at time zone z.zone,
-                timestamp '2025-02-01' at time zone z.zone
-         from generate_series(1, {ORGS}) i,
+                timestamp '{first}-01-01' at time zone z.zone,
+                timestamp '{first}-02-01' at time zone z.zone
+         from generate_series(1, {orgs}) i,
               lateral (select (array['UTC', 'Europe/Berlin', 'Asia/Tokyo', 'Asia/Kathmandu',
                                      'America/New_York', 'Pacific/Auckland'])[1 + i % 6] as zone) z;
          insert into users (id, organization_id, email)
@@ -44,26 +61,26 @@ async fn two_thousand_orgs() -> TestDatabase {
          select o.id, u.id, case when u.id is null then 'minutes_transcribed' else 'scrapes' end,
                 500 + 10 * (abs(hashtext(o.slug)) % 7), m
          from organizations o left join users u on u.organization_id = o.id,
-              generate_series(timestamptz '2025-01-10', '2026-01-10', interval '1 month') m;
+              generate_series(timestamptz '{first}-01-10', '2026-01-10', interval '1 month') m;
          insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
          select o.id, 'storage',
                 case when m.number % 4 = 0 then -9 else 8 + abs(hashtext(o.slug)) % 7 end, m.at
          from organizations o,
-              generate_series(timestamptz '2025-01-12', '2026-01-12', interval '1 month')
+              generate_series(timestamptz '{first}-01-12', '2026-01-12', interval '1 month')
                   with ordinality as m (at, number)
          where o.slug like '%3';
          update organizations
-         set paused_from = '2025-04-20', pause_reason = 'asked for',
-             paused_until = case when slug not like '%77' then timestamptz '2025-09-10' end
+         set paused_from = '{first}-04-20', pause_reason = 'asked for',
+             paused_until = case when slug not like '%77' then timestamptz '{first}-09-10' end
          where slug like '%7';
          insert into overage_packs
              (id, org_id, feature, quantity, remaining, purchased_at, expires_at, entries)
          select md5('pack ' || n || o.slug)::uuid, o.id, 'minutes_transcribed', n, n,
-                timestamptz '2025-01-05', case when n = 90 then timestamptz '2025-06-15' end, 1
+                timestamptz '{first}-01-05', case when n = 90 then timestamptz '{first}-06-15' end, 1
          from organizations o, (values (90), (200)) p (n)
          union all
          select md5('storage ' || o.slug)::uuid, o.id, 'storage', 40, 40,
-                timestamptz '2025-01-05', timestamptz '2025-08-20', 1
+                timestamptz '{first}-01-05', timestamptz '{first}-08-20', 1
          from organizations o where o.slug like '%3';
          insert into overage_entries (org_id, pack_id, seq, kind, quantity, at, remaining)
          select org_id, id, 1, 'granted', quantity, purchased_at, quantity from overage_packs;
@@ -125,7 +142,7 @@ fn spawn(test: &TestDatabase, role: &str) -> Child {
 
 #[tokio::test]
 async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
-    let undisturbed = two_thousand_orgs().await;
+    let undisturbed = orgs_that_missed_years().await;
     let test = undisturbed.copy().await;
     // Small pages, and few periods in each pass: many transactions to be torn. A level that is
     // carried over raises the org's revision with each pass.
@@ -140,8 +157,10 @@ async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
     let mut watch = Watch::on(&test).await;
     let started = Instant::now();
     let (mut kills, mut torn) = (0, 0);
+    let mut last = Instant::now();
+    let patience = PATIENCE * u32::try_from(size(1, 12)).expect("a small number");
     while watch.is_anything_due().await {
-        assert!(started.elapsed() < PATIENCE, "{kills} kills, and still something due");
+        assert!(started.elapsed() < patience, "{kills} kills, and still something due");
         for worker in &mut workers {
             worker.see_to(&test);
         }
@@ -156,9 +175,11 @@ async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
         let writes = watch.is_writing(&worker.role).await;
         if worker.kill(&test) && watch.is_anything_due().await {
             kills += 1;
+            last = Instant::now();
             torn += usize::from(writes);
         }
     }
+    let late = last.elapsed();
     eprintln!("{kills} kills in {:?}, {torn} of them in an open transaction", started.elapsed());
     assert!(kills >= KILLS, "only {kills} processes were killed at their work");
     assert!(torn >= KILLS / 10, "only {torn} were in the middle of a transaction");
@@ -169,13 +190,13 @@ async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
     }
 
     let periods =
-        format!("select count(*) from billing_periods having count(*) = {ORGS} * {MISSED}");
-    assert_eq!(test.rows(&periods).await, [(ORGS * MISSED).to_string()]);
+        format!("select count(*) from billing_periods having count(*) = {} * {}", orgs(), missed());
+    assert_eq!(test.rows(&periods).await, [(orgs() * missed()).to_string()]);
     let units = "select sum(quantity) filter (where kind = 'granted') as granted,
                         sum(quantity) filter (where kind <> 'granted')
                             + (select sum(remaining) from overage_packs) as accounted_for
                  from overage_entries";
-    assert_eq!(test.rows(units).await, [format!("{0} {0}", ORGS * 290 + TENTH * 40)]);
+    assert_eq!(test.rows(units).await, [format!("{0} {0}", orgs() * 290 + tenth() * 40)]);
     // Each close of a level is the sum of all that was ever used, and none was carried over twice.
     let levels = "select count(*), count(*) filter (where u.used > 60) > 0 as exceeded
                   from billing_period_usage u
@@ -184,7 +205,7 @@ async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
                       select sum(m.metric_value) from usage_metrics m
                       where m.organization_id = u.org_id and m.metric_type = 'storage'
                         and m.idempotency_key is null and m.created_at < b.period_end)";
-    assert_eq!(test.rows(levels).await, [format!("{} true", TENTH * MISSED)]);
+    assert_eq!(test.rows(levels).await, [format!("{} true", tenth() * missed())]);
     // May to August, and of one in ten everything from May on.
     let paused = "select count(distinct (b.org_id, b.period_start)), count(e.seq)
                   from billing_periods b
@@ -192,7 +213,7 @@ async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
                        on e.org_id = b.org_id and e.period_start = b.period_start
                           and e.kind = 'drawn'
                   where b.is_paused";
-    assert_eq!(test.rows(paused).await, [format!("{} 0", TENTH * 4 + TENTH / 10 * 4)]);
+    assert_eq!(test.rows(paused).await, [format!("{} 0", tenth() * 4 + tenth() / 10 * (missed() - 8))]);
     test.check_invariants().await;
     // The same, row for row, as if nobody had been killed.
     assert_eq!(test.digests().await, undisturbed.digests().await);
@@ -200,6 +221,16 @@ async fn a_random_process_killed_a_hundred_times_and_more_loses_nothing() {
     for number in 0..PROCESSES {
         test.sql(&format!("drop role worker_{number}_{}", test.name)).await;
     }
+    let (orgs, periods) = (orgs(), orgs() * missed());
+    figure(
+        "36 missed periods, replicas killed",
+        &format!("{orgs} orgs, {periods} closed periods, {kills} kills, every unit conserved"),
+    );
+    let late = late.as_secs();
+    figure(
+        "due work after the last fault",
+        &format!("done {late} s after the last of {kills} kills"),
+    );
 }
 
 /// Looks at the work from the side, on one connection.

@@ -6,6 +6,8 @@ mod isolation;
 mod killed;
 mod rollover;
 
+#[path = "../support/proof.rs"]
+mod proof;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/story.rs"]

@@ -9,6 +9,8 @@ mod mail;
 mod notices;
 mod webhooks;
 
+#[path = "../support/proof.rs"]
+mod proof;
 #[path = "../support/python.rs"]
 mod python;
 #[path = "../support/smtp/mod.rs"]

@@ -12,6 +12,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::daemon::process::{Daemon, PATIENCE, binary};
+use crate::proof::{figure, size};
 use crate::support;
 
 const ORGS: i64 = 1_000;
@@ -221,6 +222,17 @@ async fn use_it(urls: Vec<String>, user: Uuid, ends: Arc<AtomicBool>, done: Arc<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_standby_takes_over_amid_all_work_and_nothing_is_lost_or_done_twice() {
+    let times = size(1, 20);
+    for _ in 0..times {
+        taken_over().await;
+    }
+    figure(
+        "primary killed with a synchronous standby",
+        &format!("{times} times; nothing lost or done twice"),
+    );
+}
+
+async fn taken_over() {
     let pair = Pair::started();
     let config = pair.dir.path().join("periodd.toml");
     let every_second = ["rollover", "sync", "alerts", "deliver"]

@@ -11,5 +11,7 @@ mod service;
 #[path = "../support/client.rs"]
 #[allow(dead_code, reason = "what the server's own tests need")]
 mod client;
+#[path = "../support/proof.rs"]
+mod proof;
 #[path = "../support/mod.rs"]
 mod support;

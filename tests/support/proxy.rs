@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -16,6 +17,9 @@ const READY: u8 = b'Z';
 /// Terminate: says that the client leaves. It is no part of the work, and may be lost.
 const TERMINATE: u8 = b'X';
 
+/// How long a server takes to notice that a client has gone.
+const UNNOTICED: Duration = Duration::from_millis(300);
+
 /// Where a connection breaks, seen from one of the client's messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Cut {
@@ -25,6 +29,9 @@ pub(crate) enum Cut {
     AnswerLost,
     /// The client hears the answer, and nothing after it.
     After,
+    /// The server carries it out, and does not notice for a while that nobody is there any more:
+    /// what its transaction holds stays locked until then.
+    Unnoticed,
 }
 
 /// A message of the client: which connection it was on, and its kind.
@@ -174,6 +181,11 @@ impl Talk {
             let cut = if kind == TERMINATE { None } else { self.count(said) };
             self.stall.pass(kind).await;
             if cut == Some(Cut::Before) || !write(&mut to_server, &message).await {
+                return;
+            }
+            if cut == Some(Cut::Unnoticed) {
+                drop((from_client, to_client));
+                tokio::time::sleep(UNNOTICED).await;
                 return;
             }
             if said.is_answered() {

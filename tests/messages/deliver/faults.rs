@@ -8,6 +8,7 @@ use periodd::config::Config;
 use tokio::net::TcpListener;
 
 use crate::deliver::outbox::Outbox;
+use crate::proof::figure;
 use crate::smtp::{Act, Certificates, RealServer, Received, ScriptedServer, Security, Verb};
 use crate::webhooks::endpoint;
 use crate::webhooks::receiver::{Receiver, SECRET};
@@ -40,6 +41,7 @@ async fn what_passes_is_tried_again() {
         (Verb::Dot, Act::KeepAndCut),
         (Verb::Data, Act::CutAfterBytes(100)),
     ];
+    let stages = faults.len();
     for (verb, act) in faults {
         let server = ScriptedServer::start().await;
         let outbox = three(&server).await;
@@ -54,6 +56,7 @@ async fn what_passes_is_tried_again() {
         states.sort();
         assert_eq!(states, ["sent 0", "sent 0", "sent 1"]);
     }
+    figure("SMTP stages", &format!("{stages} stages × 1 TLS mode; 0 lost"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
