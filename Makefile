@@ -12,8 +12,8 @@ ifneq ($(shell id -u),0)
 AS_ROOT := --config 'target."cfg(unix)".runner = ["sudo", "-n"]'
 endif
 
-.PHONY: demo rust tools check t sqlx psql test test-clock test-systemd test-clients test-api lint docs deny advisories bench bench-quick deb dist image \
-	test-versions planted proof soak fuzz
+.PHONY: demo rust tools check t sqlx psql test test-long test-clock test-systemd test-clients test-api lint docs deny \
+	advisories bench bench-quick deb dist image test-versions planted proof soak fuzz
 
 # A sample company through several months, in a private cluster of its own.
 demo: rust
@@ -94,6 +94,11 @@ soak: rust
 # and belongs in tests/proof/fuzz/corpus. One target: PERIODD_CASE=cron make fuzz
 fuzz: rust
 	PERIODD_FUZZ=$(SECONDS) $(CARGO) test --locked --test proof -- --nocapture fuzz::
+
+# The same tests with everything that is sampled or repeated, as often as meets what is rare.
+test-long: rust tools
+	PERIODD_TEST_LONG=1 PERIODD_TEST_ROUNDS=10 PERIODD_TEST_SPELL=12 \
+		scripts/with-postgresql $(CARGO) test --locked --no-fail-fast
 
 # A server whose clock is wrong for twelve seconds under a daemon: hours, days and years ahead, and an
 # hour behind; and one that is away for a minute. `make test` does the same with shorter spells.

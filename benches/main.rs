@@ -20,6 +20,7 @@ mod http;
 mod idle;
 mod import;
 mod mail;
+mod notices;
 mod pages;
 mod rollover;
 mod support;

@@ -2,8 +2,8 @@
 
 use crate::support::Run;
 use crate::{
-    alerts, boundaries, disk, export, http, idle, import, mail, pages, rollover, sync, usage,
-    webhooks,
+    alerts, boundaries, disk, export, http, idle, import, mail, notices, pages, rollover, sync,
+    usage, webhooks,
 };
 
 pub(crate) const WORKLOADS: [(&str, Run); 35] = [
@@ -25,6 +25,7 @@ pub(crate) const WORKLOADS: [(&str, Run); 35] = [
     ("metrics", |bench| Box::pin(sync::audit::growth(bench))),
     ("retention", |bench| Box::pin(sync::retention::run(bench))),
     ("alerts", |bench| Box::pin(alerts::run(bench))),
+    ("notices", |bench| Box::pin(notices::run(bench))),
     ("mail", |bench| Box::pin(mail::run(bench))),
     ("webhooks", |bench| Box::pin(webhooks::run(bench))),
     ("pages", |bench| Box::pin(pages::run(bench))),

@@ -202,7 +202,7 @@ create table org_contacts (
     role text
 );
 alter table org_contacts add constraint org_contacts_email_check CHECK (((length(email) <= 254) AND (email ~ '^[A-Za-z0-9.!#$%&''*+/=?^_\u0060{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$'::text)));
-alter table org_contacts add constraint org_contacts_kinds_check CHECK ((kinds <@ ARRAY['threshold'::text, 'runs_out'::text, 'pack_expires'::text, 'subscription_ends'::text, 'trial_ends'::text, 'tier_changes'::text, 'limit_reached_again'::text]));
+alter table org_contacts add constraint org_contacts_kinds_check CHECK ((kinds <@ ARRAY['threshold'::text, 'runs_out'::text, 'pack_expires'::text, 'subscription_ends'::text, 'trial_ends'::text, 'tier_changes'::text, 'limit_reached_again'::text, 'summary'::text]));
 alter table org_contacts add constraint org_contacts_opted_out_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> opted_out_at));
 alter table org_contacts add constraint org_contacts_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table org_contacts add constraint org_contacts_pkey PRIMARY KEY (org_id, email);
@@ -783,7 +783,7 @@ create table periodd_notices (
 );
 alter table periodd_notices add constraint periodd_notices_decided_at_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> decided_at));
 alter table periodd_notices add constraint periodd_notices_key_check CHECK ((key <> ''::text));
-alter table periodd_notices add constraint periodd_notices_kind_check CHECK ((kind = ANY (ARRAY['runs_out'::text, 'pack_expires'::text, 'subscription_ends'::text, 'trial_ends'::text, 'tier_changes'::text, 'limit_reached_again'::text, 'org_parked'::text])));
+alter table periodd_notices add constraint periodd_notices_kind_check CHECK ((kind = ANY (ARRAY['runs_out'::text, 'pack_expires'::text, 'subscription_ends'::text, 'trial_ends'::text, 'tier_changes'::text, 'limit_reached_again'::text, 'summary'::text, 'user_limit'::text, 'org_parked'::text, 'purchase_without_pack'::text])));
 alter table periodd_notices add constraint periodd_notices_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
 alter table periodd_notices add constraint periodd_notices_org_id_kind_key_key UNIQUE (org_id, kind, key);
 alter table periodd_notices add constraint periodd_notices_pkey PRIMARY KEY (org_id, id);
@@ -1187,6 +1187,20 @@ CREATE UNIQUE INDEX usage_metrics_key ON usage_metrics USING btree (organization
 alter table usage_metrics enable row level security;
 create policy of_the_caller on usage_metrics for select using (((organization_id = ( SELECT periodd_caller_org() AS periodd_caller_org)) AND (user_id = ( SELECT periodd_caller() AS periodd_caller))));
 
+create table user_limits (
+    feature text not null,
+    included numeric not null,
+    organization_id uuid not null,
+    user_id uuid not null
+);
+alter table user_limits add constraint user_limits_feature_fkey FOREIGN KEY (feature) REFERENCES features(feature);
+alter table user_limits add constraint user_limits_included_check CHECK ((included >= (0)::numeric));
+alter table user_limits add constraint user_limits_included_range CHECK (((abs(included) < '10000000000000000000000'::numeric) AND (included = round(included, 6))));
+alter table user_limits add constraint user_limits_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id);
+alter table user_limits add constraint user_limits_pkey PRIMARY KEY (organization_id, user_id, feature);
+alter table user_limits enable row level security;
+create policy of_the_caller on user_limits for select using (((organization_id = ( SELECT periodd_caller_org() AS periodd_caller_org)) AND (user_id = ( SELECT periodd_caller() AS periodd_caller))));
+
 create table users (
     created_at timestamp with time zone not null default now(),
     email text not null,
@@ -1283,6 +1297,14 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_carry_pack(p_org_id uuid, p_pack_id uuid, p_quantity numeric, p_into_org_id uuid, p_at timestamp with time zone)
 --     returns uuid
 --     plpgsql volatile set search_path=public, pg_temp
+
+-- function periodd_check_quantity(p_quantity numeric)
+--     returns void
+--     plpgsql immutable set search_path=pg_catalog, pg_temp
+
+-- function periodd_check_time(p_name text, p_at timestamp with time zone)
+--     returns void
+--     plpgsql stable set search_path=pg_catalog, pg_temp
 
 -- function periodd_closed_price(p_org_id uuid, p_period_start timestamp with time zone, p_feature text)
 --     returns TABLE(uncovered_price_cents numeric, currency text)
@@ -1411,6 +1433,10 @@ create policy of_the_caller on users for select using ((id = ( SELECT periodd_ca
 -- function periodd_limit_used(p_org_id uuid, p_feature text, p_at timestamp with time zone)
 --     returns TABLE(feature text, period_start timestamp with time zone, period_end timestamp with time zone, used numeric, included numeric, is_granted boolean, drawn numeric, usable numeric, owed numeric, allowance numeric, remaining numeric, purchased_remaining numeric, percent numeric, why_not text)
 --     sql stable
+
+-- function periodd_lock_org(p_org_id uuid)
+--     returns void
+--     plpgsql volatile set search_path=public, pg_temp
 
 -- function periodd_merge(p_from_org_id uuid, p_into_org_id uuid, p_at timestamp with time zone)
 --     returns TABLE(what text, feature text, quantity numeric, is_obstacle boolean)

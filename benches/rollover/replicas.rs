@@ -1,6 +1,6 @@
-//! One, two and four processes at the same due orgs: each period is closed once, and more processes
-//! are no slower. And four of them while the server lacks something for a tenth of the orgs, as where
-//! one machine of several is dead: the others are closed as fast.
+//! One, two and four processes at the same due orgs: each period is closed once, and more of them
+//! are no slower. And four of them while the server lacks something for a tenth of the orgs, as
+//! where one machine of several is dead: all others are closed.
 
 use std::time::Duration;
 

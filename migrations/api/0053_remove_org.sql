@@ -61,13 +61,15 @@ begin
     where t.only_org = p_org_id and t.revoked_at is null;
     perform periodd_forget_held(p_org_id);
     delete from feature_usage f where f.organization_id = any (v_named);
+    delete from user_limits l where l.organization_id = any (v_named);
     delete from periodd_import_ids i
     where i.id = p_org_id
        or i.id in (select u.id from users u where u.organization_id = p_org_id);
     delete from users u where u.organization_id = p_org_id;
     delete from org_contacts c where c.org_id = p_org_id;
     delete from periodd_outbox x where x.org_id = any (v_named);
-    delete from periodd_notices n where n.org_id = p_org_id;
+    delete from periodd_notices n
+    where n.org_id = p_org_id or n.kind = 'user_limit' and n.org_id = any (v_named);
     delete from periodd_suppressions s where s.org_id = p_org_id;
     delete from periodd_unsubscribe_tokens t where t.org_id = any (v_named);
     delete from periodd_alerts a where a.org_id = p_org_id;

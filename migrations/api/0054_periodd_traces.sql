@@ -37,6 +37,8 @@ begin
       and not exists (select from users u where u.id = p_user_id)
       and (exists (select from feature_usage f
                    where f.organization_id = p_org_id and f.user_id = p_user_id)
+           or exists (select from user_limits l
+                      where l.organization_id = p_org_id and l.user_id = p_user_id)
            or exists (select from usage_metrics m
                       where m.organization_id = p_org_id and m.user_id = p_user_id))
     union

@@ -47,6 +47,10 @@ begin
             where k.org_id = v_org and k.user_id = v_user;
             update periodd_drift d set subject = null where d.org_id = v_org and d.subject = v_user;
             delete from feature_usage f where f.organization_id = v_org and f.user_id = v_user;
+            delete from user_limits l where l.organization_id = v_org and l.user_id = v_user;
+            delete from periodd_notices n
+            where n.org_id = v_org and n.kind = 'user_limit'
+              and n.key like '%/' operator(pg_catalog.||) v_user::text operator(pg_catalog.||) '/%';
             delete from periodd_derived d where d.org_id = v_org and d.key = v_user;
             delete from periodd_import_ids i where i.id = v_user;
             delete from users u where u.organization_id = v_org and u.id = v_user;

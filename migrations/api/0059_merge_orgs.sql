@@ -211,6 +211,11 @@ begin
     select p_into_org_id, s.email, s.reason, s.suppressed_at from periodd_suppressions s
     where s.org_id = p_from_org_id
     on conflict (org_id, email) do nothing;
+    insert into user_limits (organization_id, user_id, feature, included)
+    select p_into_org_id, l.user_id, l.feature, l.included from user_limits l
+    where l.organization_id = p_from_org_id
+    on conflict (organization_id, user_id, feature) do nothing;
+    delete from user_limits l where l.organization_id = p_from_org_id;
     delete from org_contacts c where c.org_id = p_from_org_id;
     delete from periodd_suppressions s where s.org_id = p_from_org_id;
     delete from limit_overrides l where l.org_id = p_from_org_id;

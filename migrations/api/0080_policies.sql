@@ -35,6 +35,9 @@ create policy of_the_caller on usage_metrics for select to public
 drop policy if exists of_the_caller on feature_usage;
 create policy of_the_caller on feature_usage for select to public
     using (organization_id = (select periodd_caller_org()) and user_id = (select periodd_caller()));
+drop policy if exists of_the_caller on user_limits;
+create policy of_the_caller on user_limits for select to public
+    using (organization_id = (select periodd_caller_org()) and user_id = (select periodd_caller()));
 drop policy if exists of_the_caller on periodd_usage_keys;
 create policy of_the_caller on periodd_usage_keys for select to public
     using (org_id = (select periodd_caller_org()) and user_id = (select periodd_caller()));

@@ -98,7 +98,7 @@ begin
               'features', 'limit_overrides', 'org_alert_settings', 'org_contacts',
               'organisations', 'organizations', 'overage_entries', 'overage_packs', 'pack_offers',
               'subscription_tiers', 'tier_limits', 'usage_alerts_view', 'usage_counters',
-              'usage_events', 'usage_metrics', 'users'))
+              'usage_events', 'usage_metrics', 'user_limits', 'users'))
           and a.privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER')
           and a.grantee <> c.relowner
         group by c.oid, a.grantee

@@ -251,6 +251,14 @@ pub fn recipients<'a>(people: &[Person], matter: impl Into<Matter<'a>>) -> Vec<S
     found.map(|(email, _)| email).collect()
 }
 
+/// The address of the one user whom an email is about; none, where that user wants no such emails
+/// or cannot be reached.
+pub fn only<'a>(people: &[Person], email: &str, matter: impl Into<Matter<'a>>) -> Option<String> {
+    let address = trimmed(email);
+    let is_told = check(address).is_ok() && is_still_wanted(people, address, matter);
+    is_told.then(|| address.to_owned())
+}
+
 /// The addresses that an email goes to that a person has sent again: as [`recipients`], and those
 /// that a mail server did not know, which may be there by now.
 pub fn recipients_again<'a>(people: &[Person], matter: impl Into<Matter<'a>>) -> Vec<String> {
@@ -427,6 +435,18 @@ mod tests {
         let only = Hears { kinds: Some(vec![Kind::RunsOut]), ..Hears::default() };
         let people = [hearing("r@x.example", only), opted_out("u@x.example"), user("u@x.example")];
         assert!(recipients(&people, Matter::Notice(&billing)).is_empty());
+    }
+
+    #[test]
+    fn what_is_about_one_user_goes_to_nobody_else() {
+        let terms = Terms { kind: Kind::UserLimit, ..terms(&[]) };
+        let not = Hears { opted_out_of: vec![Kind::UserLimit], ..Hears::default() };
+        let people = [contact("c@x.example"), user("u@x.example "), user("v@x.example")];
+        let to = |people: &[Person], email| only(people, email, Matter::Notice(&terms));
+        assert_eq!(to(&people, "u@x.example ").as_deref(), Some("u@x.example"));
+        assert_eq!(to(&people, "gone@x.example"), None);
+        let opted_out = [hearing("u@x.example", not), people[1].clone()];
+        assert_eq!(to(&opted_out, "u@x.example"), None);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(super) fn all() -> Vec<Described> {
         of::<orgs::remove::Answer>("orgs remove"),
         of::<users::List>("users list"),
         of::<users::List>("users add"),
+        of::<users::limits::Answer>("users limits"),
         of::<users::erase::Answer>("users erase"),
         of::<tokens::Added>("tokens add"),
         of::<tokens::List>("tokens list"),

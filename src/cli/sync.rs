@@ -107,7 +107,7 @@ async fn sync(
 /// What the configuration says about every sync.
 pub(crate) async fn standing_request(session: &Session) -> Result<Request, Failure> {
     let columns = targets(session).await?;
-    Ok(Request::standing(&session.config.sync, columns))
+    Ok(Request::standing(&session.config, columns))
 }
 
 /// The derived columns of the configuration.

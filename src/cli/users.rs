@@ -10,6 +10,7 @@ use crate::store::orgs;
 use crate::store::orgs::users::{self, UserRow};
 
 pub(super) mod erase;
+pub(super) mod limits;
 
 const NOTES: &str = "Examples:
   periodd users add --org acme ann@acme.example
@@ -48,13 +49,19 @@ enum Command {
         #[arg(long, value_name = "UUID")]
         id: Option<Uuid>,
     },
+    /// Set and list limits of users, at which they are warned
+    Limits(limits::Args),
     /// Erase a person: account, contacts and emails
     Erase(erase::Args),
 }
 
 impl Args {
     pub(super) fn answers_with_a_list(&self) -> bool {
-        matches!(self.command, Command::List { .. })
+        match &self.command {
+            Command::List { .. } => true,
+            Command::Limits(args) => args.answers_with_a_list(),
+            Command::Add { .. } | Command::Erase(_) => false,
+        }
     }
 }
 
@@ -66,6 +73,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     with_session(global, Schema::Current, async |session| match &args.command {
         Command::List { org, limit } => list(session, org.as_deref(), *limit).await,
         Command::Add { org, email, id } => add(session, org, email, *id).await,
+        Command::Limits(args) => limits::run(session, args).await,
         Command::Erase(args) => erase::run(session, args).await,
     })
 }

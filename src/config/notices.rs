@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::billing::notice::Kind;
 use crate::billing::recipients::{ContactRole, Terms};
+use crate::config::values::Thresholds;
 
 /// Emails beside those about thresholds.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
@@ -24,8 +25,14 @@ pub struct Notices {
     pub tier_changes: Dated,
     /// The limit is still exceeded.
     pub limit_reached_again: Again,
+    /// What a closed period was.
+    pub summary: Notice,
+    /// A user reached a threshold of a limit of their own; for that user.
+    pub user_limit: OfUsers,
     /// An org was parked; for the operators.
     pub org_parked: ForOperators,
+    /// Purchased units that no pack stands for; for the operators.
+    pub purchase_without_pack: ForOperators,
 }
 
 /// A kind of notice.
@@ -68,6 +75,18 @@ pub struct Again {
     /// Roles of the contacts that get it; contacts without a role get it, too. Empty: all contacts.
     pub recipients: Vec<ContactRole>,
     /// Whether recipients can unsubscribe from it.
+    pub opt_out: bool,
+}
+
+/// Thresholds of users' own limits.
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfUsers {
+    /// Whether it is sent.
+    pub enabled: bool,
+    /// Whole percentages of the user's limit, in ascending order.
+    pub thresholds: Thresholds,
+    /// Whether users can unsubscribe from it.
     pub opt_out: bool,
 }
 
@@ -125,15 +144,20 @@ impl Notices {
             let is_enabled = dated.enabled && !dated.days.0.is_empty();
             (kind, is_enabled, dated.recipients.clone(), dated.opt_out)
         };
-        let (ahead, again) = (&self.runs_out, &self.limit_reached_again);
+        let plain = |kind, one: &Notice| (kind, one.enabled, one.recipients.clone(), one.opt_out);
+        let (again, own) = (&self.limit_reached_again, &self.user_limit);
+        let has_levels = !own.thresholds.0.is_empty();
         let all = [
-            (Kind::RunsOut, ahead.enabled, ahead.recipients.clone(), ahead.opt_out),
+            plain(Kind::RunsOut, &self.runs_out),
             dated(Kind::PackExpires, &self.pack_expires),
             dated(Kind::SubscriptionEnds, &self.subscription_ends),
             dated(Kind::TrialEnds, &self.trial_ends),
             dated(Kind::TierChanges, &self.tier_changes),
             (Kind::LimitReachedAgain, again.enabled, again.recipients.clone(), again.opt_out),
+            plain(Kind::Summary, &self.summary),
+            (Kind::UserLimit, own.enabled && has_levels, Vec::new(), own.opt_out),
             (Kind::OrgParked, self.org_parked.enabled, Vec::new(), false),
+            (Kind::PurchaseWithoutPack, self.purchase_without_pack.enabled, Vec::new(), false),
         ];
         let terms = all.into_iter();
         terms.map(|(kind, is_on, roles, opt_out)| (Terms { kind, roles, opt_out }, is_on)).collect()

@@ -126,7 +126,7 @@ async fn audit(means: JobContext) -> Result<Done, StoreError> {
 async fn sync_request(means: JobContext) -> Result<sync::Request, StoreError> {
     let JobContext { config, database, run, stop, .. } = means;
     let columns = sync::targets(&database, &config.sync).await.map_err(of_sync)?;
-    let standing = sync::Request::standing(&config.sync, columns);
+    let standing = sync::Request::standing(&config, columns);
     Ok(sync::Request { run: Some(run), stop, ..standing })
 }
 

@@ -26,6 +26,10 @@ sandbox = true
 [daemon]
 # This directory, wherever it is moved.
 state_dir = \".\"
+
+[notices.summary]
+# What each closed period was, by email.
+enabled = true
 ";
 
 /// The directory of a sample company.

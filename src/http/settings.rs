@@ -12,7 +12,7 @@ pub(super) async fn sync_request(shared: &Shared) -> Result<sync::Request, Probl
     let config = (shared.around.config)();
     let columns = sync::targets(&shared.around.database, &config.sync).await;
     let columns = columns.map_err(of_sync)?;
-    Ok(sync::Request::standing(&config.sync, columns))
+    Ok(sync::Request::standing(&config, columns))
 }
 
 /// What a sync refuses.

@@ -5,8 +5,8 @@
 //! else holds, or changes without a pause, is left to the next run; one whose rows cannot be
 //! processed is parked; everybody else is served. What the server refuses for every org alike is
 //! nobody's fault among them: then the run fails, and nobody is parked. What it lacks for every org
-//! of a page, such as a machine of several, others may not need: the page is left, and the run fails
-//! only where it served nobody.
+//! of a page, such as a machine of several, others may not need: the page is left, and the run
+//! fails only where it served nobody.
 
 use std::time::Duration;
 

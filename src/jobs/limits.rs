@@ -1,10 +1,12 @@
-//! Setting what one org is granted instead of what its tier includes.
+//! Setting what one org is granted instead of what its tier includes, and what its users are warned
+//! by.
 
 use uuid::Uuid;
 
-use crate::billing::Instant;
 use crate::billing::quota::Included;
+use crate::billing::{Instant, Quantity};
 use crate::store::orgs::overrides;
+use crate::store::orgs::user_limits::{self, Member};
 use crate::store::usage::kept;
 use crate::store::usage::limits::{self, Limit};
 use crate::store::{Database, StoreError, server_now};
@@ -60,4 +62,34 @@ pub async fn set(
         transaction.commit().await?;
     }
     Ok(Changed { feature: feature.to_owned(), before, after: included, limits })
+}
+
+/// What is to be changed of a user's own limits.
+#[derive(Debug, Clone)]
+pub struct OfUser {
+    pub member: Member,
+    /// By feature.
+    pub set: Vec<(String, Quantity)>,
+    pub removed: Vec<String>,
+}
+
+/// Sets and removes limits of a user: all of them, or none.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for an unknown feature, or a limit that there is not.
+pub async fn change_of_user(database: &Database, change: &OfUser) -> Result<(), StoreError> {
+    let OfUser { member, set, removed } = change;
+    for (feature, _) in set {
+        limits::require_feature(database, feature).await?;
+    }
+    let mut connection = database.connection().await?;
+    let mut transaction = crate::store::begin(&mut connection).await?;
+    let gone = user_limits::remove(&mut transaction, *member, removed).await?;
+    if let Some(unknown) = removed.iter().find(|feature| !gone.contains(feature)) {
+        let why =
+            format!("the user has no limit of their own for `{unknown}`; nothing was changed");
+        return Err(StoreError::Invalid(why));
+    }
+    user_limits::set(&mut transaction, *member, set).await?;
+    Ok(transaction.commit().await?)
 }

@@ -656,7 +656,17 @@ async fn keys_and_references_stay_known_and_an_erasure_reaches_the_history() {
         acme[0]
     ))
     .await;
+    run(&test, "users limits ann@acme.example --set scrapes=5").exits(0);
+    test.sql(
+        "insert into periodd_notices (org_id, kind, key)
+         select organization_id, 'user_limit', 'May/' || id || '/scrapes/5/80' from users
+         where email = 'ann@acme.example'",
+    )
+    .await;
     run(&test, "orgs merge acme bolt --yes").exits(0);
+    let limits = "select o.slug, l.included from user_limits l
+                  join organizations o on o.id = l.organization_id";
+    assert_eq!(test.rows(limits).await, ["bolt 5"]);
     assert_eq!(test.rows(&refund(&bolt[0])).await, ["5 true"]);
     let restarts = "select org_id, reference from periodd_restarts";
     assert_eq!(test.rows(restarts).await, [format!("{} evt-1", bolt[0])]);

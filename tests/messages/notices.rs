@@ -436,3 +436,169 @@ async fn a_threshold_above_the_limit_goes_to_whoever_is_reminded() {
     let both = ["100 ops@acme.example", "100 pay@acme.example", "120 ops@acme.example"];
     assert_eq!(story.0.rows(emails).await, both);
 }
+
+#[tokio::test]
+async fn a_closed_period_is_summed_up_once_for_whoever_pays() {
+    let story = Story::new().await;
+    story.0.configure("[notices.summary]\nenabled = true\n");
+    story.grants("one", 300, "2027-05-20T08:00:00Z").await;
+    story.uses_daily(50, "2026-05-02", "2026-05-20").await;
+    story.0.periodd(&["--at", "2026-06-01T00:00:05Z", "rollover"]).exits(0);
+    let would = story.look_as("2026-06-01T00:30:00Z", Look::Dry).await.would;
+    assert_eq!(would.len(), 1, "{would:?}");
+    assert_eq!(story.look("2026-06-01T00:30:00Z").await.emails, 1);
+    assert_eq!(story.look("2026-06-01T01:30:00Z").await.emails, 0);
+    assert_eq!(story.emails().await, ["summary pay@acme.example due"]);
+    assert_eq!(story.deliver("2026-06-01T02:00:00Z").await.sent, 1);
+    let letter = story.0.rows("select letter from periodd_outbox").await.concat();
+    for fact in [
+        r#""used":950"#,
+        r#""included":600"#,
+        r#""drawn":300"#,
+        r#""uncovered":50"#,
+        r#""from":"2026-05-01""#,
+        r#""upto":"2026-05-31""#,
+    ] {
+        assert!(letter.contains(fact), "{fact}: {letter}");
+    }
+    // A close is an event of its own, and needs no second one.
+    assert_eq!(story.notices().await, ["summary notified"]);
+}
+
+#[tokio::test]
+async fn after_missed_periods_one_summary_is_sent() {
+    let story = Story::new().await;
+    story.0.configure("[notices.summary]\nenabled = true\n");
+    story.uses_daily(10, "2026-05-02", "2026-08-20").await;
+    // A look between two passes of a catch-up says nothing of a period that is not the last one.
+    let may = ["--at", "2026-06-01T00:00:05Z", "rollover"];
+    story.0.periodd(&may).exits(0);
+    assert_eq!(story.look("2026-09-01T00:20:00Z").await.emails, 0);
+    story.0.periodd(&["--at", "2026-09-01T00:30:00Z", "rollover"]).exits(0);
+    assert_eq!(story.look("2026-09-01T00:40:00Z").await.emails, 1);
+    assert_eq!(story.look("2026-09-01T01:40:00Z").await.emails, 0);
+    let facts = story.0.rows("select facts from periodd_notices").await.concat();
+    assert!(facts.contains("2026-08-01T00:00:00Z"), "{facts}");
+    // Once September is closed, August is not sent any more.
+    story.0.periodd(&["--at", "2026-10-01T00:00:05Z", "rollover"]).exits(0);
+    assert_eq!(story.deliver("2026-09-07T23:00:00Z").await.sent, 0);
+}
+
+#[tokio::test]
+async fn a_summary_is_off_unless_it_is_wanted() {
+    let story = Story::new().await;
+    story.uses_daily(50, "2026-05-02", "2026-05-20").await;
+    story.0.periodd(&["--at", "2026-06-01T00:00:05Z", "rollover"]).exits(0);
+    assert_eq!(story.look("2026-06-01T00:30:00Z").await.emails, 0);
+}
+
+#[tokio::test]
+async fn a_user_is_warned_of_a_limit_of_their_own_and_nobody_else_is() {
+    let story = Story::new().await;
+    story
+        .sql(&format!(
+            "insert into users (organization_id, email)
+             values ('{ORG}', 'u@acme.example'), ('{ORG}', 'v@acme.example');
+             insert into tier_limits values ('pro', 'scrapes', 1000)"
+        ))
+        .await;
+    let set = ["users", "limits", "u@acme.example", "--set", "scrapes=10"];
+    let limits = story.0.periodd(&set).exits(0);
+    assert!(limits.stdout.contains("u@acme.example"), "{}", limits.stdout);
+    let uses = |count: u32| {
+        format!(
+            "select record_usage('{ORG}', 'scrapes', {count}, u.id, '2026-05-10T09:00:00Z')
+             from users u"
+        )
+    };
+    story.sql(&uses(7)).await;
+    assert_eq!(story.look("2026-05-10T10:00:00Z").await.emails, 0);
+    story.sql(&uses(2)).await;
+    assert_eq!(story.look("2026-05-10T11:00:00Z").await.emails, 1);
+    assert_eq!(story.look("2026-05-10T12:00:00Z").await.emails, 0);
+    assert_eq!(story.emails().await, ["user_limit u@acme.example due"]);
+    assert_eq!(story.deliver("2026-05-10T13:00:00Z").await.sent, 1);
+    let explain = ["explain", "acme", "--at", "2026-05-10T12:00:00Z", "--format", "json"];
+    let explained = story.0.periodd(&explain).json();
+    assert_eq!(explained["user_limits"][0]["included"], 10, "{explained}");
+    // Whoever opts out hears nothing of it, and so does nobody else.
+    story
+        .sql(&format!(
+            "insert into org_contacts (org_id, email, opted_out_of)
+             values ('{ORG}', 'u@acme.example', '{{user_limit}}')"
+        ))
+        .await;
+    story.sql(&uses(20)).await;
+    assert_eq!(story.look("2026-05-10T14:00:00Z").await.emails, 0);
+    let remove = ["users", "limits", "u@acme.example", "--remove", "scrapes"];
+    let removed = story.0.periodd(&remove).exits(0);
+    assert!(removed.stdout.contains("no limits of users"), "{}", removed.stdout);
+    story.0.periodd(&remove).exits(2);
+}
+
+#[tokio::test]
+async fn operators_hear_of_a_purchase_without_a_pack_once() {
+    let story = Story::new().await;
+    story.0.configure("[mail]\noperators = [\"ops@periodd.example\"]\n");
+    story.sql("insert into periodd_listeners (channel, name) values ('table', 'events')").await;
+    let sync = |at: &'static str| {
+        story.0.periodd(&["--at", at, "sync", "--full"]).exits(0);
+    };
+    sync("2026-05-10T09:00:00Z");
+    assert!(story.notices().await.is_empty());
+    story.sql("update organizations set overage_minutes = overage_minutes + 300").await;
+    story.0.periodd(&["--at", "2026-05-10T09:30:00Z", "sync", "--full", "--check"]);
+    assert!(story.notices().await.is_empty(), "a check records nothing");
+    sync("2026-05-10T10:00:00Z");
+    sync("2026-05-10T11:00:00Z");
+    assert_eq!(story.notices().await, ["purchase_without_pack notified"]);
+    assert_eq!(story.emails().await, ["purchase_without_pack ops@periodd.example due"]);
+    assert_eq!(story.deliver("2026-05-10T12:00:00Z").await.sent, 1);
+    let letter = story.0.rows("select letter from periodd_outbox").await.concat();
+    let command = "packs grant --org acme --feature minutes_transcribed --quantity 300";
+    assert!(letter.contains(command), "{letter}");
+    let kinds = story.0.rows("select kind from periodd_events order by position").await;
+    assert_eq!(kinds, ["drift.purchase_without_pack"]);
+    // More of it is another finding; one that a pack stands for is none.
+    story.sql("update organizations set overage_minutes = overage_minutes + 50").await;
+    sync("2026-05-10T13:00:00Z");
+    assert_eq!(story.notices().await.len(), 2);
+}
+
+#[tokio::test]
+async fn between_daily_looks_only_what_moved_is_asked_about() {
+    let story = Story::new().await;
+    assert_eq!(story.look_as("2026-05-11T22:00:00Z", Look::Hourly).await.emails, 0);
+    story.uses_daily(30, "2026-04-24", "2026-05-11").await;
+    let moved = |synced: &str| {
+        format!(
+            "update usage_counters
+             set used = 330, sync_status = 'synced', last_synced_at = '{synced}'
+             where feature = 'minutes_transcribed' and period_start = '2026-05-01Z'"
+        )
+    };
+    story.sql(&moved("2026-05-11T20:00Z")).await;
+    assert_eq!(story.look_as("2026-05-12T00:00:00Z", Look::Hourly).await.emails, 0);
+    story.sql(&moved("2026-05-12T00:30Z")).await;
+    assert_eq!(story.look_as("2026-05-12T01:00:00Z", Look::Hourly).await.emails, 2);
+    // Whoever was told is looked at without having moved: a purchase may cover it.
+    story.grants("more", 600, "2027-05-20T08:00:00Z").await;
+    story.sql(&moved("2026-05-11T20:00Z")).await;
+    assert_eq!(story.look_as("2026-05-12T02:00:00Z", Look::Hourly).await.withdrawn, 1);
+}
+
+#[tokio::test]
+async fn once_a_day_everything_is_asked_about() {
+    let story = Story::new().await;
+    assert_eq!(story.look_as("2026-05-11T00:00:00Z", Look::Hourly).await.emails, 0);
+    story.uses_daily(30, "2026-04-24", "2026-05-11").await;
+    story
+        .sql(
+            "update usage_counters
+             set used = 330, sync_status = 'synced', last_synced_at = '2026-05-01Z'
+             where feature = 'minutes_transcribed' and period_start = '2026-05-01Z'",
+        )
+        .await;
+    assert_eq!(story.look_as("2026-05-11T23:59:59Z", Look::Hourly).await.emails, 0);
+    assert_eq!(story.look_as("2026-05-12T01:00:00Z", Look::Hourly).await.emails, 2);
+}

@@ -1,5 +1,5 @@
-//! Calls whose answer is lost after the database has committed them, made again with their key: each
-//! has happened once.
+//! Calls whose answer is lost after the database has committed them, made again with their key:
+//! each has happened once.
 
 use sqlx::Connection;
 use tempfile::TempDir;

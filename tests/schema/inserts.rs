@@ -37,6 +37,11 @@ fn rows_of_orgs() -> Vec<Row> {
         ("org_contacts", "org_id, email", format!("'{ORG}', 'b@example.com'")),
         ("limit_overrides", "org_id, feature, included", format!("'{ORG}', 'steps', 7")),
         (
+            "user_limits",
+            "organization_id, user_id, feature, included",
+            format!("'{ORG}', '{ORG}', 'steps', 7"),
+        ),
+        (
             "usage_metrics",
             "organization_id, metric_type, metric_value",
             format!("'{ORG}', 'Steps', 1"),

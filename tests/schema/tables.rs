@@ -4,11 +4,12 @@
 use crate::support::TestDatabase;
 
 /// Tables of an org's data, with the column that names the org: they shard by it.
-pub(crate) const ORG_TABLES: [(&str, &str); 30] = [
+pub(crate) const ORG_TABLES: [(&str, &str); 31] = [
     ("organizations", "id"),
     ("users", "organization_id"),
     ("org_contacts", "org_id"),
     ("limit_overrides", "org_id"),
+    ("user_limits", "organization_id"),
     ("usage_metrics", "organization_id"),
     ("usage_counters", "org_id"),
     ("feature_usage", "organization_id"),

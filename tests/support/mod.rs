@@ -410,5 +410,12 @@ impl Answer {
 /// `PERIODD_TEST_EVERY=1` asks for that.
 pub(crate) fn every() -> usize {
     let asked = std::env::var("PERIODD_TEST_EVERY").ok();
-    asked.map_or(7, |text| text.parse().expect("PERIODD_TEST_EVERY is a number"))
+    let asked = asked.map(|text| text.parse().expect("PERIODD_TEST_EVERY is a number"));
+    asked.unwrap_or_else(|| times(7, 1))
+}
+
+/// How often something random is repeated: as often as shows that it holds, or, where
+/// `PERIODD_TEST_LONG` is set (`make test-long`), as often as meets what is rare.
+pub(crate) fn times(short: usize, long: usize) -> usize {
+    if std::env::var_os("PERIODD_TEST_LONG").is_some() { long } else { short }
 }

@@ -3,6 +3,8 @@
 //! `make test` runs a representative part of each proof; `make proof` sets `PERIODD_PROOF` to a
 //! directory, runs all of them at full size, and makes docs/proof.md of what they leave there.
 
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
+
 use std::path::PathBuf;
 
 /// Where figures are left, if this is a run at full size.
@@ -12,7 +14,12 @@ fn directory() -> Option<PathBuf> {
 
 /// How many of something a proof tries: `short` in `make test`, `full` in `make proof`.
 pub(crate) fn size(short: usize, full: usize) -> usize {
-    if directory().is_some() { full } else { short }
+    if is_full() { full } else { short }
+}
+
+/// Is this a run at full size?
+pub(crate) fn is_full() -> bool {
+    directory().is_some()
 }
 
 /// Leaves a figure for the row of docs/proof.md that is called `row`: one line, such as

@@ -11,7 +11,7 @@ mod said;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::notice::{Change, LimitReachedAgain, Notice, PacksExpire, Parked, RunsOut};
+use super::notice::{Change, LimitReachedAgain, Notice, PacksExpire, Parked, RunsOut, WithoutPack};
 pub use said::{CrossedThreshold, PackEntry, ReachedLimit, Statement, StatementLine, TierChange};
 
 /// What a kind of event says, with an example of it.
@@ -90,6 +90,8 @@ kinds! {
         "An org will have another tier soon.";
     OrgParked "org.parked" Parked,
         "An org was set aside: nothing is processed for it until its data is corrected.";
+    PurchaseWithoutPack "drift.purchase_without_pack" WithoutPack,
+        "A derived column holds purchased units that no pack stands for.";
     Ping "periodd.ping" Ping,
         "A person has checked the endpoint; nothing happened.";
 }
@@ -107,12 +109,13 @@ impl Said for Ping {
     }
 }
 
-/// The event of a notice: its kind, and what it says.
+/// The event of a notice: its kind, and what it says. None of a summary, whose close is an event
+/// already, and none of what is a user's own affair: events name no user.
 ///
 /// # Errors
 /// What it says cannot be written as JSON.
-pub fn of_notice(notice: &Notice) -> serde_json::Result<(Kind, serde_json::Value)> {
-    Ok(match notice {
+pub fn of_notice(notice: &Notice) -> serde_json::Result<Option<(Kind, serde_json::Value)>> {
+    Ok(Some(match notice {
         Notice::RunsOut(said) => (Kind::RunsOut, serde_json::to_value(said)?),
         Notice::LimitReachedAgain(said) => (Kind::LimitReachedAgain, serde_json::to_value(said)?),
         Notice::PackExpires(said) => (Kind::PackExpires, serde_json::to_value(said)?),
@@ -120,7 +123,11 @@ pub fn of_notice(notice: &Notice) -> serde_json::Result<(Kind, serde_json::Value
         Notice::TrialEnds(said) => (Kind::TrialEnds, serde_json::to_value(said)?),
         Notice::TierChanges(said) => (Kind::TierChanges, serde_json::to_value(said)?),
         Notice::OrgParked(said) => (Kind::OrgParked, serde_json::to_value(said)?),
-    })
+        Notice::PurchaseWithoutPack(said) => {
+            (Kind::PurchaseWithoutPack, serde_json::to_value(said)?)
+        }
+        Notice::Summary(_) | Notice::UserLimit(_) => return Ok(None),
+    }))
 }
 
 impl std::str::FromStr for Kind {

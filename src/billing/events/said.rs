@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Said;
 use crate::billing::notice::{
-    Change, ExpiringPack, LimitReachedAgain, PacksExpire, Parked, RunsOut,
+    Change, ExpiringPack, LimitReachedAgain, PacksExpire, Parked, RunsOut, WithoutPack,
 };
 use crate::billing::{Instant, LocalDate, Quantity};
 
@@ -234,6 +234,17 @@ impl Said for Parked {
             since: at("2026-05-12T09:30:00Z"),
             code: Some("unknown_zone".to_owned()),
             reason: "unknown time zone `Europe/Nowhere`".to_owned(),
+        }
+    }
+}
+
+impl Said for WithoutPack {
+    fn example() -> Self {
+        Self {
+            column: "organizations.overage_minutes".to_owned(),
+            feature: "minutes_transcribed".to_owned(),
+            quantity: units("300"),
+            found_at: at("2026-05-12T09:30:00Z"),
         }
     }
 }

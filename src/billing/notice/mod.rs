@@ -10,6 +10,9 @@ pub mod ahead;
 pub mod packs;
 pub mod reached;
 pub mod runs_out;
+pub mod sold;
+pub mod summary;
+pub mod user_limit;
 
 use std::fmt;
 use std::str::FromStr;
@@ -40,13 +43,19 @@ pub enum Kind {
     TierChanges,
     /// The limit is still exceeded.
     LimitReachedAgain,
+    /// What a closed period was.
+    Summary,
+    /// A user reached a threshold of a limit of their own; for that user.
+    UserLimit,
     /// The org was set aside; for operators.
     OrgParked,
+    /// Purchased units that no pack stands for; for operators.
+    PurchaseWithoutPack,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Threshold,
         Self::RunsOut,
         Self::PackExpires,
@@ -54,7 +63,10 @@ impl Kind {
         Self::TrialEnds,
         Self::TierChanges,
         Self::LimitReachedAgain,
+        Self::Summary,
+        Self::UserLimit,
         Self::OrgParked,
+        Self::PurchaseWithoutPack,
     ];
 
     /// Its name in the configuration and the database.
@@ -67,7 +79,10 @@ impl Kind {
             Self::TrialEnds => "trial_ends",
             Self::TierChanges => "tier_changes",
             Self::LimitReachedAgain => "limit_reached_again",
+            Self::Summary => "summary",
+            Self::UserLimit => "user_limit",
             Self::OrgParked => "org_parked",
+            Self::PurchaseWithoutPack => "purchase_without_pack",
         }
     }
 
@@ -81,13 +96,21 @@ impl Kind {
             Self::TrialEnds => "trial ends",
             Self::TierChanges => "tier changes",
             Self::LimitReachedAgain => "limit reached again",
+            Self::Summary => "summary",
+            Self::UserLimit => "user limit",
             Self::OrgParked => "org parked",
+            Self::PurchaseWithoutPack => "purchase without a pack",
         }
     }
 
     /// Does it go to the operators, rather than to the org?
     pub const fn is_for_operators(self) -> bool {
-        matches!(self, Self::OrgParked)
+        matches!(self, Self::OrgParked | Self::PurchaseWithoutPack)
+    }
+
+    /// Does it go to the one user whom it is about, and to nobody else?
+    pub const fn is_for_its_user(self) -> bool {
+        matches!(self, Self::UserLimit)
     }
 }
 
@@ -131,8 +154,14 @@ pub enum Notice {
     TierChanges(Change),
     /// The limit has been exceeded for some days.
     LimitReachedAgain(LimitReachedAgain),
+    /// What a closed period was.
+    Summary(Summary),
+    /// A user reached a threshold of a limit of their own.
+    UserLimit(UserLimit),
     /// The org was set aside: nothing is processed for it until somebody corrects its data.
     OrgParked(Parked),
+    /// Somebody sold units in a derived column, and no pack stands for them.
+    PurchaseWithoutPack(WithoutPack),
 }
 
 /// The allowance of the open period runs out before its end, at the current pace.
@@ -190,6 +219,68 @@ pub struct Parked {
     pub reason: String,
 }
 
+/// A closed period: its statement in quantities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// Start of the period.
+    pub period_start: Instant,
+    /// End of the period.
+    pub period_end: Instant,
+    /// What was used of each feature by the close.
+    pub features: Vec<Used>,
+    /// What was counted after the close.
+    pub later: Vec<Used>,
+    /// Are there more features than these?
+    pub is_cut: bool,
+}
+
+/// What was used of a feature, and how that was covered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Used {
+    /// The feature.
+    pub feature: String,
+    /// Usage; negative where less was counted later.
+    pub used: Quantity,
+    /// The included quantity; null: unlimited, or counted later.
+    pub included: Option<Quantity>,
+    /// What packs paid for.
+    pub drawn: Quantity,
+    /// What neither the tier nor packs covered.
+    pub uncovered: Quantity,
+}
+
+/// A threshold of a user's own limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UserLimit {
+    /// The user.
+    pub user: Uuid,
+    /// The feature.
+    pub feature: String,
+    /// The percentage that was reached.
+    pub threshold: u8,
+    /// Start of the period.
+    pub period_start: Instant,
+    /// End of the period.
+    pub period_end: Instant,
+    /// What the user has used so far.
+    pub used: Quantity,
+    /// The user's limit.
+    pub included: Quantity,
+}
+
+/// Units that were sold and that no pack stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WithoutPack {
+    /// The column that holds them.
+    pub column: String,
+    /// The feature.
+    pub feature: String,
+    /// How many.
+    pub quantity: Quantity,
+    /// When they were found.
+    pub found_at: Instant,
+}
+
 /// A change of the tier at a boundary to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
@@ -228,7 +319,10 @@ impl Notice {
             Self::TrialEnds(_) => Kind::TrialEnds,
             Self::TierChanges(_) => Kind::TierChanges,
             Self::LimitReachedAgain(_) => Kind::LimitReachedAgain,
+            Self::Summary(_) => Kind::Summary,
+            Self::UserLimit(_) => Kind::UserLimit,
             Self::OrgParked(_) => Kind::OrgParked,
+            Self::PurchaseWithoutPack(_) => Kind::PurchaseWithoutPack,
         }
     }
 
@@ -236,7 +330,9 @@ impl Notice {
     pub fn feature(&self) -> &str {
         match self {
             Self::RunsOut(RunsOut { feature, .. })
-            | Self::LimitReachedAgain(LimitReachedAgain { feature, .. }) => feature,
+            | Self::LimitReachedAgain(LimitReachedAgain { feature, .. })
+            | Self::UserLimit(UserLimit { feature, .. })
+            | Self::PurchaseWithoutPack(WithoutPack { feature, .. }) => feature,
             Self::PackExpires(PacksExpire { packs }) => match &packs[..] {
                 [first, rest @ ..] if rest.iter().all(|pack| pack.feature == first.feature) => {
                     &first.feature
@@ -262,12 +358,13 @@ pub struct Standing<'a> {
 }
 
 impl Notice {
-    /// Does it no longer hold? Its period was closed, what it announces was called off, or every
-    /// pack that it names has expired.
+    /// Does it no longer hold? Its period was closed, or for a summary the next one; what it
+    /// announces was called off; or every pack that it names has expired.
     pub fn is_over(&self, standing: Standing<'_>, now: Instant) -> bool {
         match self {
             Self::RunsOut(RunsOut { period_start, .. })
-            | Self::LimitReachedAgain(LimitReachedAgain { period_start, .. }) => {
+            | Self::LimitReachedAgain(LimitReachedAgain { period_start, .. })
+            | Self::UserLimit(UserLimit { period_start, .. }) => {
                 standing.closed_start.is_some_and(|closed| closed >= *period_start)
                     || standing.restarted_at.is_some_and(|restart| restart > *period_start)
             }
@@ -278,7 +375,12 @@ impl Notice {
                 let is_it = |ahead: &Self| ahead.kind() == self.kind() && ahead.leads_to(change);
                 standing.changes.is_some_and(|changes| !changes.iter().any(is_it))
             }
+            // The next one says more.
+            Self::Summary(Summary { period_start, .. }) => {
+                standing.closed_start.is_some_and(|closed| closed > *period_start)
+            }
             Self::OrgParked(parked) => standing.parked_at != Some(parked.since),
+            Self::PurchaseWithoutPack(_) => false,
         }
     }
 

@@ -7,7 +7,13 @@ use super::ahead::{DaysBefore, Subscribed};
 use super::packs::PackAhead;
 use super::reached::LimitReached;
 use super::runs_out::{CounterAhead, Outlook};
-use super::{Decided, Kind, Notice, Part, RunsOut, Seen, SeenState, packs, reached, runs_out};
+use super::sold::Sold;
+use super::summary::Closed;
+use super::user_limit::OwnCounter;
+use super::{
+    Decided, Kind, Notice, Part, RunsOut, Seen, SeenState, Used, packs, reached, runs_out, sold,
+    summary, user_limit,
+};
 use crate::billing::forecast::Forecast;
 use crate::billing::forecast::backtest::{Comparison, Method, RunOut};
 use crate::billing::{Instant, LocalDate, Period, Quantity, Zone};
@@ -341,4 +347,102 @@ fn a_notice_is_its_own_payload() {
     for kind in Kind::ALL {
         assert_eq!(kind.name().parse(), Ok(kind));
     }
+}
+
+fn used(feature: &str, quantity: i64) -> Used {
+    let nothing = Quantity::ZERO;
+    let (used, included) = (units(quantity), Some(units(600)));
+    Used { feature: feature.to_owned(), used, included, drawn: nothing, uncovered: nothing }
+}
+
+/// Acme's May, with June open.
+fn closed_may() -> Closed {
+    Closed {
+        period: Period { start: at("2026-04-30T22:00:00Z"), end: at("2026-05-31T22:00:00Z") },
+        open: Period { start: at("2026-05-31T22:00:00Z"), end: at("2026-06-30T22:00:00Z") },
+        is_paused: false,
+        features: vec![used("minutes_transcribed", 320)],
+        later: Vec::new(),
+    }
+}
+
+#[test]
+fn a_close_is_told_of_once_within_a_week() {
+    let mut book = Book::default();
+    let mut look = |closed: Closed, now: &str| {
+        let decided = summary::decide(closed, at(now), &book.0).unwrap();
+        book.records(decided.into_iter().collect(), at(now)).len()
+    };
+    assert_eq!(look(closed_may(), "2026-05-31T21:59:59Z"), 0, "it has not ended");
+    // Nothing was used, or the org was paused all the time.
+    assert_eq!(look(Closed { features: Vec::new(), ..closed_may() }, "2026-05-31T22:10:00Z"), 0);
+    assert_eq!(look(Closed { is_paused: true, ..closed_may() }, "2026-05-31T22:10:00Z"), 0);
+    assert_eq!(look(closed_may(), "2026-06-07T22:00:00Z"), 0, "that is too long ago");
+    assert_eq!(look(closed_may(), "2026-06-07T21:59:59Z"), 1);
+    assert_eq!(look(closed_may(), "2026-06-07T21:59:59Z"), 0);
+}
+
+#[test]
+fn of_missed_periods_the_last_one_is_told_of() {
+    // May is closed, and June has ended: it is about to be closed as well.
+    let now = at("2026-07-01T06:00:00Z");
+    let open = Period { start: closed_may().period.end, end: at("2026-06-30T22:00:00Z") };
+    assert_eq!(summary::decide(Closed { open, ..closed_may() }, now, &[]), Ok(None));
+    // June is closed since then: what is said of May is over.
+    let later = Period { start: open.end, end: at("2026-07-31T22:00:00Z") };
+    let at_once = at("2026-06-01T06:00:00Z");
+    assert_eq!(summary::decide(Closed { open: later, ..closed_may() }, at_once, &[]), Ok(None));
+    let told = summary::decide(closed_may(), at_once, &[]).unwrap().unwrap();
+    let Part::Tells(notice) = told.part else { panic!("no notice") };
+    let closed = |start| super::Standing { closed_start: Some(start), ..Default::default() };
+    assert!(!notice.is_over(closed(closed_may().period.start), now));
+    assert!(notice.is_over(closed(open.start), now));
+}
+
+#[test]
+fn a_long_summary_says_that_it_is_cut() {
+    let features = (0..51).map(|number| used(&format!("feature_{number}"), 1)).collect();
+    let now = at("2026-06-01T06:00:00Z");
+    let told = summary::decide(Closed { features, ..closed_may() }, now, &[]).unwrap().unwrap();
+    let Part::Tells(Notice::Summary(said)) = told.part else { panic!("no notice") };
+    assert!(said.is_cut && said.features.len() == 50);
+}
+
+#[test]
+fn a_user_is_told_of_the_highest_threshold_once_per_limit() {
+    let mut book = Book::default();
+    let period = closed_may().open;
+    let mut look = |quantity, limit, now: &str| {
+        let (used, included) = (units(quantity), units(limit));
+        let user = Uuid::from_u128(7);
+        let counter = OwnCounter { user, feature: "scrapes", period, used, included };
+        let decided = user_limit::decide(&counter, &[80, 90, 100], at(now), &book.0);
+        book.records(decided, at(now))
+    };
+    let now = "2026-06-10T06:00:00Z";
+    assert!(look(79, 100, now).is_empty());
+    let told = look(95, 100, now);
+    assert!(told.len() == 1 && told[0].ends_with("/scrapes/100/90"), "{told:?}");
+    assert!(look(95, 100, now).is_empty(), "80 is covered");
+    assert_eq!(look(100, 100, now).len(), 1);
+    assert!(look(150, 100, now).is_empty());
+    // Another limit is told of again; the period is over at its end.
+    assert_eq!(look(150, 180, now).len(), 1);
+    assert!(look(180, 180, "2026-06-30T22:00:00Z").is_empty());
+    // Nothing used is no news, however low the limit.
+    assert!(look(0, 0, now).is_empty());
+}
+
+#[test]
+fn a_purchase_without_a_pack_has_a_key_of_its_own() {
+    let key = |quantity, granted| {
+        let (quantity, granted) = (units(quantity), units(granted));
+        let (column, feature) = ("organizations.overage_minutes", "minutes_transcribed");
+        let row = Uuid::from_u128(7);
+        let sold = Sold { column, row, feature, quantity, granted };
+        sold::decide(&sold, at("2026-06-10T06:00:00Z")).unwrap().key
+    };
+    assert_eq!(key(300, 0), key(300, 0));
+    assert_ne!(key(300, 0), key(310, 0), "more was sold");
+    assert_ne!(key(300, 0), key(300, 300), "a pack was granted in between");
 }

@@ -20,10 +20,11 @@ use crate::cli::{Exit, Failure};
 use crate::command::Command as Proposed;
 use crate::jobs::alerts::Watched;
 use crate::jobs::alerts::notices::Settings;
+use crate::jobs::deliver::Mailer;
 use crate::jobs::deliver::Preview;
-use crate::mail::is_known_locale;
+use crate::mail::{Email, is_known_locale};
 use crate::store::alerts;
-use crate::store::messages::content::{self, Facts};
+use crate::store::messages::content::{self, About, Facts};
 use crate::store::orgs;
 use crate::store::usage::limits;
 
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// Slug or id
     #[arg(value_name = "ORG")]
     org: String,
+    /// Kind of notice to preview, with made-up figures, such as summary [default: a warning]
+    #[arg(long, value_name = "KIND", conflicts_with_all = ["feature", "threshold", "set"])]
+    kind: Option<Kind>,
     /// Feature to preview [default: the one closest to its limit]
     #[arg(long, value_name = "F")]
     feature: Option<String>,
@@ -123,6 +127,11 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
             "unknown locale `{locale}`; write it as a language with or without a region: de, pt-BR"
         )));
     }
+    if let Some(kind) = args.kind.filter(|kind| *kind != Kind::Threshold) {
+        let written = notice(session, &mailer, org, kind, args, now).await?;
+        session.screen.note("the figures are made up");
+        return show(session, args, &written);
+    }
     let counter = counter(session, org, args, now).await?;
     let counter = assume(counter, &args.set).map_err(Failure::usage)?;
     let Some(included) = counter.included else {
@@ -187,13 +196,47 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     })?;
     let written = Written {
         org: facts.slug,
+        kind: Kind::Threshold,
         feature: facts.feature,
-        threshold,
+        threshold: Some(threshold),
         to,
         subject: email.subject,
         text: email.text,
         html: email.html,
     };
+    show(session, args, &written)
+}
+
+/// An email of a kind of notice, with made-up figures.
+async fn notice(
+    session: &Session,
+    mailer: &Mailer,
+    org: Uuid,
+    kind: Kind,
+    args: &Args,
+    now: Instant,
+) -> Result<Written, Failure> {
+    let mut connection = session.database.connection().await?;
+    let about = content::about(&mut connection, org, "").await?;
+    let about = About { locale: args.locale.clone().or(about.locale), ..about };
+    let people = alerts::people(&mut connection, &[org]).await?.into_iter();
+    let people: Vec<Person> = people.map(|(_, person)| person).collect();
+    let notices = Settings::of(&session.config);
+    let to = if kind.is_for_operators() {
+        notices.operators().to_vec()
+    } else if kind.is_for_its_user() {
+        Vec::new()
+    } else {
+        recipients(&people, notices.matter(kind, None))
+    };
+    let first = to.first().map_or(NOBODY, String::as_str);
+    let email = mailer.preview_notice(kind, &about, first, now).map_err(Failure::failed)?;
+    let Email { subject, text, html, .. } = email;
+    let (org, feature) = (about.slug, String::new());
+    Ok(Written { org, kind, feature, threshold: None, to, subject, text, html })
+}
+
+fn show(session: &Session, args: &Args, written: &Written) -> Result<Exit, Failure> {
     if args.open {
         let path = open(&written.org, &written.html)?;
         session.screen.note(&format!("written to {}", path.display()));
@@ -202,7 +245,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<Exit, Failure>
     if args.html && session.screen.format() == Format::Table {
         session.screen.write(|stdout| stdout.write_all(written.html.as_bytes()))?;
     } else {
-        session.screen.show(&written)?;
+        session.screen.show(written)?;
     }
     Ok(Exit::Done)
 }
@@ -263,8 +306,12 @@ async fn counter(
 #[derive(serde::Serialize, schemars::JsonSchema)]
 pub(in crate::cli) struct Written {
     org: String,
+    /// What it is about.
+    kind: Kind,
+    /// The feature of a warning; empty for a notice.
     feature: String,
-    threshold: u8,
+    /// The threshold of a warning; null for a notice.
+    threshold: Option<u8>,
     to: Vec<String>,
     subject: String,
     text: String,

@@ -3,6 +3,7 @@
 use super::super::findings::findings;
 use super::super::output::{Cell, Output, Page, Table, Tone, or_unlimited};
 use super::super::times::Local;
+use super::super::users::limits;
 use crate::billing::{Instant, Period, Quantity};
 use crate::charts::picture::{Picture, Usage};
 use crate::jobs::explain::{self, Explanation, FeatureView};
@@ -370,7 +371,11 @@ impl Answer<'_> {
                 Cell::number(user.counted),
             ]);
         }
-        page.line("").table(table)
+        let page = page.line("").table(table);
+        if self.found.user_limits.is_empty() {
+            return page;
+        }
+        page.line("").table(limits::table(&self.found.user_limits).caption("Limits of users"))
     }
 }
 

@@ -171,10 +171,15 @@ impl FromStr for Kinds {
         }
         let kinds = kinds.split(',').map(|kind| kind.trim().parse::<Kind>());
         let kinds: Vec<Kind> = kinds.collect::<Result<_, _>>().map_err(|why| why.to_string())?;
-        match kinds.iter().find(|kind| kind.is_for_operators()) {
-            Some(kind) => Err(format!("{kind} goes to [mail] operators, not to contacts")),
-            None => Ok(Self(email, Some(kinds))),
+        for kind in &kinds {
+            if kind.is_for_operators() {
+                return Err(format!("{kind} goes to [mail] operators, not to contacts"));
+            }
+            if kind.is_for_its_user() {
+                return Err(format!("{kind} goes to the user whose limit it is, not to contacts"));
+            }
         }
+        Ok(Self(email, Some(kinds)))
     }
 }
 

@@ -108,8 +108,8 @@ const fn monthly(slug: &'static str, name: &'static str, zone: &'static str) -> 
     }
 }
 
-/// Sixteen customers, in as many zones: with every cycle, one who is billed at a time of day, and one
-/// whose plan is for life.
+/// Sixteen customers, in as many zones: with every cycle, one who is billed at a time of day, and
+/// one whose plan is for life.
 pub(super) const CUSTOMERS: [Customer; 16] = [
     Customer {
         anchor_day: 31,

@@ -23,6 +23,7 @@ use jiff::SignedDuration;
 use crate::billing::Instant;
 use crate::billing::instant::{InvalidInstant, OutOfRange};
 use crate::billing::quantity::Overflow;
+use crate::jobs::alerts::notices::Look;
 use crate::jobs::catalogue::Job;
 use crate::jobs::counts::RunCounts;
 use crate::jobs::doctor::verify::{self, Question};
@@ -144,6 +145,7 @@ pub(crate) async fn run(
         periods_closed += clock.advance(audience).await?;
     }
     clock.count().await?;
+    clock.look().await?;
     sample::remember_now(database, until).await?;
     let Clock { parked, mut ledger, .. } = clock;
     ledger.enter(database, true).await?;
@@ -212,6 +214,18 @@ impl Clock<'_> {
         let took = Took::begin();
         let report = sync::count(self.database, &request, Arc::new(|_| ())).await?;
         self.ledger.note(Job::Sync, self.now, took.so_far(), &RunCounts::from(&report))
+    }
+
+    /// The look for notices that the daemon takes each hour: here once, when the story ends.
+    async fn look(&self) -> Result<(), Error> {
+        let Requests { alerts, deliver, mailer, .. } = self.requests;
+        let at = Some(self.now);
+        let real = self.database.now().await?;
+        let request = alerts::Request { at, ..alerts.clone() };
+        alerts::notices::run(self.database, self.tz, &request, Look::Now).await?;
+        let request = deliver::Request { at, ..deliver.clone() };
+        deliver::run(self.database, self.tz, mailer, &request).await?;
+        Ok(sample::redate_emails(self.database, real, self.now).await?)
     }
 
     /// The look for crossed thresholds that the daemon takes each minute, and its emails.

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use super::attempt::Outcome;
 use crate::billing::forecast::{self, History, Window};
 use crate::billing::instant::OutOfRange;
-use crate::billing::notice::{Kind, Notice};
+use crate::billing::notice::{Kind, Notice, Summary, Used as UsedInPeriod};
 use crate::billing::offers::{self, Offer};
 use crate::billing::quantity::Overflow;
-use crate::billing::{Instant, Quantity, Zone};
+use crate::billing::{Instant, LocalDate, Quantity, Zone};
 use crate::config::Config;
 use crate::jobs::alerts::notices::Settings;
-use crate::mail::notice::{NoticeLetter, PackLeft};
+use crate::jobs::sync::grant_of;
+use crate::mail::notice::{NoticeLetter, PackLeft, UsedOf};
 use crate::mail::{Basis, Forecast, Letter, Recommended};
 use crate::store::messages::content::{Days, Facts, NoticeFacts, Used};
 use crate::store::{Connection, StoreError, messages::content};
@@ -151,24 +154,10 @@ impl Composer<'_> {
         let mut letter = NoticeLetter {
             kind,
             opt_out: settings.matter(kind, None).is_optional(),
-            org_name: facts.name.clone(),
-            org_slug: facts.slug.clone(),
             label: label(&feature),
             unit: unit(&feature),
             feature,
-            used: Quantity::ZERO,
-            allowance: Quantity::ZERO,
-            expected_at_end: Quantity::ZERO,
-            about: None,
-            at: zone.wall_clock(self.now),
-            days: 0,
-            packs: Vec::new(),
-            tier: String::new(),
-            next_tier: String::new(),
-            reason: String::new(),
-            time_zone: zone.name().to_owned(),
-            locale: facts.locale.clone().unwrap_or_else(|| "en".to_owned()),
-            composed_at: zone.wall_clock(self.now),
+            ..self.blank(facts, &zone)
         };
         letter.at = match notice {
             Notice::RunsOut(one) => {
@@ -201,6 +190,32 @@ impl Composer<'_> {
                 letter.days = one.days;
                 zone.wall_clock(one.period_end)
             }
+            Notice::Summary(one) => {
+                let used = |one: &UsedInPeriod| UsedOf {
+                    label: label(&one.feature),
+                    unit: unit(&one.feature),
+                    feature: one.feature.clone(),
+                    used: one.used,
+                    included: one.included,
+                    drawn: one.drawn,
+                    uncovered: one.uncovered,
+                };
+                letter.used_each = one.features.iter().map(used).collect();
+                letter.later = one.later.iter().map(used).collect();
+                (letter.from, letter.upto) = days_of(&one, &zone)?;
+                letter.is_cut = one.is_cut;
+                zone.wall_clock(one.period_end)
+            }
+            Notice::UserLimit(one) => {
+                (letter.used, letter.allowance) = (one.used, one.included);
+                zone.wall_clock(one.period_end)
+            }
+            Notice::PurchaseWithoutPack(one) => {
+                let grant = grant_of(&facts.slug, &one.feature, one.quantity);
+                (letter.used, letter.command) = (one.quantity, grant.to_string());
+                letter.reason = one.column;
+                zone.wall_clock(one.found_at)
+            }
             Notice::OrgParked(one) => {
                 letter.reason = one.reason;
                 zone.wall_clock(one.since)
@@ -211,6 +226,39 @@ impl Composer<'_> {
             letter.days = span.map_or(0, |span| i64::from(span.get_days()));
         }
         Ok(letter)
+    }
+
+    /// A letter that says nothing yet.
+    fn blank(&self, facts: &NoticeFacts, zone: &Zone) -> NoticeLetter {
+        let now = zone.wall_clock(self.now);
+        NoticeLetter {
+            kind: Kind::Threshold,
+            opt_out: false,
+            org_name: facts.name.clone(),
+            org_slug: facts.slug.clone(),
+            feature: String::new(),
+            label: None,
+            unit: String::new(),
+            used: Quantity::ZERO,
+            allowance: Quantity::ZERO,
+            expected_at_end: Quantity::ZERO,
+            about: None,
+            at: now,
+            days: 0,
+            packs: Vec::new(),
+            tier: String::new(),
+            next_tier: String::new(),
+            reason: String::new(),
+            command: String::new(),
+            from: None,
+            upto: None,
+            used_each: Vec::new(),
+            later: Vec::new(),
+            is_cut: false,
+            time_zone: zone.name().to_owned(),
+            locale: facts.locale.clone().unwrap_or_else(|| "en".to_owned()),
+            composed_at: now,
+        }
     }
 
     fn window(&self, facts: &Facts) -> Result<(Zone, Window), Uncomposable> {
@@ -284,4 +332,14 @@ impl Composer<'_> {
         });
         chosen.collect()
     }
+}
+
+/// The first and the last local day of a period that is summed up: its end is the first instant
+/// after it.
+fn days_of(
+    summary: &Summary,
+    zone: &Zone,
+) -> Result<(Option<LocalDate>, Option<LocalDate>), OutOfRange> {
+    let last = summary.period_end.plus(-SignedDuration::from_micros(1))?;
+    Ok((Some(zone.date(summary.period_start)), Some(zone.date(last))))
 }

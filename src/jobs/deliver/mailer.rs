@@ -7,13 +7,15 @@ use super::compose::{Composer, FeatureLabels};
 use super::rendering::Rendering;
 use super::webhooks::Webhooks;
 use crate::billing::Instant;
+use crate::billing::notice::Kind;
 use crate::config::{self, Config, ConfigError};
 use crate::mail::letter::Contents;
+use crate::mail::notice::NoticeLetter;
 use crate::mail::samples;
 use crate::mail::templates::TemplateError;
 use crate::mail::transport::{Login, Settings, Tls, Unusable};
 use crate::mail::{Email, Envelope, RenderError, SendError, Transport};
-use crate::store::messages::content::Facts;
+use crate::store::messages::content::{About, Facts};
 use crate::store::{Connection, StoreError};
 use crate::tz::TzData;
 
@@ -155,6 +157,29 @@ impl Mailer {
             unsubscribe: Some("preview".to_owned()),
         };
         Ok(self.rendering.email(&Contents::Alert(Box::new(letter)), &envelope)?)
+    }
+
+    /// An email of a kind of notice to an org, with made-up figures; nothing is sent and nothing is
+    /// kept.
+    pub fn preview_notice(
+        &self,
+        kind: Kind,
+        about: &About,
+        to: &str,
+        now: Instant,
+    ) -> Result<Email, Preview> {
+        let sample = samples::notices().into_iter().find(|letter| letter.kind == kind);
+        let missing = || Preview::Uncomposable(format!("{kind} has no example"));
+        let letter = NoticeLetter {
+            org_name: about.name.clone(),
+            org_slug: about.slug.clone(),
+            locale: about.locale.clone().unwrap_or_else(|| "en".to_owned()),
+            ..sample.ok_or_else(missing)?
+        };
+        let unsubscribe = letter.opt_out.then(|| "preview".to_owned());
+        let message_id = self.rendering.message_id(Uuid::nil());
+        let envelope = Envelope { to: to.to_owned(), message_id, date: now, unsubscribe };
+        Ok(self.rendering.email(&Contents::Notice(Box::new(letter)), &envelope)?)
     }
 }
 

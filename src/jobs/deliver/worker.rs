@@ -566,6 +566,8 @@ pub(super) async fn addressed_again(
         let kind = own.kind.parse().unwrap_or(Kind::Threshold);
         if kind.is_for_operators() {
             notices.operators().to_vec()
+        } else if kind.is_for_its_user() {
+            vec![own.recipient.clone()]
         } else {
             recipients_again(&people, notices.matter(kind, own.threshold))
         }

@@ -69,7 +69,7 @@ async fn audit(context: &Context<'_>) -> Result<Mend, StoreError> {
         Err(sync::Error::Store(error)) => return Err(error),
         Err(other) => return Ok(Mend::advice(other.to_string())),
     };
-    let standing = sync::Request::standing(&context.config.sync, columns);
+    let standing = sync::Request::standing(context.config, columns);
     let request = sync::Request { at: Some(context.now), ..standing };
     match sync::repair(context.database, request).await {
         Ok(mend) => Ok(mend),

@@ -23,6 +23,7 @@ use crate::billing::{Calendar, Cycle, Instant, Period, Quantity, Zone};
 use crate::store::audit::derived::Target;
 use crate::store::messages::content;
 use crate::store::orgs::settings::{self, Contact};
+use crate::store::orgs::user_limits::{self, OwnLimit};
 use crate::store::orgs::{self, ClosedView};
 use crate::store::reports::explain::{
     self as rows, AdjustmentRow, AlertRow, MendRow, NoticeRow, OrgRow, PackRow, Stretch, UserRow,
@@ -42,6 +43,8 @@ pub(super) use findings::set_zone;
 const CLOSED_SHOWN: i64 = 6;
 /// Stretches of the period that the curve is made of.
 const STRETCHES: i64 = 60;
+/// Limits of users that are shown.
+const LIMITS_SHOWN: i64 = 100;
 /// The feature whose use by single users has a column of its own.
 const SCRAPES: &str = "scrapes";
 
@@ -76,6 +79,8 @@ pub struct Explanation {
     pub mends: Vec<MendRow>,
     /// Its users, up to a bound.
     pub users: Vec<UserRow>,
+    /// Limits of its users, at which they are warned; up to a bound.
+    pub user_limits: Vec<OwnLimit>,
     /// Who gets the emails; nobody: the users.
     pub contacts: Vec<Contact>,
 }
@@ -229,15 +234,14 @@ async fn read_by(
     let packs = left.unless_unreadable("packs", rows::packs(reading, org.id, start).await)?;
     let users = rows::users(reading, org.id, subject.user, SCRAPES, start).await;
     let users = left.unless_unreadable("users", users)?;
+    let own = user_limits::list(reading, Some(org.id), None, Some(LIMITS_SHOWN)).await;
     let adjustments = rows::adjustments(reading, org.id).await;
     let adjustments = left.unless_unreadable("late usage", adjustments)?;
     let tiers_ahead = tiers_ahead(reading, tz, org.id).await;
     let tiers_ahead = left.unless_unreadable("changes of the tier", tiers_ahead)?;
     let contacts = settings::contacts(reading, org.id).await;
     let contacts = left.unless_unreadable("contacts", contacts)?;
-    let people = alerts::people(reading, &[org.id]).await?.into_iter();
-    let people = people.map(|(_, person)| person).collect();
-    let audience = Audience { org: org.slug.clone(), people };
+    let audience = audience(reading, &org).await?;
     let closed = orgs::closed(reading, org.id, CLOSED_SHOWN).await;
     let closed = left.unless_unreadable("closed periods", closed)?;
     let unreadable = cells::unreadable(reading, Scope::Org(org.id)).await?;
@@ -274,6 +278,7 @@ async fn read_by(
         notices: left.unless_unreadable("notices", rows::notices(reading, org.id).await)?,
         mends,
         users,
+        user_limits: left.unless_unreadable("limits of users", own)?,
         contacts,
         org,
     };
@@ -289,6 +294,13 @@ async fn read_by(
     ));
     explanation.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(Known { explanation, parts, metrics, pace })
+}
+
+/// Those who could get the org's emails.
+async fn audience(reading: &mut Connection, org: &OrgRow) -> Result<Audience, StoreError> {
+    let people = alerts::people(reading, &[org.id]).await?.into_iter();
+    let people = people.map(|(_, person)| person).collect();
+    Ok(Audience { org: org.slug.clone(), people })
 }
 
 /// Parts of the page that a value keeps from being read.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::derived::{ORGS_PER_PAGE, change, due};
 use super::report::LeftOut;
+use super::sold::SoldCell;
 use super::{Error, Job, Pass, Scope};
 use crate::billing::drift::{self, CounterDrift, HeldMetrics, Loss, Seen};
 use crate::billing::{Instant, Quantity};
@@ -234,7 +235,7 @@ impl Job<'_> {
             for cell in &cells {
                 let due = due(target, cell)?;
                 if due.without_pack.is_positive() {
-                    sold.push((target, cell.org, due.without_pack));
+                    sold.push(SoldCell::new(target, cell, due.without_pack));
                 }
                 if due.is_damaged && !moves_there_anyway(target, cell, &swept.drift) {
                     wrong.push((place, mended(target, cell, due.value)?));
@@ -258,7 +259,7 @@ impl Job<'_> {
             audit::note(&mut transaction, self.audit, range, &held).await?;
         }
         transaction.commit().await?;
-        self.report_sold(connection, &sold).await?;
+        self.report_sold(connection, &sold, pass).await?;
         if self.request.check {
             let columns = wrong.iter().map(|(_, line)| line.clone());
             let counters: Result<Vec<Mended>, StoreError> = swept.drift.iter().map(line).collect();

@@ -4,19 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::report::WithoutPack;
+use super::sold::SoldCell;
 use super::{Error, Job, Pass};
+use crate::billing::Instant;
 use crate::billing::derived::{Copied, Due, Scope};
-use crate::billing::{Instant, Quantity};
-use crate::command::Command;
 use crate::config;
 use crate::jobs::batches::parts;
 use crate::jobs::columns::{ColumnLeftOut, Columns};
 use crate::store::audit::derived::{Cell, Change, Target, Wanted, Which};
 use crate::store::usage::pending::{self, CounterKey, Pending};
 use crate::store::{
-    Connection, Database, LockTimeout, StoreError, audit::adjust, begin_within, rollover::snapshot,
-    server_now,
+    Connection, Database, LockTimeout, StoreError, audit::adjust, begin_within, server_now,
 };
 
 /// Orgs of one page.
@@ -240,7 +238,7 @@ impl Job<'_> {
             report.counters_synced += count;
             report.columns_written += written;
         });
-        self.report_sold(connection, &sold).await?;
+        self.report_sold(connection, &sold, pass).await?;
         Ok(late)
     }
 
@@ -277,30 +275,6 @@ impl Job<'_> {
         }
         Ok((places.len() - again.len()) as u64)
     }
-
-    /// Reports purchases without a pack, with the command that mends each.
-    pub(super) async fn report_sold(
-        &self,
-        connection: &mut Connection,
-        sold: &[(&Target, Uuid, Quantity)],
-    ) -> Result<(), StoreError> {
-        if sold.is_empty() {
-            return Ok(());
-        }
-        let orgs: Vec<Uuid> = sold.iter().map(|(_, org, _)| *org).collect();
-        let slugs = snapshot::slugs(connection, &orgs).await?;
-        for &(target, id, quantity) in sold {
-            let org = slugs.get(&id).cloned().unwrap_or_else(|| id.to_string());
-            let feature = target.feature.clone();
-            let (amount, grant) = (quantity.to_string(), ["packs", "grant"].into_iter());
-            let what = ["--org", &org, "--feature", &feature, "--quantity", &amount];
-            let mended_by = Command::periodd(grant.chain(what)).to_string();
-            let column = target.name.clone();
-            let line = WithoutPack { org, column, feature, quantity, mended_by };
-            self.tell(|report| report.without_pack(id, line));
-        }
-        Ok(())
-    }
 }
 
 /// The copies of some counters, on their way to be written.
@@ -312,7 +286,7 @@ struct Copies<'a> {
     /// Copies that were written.
     written: u64,
     /// What was sold without a pack.
-    sold: Vec<(&'a Target, Uuid, Quantity)>,
+    sold: Vec<SoldCell<'a>>,
 }
 
 impl<'a> Copies<'a> {
@@ -348,7 +322,7 @@ impl<'a> Copies<'a> {
                 }
                 let due = due(target, cell)?;
                 if due.without_pack.is_positive() {
-                    self.sold.push((target, cell.org, due.without_pack));
+                    self.sold.push(SoldCell::new(target, cell, due.without_pack));
                 }
                 changes.extend(change(target, cell, &due));
             }

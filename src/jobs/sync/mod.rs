@@ -14,6 +14,7 @@ mod count;
 mod derived;
 mod late;
 mod report;
+mod sold;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,7 @@ use crate::billing::drift::Refusal;
 use crate::billing::late::{AfterGrace, Rules};
 use crate::billing::parking::ParkedCode;
 use crate::command::Command;
-use crate::config;
+use crate::config::{self, Config};
 use crate::jobs::batches::{Batches, Left, Served, Stuck};
 use crate::jobs::columns::Columns;
 use crate::jobs::finding::Mend;
@@ -41,6 +42,7 @@ use crate::store::{Connection, Database, LockTimeout, StoreError, rollover::snap
 pub(in crate::jobs) use derived::due;
 pub use derived::{follow, targets, targets_besides_defaults};
 pub use report::{Audited, Late, SyncReport, WithoutPack};
+pub use sold::{Told, grant_of};
 
 /// Rounds of looking again at orgs with late usage, before the rest is left to the next run.
 const ROUNDS: usize = 3;
@@ -77,6 +79,8 @@ pub struct Request {
     pub columns: Columns,
     /// How late usage is decided.
     pub rules: Rules,
+    /// Who hears of purchases without a pack.
+    pub told: Told,
     /// The share of orgs that an audit may change.
     pub max_fix_ratio: f64,
     /// How many pages an audit reads at once, each on a connection of its own.
@@ -94,13 +98,14 @@ pub struct Request {
 
 impl Request {
     /// What the configuration says about every sync.
-    pub fn standing(config: &config::sections::Sync, columns: Columns) -> Self {
+    pub fn standing(config: &Config, columns: Columns) -> Self {
         Self {
             scope: Scope::All,
             serves_parked: false,
             columns,
-            rules: rules(config),
-            max_fix_ratio: config.max_fix_ratio,
+            rules: rules(&config.sync),
+            told: Told::of(config),
+            max_fix_ratio: config.sync.max_fix_ratio,
             connections: 2,
             at: None,
             check: false,

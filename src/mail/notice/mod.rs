@@ -45,14 +45,47 @@ pub struct NoticeLetter {
     pub tier: String,
     /// The tier from then on, by its name.
     pub next_tier: String,
-    /// Why an org was set aside.
+    /// Why an org was set aside; for a purchase without a pack, the column that holds it.
     pub reason: String,
+    /// The command that corrects it.
+    #[serde(default)]
+    pub command: String,
+    /// The first local day of the period that a summary is of.
+    #[serde(default)]
+    pub from: Option<LocalDate>,
+    /// Its last local day.
+    #[serde(default)]
+    pub upto: Option<LocalDate>,
+    /// What was used by the close.
+    #[serde(default)]
+    pub used_each: Vec<UsedOf>,
+    /// What was counted after it.
+    #[serde(default)]
+    pub later: Vec<UsedOf>,
+    /// Are there more features than these?
+    #[serde(default)]
+    pub is_cut: bool,
     /// The org's zone, such as `Europe/Berlin`.
     pub time_zone: String,
     /// Language and region for words, numbers and dates.
     pub locale: String,
     /// When all this was so, on the org's wall clock.
     pub composed_at: LocalTime,
+}
+
+/// What was used of a feature in a closed period.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UsedOf {
+    pub feature: String,
+    /// What the feature is called in emails; none: its name in words.
+    pub label: Option<String>,
+    /// What one unit is called.
+    pub unit: String,
+    pub used: Quantity,
+    /// `None`: unlimited.
+    pub included: Option<Quantity>,
+    pub drawn: Quantity,
+    pub uncovered: Quantity,
 }
 
 /// A pack that expires.

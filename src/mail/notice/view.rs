@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::NoticeLetter;
+use super::{NoticeLetter, UsedOf};
+use crate::billing::LocalDate;
 use crate::billing::quantity::Overflow;
 use crate::locale::Locale;
 use crate::mail::letter::Sender;
@@ -11,6 +12,7 @@ use crate::mail::vendor::Target;
 use crate::mail::view::{
     Addresses, Day, Moment, Number, Org, Vendor, about, name, topic_and_label,
 };
+use crate::text;
 
 /// What templates of notices can name; docs/emails.md describes it.
 #[derive(Serialize)]
@@ -38,6 +40,18 @@ pub(in crate::mail) struct NoticeView {
     tier: String,
     next_tier: String,
     reason: String,
+    command: String,
+    /// Is it for those who run periodd?
+    for_operators: bool,
+    /// The first and the last day of the period of a summary.
+    from: Option<Day>,
+    upto: Option<Day>,
+    /// What was used in it, by feature.
+    lines: Vec<Line>,
+    /// What was counted after its close.
+    later: Vec<Line>,
+    /// Are there more features than these?
+    is_cut: bool,
     as_of: Moment,
     time_zone: String,
     language: String,
@@ -53,6 +67,19 @@ struct Pack {
     unit: String,
     left: Number,
     expires: Moment,
+}
+
+/// What was used of a feature.
+#[derive(Serialize)]
+struct Line {
+    feature: String,
+    label: String,
+    unit: String,
+    used: Number,
+    /// None: unlimited.
+    included: Option<Number>,
+    drawn: Number,
+    uncovered: Number,
 }
 
 impl NoticeView {
@@ -75,6 +102,16 @@ impl NoticeView {
             left: number(pack.left),
             expires: Moment::of(pack.expires, locale),
         });
+        let line = |one: &UsedOf| Line {
+            feature: name(&one.feature),
+            label: topic_and_label(&one.feature, one.label.as_deref()).1,
+            unit: unit(&one.unit),
+            used: number(one.used),
+            included: one.included.map(number),
+            drawn: number(one.drawn),
+            uncovered: number(one.uncovered),
+        };
+        let day = |date: Option<LocalDate>| date.map(|date| Day::of(date, locale));
         Ok(Self {
             kind: letter.kind.name(),
             org: Org::of(&letter.org_name, &letter.org_slug),
@@ -87,13 +124,20 @@ impl NoticeView {
             left: number(letter.allowance.minus(letter.used)?.or_zero()),
             above: number(letter.used.minus(letter.allowance)?.or_zero()),
             expected_at_end: number(about(letter.expected_at_end)?),
-            about: letter.about.map(|date| Day::of(date, locale)),
+            about: day(letter.about),
             at: Moment::of(letter.at, locale),
             days: letter.days,
             packs: packs.collect(),
             tier: name(&letter.tier),
             next_tier: name(&letter.next_tier),
             reason: name(&letter.reason),
+            command: text::visible(&letter.command).into_owned(),
+            for_operators: letter.kind.is_for_operators(),
+            from: day(letter.from),
+            upto: day(letter.upto),
+            lines: letter.used_each.iter().map(line).collect(),
+            later: letter.later.iter().map(line).collect(),
+            is_cut: letter.is_cut,
             as_of: Moment::of(letter.composed_at, locale),
             time_zone: name(&letter.time_zone),
             language: language.to_owned(),

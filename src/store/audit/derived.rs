@@ -111,7 +111,7 @@ pub struct Cell {
     /// The org's revision.
     revision: i64,
     /// What packs have granted in all.
-    granted: Quantity,
+    pub granted: Quantity,
 }
 
 /// A value to be written to a cell.

@@ -148,6 +148,33 @@ pub async fn tier_name(connection: &mut PgConnection, tier: &str) -> Result<Stri
     Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| tier.to_owned()))
 }
 
+/// One text for two ways to come by orgs: all of them, or some.
+macro_rules! heading_out {
+    ($from:literal, $($argument:expr),*) => {
+        sqlx::query_scalar!(
+            r#"select distinct c.org_id as "org_id!" from "#
+            + $from
+            + r#" join usage_counters c
+                       on c.org_id = o.id and c.period_start = o.current_period_start
+                  left join limit_overrides l on l.org_id = c.org_id and l.feature = c.feature
+                  left join tier_limits t
+                       on t.tier = o.subscription_tier and t.feature = c.feature
+                  cross join lateral (
+                      select case when l.org_id is not null then l.included else t.included end
+                                 as included,
+                             extract(epoch from c.period_end - c.period_start) as whole,
+                             extract(epoch from $1 - c.period_start) as elapsed) s
+                  where o.parked_at is null and o.current_period_start <= $1
+                    and o.current_period_end > $1 and c.period_end > $1 and c.used > 0
+                    and s.included is not null
+                    and (s.whole - s.elapsed) * 10 >= s.whole
+                    and c.used * s.whole * 4 >= s.included * s.elapsed * 3
+                  order by 1"#,
+            $($argument),*
+        )
+    };
+}
+
 /// The orgs that have used much for the time: at least three quarters of what an even pace would
 /// have used up of the included quantity, with a tenth of the period still to come. What forecasts
 /// make of it is asked of these alone.
@@ -155,23 +182,43 @@ pub async fn orgs_heading_out(
     connection: &mut PgConnection,
     now: Instant,
 ) -> Result<Vec<Uuid>, StoreError> {
+    let orgs = heading_out!("organizations o", now);
+    Ok(orgs.fetch_all(connection).await?)
+}
+
+/// Those among some orgs.
+pub async fn heading_out_among(
+    connection: &mut PgConnection,
+    orgs: &[Uuid],
+    now: Instant,
+) -> Result<Vec<Uuid>, StoreError> {
+    let orgs = heading_out!(
+        "unnest($2::uuid[]) as asked (org_id) join organizations o on o.id = asked.org_id",
+        now,
+        orgs
+    );
+    Ok(orgs.fetch_all(connection).await?)
+}
+
+/// The orgs with a counter that moved since an instant of real time, and those that were told that
+/// something runs out: a purchase may cover that. In order.
+pub async fn orgs_moved(
+    connection: &mut PgConnection,
+    since: Instant,
+    now: Instant,
+) -> Result<Vec<Uuid>, StoreError> {
     let orgs = sqlx::query_scalar!(
-        r#"select distinct c.org_id as "org_id!"
-           from organizations o
-           join usage_counters c on c.org_id = o.id and c.period_start = o.current_period_start
-           left join limit_overrides l on l.org_id = c.org_id and l.feature = c.feature
-           left join tier_limits t on t.tier = o.subscription_tier and t.feature = c.feature
-           cross join lateral (
-               select case when l.org_id is not null then l.included else t.included end
-                          as included,
-                      extract(epoch from c.period_end - c.period_start) as whole,
-                      extract(epoch from $1 - c.period_start) as elapsed) s
-           where o.parked_at is null and o.current_period_start <= $1
-             and o.current_period_end > $1 and c.period_end > $1 and c.used > 0
-             and s.included is not null
-             and (s.whole - s.elapsed) * 10 >= s.whole
-             and c.used * s.whole * 4 >= s.included * s.elapsed * 3
-           order by 1"#,
+        r#"select m.org_id as "org_id!" from (
+               select c.org_id from usage_counters c
+               where c.sync_status = 'pending' and c.period_start <= $2 and c.period_end > $2
+               union
+               select c.org_id from usage_counters c
+               where c.last_synced_at >= $1 and c.period_start <= $2 and c.period_end > $2
+               union
+               select n.org_id from periodd_notices n where n.kind = 'runs_out' and n.until > $2)
+               as m
+           order by m.org_id"#,
+        since,
         now
     );
     Ok(orgs.fetch_all(connection).await?)

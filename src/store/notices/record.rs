@@ -244,9 +244,10 @@ async fn enter_events(
     let mut entered = Vec::new();
     for (one, moved) in notices.iter().zip(moved) {
         if let (Some(notice), Some(Moved { id, is_new: true })) = (&one.notice, *moved) {
-            let (kind, payload) = billing::events::of_notice(notice)
+            let event = billing::events::of_notice(notice)
                 .map_err(|error| StoreError::Failed(error.to_string()))?;
-            entered.push(NewEvent { id, kind, org: one.org, payload, at: now });
+            let new = |(kind, payload)| NewEvent { id, kind, org: one.org, payload, at: now };
+            entered.extend(event.map(new));
         }
     }
     events::enter(connection, &entered).await
@@ -321,13 +322,28 @@ pub async fn expire_waiting(
     Ok(())
 }
 
-/// When notices were looked for last, in business time; `None`: never.
-pub async fn looked_at(connection: &mut PgConnection) -> Result<Option<Instant>, StoreError> {
-    let fact = facts::read(connection, FACT).await?;
-    Ok(fact.and_then(|at| at.parse().ok()))
+/// When notices were looked for.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub struct LastLook {
+    /// In business time.
+    pub now: Instant,
+    /// In real time.
+    pub real: Instant,
+    /// When everything was looked at, in business time.
+    pub everything_at: Instant,
 }
 
-/// Remembers when notices were looked for.
-pub async fn remember_look(connection: &mut PgConnection, now: Instant) -> Result<(), StoreError> {
-    facts::keep(connection, FACT, &now.to_string()).await
+/// The last look for notices; `None`: there was none.
+pub async fn last_look(connection: &mut PgConnection) -> Result<Option<LastLook>, StoreError> {
+    let fact = facts::read(connection, FACT).await?;
+    Ok(fact.and_then(|look| serde_json::from_str(&look).ok()))
+}
+
+/// Remembers a look for notices.
+pub async fn remember_look(
+    connection: &mut PgConnection,
+    look: LastLook,
+) -> Result<(), StoreError> {
+    let look = serde_json::to_string(&look).map_err(|why| StoreError::Failed(why.to_string()))?;
+    facts::keep(connection, FACT, &look).await
 }

@@ -11,6 +11,7 @@ pub mod pausing;
 pub mod refund;
 pub mod settings;
 pub mod tiers;
+pub mod user_limits;
 pub mod users;
 pub mod zones;
 

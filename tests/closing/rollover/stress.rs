@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection};
 
-use crate::proof::{figure, size};
+use crate::proof::{figure, is_full, size};
 use crate::support::{Answer, TestDatabase, url_of};
 
 const CLIENTS: u32 = 6;
@@ -137,7 +137,7 @@ async fn clients_at_work_while_their_org_is_counted_again() {
         for change in ["early", "collapse", "zone", "cycle", "anchor"] {
             let what = format!("round {round}, {change}");
             // What is allowed in a period; in a proof, nobody gets there.
-            let limit = if size(0, 1) == 0 { 60 } else { 1_000_000 };
+            let limit = if is_full() { 1_000_000 } else { 60 };
             let (cycle, days) = match change {
                 "early" => ("monthly", 2),
                 "anchor" => ("weekly", 8),
@@ -166,7 +166,7 @@ async fn clients_at_work_while_their_org_is_counted_again() {
             .await;
             let think = if round % size(2, 20) == 0 { 5 } else { 0 };
             let clients = Clients::start(&test, Duration::from_millis(think));
-            pause(if size(0, 1) == 0 { 150 } else { 1_000 }).await;
+            pause(if is_full() { 1_000 } else { 150 }).await;
             let flags: &[&str] =
                 if change == "early" { &["rollover", "--early", "--yes"] } else { &["rollover"] };
             let (answer, took) = periodd(&test, flags).await;

@@ -8,7 +8,7 @@ use periodd::config::Config;
 use tokio::net::TcpListener;
 
 use crate::deliver::outbox::Outbox;
-use crate::proof::figure;
+use crate::proof::{figure, size};
 use crate::smtp::{Act, Certificates, RealServer, Received, ScriptedServer, Security, Verb};
 use crate::webhooks::endpoint;
 use crate::webhooks::receiver::{Receiver, SECRET};
@@ -41,7 +41,6 @@ async fn what_passes_is_tried_again() {
         (Verb::Dot, Act::KeepAndCut),
         (Verb::Data, Act::CutAfterBytes(100)),
     ];
-    let stages = faults.len();
     for (verb, act) in faults {
         let server = ScriptedServer::start().await;
         let outbox = three(&server).await;
@@ -56,7 +55,44 @@ async fn what_passes_is_tried_again() {
         states.sort();
         assert_eq!(states, ["sent 0", "sent 0", "sent 1"]);
     }
-    figure("SMTP stages", &format!("{stages} stages × 1 TLS mode; 0 lost"));
+}
+
+/// Whatever a server does once, at whichever step: every email arrives, as one message.
+#[tokio::test]
+async fn whatever_happens_once_at_any_step_every_email_arrives_as_one_message() {
+    let verbs =
+        [Verb::Connect, Verb::Ehlo, Verb::Mail, Verb::Rcpt, Verb::Data, Verb::Dot, Verb::Quit];
+    let acts = [
+        Act::Reply("421 4.3.2 closing"),
+        Act::Reply("451 4.3.0 later"),
+        Act::Cut,
+        Act::Silence,
+        Act::Flood,
+    ];
+    let each = verbs.iter().flat_map(|verb| acts.iter().map(|act| (*verb, act.clone())));
+    let ambiguous = [
+        (Verb::Dot, Act::KeepAndCut),
+        (Verb::Data, Act::CutAfterBytes(0)),
+        (Verb::Data, Act::CutAfterBytes(1_000)),
+    ];
+    let stages: Vec<(Verb, Act)> = each.chain(ambiguous).step_by(size(6, 1)).collect();
+    for (verb, act) in &stages {
+        let server = ScriptedServer::start().await;
+        let outbox = three(&server).await;
+        server.once(*verb, act.clone());
+        let mut sent = 0;
+        for _ in 0..12 {
+            sent += outbox.deliver().await.sent;
+            if sent == 3 {
+                break;
+            }
+            outbox.wait().await;
+        }
+        assert_eq!(sent, 3, "{verb:?} {act:?}: {:?}", outbox.states().await);
+        assert_all_arrived(&server, 3);
+    }
+    let stages = stages.len();
+    figure("SMTP stages", &format!("{stages} stages without TLS; 0 lost, each one Message-ID"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::Queue;
 use super::receiver::{Receiver, SECRET};
+use crate::support::times;
 
 const MESSAGES: usize = 400;
-/// How often a process has to be killed.
-const KILLS: usize = 40;
 /// Nothing here takes that long, unless something hangs.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -27,7 +26,7 @@ async fn killed_again_and_again_every_message_comes_under_one_id() {
         let sent = "select count(*) from periodd_webhook_outbox where state = 'sent'";
         let now: usize = queue.test.rows(sent).await[0].parse().expect("a number");
         if now == MESSAGES {
-            if kills >= KILLS {
+            if kills >= times(15, 40) {
                 break;
             }
             // Once more, so that there is something to do; by the ids that they had.

@@ -20,6 +20,10 @@ pub(super) struct Flow {
     pub(super) may_exit: &'static [i32],
     /// What it prints is what it is for.
     pub(super) has_output: bool,
+    /// What its closes draw and leave uncovered, where that is what it is for.
+    pub(super) closes: &'static [&'static str],
+    /// A restart leaves ends that a rollover has yet to compute: the invariants hold after it.
+    pub(super) has_loose_ends: bool,
     /// It begins without a schema.
     is_empty: bool,
 }
@@ -88,6 +92,8 @@ const FLOW: Flow = Flow {
     time_passes: "",
     may_exit: &[],
     has_output: false,
+    closes: &[],
+    has_loose_ends: false,
     is_empty: false,
 };
 
@@ -98,6 +104,7 @@ pub(super) const FLOWS: &[Flow] = &[
         command: "--at 2026-07-02T00:00:00Z rollover",
         sql: CHANGES,
         settings: "[rollover]\nconnections = 1\n",
+        closes: &["0 3", "80 0", "233.25 0"],
         ..FLOW
     },
     Flow {
@@ -108,6 +115,7 @@ pub(super) const FLOWS: &[Flow] = &[
               select restart_billing_cycle(id, 'pro', 'evt_1', '2026-06-20T10:00:00Z')
               from organizations",
         settings: "[rollover]\nconnections = 1\n",
+        has_loose_ends: true,
         ..FLOW
     },
     Flow {

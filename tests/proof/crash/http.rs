@@ -34,7 +34,11 @@ pub(super) async fn post(test: &TestDatabase, url: &str) -> Answer {
 
 async fn posted(test: &TestDatabase, url: &str) -> Result<String, String> {
     let file = test.config().with_file_name("http.toml");
-    let lines = "[database]\nsandbox = true\n[http]\nenabled = true\nlisten = \"127.0.0.1:0\"\n";
+    let lines = format!(
+        "[database]\nurl = \"{}\"\nsandbox = true\n[http]\nenabled = true\n\
+         listen = \"127.0.0.1:0\"\n",
+        test.url()
+    );
     std::fs::write(&file, lines).expect("the configuration is written");
     let config = Arc::new(Config::load(Some(&file), std::iter::empty()).expect("a configuration"));
     let most = config.http.connections + 3;
@@ -55,8 +59,8 @@ async fn posted(test: &TestDatabase, url: &str) -> Result<String, String> {
     let running = server.start();
     let address = running.address().expect("an address");
     let event = |number: u32, feature: &str| {
-        json!({ "org": "acme", "feature": feature, "quantity": number, "used_at": "2026-07-01T20:00:00Z",
-                "key": format!("event-{number}") })
+        let (at, key) = ("2026-07-01T20:00:00Z", format!("event-{number}"));
+        json!({ "org": "acme", "feature": feature, "quantity": number, "used_at": at, "key": key })
     };
     let batch = json!([event(1, "scrapes"), event(2, "minutes_transcribed"), event(3, "scrapes")]);
     let token = TOKEN.get().expect("prepared");

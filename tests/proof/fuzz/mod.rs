@@ -1,5 +1,5 @@
-//! Texts and bytes from others, changed at random: whatever they hold, nothing panics and no rule of
-//! the target is broken.
+//! Texts and bytes from others, changed at random: whatever they hold, nothing panics and no rule
+//! of the target is broken.
 //!
 //! The inputs begin as the files of `corpus/TARGET`. One that fails is written there by whoever
 //! repairs what it found, and is tried first from then on; the panic's text holds it.
@@ -213,7 +213,9 @@ fn nothing_that_others_write_breaks_anything() {
             let shown = input.escape_ascii();
             assert!(done.is_ok(), "PERIODD_CASE={name}; keep it in corpus/{name}: b\"{shown}\"");
         };
-        corpus.iter().for_each(|input| attempt(input));
+        for input in &corpus {
+            attempt(input);
+        }
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(seconds) {
             attempt(&changed(&corpus, &mut random));

@@ -58,9 +58,9 @@ pub(crate) enum Job {
 pub(crate) enum Adds {
     Nothing,
     /// So many, where its answer is that it is allowed.
-    Allowed(i64),
+    Allowed(i32),
     /// So many, whatever the limit says.
-    Whatever(i64),
+    Whatever(i32),
 }
 use Adds::{Allowed, Nothing, Whatever};
 
@@ -73,6 +73,14 @@ pub(crate) struct Verb {
     pub(crate) adds: Adds,
     /// What a caller may be refused with, by its SQLSTATE, or by words of a job.
     pub(crate) refusals: &'static [&'static str],
+    /// Each time under the same key.
+    pub(crate) has_key: bool,
+}
+
+impl Verb {
+    const fn keyed(self) -> Self {
+        Self { has_key: true, ..self }
+    }
 }
 
 const fn sql(
@@ -82,7 +90,7 @@ const fn sql(
     statement: &'static str,
     refusals: &'static [&'static str],
 ) -> Verb {
-    Verb { name, act: Sql(statement), needs, adds, refusals }
+    Verb { name, act: Sql(statement), needs, adds, refusals, has_key: false }
 }
 
 const fn job(
@@ -92,7 +100,7 @@ const fn job(
     job: Job,
     refusals: &'static [&'static str],
 ) -> Verb {
-    Verb { name, act: Act::Job(job), needs, adds, refusals }
+    Verb { name, act: Act::Job(job), needs, adds, refusals, has_key: false }
 }
 
 /// No such org or user any more: somebody has removed or merged it.
@@ -115,7 +123,8 @@ pub(crate) const VERBS: [Verb; 27] = [
         Allowed(3),
         "select allowed from increment_feature_usage('{user}', 'minutes_transcribed', 3, 'key')",
         GONE,
-    ),
+    )
+    .keyed(),
     sql(
         "plain insert",
         Open,
@@ -213,7 +222,7 @@ pub(crate) const VERBS: [Verb; 27] = [
     job("alert pass", Open, Nothing, Job::Alerts, &[]),
     job("deliver", Open, Nothing, Job::Deliver, &[]),
     job("retention", Open, Nothing, Job::Retention, &[]),
-    job("import", Open, Whatever(2), Job::Import, &["unknown org"]),
+    job("import", Open, Whatever(2), Job::Import, &["unknown org"]).keyed(),
     job("pause", Open, Nothing, Job::Pause, &["just gone", "not closed yet"]),
     job("org removed", Open, Nothing, Job::Remove, &[]),
     job("merge", Open, Nothing, Job::Merge, &["first: ", "unknown org", "cannot be merged yet"]),
@@ -322,8 +331,8 @@ impl Means {
     async fn import(&self, database: &Database) -> Result<(), String> {
         let now = database.now().await.map_err(|error| error.to_string())?;
         let mut file = tempfile::NamedTempFile::new().expect("a file");
-        write!(file, "org,feature,quantity,used_at,key\nacme,minutes_transcribed,2,{now},line\n")
-            .expect("written");
+        writeln!(file, "org,feature,quantity,used_at,key").expect("written");
+        writeln!(file, "acme,minutes_transcribed,2,{now},line").expect("written");
         let request = usage::file::Request {
             opened: usage::file::open(file.path()).expect("the file"),
             file: file.path().to_owned(),

@@ -19,7 +19,7 @@ pub(crate) const BOLT: Uuid = Uuid::from_u128(0xb017);
 pub(crate) const USER: Uuid = Uuid::from_u128(0xadae);
 
 /// Minutes that both orgs have used.
-pub(crate) const USED: i64 = 110 + 50 + 120 + 90 + 5 + 85 + 10;
+pub(crate) const USED: i32 = 110 + 50 + 120 + 90 + 5 + 85 + 10;
 
 /// Tables that no verb writes to, and that are large or not the orgs'.
 const FIXED: [&str; 4] =

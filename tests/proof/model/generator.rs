@@ -61,7 +61,7 @@ impl Generator {
     pub(super) fn round(&mut self, orgs: &[Option<Org>]) -> Vec<Step> {
         self.advance(orgs);
         let mut steps = Vec::new();
-        for _ in 0..self.random.usize(1..10 * orgs.len()) {
+        for _ in 0..self.random.usize(1..16 * orgs.len()) {
             let number = self.some(orgs);
             let Some(org) = &orgs[number] else { continue };
             let operation = self.operation(org, number);

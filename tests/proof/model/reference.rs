@@ -83,6 +83,11 @@ pub(super) struct Org {
     cycle: Cycle,
     tier: usize,
     next_tier: Option<(usize, Option<i64>)>,
+    /// Null, where there is an override, is unlimited.
+    #[expect(
+        clippy::option_option,
+        reason = "no override is another thing than one without limit"
+    )]
     overrides: [Option<Option<i64>>; 2],
     start: i64,
     end: Boundary,

@@ -106,6 +106,29 @@ async fn a_use_under_way_is_waited_for_and_goes_along() {
     assert_eq!(test.rows(&used).await, ["emails_sent 3", "scrapes 2", "sms_sent 9"]);
 }
 
+/// A plain insert asks for no counter, so nothing but the org's key tells that it is under way.
+#[tokio::test]
+async fn a_plain_insert_under_way_is_waited_for_and_goes_along() {
+    let test = TestDatabase::new().await;
+    let (acme, bolt) = two(&test).await;
+    let mut theirs = test.connect().await;
+    let insert = format!(
+        "begin; insert into usage_metrics (organization_id, metric_type, metric_value)
+                values ('{}', 'SMS_sent', 2)",
+        acme.org
+    );
+    run(&mut theirs, &insert).await;
+    let merge = format!("merge_orgs('{}', '{}')", acme.org, bolt.org);
+    let answer = answer_during(&test, &merge, &mut theirs, "commit").await;
+    assert!(answer.starts_with('('), "{answer}");
+    let used = format!(
+        "select used from usage_counters where org_id = '{}' and feature = 'sms_sent'",
+        bolt.org
+    );
+    assert_eq!(test.rows(&used).await, ["8"]);
+    test.check_invariants().await;
+}
+
 #[tokio::test]
 async fn what_waits_for_a_removal_finds_nobody() {
     let test = TestDatabase::new().await;

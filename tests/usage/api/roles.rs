@@ -33,6 +33,7 @@ impl House {
             test.sql(&format!(
                 "insert into org_contacts values ('{org}', 'b@example.com', null);
                  insert into limit_overrides values ('{org}', 'scrapes', 12);
+                 insert into user_limits values ('{org}', '{user}', 'scrapes', 5);
                  select grant_overage_pack('{org}', 'scrapes', 5, 'r');
                  select record_usage('{org}', 'scrapes', 11, '{user}');
                  insert into billing_periods
@@ -422,6 +423,7 @@ async fn a_member_sees_what_is_theirs_and_uses_it_through_functions() {
         ("users", 1),
         ("org_contacts", 1),
         ("limit_overrides", 1),
+        ("user_limits", 1),
         ("usage_metrics", 1),
         ("usage_events", 1),
         ("usage_counters", 1),

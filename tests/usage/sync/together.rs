@@ -22,7 +22,7 @@ async fn standing(test: &TestDatabase) -> Request {
     let config = periodd::config::Config::load(Some(&test.config()), std::iter::empty()).unwrap();
     let columns = targets(&test.database, &config.sync).await.unwrap();
 
-    let request = Request::standing(&config.sync, columns);
+    let request = Request::standing(&config, columns);
     assert_eq!(request.rules, rules(&config.sync));
     request
 }

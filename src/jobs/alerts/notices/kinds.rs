@@ -8,21 +8,29 @@ use uuid::Uuid;
 use super::{Asked, Decisions, OfOrg, Pass, Settings};
 use crate::billing::forecast::backtest::Comparison;
 use crate::billing::forecast::{self, Forecast, History, Window};
+use crate::billing::late;
 use crate::billing::notice::ahead::Subscribed;
 use crate::billing::notice::packs::{self, PackAhead};
 use crate::billing::notice::reached::{self, LimitReached};
 use crate::billing::notice::runs_out::{self, CounterAhead, Outlook};
-use crate::billing::notice::{Kind, Notice, Seen};
-use crate::billing::{Instant, Zone};
+use crate::billing::notice::summary::{self, Closed};
+use crate::billing::notice::user_limit::{self, OwnCounter};
+use crate::billing::notice::{Kind, Notice, Seen, Used};
+use crate::billing::{Instant, Quantity, Zone};
 use crate::jobs::usage::backtest;
 use crate::store::messages::content::{self, Days};
 use crate::store::notices::{self, Changing, CounterAhead as Counter, PackOf};
 use crate::store::reports::closed::{self, ClosedUsage};
+use crate::store::reports::statement::{self, Adjustment, Keys, UsageRow};
 use crate::store::{StoreError, Transaction};
 use crate::tz::TzData;
 
 /// Local days are up to so much longer than they look.
 const SLACK: SignedDuration = SignedDuration::from_hours(48);
+/// How far before the last look counters are looked for that moved: for clocks that are set.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
+/// Orgs that are asked about together whether they are heading out.
+const AT_ONCE: usize = 10_000;
 /// Closed periods whose forecasts are compared with what came.
 const PERIODS: u32 = 3;
 /// How far back orgs are looked for that were set aside.
@@ -49,13 +57,39 @@ impl Pass<'_> {
                 Some(days) => notices::orgs_changing(reading, self.now, self.in_days(days)).await,
                 None => Ok(Vec::new()),
             },
-            Asked::Heading => notices::orgs_heading_out(reading, self.now).await,
+            Asked::Heading => self.heading_out(reading).await,
             Asked::Reached => notices::orgs_reached(reading, self.now).await,
+            Asked::Closed => {
+                let after = self.before(summary::TOLD_FOR);
+                notices::orgs_closed(reading, after, self.now).await
+            }
+            Asked::UserLimits => {
+                let thresholds = &self.settings.user_thresholds;
+                let least = thresholds.iter().min().copied().unwrap_or(u8::MAX);
+                notices::orgs_with_user_limits(reading, least, self.now).await
+            }
             Asked::Parked => {
-                let parked = notices::parked(reading, self.parked_after(), self.now).await?;
+                let parked = notices::parked(reading, self.before(PARKED_FOR), self.now).await?;
                 Ok(parked.into_iter().map(|parked| parked.org).collect())
             }
         }
+    }
+
+    /// The orgs that may run out, of those whose counters moved since the last look: usage that
+    /// stands still runs out later than it was foreseen to.
+    async fn heading_out(&self, reading: &mut Transaction<'_>) -> Result<Vec<Uuid>, StoreError> {
+        let Some(last) = self.last else {
+            return notices::orgs_heading_out(reading, self.now).await;
+        };
+        // Who syncs with another business time than the real one may stamp either.
+        let since = last.real.min(last.now).plus(SignedDuration::ZERO - OVERLAP);
+        let since = since.unwrap_or(Instant::MIN);
+        let moved = notices::orgs_moved(reading, since, self.now).await?;
+        let mut heading = Vec::new();
+        for orgs in moved.chunks(AT_ONCE) {
+            heading.extend(notices::heading_out_among(reading, orgs, self.now).await?);
+        }
+        Ok(heading)
     }
 
     fn in_days(&self, days: u8) -> Instant {
@@ -67,8 +101,8 @@ impl Pass<'_> {
         self.in_days(self.settings.pack_days.iter().max().copied().unwrap_or_default())
     }
 
-    fn parked_after(&self) -> Instant {
-        self.now.plus(SignedDuration::ZERO - PARKED_FOR).unwrap_or(Instant::MIN)
+    fn before(&self, span: SignedDuration) -> Instant {
+        self.now.plus(SignedDuration::ZERO - span).unwrap_or(Instant::MIN)
     }
 
     pub(super) async fn decide(
@@ -83,10 +117,12 @@ impl Pass<'_> {
             Asked::Changes => self.changes(transaction, orgs, seen).await?,
             Asked::Heading => return self.heading(transaction, orgs, seen).await,
             Asked::Reached => self.reached(transaction, orgs, seen).await?,
+            Asked::Closed => self.closed(transaction, orgs, seen).await?,
+            Asked::UserLimits => return self.user_limits(transaction, orgs, seen).await,
             Asked::Parked => self.parked(transaction, orgs, seen).await?,
         };
         let told = told.into_iter().filter(|(_, decided)| !decided.is_empty()).collect();
-        Ok(Decisions { told, withdrawn: Vec::new() })
+        Ok(Decisions { told, ..Decisions::default() })
     }
 
     async fn packs(
@@ -260,6 +296,64 @@ impl Pass<'_> {
         Ok(told)
     }
 
+    async fn closed(
+        &self,
+        transaction: &mut Transaction<'_>,
+        orgs: &[Uuid],
+        seen: &HashMap<Uuid, Vec<Seen>>,
+    ) -> Result<Vec<OfOrg>, StoreError> {
+        let closed = notices::closed_of(transaction, orgs, self.now).await?;
+        let keys: Keys = closed.iter().map(|one| (one.org, one.period.start)).collect();
+        let mut usage: HashMap<i64, Vec<Used>> = HashMap::new();
+        for row in statement::usage(transaction, &keys).await? {
+            usage.entry(row.place).or_default().push(used(row));
+        }
+        let mut later: HashMap<i64, Vec<Used>> = HashMap::new();
+        for row in statement::adjustments(transaction, &keys).await? {
+            add(later.entry(row.place).or_default(), row);
+        }
+        let mut told = Vec::new();
+        for (one, place) in closed.iter().zip(1..) {
+            let closed = Closed {
+                period: one.period,
+                open: one.open,
+                is_paused: one.is_paused,
+                features: usage.remove(&place).unwrap_or_default(),
+                later: later.remove(&place).unwrap_or_default(),
+            };
+            if let Ok(Some(decided)) = summary::decide(closed, self.now, of(seen, one.org)) {
+                told.push((one.org, vec![decided]));
+            }
+        }
+        Ok(told)
+    }
+
+    async fn user_limits(
+        &self,
+        transaction: &mut Transaction<'_>,
+        orgs: &[Uuid],
+        seen: &HashMap<Uuid, Vec<Seen>>,
+    ) -> Result<Decisions, StoreError> {
+        let mut decisions = Decisions::default();
+        for limit in notices::user_limits_of(transaction, orgs, self.now).await? {
+            let counter = OwnCounter {
+                user: limit.user,
+                feature: &limit.feature,
+                period: limit.period,
+                used: limit.used,
+                included: limit.included,
+            };
+            let thresholds = &self.settings.user_thresholds;
+            let seen = of(seen, limit.org);
+            let decided = user_limit::decide(&counter, thresholds, self.now, seen);
+            if !decided.is_empty() {
+                decisions.users.insert(limit.user, limit.email);
+                decisions.told.push((limit.org, decided));
+            }
+        }
+        Ok(decisions)
+    }
+
     async fn parked(
         &self,
         transaction: &mut Transaction<'_>,
@@ -267,7 +361,7 @@ impl Pass<'_> {
         seen: &HashMap<Uuid, Vec<Seen>>,
     ) -> Result<Vec<OfOrg>, StoreError> {
         let mut told = Vec::new();
-        for org in notices::parked(transaction, self.parked_after(), self.now).await? {
+        for org in notices::parked(transaction, self.before(PARKED_FOR), self.now).await? {
             if !orgs.contains(&org.org) {
                 continue;
             }
@@ -277,6 +371,33 @@ impl Pass<'_> {
             }
         }
         Ok(told)
+    }
+}
+
+fn used(row: UsageRow) -> Used {
+    let UsageRow { feature, used, included, drawn, uncovered, .. } = row;
+    Used { feature, used, included, drawn, uncovered }
+}
+
+/// Adds late usage that was charged to what there is of its feature.
+fn add(later: &mut Vec<Used>, row: Adjustment) {
+    if row.kind != late::Kind::Late.name() {
+        return;
+    }
+    let sum = |one: Quantity, other: Quantity| one.plus(other).unwrap_or(one);
+    match later.iter_mut().find(|one| one.feature == row.feature) {
+        Some(one) => {
+            one.used = sum(one.used, row.used);
+            one.drawn = sum(one.drawn, row.drawn);
+            one.uncovered = sum(one.uncovered, row.uncovered);
+        }
+        None => later.push(Used {
+            feature: row.feature,
+            used: row.used,
+            included: None,
+            drawn: row.drawn,
+            uncovered: row.uncovered,
+        }),
     }
 }
 

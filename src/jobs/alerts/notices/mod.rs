@@ -19,9 +19,9 @@ use uuid::Uuid;
 use super::Request;
 use crate::billing::Instant;
 use crate::billing::notice::{Decided, Kind, Notice, Part, Seen, SeenState};
-use crate::billing::recipients::{Matter, Person, recipients};
+use crate::billing::recipients::{self, Matter, Person};
 use crate::jobs::batches::{Batch, Batches, Served};
-use crate::store::notices::{self, NewNotice, NoticeState};
+use crate::store::notices::{self, LastLook, NewNotice, NoticeState};
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, Transaction, alerts, begin_within,
     rollover::{claim, snapshot},
@@ -32,6 +32,8 @@ pub use settings::Settings;
 
 /// How often the daemon looks.
 const EVERY: SignedDuration = SignedDuration::from_mins(60);
+/// How often counters are looked at that have not moved.
+const EVERYTHING_AFTER: SignedDuration = SignedDuration::from_hours(24);
 /// Orgs that are read and recorded together.
 const PAGE: usize = 500;
 /// How many notices a dry run names.
@@ -96,17 +98,25 @@ pub async fn run(
     let real = database.believed_now().await?;
     let now = request.at.unwrap_or(real);
     let mut connection = database.connection().await?;
-    if look == Look::Hourly && !is_due(&mut connection, now).await? {
+    let last = last_look(&mut connection).await?;
+    // A clock that was set back does not put it off.
+    let is_due = |last: &LastLook| now < last.now || now.since(last.now) >= EVERY;
+    if look == Look::Hourly && !last.as_ref().is_none_or(is_due) {
         return Ok(NoticeReport::default());
     }
     let report = NoticeReport::default();
+    let last = last.filter(|last| look == Look::Hourly && !is_everything_due(last, now));
     let served = Served::default();
-    let mut pass = Pass { request, settings, tz, now, real, look, report, served };
+    let mut pass = Pass { request, settings, tz, now, real, look, last, report, served };
     pass.all_kinds(&mut connection).await?;
     std::mem::take(&mut pass.served).end()?;
     pass.name(&mut connection).await?;
     if look != Look::Dry && !request.stop.is_set() {
-        match remember(&mut connection, now).await {
+        // Orgs that were left have not moved by the next look: then everything is looked at.
+        let is_whole = pass.report.left == 0;
+        let everything_at = last.map_or(now, |last| last.everything_at);
+        let everything_at = if is_whole { everything_at } else { Instant::MIN };
+        match remember(&mut connection, LastLook { now, real, everything_at }).await {
             // Somebody holds that row, which keeps nobody else: the next look just comes sooner.
             Ok(()) | Err(StoreError::Held(_)) => {}
             Err(error) => return Err(error),
@@ -116,18 +126,22 @@ pub async fn run(
     Ok(pass.report)
 }
 
-async fn remember(connection: &mut Connection, now: Instant) -> Result<(), StoreError> {
+async fn remember(connection: &mut Connection, look: LastLook) -> Result<(), StoreError> {
     let mut transaction = begin_within(connection, LockTimeout::Short).await?;
-    notices::remember_look(&mut transaction, now).await?;
+    notices::remember_look(&mut transaction, look).await?;
     Ok(transaction.commit().await?)
 }
 
-async fn is_due(connection: &mut Connection, now: Instant) -> Result<bool, StoreError> {
+async fn last_look(connection: &mut Connection) -> Result<Option<LastLook>, StoreError> {
     let mut reading = begin_within(connection, LockTimeout::Long).await?;
-    let last = notices::looked_at(&mut reading).await?;
+    let last = notices::last_look(&mut reading).await?;
     reading.commit().await?;
-    // A clock that was set back does not put it off.
-    Ok(last.is_none_or(|last| now < last || now.since(last) >= EVERY))
+    Ok(last)
+}
+
+/// Limits may have changed for everybody, and forecasts look at a longer history every day.
+fn is_everything_due(last: &LastLook, now: Instant) -> bool {
+    now < last.everything_at || now.since(last.everything_at) >= EVERYTHING_AFTER
 }
 
 struct Pass<'a> {
@@ -137,6 +151,8 @@ struct Pass<'a> {
     now: Instant,
     real: Instant,
     look: Look,
+    /// The look since which counters have to have moved; `None`: everything is looked at.
+    last: Option<LastLook>,
     report: NoticeReport,
     served: Served,
 }
@@ -162,6 +178,8 @@ struct News {
 struct Decisions {
     told: Vec<OfOrg>,
     withdrawn: Vec<(Uuid, Kind, String)>,
+    /// Where the users are reached that notices are about.
+    users: HashMap<Uuid, String>,
 }
 
 /// A kind of look: what is asked of the orgs of a page.
@@ -171,10 +189,32 @@ enum Asked {
     Changes,
     Heading,
     Reached,
+    Closed,
+    UserLimits,
     Parked,
 }
 
 impl Asked {
+    /// All of them.
+    const ALL: [Self; 7] = [
+        Self::Packs,
+        Self::Changes,
+        Self::Heading,
+        Self::Reached,
+        Self::Closed,
+        Self::UserLimits,
+        Self::Parked,
+    ];
+
+    /// Is it asked of everybody? Who is heading out, only where that is not asked of what moved.
+    const fn is_of_all(self, everything: bool) -> bool {
+        match self {
+            Self::Heading => everything,
+            Self::Closed | Self::UserLimits => true,
+            Self::Packs | Self::Changes | Self::Reached | Self::Parked => false,
+        }
+    }
+
     /// The kinds of notices that come of it.
     const fn kinds(self) -> &'static [Kind] {
         match self {
@@ -182,6 +222,8 @@ impl Asked {
             Self::Changes => &[Kind::SubscriptionEnds, Kind::TrialEnds, Kind::TierChanges],
             Self::Heading => &[Kind::RunsOut],
             Self::Reached => &[Kind::LimitReachedAgain],
+            Self::Closed => &[Kind::Summary],
+            Self::UserLimits => &[Kind::UserLimit],
             Self::Parked => &[Kind::OrgParked],
         }
     }
@@ -189,13 +231,12 @@ impl Asked {
 
 impl Pass<'_> {
     async fn all_kinds(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
-        for asked in [Asked::Packs, Asked::Changes, Asked::Heading, Asked::Reached, Asked::Parked] {
+        for asked in Asked::ALL {
             let is_on = asked.kinds().iter().any(|kind| self.settings.is_on(*kind));
             if !is_on || self.request.stop.is_set() {
                 continue;
             }
-            // Who is heading out is asked of everybody.
-            let mut reading = if matches!(asked, Asked::Heading) {
+            let mut reading = if asked.is_of_all(self.last.is_none()) {
                 alerts::begin_reading(connection).await?
             } else {
                 begin_within(connection, LockTimeout::Long).await?
@@ -282,8 +323,9 @@ impl Pass<'_> {
         for row in notices::seen(transaction, orgs, asked.kinds(), self.now).await? {
             seen.entry(row.org).or_default().push(row.seen);
         }
-        let Decisions { told, withdrawn } = self.decide(transaction, asked, orgs, &seen).await?;
-        let new = self.addressed(transaction, told, &seen).await?;
+        let Decisions { told, withdrawn, users } =
+            self.decide(transaction, asked, orgs, &seen).await?;
+        let new = self.addressed(transaction, told, &users, &seen).await?;
         Ok(News { new, withdrawn })
     }
 
@@ -308,6 +350,7 @@ impl Pass<'_> {
         &self,
         transaction: &mut Transaction<'_>,
         told: Vec<OfOrg>,
+        users: &HashMap<Uuid, String>,
         seen: &HashMap<Uuid, Vec<Seen>>,
     ) -> Result<Vec<NewNotice>, StoreError> {
         let orgs: Vec<Uuid> = told.iter().map(|(org, _)| *org).collect();
@@ -338,9 +381,11 @@ impl Pass<'_> {
                         None => continue,
                     },
                     Part::Tells(notice) => {
-                        let recipients = self.recipients(kind, people);
-                        // Operators who are not named are not waited for.
-                        let waits = self.request.mails && !kind.is_for_operators();
+                        let recipients = self.recipients(&notice, users, people);
+                        // Operators who are not named are not waited for, nor is a user who wants
+                        // no such emails.
+                        let is_of_org = !kind.is_for_operators() && !kind.is_for_its_user();
+                        let waits = self.request.mails && is_of_org;
                         let state = match (waits, recipients.is_empty()) {
                             (_, false) => NoticeState::Notified,
                             (true, true) => NoticeState::Waiting,
@@ -359,12 +404,24 @@ impl Pass<'_> {
         Ok(new)
     }
 
-    fn recipients(&self, kind: Kind, people: &[Person]) -> Vec<String> {
-        match self.settings.terms(kind) {
+    fn recipients(
+        &self,
+        notice: &Notice,
+        users: &HashMap<Uuid, String>,
+        people: &[Person],
+    ) -> Vec<String> {
+        let kind = notice.kind();
+        match (self.settings.terms(kind), notice) {
             _ if !self.request.mails => Vec::new(),
-            Some(_) if kind.is_for_operators() => self.settings.operators.clone(),
-            Some(terms) => recipients(people, Matter::Notice(terms)),
-            None => Vec::new(),
+            (Some(_), _) if kind.is_for_operators() => self.settings.operators.clone(),
+            (Some(terms), Notice::UserLimit(one)) => {
+                let email = users.get(&one.user);
+                let told =
+                    email.and_then(|email| recipients::only(people, email, Matter::Notice(terms)));
+                told.into_iter().collect()
+            }
+            (Some(terms), _) => recipients::recipients(people, Matter::Notice(terms)),
+            (None, _) => Vec::new(),
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Settings {
     trial_days: Vec<u8>,
     tier_days: Vec<u8>,
     pub(super) every_days: u8,
+    /// Thresholds of users' own limits.
+    pub(super) user_thresholds: Vec<u8>,
     /// The tier of ended subscriptions.
     pub(super) ended_tier: String,
     /// Those who run periodd.
@@ -41,6 +43,7 @@ impl Settings {
             trial_days: notices.trial_ends.days.0.clone(),
             tier_days: notices.tier_changes.days.0.clone(),
             every_days: notices.limit_reached_again.every_days,
+            user_thresholds: notices.user_limit.thresholds.0.clone(),
             ended_tier: config.rollover.ended_tier.clone(),
             operators: operators.collect(),
         }
