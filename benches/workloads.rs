@@ -6,7 +6,7 @@ use crate::{
     usage, webhooks,
 };
 
-pub(crate) const WORKLOADS: [(&str, Run); 35] = [
+pub(crate) const WORKLOADS: [(&str, Run); 36] = [
     ("rollover", |bench| Box::pin(rollover::speed::run(bench))),
     ("history", |bench| Box::pin(rollover::growth::history(bench))),
     ("orgs", |bench| Box::pin(rollover::growth::orgs(bench))),

@@ -71,6 +71,7 @@ CASE
     ELSE ((array_position(drawn_each, NULL::numeric) IS NULL) AND ('10000000000000000000000'::numeric > ALL (drawn_each)) AND ('-10000000000000000000000'::numeric < ALL (drawn_each)) AND ((drawn_each)::text !~ '\.\d{6}\d*[1-9]'::text))
 END);
 alter table billing_periods add constraint billing_periods_first UNIQUE NULLS NOT DISTINCT (follows, org_id);
+alter table billing_periods add constraint billing_periods_follows_fkey FOREIGN KEY (follows, org_id) REFERENCES billing_periods(period_end, org_id);
 alter table billing_periods add constraint billing_periods_follows_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> follows));
 alter table billing_periods add constraint billing_periods_included_each_check CHECK (((0)::numeric <= ALL (included_each)));
 alter table billing_periods add constraint billing_periods_included_each_range CHECK (
@@ -80,7 +81,6 @@ CASE
     ELSE (('10000000000000000000000'::numeric > ALL (included_each)) AND ('-10000000000000000000000'::numeric < ALL (included_each)) AND ((included_each)::text !~ '\.\d{6}\d*[1-9]'::text))
 END);
 alter table billing_periods add constraint billing_periods_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id);
-alter table billing_periods add constraint billing_periods_follows_fkey FOREIGN KEY (follows, org_id) REFERENCES billing_periods(period_end, org_id);
 alter table billing_periods add constraint billing_periods_period_end_org_id_key UNIQUE (period_end, org_id);
 alter table billing_periods add constraint billing_periods_period_end_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_end));
 alter table billing_periods add constraint billing_periods_period_start_range CHECK (('["0001-01-01 00:00:00+00","9999-12-31 23:59:59.999999+00"]'::tstzrange @> period_start));

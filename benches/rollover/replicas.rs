@@ -42,8 +42,8 @@ pub(crate) async fn run(bench: &Bench) -> Outcome {
             server.discard(COPY).await;
         }
         server.copy(SEED, COPY).await;
-        let dead = count(server, &format!("select count(*) from organizations where {IS_DEAD}"));
-        let alive = orgs - dead.await;
+        let dead = format!("select count(*) from organizations where {IS_DEAD}");
+        let alive = orgs - count(server, &dead).await;
         server.run(COPY, DEAD_SHARD).await;
         let ran = together(server, 4, 1).await;
         series.add("dead", rate(alive, longest(&ran)));

@@ -212,7 +212,10 @@ async fn a_random_process_killed_again_and_again_loses_nothing() {
                   left join overage_entries e on e.org_id = b.org_id and e.kind = 'drawn'
                        and e.period_start = b.period_start
                   where b.is_paused";
-    assert_eq!(test.rows(paused).await, [format!("{} 0", tenth() * 4 + tenth() / 10 * (missed() - 8))]);
+    assert_eq!(
+        test.rows(paused).await,
+        [format!("{} 0", tenth() * 4 + tenth() / 10 * (missed() - 8))]
+    );
     test.check_invariants().await;
     // The same, row for row, as if nobody had been killed.
     assert_eq!(test.digests().await, undisturbed.digests().await);

@@ -64,25 +64,25 @@ struct Held {
     /// The one that is held back, counted from 0.
     at: Option<usize>,
     /// It has come, and is held.
-    is_held: bool,
+    has_come: bool,
 }
 
 #[allow(dead_code, reason = "not every test that cuts holds back, too")]
 impl Stall {
     /// Counts from 0 again, and holds back the message of that number.
     pub(crate) fn set(&self, at: Option<usize>) {
-        self.0.send_modify(|held| *held = Held { seen: 0, at, is_held: false });
+        self.0.send_modify(|held| *held = Held { seen: 0, at, has_come: false });
     }
 
     /// Waits until that message has come.
     pub(crate) async fn is_reached(&self) {
         // The sender is `self`: it stays.
-        let _ = self.0.subscribe().wait_for(|held| held.is_held).await;
+        let _ = self.0.subscribe().wait_for(|held| held.has_come).await;
     }
 
     /// Lets it go on; nothing is held back any more.
     pub(crate) fn go_on(&self) {
-        self.0.send_modify(|held| (held.at, held.is_held) = (None, false));
+        self.0.send_modify(|held| (held.at, held.has_come) = (None, false));
     }
 
     /// Messages that came by.
@@ -98,11 +98,11 @@ impl Stall {
         let mut is_mine = false;
         self.0.send_modify(|held| {
             is_mine = held.at == Some(held.seen);
-            held.is_held |= is_mine;
+            held.has_come |= is_mine;
             held.seen += 1;
         });
         if is_mine {
-            let _ = self.0.subscribe().wait_for(|held| !held.is_held).await;
+            let _ = self.0.subscribe().wait_for(|held| !held.has_come).await;
         }
     }
 }

@@ -86,6 +86,13 @@ pub struct Range {
     pub last: Uuid,
 }
 
+/// How many rows a rule's statement returns.
+macro_rules! rows {
+    ($connection:ident, $file:literal, $($argument:ident),+) => {
+        sqlx::query_file!($file, $($argument),+).fetch_all(&mut *$connection).await?.len()
+    };
+}
+
 /// Asks every rule about some orgs: what is open, and what was closed or recorded after `since`.
 pub async fn rules(
     connection: &mut PgConnection,
@@ -95,105 +102,77 @@ pub async fn rules(
     let asked = [
         (
             Rule::ClosedPeriodsTouch,
-            sqlx::query_file!("tests/invariants/closed_periods_touch.sql", first, last, since)
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            rows!(connection, "tests/invariants/closed_periods_touch.sql", first, last, since),
         ),
         (
             Rule::ClosedUsageIsItsMetrics,
-            sqlx::query_file!(
+            rows!(
+                connection,
                 "tests/invariants/closed_usage_is_its_metrics.sql",
                 first,
                 last,
                 since
-            )
-            .fetch_all(&mut *connection)
-            .await?
-            .len(),
+            ),
         ),
         (
             Rule::CountersAreTheirMetrics,
-            sqlx::query_file!(
+            rows!(
+                connection,
                 "tests/invariants/counters_are_their_metrics.sql",
                 first,
                 last,
                 since
-            )
-            .fetch_all(&mut *connection)
-            .await?
-            .len(),
+            ),
         ),
         (
             Rule::DriftAddsUp,
-            sqlx::query_file!("tests/invariants/drift_adds_up.sql", first, last, since)
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            rows!(connection, "tests/invariants/drift_adds_up.sql", first, last, since),
         ),
         (
             Rule::EndsReachFarEnough,
-            sqlx::query_file!("tests/invariants/ends_reach_far_enough.sql", first, last)
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            rows!(connection, "tests/invariants/ends_reach_far_enough.sql", first, last),
         ),
         (
             Rule::LateUsageIsChargedOnce,
-            sqlx::query_file!(
+            rows!(
+                connection,
                 "tests/invariants/late_usage_is_charged_once.sql",
                 first,
                 last,
                 since
-            )
-            .fetch_all(&mut *connection)
-            .await?
-            .len(),
+            ),
         ),
         (
             Rule::OverageIsPaidOrUncovered,
-            sqlx::query_file!(
+            rows!(
+                connection,
                 "tests/invariants/overage_is_paid_or_uncovered.sql",
                 first,
                 last,
                 since
-            )
-            .fetch_all(&mut *connection)
-            .await?
-            .len(),
+            ),
         ),
         (
             Rule::PacksAreConserved,
-            sqlx::query_file!("tests/invariants/packs_are_conserved.sql", first, last, since)
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            rows!(connection, "tests/invariants/packs_are_conserved.sql", first, last, since),
         ),
         (
             Rule::SettledMessagesHaveNoLease,
-            sqlx::query_file!("tests/invariants/settled_messages_have_no_lease.sql", first, last)
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            rows!(connection, "tests/invariants/settled_messages_have_no_lease.sql", first, last),
         ),
         (
             Rule::SyncedCountersAreCopied,
-            sqlx::query_file!("tests/invariants/synced_counters_are_copied.sql", first, last)
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            rows!(connection, "tests/invariants/synced_counters_are_copied.sql", first, last),
         ),
         (
             Rule::UncoveredOnlyWithoutPacks,
-            sqlx::query_file!(
+            rows!(
+                connection,
                 "tests/invariants/uncovered_only_without_packs.sql",
                 first,
                 last,
                 since
-            )
-            .fetch_all(&mut *connection)
-            .await?
-            .len(),
+            ),
         ),
     ];
     Ok(asked.into_iter().map(|(rule, broken_by)| RuleCheck { rule, broken_by }).collect())
@@ -207,43 +186,34 @@ pub async fn periods(
     let asked = [
         (
             Rule::PeriodsEndAfterTheyStart,
-            sqlx::query_file!(
+            rows!(
+                connection,
                 "tests/invariants/periods/periods_end_after_they_start.sql",
                 first,
                 last
-            )
-            .fetch_all(&mut *connection)
-            .await?
-            .len(),
+            ),
         ),
         (
             Rule::PeriodEndsAreExclusive,
-            sqlx::query_file!(
+            rows!(
+                connection,
                 "tests/invariants/periods/period_ends_are_exclusive.sql",
                 first,
                 last
-            )
-            .fetch_all(&mut *connection)
-            .await?
-            .len(),
+            ),
         ),
         (
             Rule::CountersDoNotOverlap,
-            sqlx::query_file!("tests/invariants/periods/counters_do_not_overlap.sql", first, last)
-                .fetch_all(&mut *connection)
-                .await?
-                .len(),
+            rows!(connection, "tests/invariants/periods/counters_do_not_overlap.sql", first, last),
         ),
         (
             Rule::CountersOfUsersDoNotOverlap,
-            sqlx::query_file!(
+            rows!(
+                connection,
                 "tests/invariants/periods/counters_of_users_do_not_overlap.sql",
                 first,
                 last
-            )
-            .fetch_all(&mut *connection)
-            .await?
-            .len(),
+            ),
         ),
     ];
     Ok(asked.into_iter().map(|(rule, broken_by)| RuleCheck { rule, broken_by }).collect())

@@ -19,8 +19,11 @@ use periodd::tz::TzData;
 
 use crate::proof::{figure, size};
 
-/// What is tried: a name, and what is done with an input.
-const TARGETS: [(&str, fn(&Tools, &[u8])); 6] = [
+/// What is done with an input.
+type Target = fn(&Tools, &[u8]);
+
+/// What is tried, by its name.
+const TARGETS: [(&str, Target); 6] = [
     ("configuration", configuration),
     ("cron", cron),
     ("zone", zone),

@@ -32,7 +32,7 @@ const SEED: u64 = 23;
 
 #[tokio::test]
 async fn two_verbs_leave_the_books_right_wherever_one_is_stopped() {
-    tokio::task::LocalSet::new().run_until(all_schedules()).await;
+    tokio::task::LocalSet::new().run_until(Box::pin(all_schedules())).await;
 }
 
 async fn all_schedules() {

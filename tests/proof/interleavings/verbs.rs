@@ -239,7 +239,7 @@ pub(crate) struct Means {
 impl Means {
     pub(crate) fn sync(&self) -> sync::Request {
         let scope = sync::Scope::Orgs(vec![ACME, BOLT]);
-        let standing = sync::Request::standing(&self.config.sync, self.columns.clone());
+        let standing = sync::Request::standing(&self.config, self.columns.clone());
         sync::Request { scope, connections: 1, ..standing }
     }
 

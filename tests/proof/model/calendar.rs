@@ -35,11 +35,14 @@ pub(super) struct Boundary {
     pub(super) date: usize,
 }
 
+/// The nominal dates of a cycle, by its name, day and month.
+type Nominal = HashMap<(&'static str, i64, i64), Rc<Vec<usize>>>;
+
 /// What is known of dates and zones: searched once, and then looked up.
 pub(super) struct Calendars {
     dates: Dates,
     first: Vec<Vec<i64>>,
-    nominal: std::cell::RefCell<HashMap<(&'static str, i64, i64), Rc<Vec<usize>>>>,
+    nominal: std::cell::RefCell<Nominal>,
 }
 
 impl Calendars {

@@ -178,7 +178,7 @@ impl Real {
             Job::Sync | Job::Audit => {
                 let columns = sync::targets(database, &self.config.sync).await;
                 let columns: Columns = columns.map_err(|error| said(&error))?;
-                let standing = sync::Request::standing(&self.config.sync, columns);
+                let standing = sync::Request::standing(&self.config, columns);
                 let request = sync::Request { connections: 1, at, ..standing };
                 let done = if job == Job::Sync {
                     sync::count(database, &request, Arc::new(|_| {})).await

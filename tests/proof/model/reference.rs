@@ -72,7 +72,7 @@ struct Line {
 struct Closed {
     start: i64,
     end: i64,
-    closed_at: i64,
+    booked_at: i64,
     tier: usize,
     is_paused: bool,
     lines: BTreeMap<usize, Line>,
@@ -417,8 +417,8 @@ impl Org {
             }
         }
         let (start, end) = period;
-        let (tier, closed_at) = (self.tier, now);
-        self.closed.push(Closed { start, end, closed_at, tier, is_paused, lines });
+        let (tier, booked_at) = (self.tier, now);
+        self.closed.push(Closed { start, end, booked_at, tier, is_paused, lines });
         if let Some((tier, at)) = self.next_tier {
             let zone = self.cycle.zone;
             let is_due = |at: i64| {
@@ -467,7 +467,7 @@ impl Org {
         if late == 0 {
             return;
         }
-        if now > closed.closed_at + GRACE {
+        if now > closed.booked_at + GRACE {
             line.set_aside += late;
             self.closed[index].lines.insert(feature, line);
             return;

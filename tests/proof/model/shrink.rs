@@ -11,7 +11,7 @@ use super::{Apart, World};
 use crate::support::TestDatabase;
 
 /// Longer than that nobody waits for a shorter story.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The story of a run that failed, with as few steps as could be found.
 pub(super) async fn shrink(
@@ -45,7 +45,7 @@ pub(super) async fn shrink(
             _ => true,
         };
         let own: Vec<Step> = steps.iter().filter(is_its).cloned().collect();
-        if let Some(found) = again(&alone, &own).await {
+        if let Some(found) = Box::pin(again(&alone, &own)).await {
             (orgs, steps, apart) = (alone, own, found);
         }
     }
@@ -55,7 +55,7 @@ pub(super) async fn shrink(
         while at < steps.len() && began.elapsed() < PATIENCE {
             let end = (at + chunk).min(steps.len());
             let without = [&steps[..at], &steps[end..]].concat();
-            match again(&orgs, &without).await {
+            match Box::pin(again(&orgs, &without)).await {
                 Some(found) => (steps, apart, is_shorter) = (without, found, true),
                 None => at = end,
             }
