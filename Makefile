@@ -59,12 +59,7 @@ test: rust tools
 	$(CARGO) fmt --check
 	scripts/with-postgresql scripts/statement-metadata --lint
 	@$(MAKE) --no-print-directory docs deny
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} \
-		scripts/with-postgresql $(CARGO) test --locked --no-fail-fast
-
-# Many tests wait: for a schedule, for a lock, for a client that is let go. On a small machine more of
-# them run at once than it has processors.
-TEST_THREADS = $$(n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? 2 * n : n)))
+	scripts/with-postgresql $(CARGO) test --locked --no-fail-fast
 
 # What the tests need besides Rust, looked for before anything is built: what is missing is installed,
 # or named, in the first seconds.

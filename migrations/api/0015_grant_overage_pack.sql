@@ -18,8 +18,11 @@ declare
     v_pack uuid := gen_random_uuid();
     v_known record;
 begin
-    -- A pack holds something.
-    perform periodd_check_quantity(coalesce(p_quantity, 0));
+    if p_quantity is null then
+        raise exception 'p_quantity is null: a pack has a quantity greater than zero'
+            using errcode = '22023';
+    end if;
+    perform periodd_check_quantity(p_quantity);
     perform periodd_check_time('p_purchased_at', v_purchased_at);
     perform periodd_check_time('p_expires_at', v_expires_at);
     if p_reference = '' then

@@ -29,9 +29,6 @@ begin
     perform from feature_usage f
     where f.organization_id = p_org_id and f.period_start >= v_start
     order by f.user_id, f.period_start, f.feature for no key update;
-    -- What is inserted plainly asks for no counter, and only holds the org's key. It is waited for
-    -- last: a use holds its counter before it asks for the key.
-    perform from organizations o where o.id = p_org_id for update;
     update organizations o set revision = o.revision + 1 where o.id = p_org_id;
     return true;
 end

@@ -32,6 +32,9 @@ begin
     end if;
     perform periodd_hold(least(p_from_org_id, p_into_org_id), v_now);
     perform periodd_hold(greatest(p_from_org_id, p_into_org_id), v_now);
+    -- What is inserted plainly holds the org's key alone, and goes along once it is committed. Of a
+    -- transaction that inserts plainly and then counts by a function, either may be ended (40P01).
+    perform from organizations o where o.id = p_from_org_id for update;
     perform from periodd_departures d
     where d.org_id = p_from_org_id and d.kind = 'org_merged' and d.into_org = p_into_org_id;
     if found then

@@ -14,3 +14,8 @@ cross join lateral (
     where x.org_id = p.org_id and x.pack_id = p.id and x.recorded_at <= b.recorded_at
     order by x.seq desc limit 1) e
 where u.uncovered > 0 and e.remaining > 0
+  -- What a later period gave back was not there at this close.
+  and not exists (select 1 from overage_entries r
+                  where r.org_id = p.org_id and r.pack_id = p.id and r.kind = 'drawn'
+                    and r.quantity < 0 and r.recorded_at <= b.recorded_at
+                    and r.period_start <> c.period_start)

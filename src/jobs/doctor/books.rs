@@ -27,7 +27,10 @@ pub(super) async fn check(context: &Context<'_>) -> Result<Vec<Finding>, StoreEr
             // What is pending is left to the next sync; of the rest only an audit knows.
             Rule::ClosedUsageIsItsMetrics => (Check::LateUsage, Mend::periodd(["sync", "--full"])),
             Rule::EndsReachFarEnough => (Check::FollowingEnds, Mend::periodd(["rollover"])),
-            Rule::PacksAreConserved => (Check::Packs, Mend::advice(COMPARE)),
+            Rule::PacksAreConserved | Rule::UncoveredOnlyWithoutPacks => {
+                (Check::Packs, Mend::advice(COMPARE))
+            }
+            Rule::SettledMessagesHaveNoLease => (Check::Books, Mend::advice(HARMLESS)),
             _ => (Check::Books, Mend::advice(RESTORE)),
         };
         let plural = if broken.broken_by == 1 { "row violates" } else { "rows violate" };
@@ -59,6 +62,9 @@ async fn since(context: &Context<'_>, findings: &mut Vec<Finding>) -> Result<Ins
 /// What a person does about a pack and its ledger.
 const COMPARE: &str =
     "compare `packs list` with overage_entries, and restore the one that was changed by hand";
+/// What a person does about a lease that outlived its message.
+const HARMLESS: &str = "nothing is lost or sent twice by this; set lease and leased_until of these \
+                        rows to null, and find out who writes to them";
 /// What a person does about the other rules.
 const RESTORE: &str = "`db verify` names the rows; restore them from a backup";
 

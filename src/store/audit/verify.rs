@@ -158,7 +158,7 @@ pub async fn rules(
         ),
         (
             Rule::SettledMessagesHaveNoLease,
-            rows!(connection, "tests/invariants/settled_messages_have_no_lease.sql", first, last),
+            rows!(connection, "tests/invariants/settled_messages_have_no_lease.sql", first, last, since),
         ),
         (
             Rule::SyncedCountersAreCopied,
