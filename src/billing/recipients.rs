@@ -262,9 +262,21 @@ pub fn only<'a>(people: &[Person], email: &str, matter: impl Into<Matter<'a>>) -
 /// The addresses that an email goes to that a person has sent again: as [`recipients`], and those
 /// that a mail server did not know, which may be there by now.
 pub fn recipients_again<'a>(people: &[Person], matter: impl Into<Matter<'a>>) -> Vec<String> {
-    let revived = |person: &Person| Person { is_suppressed: false, ..person.clone() };
-    let people: Vec<Person> = people.iter().map(revived).collect();
-    recipients(&people, matter)
+    recipients(&revived(people), matter)
+}
+
+/// The same of the one user whom an email is about: as [`only`].
+pub fn only_again<'a>(
+    people: &[Person],
+    email: &str,
+    matter: impl Into<Matter<'a>>,
+) -> Option<String> {
+    only(&revived(people), email, matter)
+}
+
+/// The same people, with no address taken to be dead.
+fn revived(people: &[Person]) -> Vec<Person> {
+    people.iter().map(|person| Person { is_suppressed: false, ..person.clone() }).collect()
 }
 
 /// Is an email that was queued for this address still to be sent to it? Not once the address
@@ -447,6 +459,13 @@ mod tests {
         assert_eq!(to(&people, "gone@x.example"), None);
         let opted_out = [hearing("u@x.example", not), people[1].clone()];
         assert_eq!(to(&opted_out, "u@x.example"), None);
+        // The same when it is sent again, but for an address that was dead.
+        let again = |people: &[Person], email| only_again(people, email, Matter::Notice(&terms));
+        let dead = [Person { is_suppressed: true, ..user("u@x.example") }];
+        assert_eq!(to(&dead, "u@x.example"), None);
+        assert_eq!(again(&dead, "u@x.example").as_deref(), Some("u@x.example"));
+        assert_eq!(again(&people, "gone@x.example"), None);
+        assert_eq!(again(&opted_out, "u@x.example"), None);
     }
 
     #[test]

@@ -285,7 +285,12 @@ impl Answer {
                 Cell::text(&line.mended_by),
             ]);
         }
-        page.table(table).line("the quantity is kept in addition to the packs").line("")
+        let mut page = page.table(table).line("the quantity is kept in addition to the packs");
+        if let Some(why) = sold.iter().find_map(|line| line.unrecorded.as_deref()) {
+            let again = "no notice of it could be recorded; the next audit tries again";
+            page = page.line(format!("{again}: {why}"));
+        }
+        page.line("")
     }
 
     fn late(&self, page: Page) -> Page {

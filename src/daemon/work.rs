@@ -134,7 +134,8 @@ fn done_syncing(report: Result<sync::SyncReport, sync::Error>) -> Result<Done, S
     let report = report.map_err(of_sync)?;
     say_left_out(&report.columns_left_out);
     for sold in &report.purchases_without_pack {
-        tracing::warn!(org = sold.org, column = sold.column, "a purchase without a pack");
+        let (org, column, unrecorded) = (&sold.org, &sold.column, sold.unrecorded.as_deref());
+        tracing::warn!(org, column, unrecorded, "a purchase without a pack");
     }
     say_parked(report.parked.iter().map(|parked| (parked.slug.as_str(), parked.reason.as_str())));
     say_skipped(&report.skipped);
@@ -156,11 +157,7 @@ fn of_sync(error: sync::Error) -> StoreError {
 async fn look_for_alerts(means: JobContext) -> Result<Done, StoreError> {
     let JobContext { config, tz, database, stop, .. } = means;
     let request = alerts::Request { stop, ..alerts::Request::of(&config) };
-    let report = alerts::run(&database, &request).await?;
-    if !report.stopped {
-        alerts::overview::keep(&database, &tz, None, report.everything).await;
-        alerts::notices::run(&database, &tz, &request, Look::Hourly).await?;
-    }
+    let (report, _) = alerts::run_with_notices(&database, &tz, &request, Look::Hourly).await?;
     Ok(Done { counts: RunCounts::Alerts((&report).into()), stopped: report.stopped })
 }
 

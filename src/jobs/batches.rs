@@ -245,7 +245,7 @@ pub(super) struct Batches {
     lacked: Option<StoreError>,
 }
 
-/// Whom the pages of a run served.
+/// Whom the pages of a run, or of a part of one, served.
 #[derive(Debug, Default)]
 pub(super) struct Served {
     anybody: bool,
@@ -256,10 +256,26 @@ impl Served {
     /// Notes what became of a page that has been tried.
     pub(super) fn note(&mut self, page: &mut Batches) {
         self.anybody |= page.has_served;
+        self.note_lacking(page);
+    }
+
+    /// Notes only what the server lacked for a page: one that found nothing to do served nobody.
+    pub(super) fn note_lacking(&mut self, page: &mut Batches) {
         self.lacked = page.lacked.take().or(self.lacked.take());
     }
 
-    /// Ends the run.
+    /// Notes that somebody was served otherwise.
+    pub(super) fn note_somebody(&mut self) {
+        self.anybody = true;
+    }
+
+    /// Adds what another part of the run came to.
+    pub(super) fn add(&mut self, part: Self) {
+        self.anybody |= part.anybody;
+        self.lacked = self.lacked.take().or(part.lacked);
+    }
+
+    /// Ends the run: once, for it is about everybody.
     ///
     /// # Errors
     /// What the server lacked, where nobody was served.
@@ -565,6 +581,12 @@ mod tests {
         };
         assert!(matches!(run(false), Err(StoreError::Unavailable(_))));
         assert!(run(true).is_ok());
+        // It is enough that one part of it served somebody.
+        let mut whole = Served { anybody: false, lacked: Some(lacks()) };
+        let mut part = Served::default();
+        part.note_somebody();
+        whole.add(part);
+        assert!(whole.end().is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::billing::quota::Included;
 use crate::billing::{Instant, Quantity};
 use crate::store::orgs::overrides;
 use crate::store::orgs::user_limits::{self, Member};
+use crate::store::rollover::{claim, snapshot};
 use crate::store::usage::kept;
 use crate::store::usage::limits::{self, Limit};
 use crate::store::{Database, StoreError, server_now};
@@ -76,20 +77,31 @@ pub struct OfUser {
 /// Sets and removes limits of a user: all of them, or none.
 ///
 /// # Errors
-/// [`StoreError::Invalid`] for an unknown feature, or a limit that there is not.
+/// [`StoreError::Invalid`] for an unknown feature or one that is a level, for a limit that there is
+/// not, and for a user who has gone.
 pub async fn change_of_user(database: &Database, change: &OfUser) -> Result<(), StoreError> {
     let OfUser { member, set, removed } = change;
     for (feature, _) in set {
         limits::require_feature(database, feature).await?;
     }
     let mut connection = database.connection().await?;
+    let levels = snapshot::levels(&mut connection).await?;
+    if let Some((level, _)) = set.iter().find(|(feature, _)| levels.contains(feature.as_str())) {
+        let why = format!("the feature {level} is a level: levels are the org's, and no user's");
+        return Err(StoreError::Invalid(why));
+    }
     let mut transaction = crate::store::begin(&mut connection).await?;
+    // An erasure of the user holds the org, too: what it is to remove is written before it or not.
+    claim::lock(&mut transaction, member.org).await?;
     let gone = user_limits::remove(&mut transaction, *member, removed).await?;
     if let Some(unknown) = removed.iter().find(|feature| !gone.contains(feature)) {
         let why =
             format!("the user has no limit of their own for `{unknown}`; nothing was changed");
         return Err(StoreError::Invalid(why));
     }
-    user_limits::set(&mut transaction, *member, set).await?;
+    if user_limits::set(&mut transaction, *member, set).await? < set.len() {
+        let why = format!("the user {} has just gone; nothing was changed", member.user);
+        return Err(StoreError::Invalid(why));
+    }
     Ok(transaction.commit().await?)
 }

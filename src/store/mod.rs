@@ -55,6 +55,14 @@ pub async fn serves(connection: &mut Connection) -> bool {
     db::lease::takes_writes(connection).await.unwrap_or(false)
 }
 
+/// Does it on a connection of its own? Not where none is to be had.
+pub async fn still_serves(database: &Database) -> bool {
+    match database.connection().await {
+        Ok(mut connection) => serves(&mut connection).await,
+        Err(_) => false,
+    }
+}
+
 /// Begins a transaction.
 ///
 /// # Errors

@@ -6,10 +6,11 @@ use periodd::config::Config;
 use periodd::jobs::alerts::Request;
 use periodd::jobs::alerts::notices::{self, Look, NoticeReport};
 use periodd::jobs::deliver::{self, DeliveryReport, Mailer};
+use periodd::store::StoreError;
 use periodd::tz::TzData;
 use sqlx::Connection as _;
 
-use crate::support::{TestDatabase, at};
+use crate::support::{TestDatabase, at, lacking};
 
 const ORG: &str = "00000000-0000-0000-0000-00000000000a";
 
@@ -438,6 +439,21 @@ async fn a_threshold_above_the_limit_goes_to_whoever_is_reminded() {
 }
 
 #[tokio::test]
+async fn alerts_that_cannot_be_recorded_keep_nobody_from_hearing_notices() {
+    let story = Story::new().await;
+    story.grants("one", 30, "2026-05-20T08:00:00Z").await;
+    story.uses_daily(590, "2026-05-10", "2026-05-10").await;
+    story.sql(&lacking("periodd_alert_limits", "true")).await;
+    let request = Request { at: Some(at("2026-05-13T06:00:00Z")), ..Request::of(&story.config()) };
+    let (database, tz) = (&story.0.database, TzData::newest());
+    let failed =
+        periodd::jobs::alerts::run_with_notices(database, &tz, &request, Look::Hourly).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    let emails = story.emails().await;
+    assert!(emails.contains(&"pack_expires pay@acme.example due".to_owned()), "{emails:?}");
+}
+
+#[tokio::test]
 async fn a_closed_period_is_summed_up_once_for_whoever_pays() {
     let story = Story::new().await;
     story.0.configure("[notices.summary]\nenabled = true\n");
@@ -463,6 +479,22 @@ async fn a_closed_period_is_summed_up_once_for_whoever_pays() {
     }
     // A close is an event of its own, and needs no second one.
     assert_eq!(story.notices().await, ["summary notified"]);
+}
+
+#[tokio::test]
+async fn a_period_in_which_everything_was_counted_late_is_summed_up_too() {
+    let story = Story::new().await;
+    story.0.configure("[notices.summary]\nenabled = true\n");
+    story.0.periodd(&["--at", "2026-06-01T00:00:05Z", "rollover"]).exits(0);
+    assert_eq!(story.look("2026-06-01T00:30:00Z").await.emails, 0, "nothing was used");
+    story
+        .sql(&format!(
+            "insert into usage_metrics (organization_id, metric_type, metric_value, created_at)
+             values ('{ORG}', 'minutes_transcribed', 40, '2026-05-20T09:00:00Z')"
+        ))
+        .await;
+    story.0.periodd(&["--at", "2026-06-01T01:00:00Z", "sync"]).exits(0);
+    assert_eq!(story.look("2026-06-01T01:30:00Z").await.emails, 1);
 }
 
 #[tokio::test]
@@ -534,6 +566,12 @@ async fn a_user_is_warned_of_a_limit_of_their_own_and_nobody_else_is() {
     let removed = story.0.periodd(&remove).exits(0);
     assert!(removed.stdout.contains("no limits of users"), "{}", removed.stdout);
     story.0.periodd(&remove).exits(2);
+    // What is the org's as a whole is nobody's own, and nobody could be warned of it.
+    let seats = "insert into features (feature, unit, kind) values ('seats', 'seats', 'level')";
+    story.sql(seats).await;
+    let set = ["users", "limits", "u@acme.example", "--set", "seats=5"];
+    let refused = story.0.periodd(&set).exits(2);
+    assert!(refused.stderr.contains("seats is a level"), "{}", refused.stderr);
 }
 
 #[tokio::test]
@@ -555,14 +593,48 @@ async fn operators_hear_of_a_purchase_without_a_pack_once() {
     assert_eq!(story.emails().await, ["purchase_without_pack ops@periodd.example due"]);
     assert_eq!(story.deliver("2026-05-10T12:00:00Z").await.sent, 1);
     let letter = story.0.rows("select letter from periodd_outbox").await.concat();
-    let command = "packs grant --org acme --feature minutes_transcribed --quantity 300";
-    assert!(letter.contains(command), "{letter}");
+    let grant = "packs grant --org acme --feature minutes_transcribed --quantity 300";
+    let check = ["--at", "2026-05-10T12:00:00Z", "sync", "--full", "--check", "--format", "json"];
+    let checked = story.0.periodd(&check).json();
+    let mended_by = checked["purchases_without_pack"][0]["mended_by"].as_str().unwrap();
+    let (_, reference) = mended_by.rsplit_once(" --reference ").unwrap();
+    let command = format!("{grant} --reference {reference}");
+    assert!(letter.contains(&command), "the same as of sync, {reference}: {letter}");
     let kinds = story.0.rows("select kind from periodd_events order by position").await;
     assert_eq!(kinds, ["drift.purchase_without_pack"]);
     // More of it is another finding; one that a pack stands for is none.
     story.sql("update organizations set overage_minutes = overage_minutes + 50").await;
     sync("2026-05-10T13:00:00Z");
     assert_eq!(story.notices().await.len(), 2);
+    story.grants("paid", 350, "2027-05-20T08:00:00Z").await;
+    sync("2026-05-10T14:00:00Z");
+    assert_eq!(story.notices().await.len(), 2);
+    // As much again, once it was granted, is another sale.
+    story.sql("update organizations set overage_minutes = overage_minutes + 350").await;
+    sync("2026-05-10T15:00:00Z");
+    assert_eq!(story.notices().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_purchase_whose_notice_is_refused_is_reported_and_parks_nobody() {
+    let story = Story::new().await;
+    story.0.periodd(&["--at", "2026-05-10T09:00:00Z", "sync", "--full"]).exits(0);
+    story
+        .sql(
+            "create function refuse() returns trigger language plpgsql as $$
+             begin
+                 raise exception 'no notices today';
+             end $$;
+             create trigger refuse before insert on periodd_notices for each row
+             execute function refuse();
+             update organizations set overage_minutes = overage_minutes + 300",
+        )
+        .await;
+    let sync = ["--at", "2026-05-10T10:00:00Z", "sync", "--full", "--format", "json"];
+    let report = story.0.periodd(&sync).json();
+    let why = report["purchases_without_pack"][0]["unrecorded"].as_str().unwrap_or_default();
+    assert!(why.contains("no notices today"), "{report}");
+    assert_eq!(report["parked"].as_array().map(Vec::len), Some(0), "{report}");
 }
 
 #[tokio::test]

@@ -244,6 +244,7 @@ impl Said for WithoutPack {
             column: "organizations.overage_minutes".to_owned(),
             feature: "minutes_transcribed".to_owned(),
             quantity: units("300"),
+            reference: "sold:5f0c3a52".to_owned(),
             found_at: at("2026-05-12T09:30:00Z"),
         }
     }

@@ -277,6 +277,8 @@ pub struct WithoutPack {
     pub feature: String,
     /// How many.
     pub quantity: Quantity,
+    /// Grant a pack for them with this reference: it is granted once.
+    pub reference: String,
     /// When they were found.
     pub found_at: Instant,
 }

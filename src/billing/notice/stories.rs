@@ -434,15 +434,19 @@ fn a_user_is_told_of_the_highest_threshold_once_per_limit() {
 }
 
 #[test]
-fn a_purchase_without_a_pack_has_a_key_of_its_own() {
-    let key = |quantity, granted| {
+fn a_purchase_without_a_pack_is_told_where_more_was_sold_than_before() {
+    let mut book = Book::default();
+    let mut look = |quantity, granted| {
         let (quantity, granted) = (units(quantity), units(granted));
         let (column, feature) = ("organizations.overage_minutes", "minutes_transcribed");
-        let row = Uuid::from_u128(7);
-        let sold = Sold { column, row, feature, quantity, granted };
-        sold::decide(&sold, at("2026-06-10T06:00:00Z")).unwrap().key
+        let sold = Sold { column, row: Uuid::from_u128(7), feature, quantity, granted };
+        let now = at("2026-06-10T06:00:00Z");
+        let decided = sold::decide(&sold, &book.0, now).unwrap();
+        !book.records(decided.into_iter().collect(), now).is_empty()
     };
-    assert_eq!(key(300, 0), key(300, 0));
-    assert_ne!(key(300, 0), key(310, 0), "more was sold");
-    assert_ne!(key(300, 0), key(300, 300), "a pack was granted in between");
+    assert!(look(300, 0));
+    assert!(!look(300, 0), "nothing is new");
+    assert!(!look(299, 0) && !look(40, 0), "the application lowers the column");
+    assert!(look(310, 0), "more was sold");
+    assert!(look(300, 300), "a pack was granted in between");
 }

@@ -15,7 +15,7 @@ use crate::jobs::deliver::{self, Mailer, Webhooks, Which};
 use crate::jobs::events::webhooks;
 use crate::mail::SendError;
 use crate::store::messages::outbox::{self, State};
-use crate::store::{IdPrefix, orgs};
+use crate::store::{IdPrefix, orgs, still_serves};
 
 pub(super) mod list;
 pub(super) mod preview;
@@ -164,22 +164,23 @@ async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure>
     let stop = session.stop_between_batches();
     // Two runs, as the daemon's: a mail server that takes nothing fails the second one alone.
     let mut found = None;
-    session
+    let looked = session
         .recorded(Job::Alerts, false, None, async |_| {
             let standing = alerts::Request::of(&session.config);
             let request = alerts::Request { full, at, stop: stop.clone(), ..standing };
-            let alerts = alerts::run(&session.database, &request).await?;
-            if !alerts.stopped {
-                alerts::overview::keep(&session.database, &session.tz, at, alerts.everything).await;
-            }
             let (database, tz) = (&session.database, &session.tz);
-            let notices = notices::run(database, tz, &request, Look::Now).await?;
+            let (alerts, notices) =
+                alerts::run_with_notices(database, tz, &request, Look::Now).await?;
             let counts = RunCounts::Alerts((&alerts).into());
             found = Some((alerts, notices));
             Ok((session.exit(Exit::Done), counts))
         })
-        .await?;
-    session
+        .await;
+    // What it could not do for some orgs keeps nobody's email from being sent.
+    if looked.is_err() && !still_serves(&session.database).await {
+        return looked;
+    }
+    let sent = session
         .recorded(Job::Deliver, false, None, async |_| {
             if now {
                 deliver::hasten(&session.database).await?;
@@ -195,7 +196,9 @@ async fn pass(session: &Session, full: bool, now: bool) -> Result<Exit, Failure>
             session.screen.show(&Answer::new(found.take(), emails))?;
             Ok((exit, counts))
         })
-        .await
+        .await;
+    looked?;
+    sent
 }
 
 fn exit(emails: &deliver::DeliveryReport) -> Exit {
@@ -266,7 +269,7 @@ async fn resend(session: &Session, args: &Resend) -> Result<Exit, Failure> {
     let postponed = emails.postponed + emails.webhooks.postponed;
     let exit =
         if postponed > 0 && exit(&emails) == Exit::Done { Exit::Failed } else { exit(&emails) };
-    session.screen.show(&Answer::new(None, emails))?;
+    session.screen.show(&Answer { is_again: true, ..Answer::new(None, emails) })?;
     Ok(exit)
 }
 
@@ -325,6 +328,9 @@ pub(super) struct Answer {
     /// Was nothing recorded?
     #[serde(skip)]
     is_dry: bool,
+    /// Was something to be sent again?
+    #[serde(skip)]
+    is_again: bool,
     /// The commands that list what was given up, and what was suppressed.
     #[serde(skip)]
     lists: [Proposed; 2],
@@ -334,8 +340,8 @@ impl Answer {
     fn new(found: Option<(AlertReport, NoticeReport)>, emails: deliver::DeliveryReport) -> Self {
         let list = |state| Proposed::periodd(["alerts", "list", "--state", state]);
         let (alerts, notices) = found.unzip();
-        let is_dry = false;
-        Self { alerts, notices, emails, is_dry, lists: [list("given_up"), list("suppressed")] }
+        let lists = [list("given_up"), list("suppressed")];
+        Self { alerts, notices, emails, is_dry: false, is_again: false, lists }
     }
 }
 
@@ -404,7 +410,7 @@ impl Output for Answer {
 fn alerts_sent_nothing(answer: &Answer) -> bool {
     let deliver::DeliveryReport { sent, postponed, without_recipient, .. } = answer.emails;
     let nothing = sent + postponed + without_recipient == 0 && !answer.emails.gave_up();
-    answer.alerts.is_none() && nothing && answer.emails.webhooks.is_empty()
+    answer.is_again && nothing && answer.emails.webhooks.is_empty()
 }
 
 fn alert_lines(page: Page, alerts: &AlertReport) -> Page {

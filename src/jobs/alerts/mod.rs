@@ -24,8 +24,11 @@ use crate::store::alerts::{self, AlertState, Candidate, Judgement, MovedLimits, 
 use crate::store::usage::kept;
 use crate::store::{
     Connection, Database, LockTimeout, StoreError, audit, begin_within, rollover::snapshot, serves,
+    still_serves,
 };
+use crate::tz::TzData;
 use decide::Decided;
+use notices::{Look, NoticeReport};
 pub use request::{Request, Watched};
 
 /// Counters that are judged and recorded together.
@@ -110,6 +113,34 @@ pub async fn run(database: &Database, request: &Request) -> Result<AlertReport, 
         pass.remember(&mut connection, &moved, &fingerprint).await?;
     }
     pass.done(&mut connection).await
+}
+
+/// Makes one pass, keeps the overview and looks for notices. Orgs for which the server lacks
+/// something keep nobody else's notices from being recorded.
+///
+/// # Errors
+/// As [`run`], once notices have been looked for; at once where the server does not serve.
+pub async fn run_with_notices(
+    database: &Database,
+    tz: &TzData,
+    request: &Request,
+    look: Look,
+) -> Result<(AlertReport, NoticeReport), StoreError> {
+    let found = run(database, request).await;
+    let goes_on = match &found {
+        Ok(report) if report.stopped => false,
+        Ok(report) => {
+            overview::keep(database, tz, request.at, report.everything).await;
+            true
+        }
+        Err(_) => still_serves(database).await,
+    };
+    let told = if goes_on {
+        notices::run(database, tz, request, look).await
+    } else {
+        Ok(NoticeReport::default())
+    };
+    Ok((found?, told?))
 }
 
 struct Pass<'a> {

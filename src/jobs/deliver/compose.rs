@@ -188,6 +188,7 @@ impl Composer<'_> {
             Notice::LimitReachedAgain(one) => {
                 (letter.used, letter.allowance) = (one.used, one.allowance);
                 letter.days = one.days;
+                letter.never_renews = one.period_end == Instant::NEVER;
                 zone.wall_clock(one.period_end)
             }
             Notice::Summary(one) => {
@@ -208,10 +209,11 @@ impl Composer<'_> {
             }
             Notice::UserLimit(one) => {
                 (letter.used, letter.allowance) = (one.used, one.included);
+                letter.never_renews = one.period_end == Instant::NEVER;
                 zone.wall_clock(one.period_end)
             }
             Notice::PurchaseWithoutPack(one) => {
-                let grant = grant_of(&facts.slug, &one.feature, one.quantity);
+                let grant = grant_of(&facts.slug, &one.feature, one.quantity, &one.reference);
                 (letter.used, letter.command) = (one.quantity, grant.to_string());
                 letter.reason = one.column;
                 zone.wall_clock(one.found_at)
@@ -244,6 +246,7 @@ impl Composer<'_> {
             expected_at_end: Quantity::ZERO,
             about: None,
             at: now,
+            never_renews: false,
             days: 0,
             packs: Vec::new(),
             tier: String::new(),

@@ -203,21 +203,25 @@ async fn send_emails(
     request: &Request,
 ) -> Result<DeliveryReport, StoreError> {
     let report = Mutex::new(DeliveryReport::default());
-    give_up_ended(database, request, &report).await?;
+    let mut served = give_up_ended(database, request, &report).await?;
     if !mailer.carries() {
+        served.end()?;
         return Ok(report.into_inner());
     }
     let workers = (0..WORKERS.min(mailer.concurrency()))
         .map(|_| async { Worker::new(database, tz, mailer, request, &report).work().await });
     let worked = futures_util::future::join_all(workers).await;
-    let worked: Result<Vec<()>, StoreError> = worked.into_iter().collect();
     mailer.rest().await;
-    worked?;
+    for part in worked {
+        served.add(part?);
+    }
     let report = report.into_inner();
     if report.sent > 0 && report.goes_on() {
         // The mail server is well again: what waited for that need not wait any longer.
         hasten_each(database, database.now().await?, true).await?;
     }
+    // What one of them could not do for anybody, another one may have done for others.
+    served.end()?;
     Ok(report)
 }
 
@@ -375,11 +379,12 @@ const fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
+/// Gives up emails whose period has ended. Returns whom that served.
 async fn give_up_ended(
     database: &Database,
     request: &Request,
     report: &Mutex<DeliveryReport>,
-) -> Result<(), StoreError> {
+) -> Result<Served, StoreError> {
     let mut connection = database.connection().await?;
     let real = database.believed_now().await?;
     let now = request.at.unwrap_or(real);
@@ -405,7 +410,7 @@ async fn give_up_ended(
         }
         left.extend(stuck.iter().map(Stuck::org));
     }
-    served.end()
+    Ok(served)
 }
 
 async fn give_up_once(

@@ -15,7 +15,7 @@ use super::mailer::Mailer;
 use super::{DeliveryReport, Request};
 use crate::billing::Instant;
 use crate::billing::notice::{Kind, Notice, Standing};
-use crate::billing::recipients::{Person, is_still_wanted, recipients_again};
+use crate::billing::recipients::{Person, is_still_wanted, only_again, recipients_again};
 use crate::jobs::alerts::notices::{Settings, changes_ahead};
 use crate::jobs::batches::{Batch, Batches, Served, Stuck};
 use crate::mail::Envelope;
@@ -106,16 +106,16 @@ impl<'a> Worker<'a> {
         !self.request.stop.is_set() && self.report.lock().await.goes_on()
     }
 
-    /// Works until nothing is due, or there is no use in going on.
-    pub(super) async fn work(&self) -> Result<(), StoreError> {
+    /// Works until nothing is due, or there is no use in going on. Returns whom that served.
+    pub(super) async fn work(&self) -> Result<Served, StoreError> {
         let mut connection = self.database.connection().await?;
         let (mut empty, mut left, mut served) = (0, Vec::new(), Served::default());
-        let mut has_served = false;
         while self.goes_on().await {
             let known = left.len();
             let hand = self.claim(&mut connection, &mut left, &mut served).await?;
             if !hand.emails.is_empty() || !hand.settled.is_empty() {
-                (empty, has_served) = (0, true);
+                empty = 0;
+                served.note_somebody();
                 self.send(&mut connection, hand).await?;
                 continue;
             }
@@ -133,7 +133,7 @@ impl<'a> Worker<'a> {
         }
         let mut report = self.report.lock().await;
         report.left = report.left.max(left.len());
-        if has_served { Ok(()) } else { served.end() }
+        Ok(served)
     }
 
     /// Sends one email once more, to those who get the org's emails now, or to another address.
@@ -250,7 +250,8 @@ impl<'a> Worker<'a> {
                 left.push(org);
             }
         }
-        served.note(&mut batches);
+        // Others may have claimed what these orgs have: whom that served, they know.
+        served.note_lacking(&mut batches);
         Ok(hand)
     }
 
@@ -558,16 +559,17 @@ pub(super) async fn addressed_again(
     let Some(own) = siblings.iter().find(|sibling| sibling.id == id) else {
         return Ok(Vec::new());
     };
+    let kind = own.kind.parse().unwrap_or(Kind::Threshold);
     let addresses = if let Some(to) = to {
         vec![to.to_owned()]
     } else {
         let people = alerts::people(transaction, &[org]).await?.into_iter();
         let people: Vec<Person> = people.map(|(_, person)| person).collect();
-        let kind = own.kind.parse().unwrap_or(Kind::Threshold);
         if kind.is_for_operators() {
             notices.operators().to_vec()
         } else if kind.is_for_its_user() {
-            vec![own.recipient.clone()]
+            let matter = notices.matter(kind, own.threshold);
+            only_again(&people, &own.recipient, matter).into_iter().collect()
         } else {
             recipients_again(&people, notices.matter(kind, own.threshold))
         }
@@ -591,7 +593,11 @@ pub(super) async fn addressed_again(
         }
     }
     if is_free {
-        let why = if addresses.is_empty() { NOBODY } else { OTHERS };
+        let why = match addresses[..] {
+            [] if kind.is_for_its_user() => USER,
+            [] => NOBODY,
+            [..] => OTHERS,
+        };
         outbox::leave(transaction, org, id, why).await?;
     }
     Ok(ids)
@@ -599,6 +605,7 @@ pub(super) async fn addressed_again(
 
 /// What is kept of an email that is not sent again.
 const NOBODY: &str = "not sent again: the org has no contact and no user who gets its emails";
+const USER: &str = "not sent again: its user has left the org, or wants no such emails";
 const OTHERS: &str = "not sent again: those who get the org's emails now have it";
 
 /// Takes out what was queued for somebody who does not want it any more: retries span days.

@@ -117,6 +117,9 @@ pub struct WithoutPack {
     pub quantity: Quantity,
     /// The command that repairs it.
     pub mended_by: String,
+    /// Why no notice of it could be recorded; the next audit tries again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<String>,
 }
 
 impl SyncReport {

@@ -37,6 +37,9 @@ pub struct NoticeLetter {
     /// When it happens, or happened, on the org's wall clock: the end of the period, the change of
     /// the tier, the first expiry.
     pub at: LocalTime,
+    /// Is that the end of a period that never ends? Then nothing is there again.
+    #[serde(default)]
+    pub never_renews: bool,
     /// Whole days until then; for a reminder, since the limit was reached.
     pub days: i64,
     /// In the order in which they pay.

@@ -5,7 +5,6 @@ use jiff::civil::date;
 use super::{NoticeLetter, PackLeft, UsedOf};
 use crate::billing::notice::Kind;
 use crate::billing::{LocalDate, LocalTime, Quantity};
-use crate::command::Command;
 
 /// Letters that between them say everything that notices can say.
 pub(in crate::mail) fn letters() -> Vec<NoticeLetter> {
@@ -31,6 +30,7 @@ fn nothing() -> NoticeLetter {
         expected_at_end: Quantity::ZERO,
         about: None,
         at: at("2026-06-01T00:00:00+02:00"),
+        never_renews: false,
         days: 7,
         packs: Vec::new(),
         tier: String::new(),
@@ -102,7 +102,7 @@ fn warnings() -> Vec<NoticeLetter> {
     let again = NoticeLetter { kind: Kind::LimitReachedAgain, ..metered() };
     vec![
         NoticeLetter { used: units(540), ..own.clone() },
-        NoticeLetter { used: units(612), ..own },
+        NoticeLetter { used: units(612), ..own.clone() },
         NoticeLetter {
             expected_at_end: units(815),
             about: Some(LocalDate(date(2026, 5, 23))),
@@ -124,7 +124,9 @@ fn warnings() -> Vec<NoticeLetter> {
             ..nothing()
         },
         NoticeLetter { used: units(640), ..again.clone() },
-        NoticeLetter { used: units(600), days: 1, ..again },
+        NoticeLetter { used: units(600), days: 1, ..again.clone() },
+        NoticeLetter { used: units(540), never_renews: true, ..own },
+        NoticeLetter { used: units(600), never_renews: true, ..again },
     ]
 }
 
@@ -147,8 +149,9 @@ fn changes() -> Vec<NoticeLetter> {
 
 fn for_operators() -> Vec<NoticeLetter> {
     let found = at("2026-05-25T11:30:00+02:00");
-    let words = ["packs", "grant", "--org", "acme", "--feature", "minutes_transcribed"];
-    let grant = Command::periodd(words.into_iter().chain(["--quantity", "300"]));
+    let words = ["periodd", "packs", "grant", "--org", "acme", "--feature", "minutes_transcribed"];
+    let more = ["--quantity", "300", "--reference", "sold:5f0c3a52"];
+    let grant = words.into_iter().chain(more).collect::<Vec<_>>().join(" ");
     vec![
         NoticeLetter {
             kind: Kind::PurchaseWithoutPack,
@@ -156,7 +159,7 @@ fn for_operators() -> Vec<NoticeLetter> {
             used: units(300),
             allowance: Quantity::ZERO,
             reason: "organizations.overage_minutes".to_owned(),
-            command: grant.to_string(),
+            command: grant,
             at: found,
             days: 0,
             ..metered()

@@ -35,6 +35,8 @@ pub(in crate::mail) struct NoticeView {
     /// The day on which the allowance runs out; none but for that.
     about: Option<Day>,
     at: Moment,
+    /// Is anything there again then?
+    renews: bool,
     days: i64,
     packs: Vec<Pack>,
     tier: String,
@@ -126,6 +128,7 @@ impl NoticeView {
             expected_at_end: number(about(letter.expected_at_end)?),
             about: day(letter.about),
             at: Moment::of(letter.at, locale),
+            renews: !letter.never_renews,
             days: letter.days,
             packs: packs.collect(),
             tier: name(&letter.tier),

@@ -357,7 +357,8 @@ impl Names<'_> {
                 String::new(),
                 "o.overage_minutes_written",
                 "o.overage_minutes_granted",
-                "0",
+                "(select coalesce(sum(p.quantity), 0) from overage_packs p
+                  where p.org_id = o.id and p.feature = $2 and p.entries > 0)",
             ),
             Memory::Table => (
                 DEPENDS.to_owned(),

@@ -158,7 +158,13 @@ pub async fn rules(
         ),
         (
             Rule::SettledMessagesHaveNoLease,
-            rows!(connection, "tests/invariants/settled_messages_have_no_lease.sql", first, last, since),
+            rows!(
+                connection,
+                "tests/invariants/settled_messages_have_no_lease.sql",
+                first,
+                last,
+                since
+            ),
         ),
         (
             Rule::SyncedCountersAreCopied,

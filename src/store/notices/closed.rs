@@ -16,7 +16,10 @@ pub async fn orgs_closed(
     let orgs = sqlx::query_scalar!(
         "select b.org_id from billing_periods b
          join organizations o on o.id = b.org_id and o.current_period_start = b.period_end
-         where b.period_end > $1 and b.period_end <= $2 and cardinality(b.features) > 0
+         where b.period_end > $1 and b.period_end <= $2
+           and (cardinality(b.features) > 0 or 0 < (
+               select count(*) from billing_adjustments a
+               where a.org_id = b.org_id and a.period_start = b.period_start))
            and o.parked_at is null and o.current_period_end > $2
            and not exists (
                select from periodd_notices n

@@ -77,17 +77,19 @@ pub async fn list(
     Ok(limits.fetch_all(connection).await?)
 }
 
-/// Sets limits of a user.
+/// Sets limits of a user, and returns how many: none of one who has gone.
 pub async fn set(
     connection: &mut PgConnection,
     member: Member,
     limits: &[(String, Quantity)],
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     let (features, included): (Vec<String>, Vec<Quantity>) = limits.iter().cloned().unzip();
     let set = sqlx::query!(
         "insert into user_limits (organization_id, user_id, feature, included)
-         select $1, $2, m.feature, m.included
-         from unnest($3::text[], $4::numeric[]) as m (feature, included)
+         select u.organization_id, u.id, m.feature, m.included
+         from users u
+         cross join unnest($3::text[], $4::numeric[]) as m (feature, included)
+         where u.organization_id = $1 and u.id = $2
          order by m.feature
          on conflict (organization_id, user_id, feature) do update
              set included = excluded.included",
@@ -96,8 +98,8 @@ pub async fn set(
         &features,
         &included
     );
-    set.execute(connection).await?;
-    Ok(())
+    let set = set.execute(connection).await?;
+    Ok(usize::try_from(set.rows_affected()).unwrap_or(usize::MAX))
 }
 
 /// Removes limits of a user, and returns the features of those that there were.

@@ -46,3 +46,24 @@ async fn emails_of_orgs_that_are_away_hold_up_nobody_elses() {
     assert_eq!((report.sent, report.left), (AWAY, 0), "{report:?}");
     assert_eq!(server.received().len(), AWAY + OTHERS, "each once");
 }
+
+#[tokio::test]
+async fn a_late_email_of_an_org_that_is_away_holds_up_nobody() {
+    let server = ScriptedServer::start().await;
+    let smtp = format!("port = {}\nmax_connections = 2", server.port);
+    let outbox = Outbox::queued(OTHERS, &smtp).await;
+    let late = "update periodd_outbox set period_end = '2026-05-12T11:00Z',
+                    next_attempt_at = next_attempt_at - interval '1 minute'
+                where recipient = 'org-1@example.org'";
+    outbox.test.sql(late).await;
+    outbox.test.sql(&lacking("periodd_outbox", "new.recipient = 'org-1@example.org'")).await;
+    let report = deliver(&outbox).await.expect("a delivery");
+    assert_eq!((report.sent, report.expired, report.left), (OTHERS - 1, 0, 1), "{report:?}");
+    // Nobody but that one is left: whoever looks at the runs sees that.
+    let failed = deliver(&outbox).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    outbox.test.sql("drop trigger away on periodd_outbox").await;
+    let report = deliver(&outbox).await.expect("a delivery");
+    assert_eq!((report.sent, report.expired), (0, 1), "{report:?}");
+    assert_eq!(server.received().len(), OTHERS - 1, "each once");
+}

@@ -61,3 +61,18 @@ fn a_notice_has_a_link_of_its_kind_where_one_may_opt_out() {
         assert_eq!(message.contains(&link), letter.opt_out, "{kind}: {message}");
     }
 }
+
+#[test]
+fn where_a_period_never_ends_nothing_is_said_of_its_end() {
+    let never: Vec<NoticeLetter> =
+        samples::notices().into_iter().filter(|letter| letter.never_renews).collect();
+    assert_eq!(never.len(), 2);
+    for letter in never {
+        for language in LANGUAGES {
+            let letter = NoticeLetter { locale: language.to_owned(), ..letter.clone() };
+            let other = NoticeLetter { at: letter.composed_at, ..letter.clone() };
+            assert_eq!(render(&letter).text, render(&other).text, "{language}");
+            assert_eq!(render(&letter).html, render(&other).html, "{language}");
+        }
+    }
+}

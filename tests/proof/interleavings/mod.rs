@@ -2,9 +2,9 @@
 //! then goes on. Where the other one waits for the first, it goes on sooner, and the other one ends
 //! after it: so both orders of commit come about. Afterwards everything is right.
 //!
-//! `make test` runs a part of the schedules, drawn with the same seed each time; `make proof` all of
-//! them. `PERIODD_SCHEDULES` says how many otherwise, and `PERIODD_CASE` names one, as a failure
-//! does, or all that begin so: `plain insert@3/`.
+//! `make test` runs a part of the schedules, drawn with the same seed each time, and `make proof`
+//! all of them. `PERIODD_SCHEDULES` says how many otherwise, and `PERIODD_CASE` names one, as a
+//! failure does, or all that begin so: `plain insert@3/`.
 
 mod books;
 mod schedule;

@@ -35,7 +35,7 @@ pub(super) async fn shrink(
                 return Some(apart);
             }
         }
-        world.commit().await.err()
+        world.finish().await.err()
     };
     if let Some(number) = apart.org {
         let alone = orgs.iter().enumerate();

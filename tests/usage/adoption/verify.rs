@@ -26,13 +26,13 @@ async fn each_fault_is_found() {
         (
             "insert into usage_counters (org_id, feature, period_start, period_end, used)
              select id, 'minutes_transcribed', current_period_start + interval '1 hour',
-                    current_period_end, 0 from organizations where name = 'Drifted'",
+                    current_period_end, 1 from organizations where name = 'Drifted'",
             "counters of a feature do not overlap",
         ),
         (
             "insert into feature_usage (organization_id, user_id, feature, period_start,
                                         period_end, usage_count)
-             select organization_id, id, 'scrapes', now() + v.a, now() + v.b, 0
+             select organization_id, id, 'scrapes', now() + v.a, now() + v.b, 1
              from users, (values (interval '1 h', interval '3 h'), ('2 h', '4 h')) as v (a, b)
              where email = 'user@example.com'",
             "counters of a user and feature do not overlap",

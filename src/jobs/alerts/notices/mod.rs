@@ -109,7 +109,6 @@ pub async fn run(
     let served = Served::default();
     let mut pass = Pass { request, settings, tz, now, real, look, last, report, served };
     pass.all_kinds(&mut connection).await?;
-    std::mem::take(&mut pass.served).end()?;
     pass.name(&mut connection).await?;
     if look != Look::Dry && !request.stop.is_set() {
         // Orgs that were left have not moved by the next look: then everything is looked at.
@@ -123,6 +122,7 @@ pub async fn run(
         }
         pass.expire(&mut connection).await?;
     }
+    pass.served.end()?;
     Ok(pass.report)
 }
 
