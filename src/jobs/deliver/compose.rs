@@ -232,35 +232,13 @@ impl Composer<'_> {
 
     /// A letter that says nothing yet.
     fn blank(&self, facts: &NoticeFacts, zone: &Zone) -> NoticeLetter {
-        let now = zone.wall_clock(self.now);
+        let blank = NoticeLetter::blank(zone.wall_clock(self.now));
         NoticeLetter {
-            kind: Kind::Threshold,
-            opt_out: false,
             org_name: facts.name.clone(),
             org_slug: facts.slug.clone(),
-            feature: String::new(),
-            label: None,
-            unit: String::new(),
-            used: Quantity::ZERO,
-            allowance: Quantity::ZERO,
-            expected_at_end: Quantity::ZERO,
-            about: None,
-            at: now,
-            never_renews: false,
-            days: 0,
-            packs: Vec::new(),
-            tier: String::new(),
-            next_tier: String::new(),
-            reason: String::new(),
-            command: String::new(),
-            from: None,
-            upto: None,
-            used_each: Vec::new(),
-            later: Vec::new(),
-            is_cut: false,
             time_zone: zone.name().to_owned(),
-            locale: facts.locale.clone().unwrap_or_else(|| "en".to_owned()),
-            composed_at: now,
+            locale: facts.locale.clone().unwrap_or(blank.locale),
+            ..blank
         }
     }
 

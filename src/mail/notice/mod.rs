@@ -76,6 +76,41 @@ pub struct NoticeLetter {
     pub composed_at: LocalTime,
 }
 
+impl NoticeLetter {
+    /// Says nothing yet but when: of a notice that is composed at `now`.
+    pub fn blank(now: LocalTime) -> Self {
+        Self {
+            kind: Kind::Threshold,
+            opt_out: false,
+            org_name: String::new(),
+            org_slug: String::new(),
+            feature: String::new(),
+            label: None,
+            unit: String::new(),
+            used: Quantity::ZERO,
+            allowance: Quantity::ZERO,
+            expected_at_end: Quantity::ZERO,
+            about: None,
+            at: now,
+            never_renews: false,
+            days: 0,
+            packs: Vec::new(),
+            tier: String::new(),
+            next_tier: String::new(),
+            reason: String::new(),
+            command: String::new(),
+            from: None,
+            upto: None,
+            used_each: Vec::new(),
+            later: Vec::new(),
+            is_cut: false,
+            time_zone: String::new(),
+            locale: "en".to_owned(),
+            composed_at: now,
+        }
+    }
+}
+
 /// What was used of a feature in a closed period.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct UsedOf {
